@@ -1,0 +1,423 @@
+"""The experiment a YAML file describes; every mistake in the file is reported at once."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from medkit import registry
+from medkit.checking import check
+from medkit.errors import ConfigError, MedkitError, Problem, did_you_mean
+from medkit.keras_names import optimizer_schemas
+from medkit.yaml_file import Key, dump_yaml, expand, has_placeholder, map_strings, override, read_yaml
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the config with fixed keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Cosine(Section):
+    """Linear warm-up, then half a cosine from the optimizer's rate down to ``minimum``."""
+
+    name: Literal["cosine"] = "cosine"
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    minimum: Annotated[float, Field(ge=0)] = 0.0
+
+
+class Plateau(Section):
+    """Multiply the rate by ``factor`` after ``patience`` epochs without a better value."""
+
+    name: Literal["plateau"] = "plateau"
+    factor: Fraction = 0.5
+    patience: Annotated[int, Field(ge=1)] = 5
+    minimum: Annotated[float, Field(ge=0)] = 1e-6
+
+
+class Warmup(Section):
+    """Linear warm-up over ``epochs``, then the optimizer's own rate."""
+
+    name: Literal["warmup"] = "warmup"
+    epochs: Annotated[float, Field(gt=0)] = 5.0
+
+
+class EarlyStopping(Section):
+    """Stop when the monitored validation value no longer gets better."""
+
+    monitor: str | None = None
+    """Watched metric; null: the task's own choice."""
+    patience: Annotated[int, Field(ge=1)] = 10
+    """Epochs without a better value before training stops."""
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    """Smallest change that counts as better."""
+    restore_best: bool = True
+    """Keep the weights of the best epoch."""
+
+
+_Optimizer = Annotated[Union[tuple(optimizer_schemas().values())], Field(discriminator="name")]  # noqa: UP007
+_Schedule = Annotated[Cosine | Plateau | Warmup, Field(discriminator="name")]
+
+
+class Training(Section):
+    """How the network is fitted."""
+
+    epochs: Annotated[int, Field(ge=1)] = 50
+    """Times over the training rows."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Rows a step."""
+    optimizer: _Optimizer = optimizer_schemas()["adam"]()  # type: ignore[valid-type]
+    """Any Keras optimizer with its arguments: {name: adam, learning_rate: 0.001, clipnorm: 1.0}."""
+    learning_rate_schedule: _Schedule | None = None
+    """cosine, plateau or warmup; null: a constant rate."""
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    """Patience on a validation value; null: all epochs are run."""
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
+    """balanced, or {class: weight}."""
+    mixed_precision: bool = False
+    """16-bit arithmetic where the device gains from it."""
+    tensorboard: bool = False
+    """Write TensorBoard logs beside the run."""
+    steps_per_execution: Annotated[int, Field(ge=1)] | None = None
+    """Training steps fused into one call; null: chosen by backend, device and model."""
+    jit_compile: bool | None = None
+    """XLA compilation; null: chosen by backend, device and model."""
+
+    @classmethod
+    def of(cls, **settings: Any) -> Training:
+        """Settings from keywords as in YAML (``optimizer="adam"`` is short for its name).
+
+        Raises:
+            ConfigError: Any setting is wrong; all are named.
+        """
+        found, problems = check(cls, _named(settings, *_TRAINING_COMPONENTS), "a training setting")
+        if found is None:
+            raise ConfigError(
+                [Problem(_dotted(path), text) for path, text in problems], place="training"
+            )
+        return found
+
+
+_TRAINING_COMPONENTS = ("optimizer", "learning_rate_schedule")
+
+
+class Split(Section):
+    """Which samples train, choose (validation) and test."""
+
+    by: Literal["subject", "time", "site", "column"] = "subject"
+    """subject (never divided), time (the latest are tested), site, or a column with the parts."""
+    valid: Fraction = 0.15
+    """Fraction of the subjects for validation."""
+    test: Fraction = 0.15
+    """Fraction of the subjects for the test."""
+    column: str | None = None
+    """For by: column; holds train, valid, test."""
+    train_sites: tuple[str, ...] = ()
+    """For by: site; the sites to train on."""
+    test_sites: tuple[str, ...] = ()
+    """For by: site; the sites to test on; empty: all others."""
+    stratify: bool = True
+    """Keep the outcome's distribution alike in all parts where that is possible."""
+
+
+class Evaluation(Section):
+    """What is reported, and how sure it is."""
+
+    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    """Resamples of subjects for the intervals; 0: none."""
+    confidence: Fraction = 0.95
+    """Coverage of the intervals."""
+    subgroups: tuple[str, ...] = ()
+    """Attributes whose groups are reported apart."""
+    baselines: bool = True
+    """Logistic or linear regression and gradient boosting on the same split."""
+    minimum_group: Annotated[int, Field(ge=1)] = 10
+    """Smaller groups are suppressed."""
+
+
+class Header(Section):
+    """The config's plain keys."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "experiment"
+    """Name of the experiment; its runs lie in runs/<name>."""
+    description: str = ""
+    """A sentence for the report."""
+    folder: str | None = None
+    """Folder that relative paths are taken from; null: the config file's own."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of the split, the weights, the shuffling and the bootstrap."""
+    backend: Literal["tensorflow", "jax", "torch"] | None = None
+    """Keras backend; null: KERAS_BACKEND, or else TensorFlow."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered name with all its parameters, defaults written out."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked config. ``plain`` is what goes into the run: defaults in, ``${…}`` unexpanded."""
+
+    header: Header
+    dataset: Component
+    preprocessing: Component
+    task: Component
+    split: Split
+    model: Component
+    training: Training
+    evaluation: Evaluation
+    folder: Path
+    plain: Mapping[str, Any]
+    place: str = "config"
+
+    @property
+    def name(self) -> str:
+        return self.header.name
+
+    @property
+    def seed(self) -> int:
+        return self.header.seed
+
+    def to_yaml(self, beside: Path | None = None) -> str:
+        """The config with every default; ``folder`` is relative to the folder ``beside``."""
+        plain = dict(self.plain)
+        if beside is not None:
+            plain["folder"] = _relative(self.folder, beside)
+        return dump_yaml(plain)
+
+
+def load_config(path: Path | str, overrides: Iterable[str] = ()) -> Experiment:
+    """Read and check one YAML file.
+
+    Args:
+        path: The file.
+        overrides: ``a.b=value`` assignments, as for ``--set``.
+
+    Raises:
+        ConfigError: Every problem of the file, with its line.
+    """
+    path = Path(path)
+    document, lines = read_yaml(path)
+    changed = {override(document, assignment) for assignment in overrides}
+    for key in changed:
+        lines = {k: line for k, line in lines.items() if k[: len(key)] != key}
+    return check_config(document, folder=path.parent, place=str(path), lines=lines, changed=changed)
+
+
+def check_config(
+    document: Mapping[str, Any],
+    *,
+    folder: Path,
+    place: str = "config",
+    lines: Mapping[Key, int] | None = None,
+    changed: Iterable[Key] = (),
+) -> Experiment:
+    """Check a config given as nested mappings.
+
+    Args:
+        document: The mapping, as read from YAML.
+        folder: Folder that relative paths are taken from (unless the config names one).
+        place: What to call the config in messages.
+        lines: Line of each key, for messages.
+        changed: Keys given on the command line; their relative paths start at the working folder.
+
+    Raises:
+        ConfigError: Every problem found.
+    """
+    given = _named(copy.deepcopy(dict(document)), "dataset", "task", "model", "preprocessing")
+    if isinstance(given.get("training"), dict):
+        given["training"] = _named(given["training"], *_TRAINING_COMPONENTS)
+    expanded, problems = expand(given)
+    checker = _Checker(expanded, problems)
+    parts = checker.sections()
+    if problems:
+        found = [Problem(_dotted(p), text, _line(lines or {}, p)) for p, text in problems]
+        raise ConfigError(found, place=place)
+
+    header = parts["header"]
+    if header.folder is not None:
+        folder = Path(folder, header.folder)
+    starts = {key[:2]: Path.cwd() for key in changed}
+    if ("dataset",) in starts:
+        starts = {("dataset", name): Path.cwd() for name in parts["dataset"].parameters}
+    plain = {**header.model_dump(mode="json"), **checker.plain}
+    resolved = {}
+    for name, value in parts["dataset"].parameters.items():
+        start = starts.get(("dataset", name), folder)
+        resolved[name] = _resolved(value, start)
+        if start is not folder and resolved[name] != value:
+            plain["dataset"] = {**plain["dataset"], name: _relative(resolved[name], folder)}
+    parts["dataset"] = Component(parts["dataset"].name, resolved)
+
+    def unexpanded(text: str, path: Key) -> Any:
+        original = _at(given, path)
+        return original if has_placeholder(original) else text
+
+    plain = map_strings(plain, unexpanded)
+    return Experiment(**parts, folder=Path(folder), plain=plain, place=place)
+
+
+class _Checker:
+    """Checks each section on its own, so that one mistake hides no other."""
+
+    def __init__(self, document: dict[str, Any], problems: list[tuple[Key, str]]):
+        self.document, self.problems = document, problems
+        self.plain: dict[str, Any] = {}
+
+    def sections(self) -> dict[str, Any]:
+        kinds = {"dataset": registry.datasets, "task": registry.tasks, "model": registry.models}
+        sections = {"split": Split, "training": Training, "evaluation": Evaluation}
+        known = [*Header.model_fields, *kinds, *sections, "preprocessing"]
+        for key in self.document:
+            if key not in known:
+                near = did_you_mean(str(key), known) or f"; known: {', '.join(known)}"
+                self.problems.append(((key,), f"not a section of a config{near}"))
+        parts: dict[str, Any] = {"header": self.section("", Header)}
+        parts["dataset"] = self.component("dataset", registry.datasets)
+        parts["preprocessing"] = self.preprocessing(parts["dataset"])
+        parts["task"] = self.component("task", registry.tasks)
+        parts["split"] = self.section("split", Split)
+        parts["model"] = self.component("model", registry.models)
+        parts["training"] = self.section("training", Training)
+        parts["evaluation"] = self.section("evaluation", Evaluation)
+        self.across(parts)
+        return parts
+
+    def section(self, key: str, model: type[Section]) -> Any:
+        if key:
+            data = self.document.get(key)
+            data = {} if data is None else data
+        else:
+            data = {k: v for k, v in self.document.items() if k in model.model_fields}
+        found, problems = check(model, data, f"a setting of '{key}'")
+        prefix = (key,) if key else ()
+        self.problems.extend(((*prefix, *path), text) for path, text in problems)
+        if found is not None and key:
+            self.plain[key] = found.model_dump(mode="json")
+        return found
+
+    def component(self, key: str, known: registry.Registry) -> Component | None:
+        data = self.document.get(key)
+        if data is None:
+            example = known.names()[0]
+            self.problems.append(((key,), f"is required, such as '{key}: {example}'"))
+            return None
+        if not isinstance(data, dict) or not isinstance(data.get("name"), str):
+            self.problems.append(((key,), "must be a name, or a mapping with 'name'"))
+            return None
+        try:
+            schema = known.schema(data["name"])
+        except MedkitError as error:
+            self.problems.append(((key, "name"), error.message))
+            return None
+        return self.parameters(key, data["name"], schema, data)
+
+    def parameters(
+        self, key: str, name: str, schema: type[BaseModel], data: dict[str, Any]
+    ) -> Component | None:
+        rest = {k: v for k, v in data.items() if k != "name"}
+        found, problems = check(schema, rest, f"a parameter of '{name}'")
+        self.problems.extend(((key, *path), text) for path, text in problems)
+        if found is None:
+            return None
+        self.plain[key] = {"name": name, **found.model_dump(mode="json")}
+        return Component(name, {each: getattr(found, each) for each in schema.model_fields})
+
+    def preprocessing(self, dataset: Component | None) -> Component | None:
+        data = self.document.get("preprocessing") or {}
+        if not isinstance(data, dict):
+            self.problems.append((("preprocessing",), "must be a mapping"))
+            return None
+        if dataset is None:
+            return None
+        modality = registry.datasets.get(dataset.name).tags.get("yields")
+        if modality is None:
+            self.problems.append((("dataset", "name"), f"'{dataset.name}' does not say what it yields"))
+            return None
+        if data.get("name", modality) != modality:
+            text = f"'{dataset.name}' yields {modality}; leave the name out, or write '{modality}'"
+            self.problems.append((("preprocessing", "name"), text))
+            return None
+        return self.parameters("preprocessing", modality, registry.modalities.schema(modality), data)
+
+    def across(self, parts: dict[str, Any]) -> None:
+        """Checks that need two sections."""
+        dataset, model, task = parts["dataset"], parts["model"], parts["task"]
+        if dataset and model and parts["preprocessing"]:
+            accepts = registry.models.get(model.name).tags.get("accepts")
+            yields = parts["preprocessing"].name
+            if accepts is not None and yields not in accepts:
+                able = ", ".join(registry.models.names(accepts=yields))
+                text = f"'{model.name}' cannot take {yields} data ('{dataset.name}'); these can: {able}"
+                self.problems.append((("model", "name"), text))
+        training = parts["training"]
+        if task and training and training.early_stopping and training.early_stopping.monitor:
+            watched = registry.tasks.build(task.name, **task.parameters).monitors
+            monitor = training.early_stopping.monitor
+            if monitor not in watched:
+                near = did_you_mean(monitor, watched)
+                text = f"task '{task.name}' does not watch '{monitor}'{near}; it watches {', '.join(watched)}"
+                self.problems.append((("training", "early_stopping", "monitor"), text))
+        split = parts["split"]
+        if split and split.by == "site" and not split.train_sites:
+            self.problems.append((("split", "train_sites"), "is required with 'by: site'"))
+        if split and split.by == "column" and not split.column:
+            self.problems.append((("split", "column"), "is required with 'by: column'"))
+
+
+def _named(document: Any, *keys: str) -> Any:
+    # 'model: mlp' is short for 'model: {name: mlp}'.
+    if not isinstance(document, dict):
+        return document
+    return {
+        k: {"name": v} if k in keys and isinstance(v, str) else v for k, v in document.items()
+    }
+
+
+def _dotted(path: Key) -> str:
+    return ".".join(str(key) for key in path)
+
+
+def _line(lines: Mapping[Key, int], path: Key) -> int | None:
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return lines[path[:length]]
+    return None
+
+
+def _at(document: Any, path: Key) -> Any:
+    for key in path:
+        if isinstance(document, dict):
+            document = document.get(key)
+        elif isinstance(document, list) and isinstance(key, int) and key < len(document):
+            document = document[key]
+        else:
+            return None
+    return document
+
+
+def _resolved(value: Any, folder: Path) -> Any:
+    return Path(os.path.normpath(folder / value)) if isinstance(value, Path) else value
+
+
+def _relative(path: Any, start: Path) -> str:
+    # Relative, so that a run tells nothing of the machine beyond what the user wrote.
+    return os.path.relpath(path, start)
+
+
+__all__ = [
+    "Component", "EarlyStopping", "Evaluation", "Experiment", "Header", "Split", "Training",
+    "check_config", "load_config",
+]  # fmt: skip
