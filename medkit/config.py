@@ -269,6 +269,23 @@ def check_config(
     return Experiment(**parts, folder=Path(folder), plain=plain, place=place)
 
 
+def same_experiment(given: Experiment, before: Experiment) -> None:
+    """Check that a config given beside ``--resume`` is the interrupted run's own.
+
+    Raises:
+        ConfigError: Names the sections that differ.
+    """
+    problems = [
+        Problem(key, "differs from the interrupted run's config; leave --config out, or train anew")
+        for key in given.plain
+        if key not in ("folder", "description", "dataset") and given.plain[key] != before.plain[key]
+    ]
+    if given.dataset != before.dataset:
+        problems.append(Problem("dataset", "differs from the interrupted run's config"))
+    if problems:
+        raise ConfigError(problems, place=given.place)
+
+
 class _Checker:
     """Checks each section on its own, so that one mistake hides no other."""
 
@@ -419,5 +436,5 @@ def _relative(path: Any, start: Path) -> str:
 
 __all__ = [
     "Component", "EarlyStopping", "Evaluation", "Experiment", "Header", "Split", "Training",
-    "check_config", "load_config",
+    "check_config", "load_config", "same_experiment",
 ]  # fmt: skip

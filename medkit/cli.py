@@ -1,0 +1,323 @@
+"""The commands. Results go to stdout, everything said to a person goes to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medkit.errors import MedkitError
+
+app = typer.Typer(
+    name="medkit",
+    help="From clinical data to a validated, documented, deployable Keras model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="YAML file of the experiment.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a value: training.epochs=3 (repeatable)."),
+]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-code", help="Module whose code a config or run may name (repeatable)."),
+]
+BackendOption = Annotated[
+    str | None, typer.Option("--backend", help="Keras backend: tensorflow, jax or torch.")
+]
+RunArgument = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Warnings only.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML file of the experiment.")
+    ] = None,
+    sets: SetOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder that runs are made in.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Interrupted run to go on with.")
+    ] = None,
+    backend: BackendOption = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Train, evaluate and save a model; prints the run's path."""
+    from medkit import config as configs
+    from medkit.registry import allow_code as allow
+
+    allow(allow_code or ())
+    if config is None and resume is None:
+        raise typer.BadParameter("give --config FILE, or --resume RUN")
+    overrides = _with_backend(sets, backend)
+    if resume is None:
+        experiment = configs.load_config(config, overrides)
+    else:
+        from medkit.pipeline import resumed
+
+        experiment = resumed(resume, overrides)
+        if config is not None:
+            configs.same_experiment(configs.load_config(config, overrides), experiment)
+    from medkit.pipeline import Interrupted
+    from medkit.pipeline import train as run_training
+
+    try:
+        run = run_training(experiment, out=out, resume=resume)
+    except Interrupted as stop:
+        _say(f"interrupted; go on with: medkit train --resume {stop.folder}")
+        raise
+    from medkit.evaluation import metrics_table
+
+    _show(metrics_table(run.metrics))
+    _say(f"report: {run.path / 'report.html'}")
+    print(run.path)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Config that names the other data set.")
+    ] = None,
+    sets: SetOption = None,
+    backend: BackendOption = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Evaluate a saved model on another data set; prints the metrics as JSON.
+
+    Without --config or --set, evaluates again on the run's own test part.
+    """
+    from medkit.backend import select_backend
+    from medkit.evaluation import metrics_table
+    from medkit.external import evaluate_run_on
+
+    opened = _opened(run, allow_code)
+    select_backend(backend, preferred=opened.environment["backend"])
+    result = evaluate_run_on(opened, config, sets or ())
+    _show(metrics_table({result["part"]: result}))
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    source: Annotated[Path, typer.Option("--input", "-i", help="File or folder of new samples.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help=".csv or .parquet; default: stdout.")
+    ] = None,
+    backend: BackendOption = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Predict for new samples with a saved model."""
+    from medkit.backend import select_backend
+    from medkit.external import predict_file, write_predictions
+
+    opened = _opened(run, allow_code)
+    select_backend(backend, preferred=opened.environment["backend"])
+    table = predict_file(opened, source)
+    if output is None:
+        table.to_csv(sys.stdout, index=False)
+        return
+    write_predictions(table, output)
+    _say(f"{len(table)} predictions written")
+    print(output)
+
+
+@app.command()
+def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
+    """Check a config without reading data; every problem is reported at once."""
+    from medkit.config import load_config
+    from medkit.registry import allow_code as allow
+
+    allow(allow_code or ())
+    experiment = load_config(config, sets or ())
+    _say(f"{config}: valid ({experiment.model.name} on {experiment.dataset.name})")
+
+
+@app.command()
+def verify(run: RunArgument) -> None:
+    """Check every file of a run against its manifest."""
+    from medkit.runs import verify as verify_run
+
+    files = verify_run(run)
+    _say(f"{run}: {len(files)} files, all unchanged")
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder to look in.", metavar="[DIR]")] = Path("runs"),
+) -> None:
+    """List the finished runs."""
+    from medkit.listing import runs_table
+
+    _print(runs_table(folder))
+
+
+@app.command()
+def models(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the models, or describe one."""
+    _describe("models", name)
+
+
+@app.command()
+def datasets(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the datasets, or describe one."""
+    _describe("datasets", name)
+
+
+@app.command()
+def tasks(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the tasks, or describe one."""
+    _describe("tasks", name)
+
+
+@app.command()
+def preprocessing(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the kinds of input, or describe the preprocessing settings of one."""
+    _describe("modalities", name)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors."""
+    from medkit.schema import experiment_schema
+
+    print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet file.", metavar="FILE")],
+    target: Annotated[str, typer.Option("--target", help="Column to predict.")],
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="Column that identifies the patient.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Config to write; default: <FILE>.yaml")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
+) -> None:
+    """Look at a table and write a commented config that trains on it; prints its path."""
+    from medkit.inspection import write_config
+
+    written = write_config(file, target, subject, output or Path(f"{file.stem}.yaml"), force)
+    _say(f"read it, then: medkit train --config {written}")
+    print(written)
+
+
+@app.command()
+def synth(
+    name: Annotated[str, typer.Argument(help="A synthetic or embedded dataset.", metavar="NAME")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter: samples=500 (repeatable).")
+    ] = None,
+) -> None:
+    """Write a synthetic data set as ordinary files, with a config that reads them."""
+    from medkit.synthesize import synthesize
+
+    for path in synthesize(name, out, sets or ()):
+        print(path)
+
+
+def _with_backend(sets: list[str] | None, backend: str | None) -> list[str]:
+    return [*(sets or ()), *([f"backend={backend}"] if backend else ())]
+
+
+def _opened(run: Path, allow_code: list[str] | None) -> Any:
+    from medkit.registry import allow_code as allow
+    from medkit.runs import Run
+
+    allow(allow_code or ())
+    return Run.open(run)
+
+
+def _describe(kind: str, name: str | None) -> None:
+    from medkit import listing, registry
+
+    known = getattr(registry, kind)
+    _print(listing.names_table(known) if name is None else listing.description(known, name))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _show(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print(renderable)
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    # Off a terminal, tables must not be cut to 80 columns.
+    Console(width=None if sys.stdout.isatty() else 160).print(renderable)
+
+
+@contextlib.contextmanager
+def _talking(quiet: bool) -> Iterator[None]:
+    """Show medkit's log on stderr, and treat a request to end as Ctrl-C."""
+    log = logging.getLogger("medkit")
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.logging import RichHandler
+
+        handler: logging.Handler = RichHandler(
+            console=Console(stderr=True), show_path=False, show_time=False
+        )
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        log.removeHandler(handler)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 failed, 2 wrong use, 130 interrupted."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    quiet = "--quiet" in given or "-q" in given
+    # Both may stand anywhere, also behind the command.
+    given = [each for each in given if each not in ("--debug", "--quiet", "-q")]
+    try:
+        with _talking(quiet):
+            app(args=given, prog_name="medkit")
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except MedkitError as error:
+        if debug:
+            raise
+        _say(str(error))
+        return error.exit_status
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"unexpected {type(error).__name__}: {error}\n  --debug shows the traceback")
+        return 1
+    return 0

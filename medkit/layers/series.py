@@ -1,0 +1,102 @@
+"""Time series in physical units -> filled, standardized channels and measured-or-not channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def forward_fill(values: Any, missing: Any) -> tuple[Any, Any]:
+    """Carry the last value along axis 1 into the steps that miss one.
+
+    log2(steps) shifted copies rather than a scan or a gather: the same few operations on every
+    backend, and none that an exporter refuses.
+
+    Args:
+        values: (batch, steps, channels); anything but NaN where missing.
+        missing: Boolean, of the same shape.
+
+    Returns:
+        The filled values, and a boolean of what is still missing: steps with no past.
+    """
+    steps, shift = values.shape[1], 1
+    while shift < steps:
+        values = ops.where(missing, _later(values, shift), values)
+        missing = ops.logical_and(missing, _later(missing, shift))
+        shift *= 2
+    return values, missing
+
+
+def _later(values: Any, shift: int) -> Any:
+    # The first steps are kept: as they are no fill for themselves, any value does there.
+    return ops.concatenate([values[:, :shift], values[:, :-shift]], axis=1)
+
+
+@keras.saving.register_keras_serializable(package="medkit")
+class SeriesPreprocessing(keras.layers.Layer):
+    """Fill, standardize and mark what was measured, inside the model.
+
+    Computes in float32 whatever the precision policy: float16 ends at 65504.
+
+    Args:
+        forward: Carry the last measured value forward; the fill value serves before the first.
+        indicators: Channels that are followed by a channel which is 1 where the value was
+            measured and 0 where it was filled.
+
+    Input shape: (batch, steps, channels) float, physical units, NaN where not measured.
+    Output shape: (batch, steps, channels + indicators) float32.
+    """
+
+    def __init__(self, forward: bool = True, indicators: Sequence[int] = (), **kwargs: Any):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.forward, self.indicators = forward, list(indicators)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        if len(input_shape) != 3 or input_shape[1] is None or input_shape[2] is None:
+            raise ValueError(
+                f"{type(self).__name__} expects (batch, steps, channels) with steps and channels "
+                f"known, got input of shape {tuple(input_shape)}"
+            )
+        self.fill, self.center, self.scale = (
+            self.add_weight(shape=(input_shape[2],), initializer=start, trainable=False, name=name)
+            for name, start in (("fill", "zeros"), ("center", "zeros"), ("scale", "ones"))
+        )
+        self.built = True
+
+    def set_statistics(
+        self, fill: Sequence[float], center: Sequence[float], scale: Sequence[float]
+    ) -> None:
+        """Set fill values, means and standard deviations, one a channel, in its unit."""
+        self.fill.assign(np.asarray(fill, "float32"))
+        self.center.assign(np.asarray(center, "float32"))
+        self.scale.assign(np.asarray(scale, "float32"))
+
+    def call(self, inputs: Any) -> Any:
+        missing = left = ops.isnan(inputs)
+        values = ops.where(missing, 0.0, inputs)
+        if self.forward:
+            values, left = forward_fill(values, missing)
+        values = ops.where(left, self.fill, values)
+        values = (values - self.center) / self.scale
+        if not self.indicators:
+            return values
+        if self.indicators != list(range(inputs.shape[2])):
+            missing = ops.take(missing, np.asarray(self.indicators, "int32"), axis=2)
+        measured = 1.0 - ops.cast(missing, self.compute_dtype)
+        return ops.concatenate([values, measured], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, steps, channels = input_shape
+        return (batch, steps, None if channels is None else channels + len(self.indicators))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "forward": self.forward,
+            "indicators": self.indicators,
+        }

@@ -1,0 +1,110 @@
+"""What the listing commands show: names, descriptions, finished runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from medkit.registry import Registry
+from medkit.runs import finished, read_json
+
+_TAGS = {"accepts": "takes", "yields": "yields"}
+
+
+def names_table(registry: Registry) -> Table:
+    """Name, what it takes or yields, and the first line of its docstring."""
+    entries = [registry.get(name) for name in registry.names()]
+    tags = [tag for tag in _TAGS if any(tag in entry.tags for entry in entries)]
+    table = Table("name", *(_TAGS[tag] for tag in tags), "what it is", box=None)
+    for entry in entries:
+        shown = (entry.tags.get(tag, "") for tag in tags)
+        cells = (", ".join(each) if isinstance(each, tuple) else each for each in shown)
+        table.add_row(entry.name, *cells, escape(entry.summary))
+    return table
+
+
+def description(registry: Registry, name: str) -> Group:
+    """Docstring, then every parameter with type, bounds, default and meaning.
+
+    Raises:
+        UnknownNameError: No such name.
+    """
+    entry = registry.get(name)
+    schema = registry.schema(name).model_json_schema()
+    table = Table("parameter", "type", "bounds", "default", "meaning", box=None)
+    required = schema.get("required", [])
+    for parameter, facts in schema.get("properties", {}).items():
+        default = "required" if parameter in required else json.dumps(facts.get("default"))
+        meaning = escape(facts.get("description", ""))
+        table.add_row(parameter, escape(_type(facts)), _bounds(facts), escape(default), meaning)
+    text = inspect.getdoc(entry.factory) or ""
+    return Group(f"[bold]{entry.name}[/bold] ({registry.kind})", escape(_without_args(text)), "", table)
+
+
+def _without_args(docstring: str) -> str:
+    # The table says the same, with types and bounds.
+    before, marker, after = docstring.partition("\nArgs:\n")
+    if not marker:
+        return docstring
+    kept: list[str] = []
+    inside = True
+    for line in after.splitlines():
+        if inside and line and not line.startswith(" "):
+            inside = False
+        if not inside:
+            kept.append(line)
+    return "\n".join([before.rstrip(), "", *kept]).rstrip()
+
+
+def _type(facts: dict[str, Any]) -> str:
+    if "enum" in facts and len(facts["enum"]) > 8:
+        return "a Keras name"
+    if "enum" in facts:
+        return " | ".join(str(each) for each in facts["enum"])
+    if "const" in facts:
+        return str(facts["const"])
+    if "anyOf" in facts:
+        return " | ".join(dict.fromkeys(_type(each) for each in facts["anyOf"]))
+    kind = facts.get("type", "any")
+    names = {"integer": "whole number", "string": "text", "boolean": "true/false", "object": "mapping"}
+    if kind == "array":
+        if "prefixItems" in facts:
+            return f"[{', '.join(_type(each) for each in facts['prefixItems'])}]"
+        return f"list of {_type(facts.get('items', {}))}"
+    return "path" if facts.get("format") == "path" else names.get(kind, kind)
+
+
+def _bounds(facts: dict[str, Any]) -> str:
+    signs = {
+        "minimum": "≥ ",
+        "exclusiveMinimum": "> ",
+        "maximum": "≤ ",
+        "exclusiveMaximum": "< ",
+        "minItems": "items ≥ ",
+        "maxItems": "items ≤ ",
+    }
+    places = [facts, *facts.get("anyOf", []), facts.get("items", {})]
+    found = [f"{sign}{p[key]:g}" for p in places for key, sign in signs.items() if key in p]
+    return ", ".join(dict.fromkeys(found))
+
+
+def runs_table(folder: Path) -> Table:
+    """The finished runs below a folder: what was trained, and how it did on test."""
+    from medkit.evaluation import headline
+
+    table = Table("run", "dataset", "model", "task", "test", box=None)
+    for path in finished(folder):
+        from medkit.yaml_file import read_yaml
+
+        config = read_yaml(path / "config.yaml")[0]
+        names = (config[key]["name"] for key in ("dataset", "model", "task"))
+        table.add_row(str(path), *names, headline(read_json(path / "metrics.json")))
+    if not table.row_count:
+        table.add_row(f"no finished runs in {folder}", "", "", "", "")
+    return table

@@ -1,0 +1,166 @@
+"""Images and volumes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from medkit.cohort import RawInput
+from medkit.errors import DataError
+from medkit.modalities._base import Modality
+from medkit.modalities._pixels import pixel_statistics, refuse_not_finite, summarize_pixels
+from medkit.registry import modalities
+
+if TYPE_CHECKING:
+    import keras
+    import pandas
+
+PIXEL_TYPES = ("uint8", "float32")
+
+
+@modalities.register(name="image")
+class Image(Modality):
+    """Images or volumes: rescaled to 0 … 1, varied in training, standardized in the model.
+
+    Encoded: pixels as they are, uint8 or float32, (n, height, width, channels) or (n, depth,
+    height, width, channels). uint8 pixels are divided by 255; others are taken from the training
+    images' range to 0 … 1. Augmentation acts in training only, on 0 … 1, each image on its own.
+
+    Args:
+        standardize: Subtract each channel's training mean and divide by its standard deviation.
+        flip: Mirror images at random: left-right (horizontal), top-bottom (vertical), or both.
+            Note that a mirrored body has its heart on the wrong side.
+        rotation: Largest random rotation, degrees, either way; not for volumes.
+        translation: Largest random shift, fraction of height and width; not for volumes.
+        zoom: Largest random change of size, fraction: 0.1 gives 0.9 to 1.1 times; not for volumes.
+        contrast: Largest random change of contrast, fraction.
+        noise: Standard deviation of random noise on each pixel, where the whole range is 1.
+    """
+
+    modality: ClassVar[str] = "image"
+    static: ClassVar[bool] = False
+    shape_: list[int]
+    dtype_: str
+    low_: float
+    high_: float
+    center_: list[float]
+    scale_: list[float]
+
+    def __init__(
+        self,
+        *,
+        standardize: bool = True,
+        flip: Literal["horizontal", "vertical", "both"] | None = None,
+        rotation: Annotated[float, Field(ge=0, le=180)] = 0.0,
+        translation: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        contrast: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        noise: Annotated[float, Field(ge=0)] = 0.0,
+    ):
+        self.standardize, self.flip, self.rotation = standardize, flip, rotation
+        self.translation, self.zoom = translation, zoom
+        self.contrast, self.noise = contrast, noise
+
+    def fit(self, raw: RawInput | np.ndarray) -> Self:
+        """Learn the pixels' range and each channel's mean and standard deviation.
+
+        Raises:
+            DataError: No images, another number of dimensions, pixels that are not finite, or an
+                augmentation that volumes cannot have.
+        """
+        self._check_parameters()
+        images = _pixels(self._values(raw))
+        images = images[..., None] if images.ndim == 3 else images
+        if images.ndim not in (4, 5):
+            raise DataError(
+                "images must be (n, height, width, channels), or volumes (n, depth, height, "
+                f"width, channels); got an array of shape {images.shape}"
+            )
+        self._check_rows(len(images))
+        flat_only = [each for each in ("rotation", "translation", "zoom") if getattr(self, each)]
+        if images.ndim == 5 and flat_only:
+            raise DataError(
+                f"{', '.join(flat_only)} cannot be applied to volumes",
+                hint="Volumes can have flip, contrast and noise.",
+            )
+        refuse_not_finite(images)
+        self.features_ = []
+        self.shape_, self.dtype_ = [int(size) for size in images.shape[1:]], images.dtype.name
+        self.low_, self.high_, center, scale = pixel_statistics(images)
+        self.center_, self.scale_ = center.tolist(), scale.tolist()
+        return self
+
+    def encode(self, raw: RawInput | np.ndarray) -> np.ndarray:
+        """Pixels as they are, of the fitted type; grey images may lack their channel axis.
+
+        Raises:
+            DataError: Another size than in training, other pixels, or not finite ones.
+        """
+        wanted = list(self._learned("shape_"))
+        images = _pixels(self._values(raw))
+        if wanted[-1] == 1 and list(images.shape[1:]) == wanted[:-1]:
+            images = images[..., None]
+        if list(images.shape[1:]) != wanted:
+            raise DataError(
+                f"images of {_size(images.shape[1:])} were given where the model was trained on "
+                f"{_size(wanted)}",
+                hint="Resize the images, or read them with the dataset's own size setting.",
+            )
+        if images.dtype == self.dtype_:
+            refuse_not_finite(images)
+            return images
+        if self.dtype_ == "float32":
+            return images.astype("float32")
+        whole = np.clip(np.nan_to_num(images), 0, 255).astype("uint8")
+        if not np.array_equal(whole, images):
+            raise DataError(
+                "the model was trained on whole pixel values from 0 to 255 (uint8); these images "
+                f"are {images.dtype} with other values",
+                hint="Give the images as they were read, before any rescaling.",
+            )
+        return whole
+
+    @property
+    def input_shape_(self) -> tuple[int, ...]:
+        return tuple(self._learned("shape_"))
+
+    @property
+    def input_dtype_(self) -> str:
+        return self._learned("dtype_")
+
+    def preprocessing(self) -> keras.Layer:
+        """The layer that takes raw pixels to rescaled float32 ones, of the same shape."""
+        from medkit.layers.image import ImagePreprocessing
+
+        names = ("flip", "rotation", "translation", "zoom", "contrast", "noise")
+        augmentation = {name: getattr(self, name) for name in names if getattr(self, name)}
+        layer = ImagePreprocessing(standardize=self.standardize, augmentation=augmentation)
+        layer.build((None, *self.input_shape_))
+        layer.set_statistics(self.low_, self.high_, self.center_, self.scale_)
+        return layer
+
+    def summarize(self, x: np.ndarray) -> pandas.DataFrame:
+        """Per channel: mean, standard deviation and percentiles of the pixels, and the means of
+        8 × 8 blocks (4 × 4 × 4 in volumes), counted from the top left."""
+        return summarize_pixels(np.asanyarray(x))
+
+
+def _pixels(values: Any) -> np.ndarray:
+    images = np.asanyarray(values)
+    if images.dtype.name in PIXEL_TYPES:
+        return images
+    if images.dtype.kind not in "fiub":
+        raise DataError(
+            f"images must be arrays of numbers, all of one size; got {images.dtype} of shape "
+            f"{images.shape}"
+        )
+    return images.astype("float32")
+
+
+def _size(shape: Any) -> str:
+    named = {2: "height × width", 3: "height × width × channels"}
+    named[4] = "depth × height × width × channels"
+    axes = f" ({named[len(shape)]})" if len(shape) in named else ""
+    return " × ".join(str(size) for size in shape) + axes

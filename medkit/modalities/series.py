@@ -1,0 +1,237 @@
+"""Time series: measured variables on a regular grid of time steps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from medkit.cohort import Feature, RawInput
+from medkit.errors import DataError
+from medkit.lazy import pd
+from medkit.modalities._base import (
+    Modality,
+    absent_names,
+    check_unique,
+    feature_dicts,
+    infinite_rows,
+    log,
+    statistics,
+)
+from medkit.registry import modalities
+
+if TYPE_CHECKING:
+    import keras
+    import pandas
+
+
+@modalities.register(name="series")
+class Series(Modality):
+    """Time steps × channels: filled, standardized and marked as measured or not in the model.
+
+    Encoded: float32 (n, steps, channels) in physical units, NaN where not measured. In the model:
+    the channels, then the indicators.
+
+    Args:
+        missing: What replaces a missing value: the last measured one (and the training mean
+            before the first), the training mean or median, a constant, or nothing, samples with
+            a gap being dropped.
+        constant: The constant, in each channel's own unit.
+        indicators: Add a channel that is 1 where the value was measured and 0 where it was
+            filled, for each channel with gaps in the training rows.
+        standardize: Subtract the training mean and divide by the standard deviation.
+    """
+
+    modality: ClassVar[str] = "series"
+    static: ClassVar[bool] = True
+    steps_: int
+    missing_: list[str]
+    fill_: list[float]
+    center_: list[float]
+    scale_: list[float]
+
+    def __init__(
+        self,
+        *,
+        missing: Literal[
+            "forward_fill", "mean", "median", "constant", "drop"
+        ] = "forward_fill",
+        constant: float = 0.0,
+        indicators: bool = True,
+        standardize: bool = True,
+    ):
+        self.missing, self.constant = missing, constant
+        self.indicators, self.standardize = indicators, standardize
+
+    def fit(self, raw: RawInput | np.ndarray) -> Self:
+        """Learn fill values, means and standard deviations of each channel from training rows.
+
+        Raises:
+            DataError: No rows, not (n, steps, channels), infinite values, or nothing measured.
+        """
+        self._check_parameters()
+        values = self._array(raw)
+        given = raw.features if isinstance(raw, RawInput) else ()
+        features = given or tuple(Feature(f"channel_{i + 1}") for i in range(values.shape[2]))
+        if len(features) != values.shape[2]:
+            raise DataError(f"{len(features)} channel names for {values.shape[2]} channels")
+        check_unique([feature.name for feature in features], "channels")
+        if self.missing == "drop":
+            values = values[self.keep(values)]
+        self._check_rows(len(values))
+        _refuse_infinite(values)
+        self.features_, self.steps_ = feature_dicts(features), int(values.shape[1])
+        self.missing_, self.fill_, self.center_, self.scale_ = [], [], [], []
+        empty = []
+        for position, feature in enumerate(features):
+            channel = np.asarray(values[:, :, position])  # one at a time: the whole may not fit
+            observed = channel[~np.isnan(channel)]
+            if observed.size < channel.size:
+                self.missing_.append(feature.name)
+            if not observed.size:
+                empty.append(feature.name)
+            found = statistics(observed, self.missing, self.constant, self.standardize)
+            for learned, value in zip((self.fill_, self.center_, self.scale_), found, strict=True):
+                learned.append(value)
+        if len(empty) == len(features):
+            raise DataError("no channel was measured in any training row")
+        if empty:
+            log.warning("channels never measured in the training rows: %s", ", ".join(empty))
+        return self
+
+    def encode(self, raw: RawInput | np.ndarray) -> np.ndarray:
+        """Rows as float32 (n, steps, channels), the channels aligned by name to the fitted ones.
+
+        A channel that is absent was not measured: it is NaN throughout. A plain array has the
+        fitted channels in the fitted order (``names``).
+
+        Raises:
+            DataError: Another number of steps, no known channel, or infinite values.
+        """
+        names = self.names
+        values = self._array(raw)
+        if values.shape[1] != self.steps_:
+            raise DataError(
+                f"series of {values.shape[1]} time steps were given where the model was trained "
+                f"on {self.steps_}",
+                hint="Read the data with the same grid (hours and step) as in training.",
+            )
+        given = [f.name for f in raw.features] if isinstance(raw, RawInput) else []
+        if not given:
+            if values.shape[2] != len(names):
+                raise DataError(
+                    f"{values.shape[2]} channels were given where {len(names)} are due",
+                    hint=f"They must be, in this order: {', '.join(names)}.",
+                )
+            given = names
+        _refuse_infinite(values)
+        if given == names:
+            return values
+        return self._aligned(values, given)
+
+    def _aligned(self, values: np.ndarray, given: list[str]) -> np.ndarray:
+        check_unique(given, "channels")
+        absent = absent_names(self.names, given)
+        if len(absent) == len(self.names):
+            raise DataError(
+                f"none of the channels the model was trained on is there: {', '.join(absent)}"
+            )
+        if absent:
+            log.info("%d channels not measured at all in this data: %s",
+                     len(absent), ", ".join(absent))  # fmt: skip
+        extra = [name for name in given if name not in self.names]
+        if extra:
+            log.info("ignored %d channels the model was not trained on: %s",
+                     len(extra), ", ".join(extra))  # fmt: skip
+        aligned = np.full((*values.shape[:2], len(self.names)), np.nan, dtype="float32")
+        for position, name in enumerate(self.names):
+            if name in given:
+                aligned[:, :, position] = values[:, :, given.index(name)]
+        return aligned
+
+    def keep(self, raw: RawInput | np.ndarray) -> np.ndarray:
+        """(n,) boolean: with ``missing="drop"``, the samples without a gap; else all."""
+        values = self._array(raw)
+        if self.missing != "drop":
+            return np.ones(len(values), dtype=bool)
+        if "features_" in vars(self):
+            values = self.encode(raw)
+        return np.array([not np.isnan(sample).any() for sample in values], dtype=bool)
+
+    def _array(self, raw: Any) -> np.ndarray:
+        values = np.asanyarray(self._values(raw))
+        if values.ndim != 3 or values.dtype.kind not in "fiub":
+            raise DataError(
+                f"series must be numbers of shape (samples, time steps, channels), got "
+                f"{values.dtype} of shape {values.shape}"
+            )
+        if values.dtype == np.float32:
+            return values
+        with np.errstate(over="ignore"):
+            return values.astype("float32")
+
+    @property
+    def input_shape_(self) -> tuple[int, ...]:
+        return (self.steps_, len(self.features))
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the model's inner channels, in the order the preprocessing gives them."""
+        return self.names + [f"{self.names[i]} measured" for i in self._indicators]
+
+    @property
+    def _indicators(self) -> list[int]:
+        if not self.indicators:
+            return []
+        return [i for i, name in enumerate(self.names) if name in self.missing_]
+
+    def preprocessing(self) -> keras.Layer:
+        """The layer that takes encoded rows to (n, steps, len(output_names)) float32."""
+        from medkit.layers.series import SeriesPreprocessing
+
+        forward = self.missing == "forward_fill"
+        layer = SeriesPreprocessing(forward=forward, indicators=self._indicators)
+        layer.build((None, *self.input_shape_))
+        layer.set_statistics(self.fill_, self.center_, self.scale_)
+        return layer
+
+    def summarize(self, x: np.ndarray) -> pandas.DataFrame:
+        """Per channel: mean, min, max, first, last, standard deviation and count of what was
+        measured; NaN where nothing was."""
+        columns: dict[str, np.ndarray] = {}
+        for position, name in enumerate(self.names):
+            for summary, values in _channel_summary(np.asarray(x[:, :, position])).items():
+                columns[f"{name} {summary}"] = values
+        return pd.DataFrame(columns)
+
+
+def _channel_summary(channel: np.ndarray) -> dict[str, np.ndarray]:
+    """Summaries (n,) of one channel (n, steps)."""
+    measured = ~np.isnan(channel)
+    count = measured.sum(axis=1)
+    never = count == 0
+    rows = np.arange(len(channel))
+    first = np.argmax(measured, axis=1)
+    last = channel.shape[1] - 1 - np.argmax(measured[:, ::-1], axis=1)
+    number = np.maximum(count, 1)
+    mean = np.where(measured, channel, 0.0).sum(axis=1, dtype="float64") / number
+    spread = np.where(measured, channel - mean[:, None], 0.0)
+    found = {
+        "mean": mean,
+        "min": np.where(measured, channel, np.inf).min(axis=1),
+        "max": np.where(measured, channel, -np.inf).max(axis=1),
+        "first": channel[rows, first],
+        "last": channel[rows, last],
+        "standard deviation": np.sqrt((spread**2).sum(axis=1) / number),
+    }
+    summary = {k: np.where(never, np.nan, v).astype("float32") for k, v in found.items()}
+    return {**summary, "count": count.astype("float32")}
+
+
+def _refuse_infinite(values: np.ndarray) -> None:
+    rows = infinite_rows(values)
+    if len(rows):
+        raise DataError(
+            f"infinite values in {len(rows)} series, first in row {rows[0] + 1}",
+            hint="Replace them by numbers, or by NaN for not measured.",
+        )

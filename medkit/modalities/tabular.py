@@ -1,0 +1,264 @@
+"""Tables: numeric and categorical columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from medkit.cohort import RawInput
+from medkit.errors import DataError
+from medkit.lazy import pd
+from medkit.modalities._base import (
+    Modality,
+    absent_names,
+    check_unique,
+    feature_dicts,
+    log,
+    statistics,
+)
+from medkit.modalities._columns import category_codes, infer_features, numbers
+from medkit.registry import modalities
+
+if TYPE_CHECKING:
+    import keras
+    import pandas
+
+MANY_CATEGORIES = 200
+
+
+@modalities.register(name="tabular")
+class Tabular(Modality):
+    """Numeric and categorical columns: filled, standardized and one-hot encoded in the model.
+
+    Encoded: float32 (n, columns) in physical units; categories as codes 1 … K, 0 for rare or
+    unseen, NaN for missing. In the model: numbers, then one-hot columns, then indicators. A
+    missing category gives zeros in its one-hot columns; so does an unseen one where training
+    had no rare category to learn from.
+
+    Args:
+        missing: What replaces a missing number: the training rows' mean or median, a constant,
+            or nothing, rows with a gap being dropped.
+        constant: The constant, in each column's own unit.
+        indicators: Add a column that is 1 where the value is missing, for each column with gaps
+            in the training rows.
+        standardize: Subtract the training mean and divide by the standard deviation.
+        rare_below: A category found in fewer training rows than this goes to a common bucket for
+            rare and unseen ones, and its name is not kept in the run.
+    """
+
+    modality: ClassVar[str] = "tabular"
+    static: ClassVar[bool] = True
+    categories_: dict[str, list[str]]
+    rare_: list[str]
+    missing_: list[str]
+    fill_: dict[str, float]
+    center_: dict[str, float]
+    scale_: dict[str, float]
+
+    def __init__(
+        self,
+        *,
+        missing: Literal["mean", "median", "constant", "drop"] = "median",
+        constant: float = 0.0,
+        indicators: bool = True,
+        standardize: bool = True,
+        rare_below: Annotated[int, Field(ge=1)] = 5,
+    ):
+        self.missing, self.constant, self.indicators = missing, constant, indicators
+        self.standardize, self.rare_below = standardize, rare_below
+
+    def fit(self, raw: RawInput | pandas.DataFrame) -> Self:
+        """Learn fill values, means, standard deviations and categories from training rows.
+
+        Raises:
+            DataError: No rows, a column named twice, text in a numeric column, infinite values,
+                or nothing but empty columns.
+        """
+        self._check_parameters()
+        frame = self._frame(raw)
+        given = raw.features if isinstance(raw, RawInput) else ()
+        features = given or infer_features(frame)
+        check_unique([feature.name for feature in features], "columns")
+        self.features_ = feature_dicts(features)
+        frame = self._aligned(frame)
+        if self.missing == "drop":
+            frame = frame[self.keep(frame)]
+        self._check_rows(len(frame))
+        self.categories_, self.rare_, self.missing_ = {}, [], []
+        self.fill_, self.center_, self.scale_ = {}, {}, {}
+        for feature in self.features:
+            if feature.kind == "categorical":
+                self._fit_categories(feature.name, frame[feature.name])
+            else:
+                self._fit_numbers(feature.name, frame[feature.name])
+        if not self.output_names:
+            raise DataError("no column has a value in any training row")
+        return self
+
+    def _fit_numbers(self, name: str, column: pandas.Series) -> None:
+        values = numbers(name, column)
+        observed = values[~np.isnan(values)]
+        if len(observed) < len(values):
+            self.missing_.append(name)
+        if not len(observed):
+            log.warning("column '%s' is missing in every training row: filled", name)
+        self.fill_[name], self.center_[name], self.scale_[name] = statistics(
+            observed, self.missing, self.constant, self.standardize
+        )
+
+    def _fit_categories(self, name: str, column: pandas.Series) -> None:
+        codes, keys = category_codes(column)
+        counts = np.bincount(codes[codes >= 0], minlength=len(keys))
+        kept = [key for key, count in zip(keys, counts, strict=True) if count >= self.rare_below]
+        self.categories_[name] = sorted(kept)
+        if len(kept) < len(keys):
+            self.rare_.append(name)
+            log.info(
+                "column '%s': %d of %d categories are in fewer than %d training rows and share "
+                "the rare bucket", name, len(keys) - len(kept), len(keys), self.rare_below,
+            )  # fmt: skip
+        if (codes < 0).any():
+            self.missing_.append(name)
+        if not len(keys):
+            log.warning("column '%s' is missing in every training row", name)
+        elif not kept:
+            log.warning(
+                "column '%s': every category is rare (fewer than rare_below: %d training rows), "
+                "so it says nothing; drop it, or lower rare_below", name, self.rare_below,
+            )  # fmt: skip
+        elif len(kept) > MANY_CATEGORIES:
+            log.warning(
+                "column '%s' has %d categories and as many one-hot columns; is it an identifier "
+                "or a number?", name, len(kept),
+            )  # fmt: skip
+
+    def encode(self, raw: RawInput | pandas.DataFrame | np.ndarray) -> np.ndarray:
+        """Rows as float32 (n, columns), the columns aligned by name to the fitted ones.
+
+        A plain array has the fitted columns in the fitted order (``names``).
+
+        Raises:
+            DataError: A column is missing, or holds text where numbers are due, or infinities.
+        """
+        frame = self._aligned(self._frame(raw))
+        encoded = np.empty((len(frame), len(self.features)), dtype="float32")
+        for position, feature in enumerate(self.features):
+            column = frame[feature.name]
+            if feature.kind == "categorical":
+                encoded[:, position] = self._encode_categories(feature.name, column)
+            else:
+                encoded[:, position] = numbers(feature.name, column)
+        return encoded
+
+    def _encode_categories(self, name: str, column: pandas.Series) -> np.ndarray:
+        codes, keys = category_codes(column)
+        known = {key: code for code, key in enumerate(self.categories_[name], start=1)}
+        # The last entry is what code -1 (missing) picks.
+        table = np.array([*(known.get(key, 0) for key in keys), np.nan], dtype="float32")
+        encoded = table[codes]
+        outside = int((encoded == 0).sum())
+        if outside:
+            log.info("column '%s': %d of %d values are rare or unseen in training",
+                     name, outside, len(encoded))  # fmt: skip
+        return encoded
+
+    def keep(self, raw: RawInput | pandas.DataFrame | np.ndarray) -> np.ndarray:
+        """(n,) boolean: with ``missing="drop"``, the rows without a gap; else all."""
+        frame = self._frame(raw)
+        if self.missing != "drop":
+            return np.ones(len(frame), dtype=bool)
+        if "features_" in vars(self):
+            frame = self._aligned(frame)
+        blank = frame.apply(lambda column: category_codes(column)[0] < 0)
+        return ~blank.to_numpy().any(axis=1)
+
+    def _frame(self, raw: Any) -> pandas.DataFrame:
+        values = self._values(raw)
+        if isinstance(values, pd.DataFrame):
+            frame = values.rename(columns=str)
+            check_unique(list(frame.columns), "columns")
+            return frame
+        values = np.asarray(values)
+        if "features_" not in vars(self):
+            names = [f"column_{i + 1}" for i in range(values.shape[-1])]
+        else:
+            names = self.names
+        if values.ndim != 2 or values.shape[1] != len(names):
+            raise DataError(
+                f"an array of shape {values.shape} was given where (rows, {len(names)}) is due",
+                hint=f"Its columns must be, in this order: {', '.join(names)}.",
+            )
+        return pd.DataFrame(values, columns=names)
+
+    def _aligned(self, frame: pandas.DataFrame) -> pandas.DataFrame:
+        given = list(frame.columns)
+        absent = absent_names(self.names, given)
+        if absent:
+            raise DataError(
+                f"{len(absent)} column{'s' * (len(absent) > 1)} missing: {', '.join(absent)}",
+                hint=f"The model was trained on: {', '.join(self.names)}.",
+            )
+        extra = [name for name in given if name not in self.names]
+        if extra:
+            log.info("ignored %d columns the model was not trained on: %s",
+                     len(extra), ", ".join(extra))  # fmt: skip
+        return frame[self.names]
+
+    @property
+    def input_shape_(self) -> tuple[int, ...]:
+        return (len(self.features),)
+
+    @property
+    def _one_hot_names(self) -> list[str]:
+        found = []
+        for name in self.names:
+            if name in self.categories_:
+                found += [f"{name} = (rare)"] if name in self.rare_ else []
+                found += [f"{name} = {category}" for category in self.categories_[name]]
+        return found
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the model's inner features, in the order the preprocessing gives them."""
+        marked = [f"{name} missing" for name in self.names if self._indicator(name)]
+        return [name for name in self.names if name in self.fill_] + self._one_hot_names + marked
+
+    def _indicator(self, name: str) -> bool:
+        return self.indicators and name in self.missing_
+
+    def preprocessing(self) -> keras.Layer:
+        """The layer that takes encoded rows to (n, len(output_names)) float32."""
+        from medkit.layers.tabular import TabularPreprocessing
+
+        counts = [
+            len(self.categories_[f.name]) if f.kind == "categorical" else None
+            for f in self.features
+        ]
+        layer = TabularPreprocessing(
+            categories=counts,
+            rare=[name in self.rare_ for name in self.names],
+            indicators=[self._indicator(name) for name in self.names],
+        )
+        layer.build((None, len(counts)))
+        numeric = [name for name in self.names if name in self.fill_]
+        layer.set_statistics(
+            *([values[name] for name in numeric] for values in (self.fill_, self.center_, self.scale_))
+        )
+        return layer
+
+    def summarize(self, x: np.ndarray) -> pandas.DataFrame:
+        """Numbers as they are (NaN where missing) and categories as one-hot columns."""
+        columns: dict[str, np.ndarray] = {}
+        for position, feature in enumerate(self.features):
+            values, name = np.asarray(x)[:, position], feature.name
+            if feature.kind == "numeric":
+                columns[name] = values
+                continue
+            if name in self.rare_:
+                columns[f"{name} = (rare)"] = (values == 0).astype("float32")
+            for code, category in enumerate(self.categories_[name], start=1):
+                columns[f"{name} = {category}"] = (values == code).astype("float32")
+        return pd.DataFrame(columns)
+

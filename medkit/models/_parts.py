@@ -1,0 +1,101 @@
+"""What the model factories share: parameter types, checked shapes, dense blocks, the head."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from medkit.errors import MedkitError
+from medkit.lazy import keras
+
+Units = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Penalty = Annotated[float, Field(ge=0)]
+
+
+def check_rank(model: str, input_shape: tuple[int, ...], known: dict[int, str]) -> None:
+    """Raise unless the rank of ``input_shape`` is one of ``known`` (rank -> how it is written).
+
+    Raises:
+        MedkitError: The rank is another one; the message lists those the model takes.
+    """
+    if len(input_shape) not in known:
+        expected = " or ".join(known.values())
+        raise MedkitError(
+            f"{model} takes inputs of shape {expected}; got {tuple(input_shape)}",
+            hint="Give the shape of one sample, without the batch. mlp takes any shape.",
+        )
+
+
+def penalty(l1: float, l2: float) -> Any:
+    """The L1 and L2 weight penalty as a new Keras regularizer; None when both are zero."""
+    return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+
+
+def activated(x: Any, layer: Any, units: int, activation: str, batch_normalization: bool) -> Any:
+    """Apply ``layer(units, …)``, batch normalization if asked for, then the activation.
+
+    ``layer`` builds a Dense or convolution layer from ``units``, ``activation`` and ``use_bias``.
+    """
+    if activation == "glu" or batch_normalization:
+        # A gated linear unit halves the channels: twice the units go in, so that `units` come out.
+        doubled = 2 * units if activation == "glu" else units
+        x = layer(doubled, activation=None, use_bias=not batch_normalization)(x)
+        if batch_normalization:
+            x = keras.layers.BatchNormalization()(x)
+        # The function rather than an Activation layer, whose static shape 'glu' would break.
+        return keras.activations.get(activation)(x)
+    return layer(units, activation=activation, use_bias=True)(x)
+
+
+def dense_blocks(
+    x: Any,
+    units: tuple[int, ...],
+    *,
+    activation: str,
+    kernel_initializer: str,
+    dropout: float,
+    l1: float,
+    l2: float,
+    batch_normalization: bool = False,
+) -> Any:
+    """(batch, …, features) -> (batch, …, units[-1]): dense layers, each followed by dropout."""
+
+    def layer(count: int, **settings: Any) -> Any:
+        return keras.layers.Dense(
+            count,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=penalty(l1, l2),
+            **settings,
+        )
+
+    for count in units:
+        x = activated(x, layer, count, activation, batch_normalization)
+        if dropout:
+            x = keras.layers.Dropout(dropout)(x)
+    return x
+
+
+def pooled(x: Any, pooling: str) -> Any:
+    """(batch, time, channels) -> (batch, channels): the last step, the mean or the maximum."""
+    if pooling == "mean":
+        return keras.layers.GlobalAveragePooling1D()(x)
+    if pooling == "max":
+        return keras.layers.GlobalMaxPooling1D()(x)
+    return x[:, -1]
+
+
+def finished(
+    name: str, inputs: Any, x: Any, num_outputs: int | None, output_activation: str | None
+) -> keras.Model:
+    """The model from ``inputs`` to the head on ``x``, or to ``x`` itself without a head.
+
+    The head is a dense layer called ``output``; it computes in float32 also under mixed
+    precision, where a loss in half precision would lose small probabilities.
+    """
+    if num_outputs is not None:
+        x = keras.layers.Dense(
+            num_outputs, activation=output_activation, dtype="float32", name="output"
+        )(x)
+    return keras.Model(inputs, x, name=name)

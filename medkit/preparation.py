@@ -1,0 +1,132 @@
+"""From a dataset to encoded parts: read, divide, fit on train, encode."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit import registry
+from medkit.cohort import Cohort
+from medkit.config import Component, Experiment
+from medkit.errors import DataError
+from medkit.splits import PARTS, split
+
+log = logging.getLogger("medkit")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The samples of one part, encoded.
+
+    Attributes:
+        cohort: The samples.
+        x: (n, …) in physical units, NaN where missing.
+        y: Targets as the task encodes them, in physical units.
+    """
+
+    cohort: Cohort
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass
+class Flow:
+    """How many samples came, went and why; JSON by ``vars``."""
+
+    rows_read: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    parts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read(dataset: Component) -> Cohort:
+    """Read the raw cohort that a config's dataset section describes."""
+    cohort: Cohort = registry.datasets.build(dataset.name, **dataset.parameters)
+    source = cohort.source
+    log.info("dataset %s: %d samples read, %d kept", dataset.name, source.rows_read, len(cohort))
+    for reason, count in source.dropped.items():
+        log.warning("%d samples dropped: %s", count, reason)
+    if source.label:
+        log.info("label: %s", source.label)
+    for note in source.notes:
+        log.info("%s", note)
+    return cohort
+
+
+def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], Flow]:
+    """Split a cohort into train, valid and test."""
+    if cohort.targets is None:
+        raise DataError(
+            "the dataset has no targets to train on", hint="Name the target column in the config."
+        )
+    result = split(cohort, experiment.split, experiment.seed)
+    flow = Flow(cohort.source.rows_read, dict(cohort.source.dropped), notes=list(result.notes))
+    flow.dropped.update(result.dropped)
+    for note in result.notes:
+        log.warning("%s", note)
+    for reason, count in result.dropped.items():
+        log.warning("%d samples dropped: %s", count, reason)
+    parts = {name: cohort.take(result.parts == name) for name in PARTS}
+    return parts, flow
+
+
+def encode(
+    divided: dict[str, Cohort], experiment: Experiment, flow: Flow
+) -> tuple[Any, Any, dict[str, Part]]:
+    """Fit modality and task on the training samples, then encode every part.
+
+    Returns:
+        The fitted modality, the fitted task, and the parts.
+
+    Raises:
+        DataError: Targets or inputs that cannot be used.
+    """
+    modality = registry.modalities.build(
+        experiment.preprocessing.name, **experiment.preprocessing.parameters
+    )
+    dropped: Counter[str] = Counter()
+    for name, cohort in divided.items():
+        usable = modality.keep(cohort.only_input)
+        if not usable.any():
+            raise DataError(
+                f"no {name} samples are left: every row has a missing input",
+                hint="preprocessing.missing: drop keeps complete rows only; fill them instead.",
+            )
+        if not usable.all():
+            dropped["missing input"] += int((~usable).sum())
+            divided[name] = cohort.take(usable)
+    if dropped:
+        flow.dropped.update(dropped)
+        log.warning("%d samples dropped: missing input", dropped["missing input"])
+    modality.fit(divided["train"].only_input)
+    task = registry.tasks.build(experiment.task.name, **experiment.task.parameters)
+    task.fit(divided["train"].targets)
+    parts = {
+        name: Part(cohort, modality.encode(cohort.only_input), task.encode(cohort.targets))
+        for name, cohort in divided.items()
+    }
+    flow.parts = {name: len(part.x) for name, part in parts.items()}
+    log.info(
+        "%d training, %d validation and %d test samples of %d subjects",
+        *flow.parts.values(),
+        sum(len(np.unique(part.cohort.subjects.astype(str))) for part in parts.values()),
+    )
+    return modality, task, parts
+
+
+def new_data(dataset: Component, path: Path) -> Cohort:
+    """Read a new file, without labels, in the layout the dataset's own files have.
+
+    Embedded and synthetic datasets name the reader of files laid out like theirs.
+    """
+    entry = registry.datasets.get(dataset.name)
+    reader = entry.tags.get("reader", dataset.name)
+    given = dict(dataset.parameters) if reader == dataset.name else {}
+    unlabelled = registry.datasets.get(reader).tags.get("unlabelled", {})
+    cohort: Cohort = registry.datasets.build(reader, **{**given, **unlabelled, "path": path})
+    return cohort

@@ -1,0 +1,126 @@
+"""What a run remembers of how it came about: log, environment, hashed identities."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import importlib.metadata
+import logging
+import os
+import platform
+import resource
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+log = logging.getLogger("medkit")
+
+PACKAGES = ("keras-medkit", "keras", "tensorflow", "jax", "torch", "numpy", "pandas",
+            "scikit-learn", "pyarrow")  # fmt: skip
+
+
+class LogKeeper(logging.Handler):
+    """Keeps log lines for ``log.txt``; private records (file names of patients) stay out."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "private", False):
+            self.lines.append(self.format(record))
+
+    def __enter__(self) -> LogKeeper:
+        self._level = log.level
+        log.addHandler(self)
+        if log.getEffectiveLevel() > logging.INFO:
+            log.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        log.removeHandler(self)
+        log.setLevel(self._level)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+
+class Stages:
+    """Seconds and peak memory of each stage of a run."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, dict[str, float]] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            # ru_maxrss is in KiB on Linux and in bytes on macOS.
+            unit = 1024**2 if sys.platform == "darwin" else 1024
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+            seconds = time.perf_counter() - start
+            self.records[name] = {"seconds": round(seconds, 3), "peak_memory_mib": round(peak)}
+
+
+class Hasher:
+    """Salted hashes that stand for sample and subject identifiers in a run's files.
+
+    The salt is the secret in MEDKIT_SALT, so that its owner can find a patient again, or else
+    random and forgotten, so that nobody can. Either way it is written nowhere.
+    """
+
+    def __init__(self) -> None:
+        given = os.environ.get("MEDKIT_SALT")
+        self._salt = given.encode() if given else secrets.token_bytes(32)
+
+    def __call__(self, identifiers: Iterable[Any], kind: str) -> list[str]:
+        """16 hexadecimal digits for each identifier; ``kind`` keeps sample 7 from subject 7."""
+        return [
+            hmac.new(self._salt, f"{kind}:{each}".encode(), hashlib.sha256).hexdigest()[:16]
+            for each in np.asarray(identifiers, dtype=object)
+        ]
+
+
+def environment(
+    backend: str, device: str, seed: int, data: dict[str, str], stages: Stages
+) -> dict[str, Any]:
+    """The content of ``environment.json``."""
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+        "backend": backend,
+        "device": device,
+        "seed": seed,
+        "git_commit": git_commit(),
+        "data_sha256": data,
+        "stages": stages.records,
+    }
+
+
+def git_commit(folder: Path | None = None) -> str | None:
+    """Commit of the working folder's git repository, with ``-dirty`` if it was changed."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,173 @@
+"""Contract tests, public so that a plug-in can be held to the same rules as medkit's own.
+
+    from medkit.testing import check_model
+    check_model(build_tcn, accepts=("series",))
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit.cohort import Cohort, RawInput
+from medkit.registry import modalities, models, signature_model
+
+# A small preprocessed sample of each modality.
+SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {
+    "tabular": ((7,),),
+    "series": ((12, 5),),
+    "image": ((16, 16, 1), (8, 8, 8, 1)),
+    "tokens": ((20, 6),),
+}
+
+
+def check_signature(factory: Callable[..., Any]) -> None:
+    """Every keyword-only parameter has a type, a default or is required, and is documented.
+
+    Raises:
+        AssertionError: With the rule that is broken.
+    """
+    document = inspect.getdoc(factory) or ""
+    assert document, f"{factory.__name__} has no docstring"
+    schema = signature_model(factory, models.reserved)
+    for name, field in schema.model_fields.items():
+        assert field.annotation is not Any, f"{factory.__name__}.{name} has no type"
+        assert field.description, f"{factory.__name__}.{name} is not described under 'Args:'"
+    json.dumps(schema.model_json_schema())
+
+
+def check_model(factory: Callable[..., Any], accepts: tuple[str, ...], **parameters: Any) -> None:
+    """A model factory keeps the contract for every modality it accepts.
+
+    It returns an uncompiled model, gives the asked number of outputs and, for None, an
+    embedding; its outputs are finite; it trains one step; saving and loading changes nothing.
+
+    Raises:
+        AssertionError: With the rule that is broken.
+    """
+    import keras
+
+    check_signature(factory)
+    random = np.random.default_rng(0)
+    for modality in accepts:
+        for shape in SHAPES[modality]:
+            where = f"{factory.__name__} on {modality} {shape}"
+            x = random.normal(size=(6, *shape)).astype("float32")
+            embedding = factory(shape, None, **parameters)
+            width = embedding.output_shape
+            assert len(width) == 2, f"{where}: num_outputs=None must give (n, width), got {width}"
+            model = factory(shape, 3, output_activation="softmax", **parameters)
+            assert not model.compiled, f"{where}: the factory must not compile"
+            before = model.predict(x, verbose=0)
+            assert before.shape == (6, 3), f"{where}: expected (6, 3), got {before.shape}"
+            assert np.isfinite(before).all(), f"{where}: outputs must be finite"
+            np.testing.assert_allclose(before.sum(axis=1), 1.0, atol=1e-5, err_msg=where)
+            model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+            loss = model.train_on_batch(x, np.array([0, 1, 2, 0, 1, 2]))
+            assert np.isfinite(loss), f"{where}: the loss must be finite"
+            trained = model.predict(x, verbose=0)
+            assert not np.array_equal(before, trained), f"{where}: a step must change the outputs"
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.keras"
+                model.save(path)
+                loaded = keras.saving.load_model(path, safe_mode=True)
+            np.testing.assert_allclose(
+                loaded.predict(x, verbose=0), trained, atol=1e-6, err_msg=f"{where}: saved and loaded"
+            )
+
+
+def check_dataset(factory: Callable[..., Cohort], yields: str, **parameters: Any) -> Cohort:
+    """A dataset keeps the contract: a valid cohort, the same each time, nothing learned.
+
+    Raises:
+        AssertionError: With the rule that is broken.
+    """
+    check_signature(factory)
+    cohort = factory(**parameters)
+    again = factory(**parameters)
+    name = factory.__name__
+    raw = cohort.only_input
+    assert raw.modality == yields, f"{name} says it yields {yields} but yields {raw.modality}"
+    assert cohort.samples.index.equals(again.samples.index), f"{name}: sample ids must not change"
+    _equal(raw.values, again.only_input.values, f"{name}: inputs must not change")
+    if cohort.targets is not None:
+        assert again.targets is not None
+        assert np.array_equal(cohort.targets, again.targets), f"{name}: targets must not change"
+        assert cohort.source.label, f"{name}: Source.label must define the target in words"
+    few = cohort.take(np.arange(min(3, len(cohort))))
+    assert len(few) == len(few.only_input), f"{name}: take must cut inputs and samples alike"
+    return cohort
+
+
+def check_modality(name: str, raw: RawInput, **parameters: Any) -> None:
+    """A modality keeps the contract: fitted on some rows, the same after JSON, finite in-graph.
+
+    Raises:
+        AssertionError: With the rule that is broken.
+    """
+    import keras
+
+    factory = modalities.get(name).factory
+    check_signature(factory)
+    half = np.arange(0, len(raw), 2)
+    modality = factory(**parameters).fit(raw.take(half))
+    x = modality.encode(raw)
+    assert x.shape == (len(raw), *modality.input_shape_), f"{name}: encode gave {x.shape}"
+    assert x.dtype == modality.input_dtype_, f"{name}: encode gave {x.dtype}"
+    state = json.loads(json.dumps(modality.to_dict(), allow_nan=False))
+    twin = factory.from_dict(state)
+    assert np.array_equal(twin.encode(raw), x, equal_nan=x.dtype.kind == "f"), f"{name}: JSON"
+    inputs = keras.Input(modality.input_shape_, dtype=modality.input_dtype_)
+    first = keras.Model(inputs, modality.preprocessing()(inputs)).predict(x, verbose=0)
+    second = keras.Model(inputs, twin.preprocessing()(inputs)).predict(x, verbose=0)
+    assert np.isfinite(first).all(), f"{name}: preprocessing must give finite numbers"
+    if modality.static:
+        np.testing.assert_allclose(first, second, atol=1e-6, err_msg=f"{name}: after JSON")
+    summary = modality.summarize(x)
+    assert len(summary) == len(x), f"{name}: summarize gives one row a sample"
+    assert summary.columns.is_unique, f"{name}: summary features need unique names"
+
+
+def check_task(factory: Callable[..., Any], targets: np.ndarray) -> None:
+    """A task keeps the contract: encodes, scores, survives JSON, and weights equal repetition.
+
+    Raises:
+        AssertionError: With the rule that is broken.
+    """
+    check_signature(factory)
+    task = factory().fit(targets)
+    name = task.kind
+    y = task.encode(targets)
+    random = np.random.default_rng(0)
+    p = random.uniform(0.05, 0.95, size=(len(y), task.num_outputs))
+    if task.output_activation == "softmax":
+        p /= p.sum(axis=1, keepdims=True)
+    threshold = task.choose_threshold(y, p)
+    scores = task.score(y, p, threshold)
+    assert set(scores) == set(task.metric_names), f"{name}: score gives other metrics than it names"
+    counts = random.multinomial(len(y), np.full(len(y), 1 / len(y)), size=2)
+    weighted = task.score(y, p, threshold, weights=counts)
+    for row, count in enumerate(counts):
+        repeated = np.repeat(np.arange(len(y)), count)
+        expected = task.score(y[repeated], p[repeated], threshold)
+        for metric, value in expected.items():
+            np.testing.assert_allclose(
+                weighted[metric][row], value, rtol=1e-6, atol=1e-9, err_msg=f"{name}.{metric}"
+            )
+    twin = factory.from_dict(json.loads(json.dumps(task.to_dict(), allow_nan=False)))
+    assert np.array_equal(twin.encode(targets), y), f"{name}: JSON"
+    assert task.monitor in task.monitors, f"{name}: the default monitor must be watched"
+
+
+def _equal(first: Any, second: Any, message: str) -> None:
+    if hasattr(first, "equals"):
+        assert first.equals(second), message
+    else:
+        first, second = np.asarray(first), np.asarray(second)
+        assert np.array_equal(first, second, equal_nan=first.dtype.kind == "f"), message
