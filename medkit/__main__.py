@@ -1,8 +1,14 @@
-"""``python -m medkit``."""
+"""``python -m medkit``, and the script ``medkit``."""
 
 import sys
 
-from medkit.cli import main
+
+def run() -> None:
+    """Run a command and leave with its exit status."""
+    from medkit.cli import main
+
+    sys.exit(main())
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

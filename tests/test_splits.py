@@ -75,7 +75,7 @@ def test_a_rare_class_is_in_every_part():
     target[[3, 50, 90, 120]] = 1
     for seed in range(10):
         result = split(cohort(target, subject=np.arange(200)), Split(), seed)
-        assert {part for part in result.parts[target == 1]} == {"train", "valid", "test"}
+        assert set(result.parts[target == 1]) == {"train", "valid", "test"}
         assert result.counts == {"train": 140, "valid": 30, "test": 30}
 
 

@@ -1,9 +1,9 @@
-"""Columns of a table put to their uses: targets, subjects, attributes, missing values."""
+"""Columns of a table put to their uses: targets, subjects, sites, attributes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ import numpy as np
 
 from medkit.cohort import Source
 from medkit.datasets._files import require
+from medkit.datasets._values import as_category, as_identifier, as_numbers, as_time, is_text
 from medkit.errors import DataError
 from medkit.files import sha256
 from medkit.lazy import pd
 
 log = logging.getLogger("medkit")
-
-Sentinels = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,14 @@ class Roles:
         """The columns that identify or place a sample and so are no inputs by default."""
         return tuple(c for c in (self.subject, self.id, self.time, self.site) if c)
 
-    def check(self, names: Iterable[str], path: Path) -> None:
-        """Raise a DataError for the first named column the table lacks."""
-        names = list(names)
+    def within(self, names: Sequence[str], path: Path, labelled: bool) -> Roles:
+        """These roles, their columns checked; a new, unlabelled file may lack some of them.
+
+        Raises:
+            DataError: A named column is absent (only if ``labelled``).
+        """
+        if not labelled:
+            return self._present(names)
         for role in ("subject", "id", "time", "site"):
             if getattr(self, role):
                 require(getattr(self, role), names, path, f"{role} column")
@@ -52,10 +56,9 @@ class Roles:
                     place=str(path),
                     hint=f"Name it as dataset.{column}, or rename the column.",
                 )
+        return self
 
-    def present(self, names: Iterable[str]) -> Roles:
-        """These roles without columns that a new, unlabelled file lacks."""
-        names = set(names)
+    def _present(self, names: Sequence[str]) -> Roles:
         kept = {role: getattr(self, role) for role in ("subject", "id", "time", "site")}
         lacking = [c for c in (*kept.values(), *self.attributes) if c and c not in names]
         if lacking:
@@ -65,11 +68,16 @@ class Roles:
             attributes=tuple(c for c in self.attributes if c in names),
         )
 
-    def samples(self, frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-        """The samples frame of a Cohort: index, ``subject``, ``time``, ``site``, attributes."""
+    def samples(self, frame: pd.DataFrame, path: Path, labelled: bool) -> pd.DataFrame:
+        """The samples frame of a Cohort: index, ``subject``, ``time``, ``site``, attributes.
+
+        Without labels nothing is split: patients that are not all known are left out.
+        """
         columns: dict[str, Any] = {}
         if self.subject:
-            columns["subject"] = as_identifier(frame[self.subject])
+            subjects = as_identifier(frame[self.subject])
+            if labelled or subjects.notna().all():
+                columns["subject"] = subjects
         if self.time:
             columns["time"] = as_time(frame[self.time], path)
         if self.site:
@@ -78,159 +86,15 @@ class Roles:
         samples = pd.DataFrame(columns, index=frame.index)
         if self.id:
             samples.index = pd.Index(as_identifier(frame[self.id]).to_numpy(), name="id")
-            if samples.index.isna().any():
-                row = int(frame.index[samples.index.isna()][0])
-                count = int(samples.index.isna().sum())
+            nameless = np.asarray(samples.index.isna())
+            if nameless.any():
+                row, count = int(frame.index[nameless][0]), int(nameless.sum())
                 raise DataError(
                     f"column '{self.id}' is empty in {count} rows (first at row {row})",
                     place=str(path),
                     hint="Every sample needs an id; without dataset.id its row number is used.",
                 )
         return samples
-
-
-def as_identifier(values: pd.Series) -> pd.Series:
-    """Ids as text, so that 7, 7.0 and '7' are one patient in every file; missing as None."""
-    return as_category(values)
-
-
-def as_category(values: pd.Series) -> pd.Series:
-    """Categories as stripped text (object dtype), 1 and 1.0 alike; missing as None."""
-    codes, levels = pd.factorize(values)
-    names = [_text_of(level) for level in levels]
-    taken = np.array([*(name or None for name in names), None], dtype=object)
-    return pd.Series(taken[codes], index=values.index, name=values.name, dtype=object)
-
-
-def _text_of(level: Any) -> str:
-    if isinstance(level, (float, np.floating)) and float(level).is_integer():
-        return str(int(level))
-    return str(level).strip()
-
-
-def as_time(values: pd.Series, path: Path) -> pd.Series:
-    """Times as numbers where the column is numeric, else as timestamps.
-
-    Raises:
-        DataError: A text that is no date; the row is named.
-    """
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
-        return values
-    times = values
-    for form in ("ISO8601", "mixed"):
-        # utc: texts with different offsets would otherwise be refused.
-        times = pd.to_datetime(values, errors="coerce", format=form, utc=True).dt.tz_localize(None)
-        if times.notna().equals(values.notna()):
-            break
-    wrong = values.index[values.notna() & times.isna()]
-    if len(wrong):
-        raise DataError(
-            f"column '{values.name}' holds {len(wrong)} texts that are no date "
-            f"(first at row {wrong[0]})",
-            place=str(path),
-            hint="Write times as 2024-05-31 or 2024-05-31 14:30, or as numbers.",
-        )
-    return times
-
-
-def without_sentinels(frame: pd.DataFrame, sentinels: Sentinels | None) -> pd.DataFrame:
-    """The frame with the stand-ins for 'missing' (``?``, -1) emptied, column by column.
-
-    A text column that holds only numbers once they are gone becomes numeric.
-    """
-    if not sentinels:
-        return frame
-    everywhere = tuple(sentinels.get("*", ()))
-    columns = {}
-    for name in frame.columns:
-        column = frame[name]
-        found = is_sentinel(column, (*everywhere, *sentinels.get(str(name), ())))
-        if found.any():
-            column = column.mask(found)
-            numbers = pd.to_numeric(column, errors="coerce")
-            column = numbers if numbers.notna().equals(column.notna()) else column
-        columns[name] = column
-    return pd.DataFrame(columns, index=frame.index)
-
-
-def is_sentinel(values: pd.Series, sentinels: Sequence[Any]) -> pd.Series:
-    """Which values equal one of the sentinels, as text or as number."""
-    if not sentinels:
-        return pd.Series(False, index=values.index)
-    texts = {str(each).strip() for each in sentinels}
-    numbers = pd.to_numeric(pd.Series(sorted(texts)), errors="coerce").dropna().tolist()
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return values.isin(numbers)
-    found = values.astype("str").str.strip().isin(texts) & values.notna()
-    if numbers:
-        found |= pd.to_numeric(values, errors="coerce").isin(numbers)
-    return found
-
-
-def is_text(values: pd.Series) -> bool:
-    """Whether a column holds text, truth values or categories rather than numbers or dates."""
-    types = pd.api.types
-    if types.is_datetime64_any_dtype(values) or types.is_timedelta64_dtype(values):
-        return False
-    return types.is_bool_dtype(values) or not types.is_numeric_dtype(values)
-
-
-def as_numbers(values: pd.Series, path: Path) -> pd.Series:
-    """A column as float64.
-
-    Raises:
-        DataError: It holds text; the row of the first is named, and a remedy.
-    """
-    if not is_text(values) or pd.api.types.is_bool_dtype(values):
-        return values.astype("float64")
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    wrong = values.notna() & numbers.isna()
-    if wrong.any():
-        raise DataError(
-            f"column '{values.name}' has text where numbers are due: {describe_texts(values)}",
-            place=str(path),
-            hint=f"If they mean 'missing': missing_values: {suggest_missing(values)}. "
-            f"If the column holds categories: categorical: [{values.name}].",
-        )
-    return numbers
-
-
-def share_of_numbers(values: pd.Series) -> float:
-    """The share of the present values of a text column that read as numbers."""
-    present = values.dropna()
-    if not len(present) or pd.api.types.is_bool_dtype(values):
-        return 0.0
-    truths = present.map(lambda value: isinstance(value, (bool, np.bool_))).astype(bool)
-    return float((pd.to_numeric(present, errors="coerce").notna() & ~truths).mean())
-
-
-def describe_texts(values: pd.Series) -> str:
-    """``3 of 97 values, first at row 5`` for the values that are no numbers."""
-    wrong = values.index[values.notna() & pd.to_numeric(values, errors="coerce").isna()]
-    return f"{len(wrong)} of {int(values.notna().sum())} values, first at row {wrong[0]}"
-
-
-def suggest_missing(values: pd.Series) -> str:
-    """A ``missing_values`` entry for the texts of a numeric column.
-
-    A text with digits could be an identifier and is not repeated.
-    """
-    wrong = values[values.notna() & pd.to_numeric(values, errors="coerce").isna()]
-    texts = [t for t in wrong.astype("str").unique() if not any(c.isdigit() for c in t)]
-    shown = ", ".join(f'"{text[:12]}"' for text in texts[:3]) or "..."
-    return f"{{{values.name}: [{shown}]}}"
-
-
-def check_finite(values: pd.Series, path: Path) -> None:
-    """Raise a DataError naming column and row if a numeric column holds an infinite value."""
-    infinite = values.index[np.isinf(values.to_numpy())]
-    if len(infinite):
-        raise DataError(
-            f"column '{values.name}' has {len(infinite)} infinite values "
-            f"(first at row {infinite[0]})",
-            place=str(path),
-            hint="Mend them, or leave the cells empty: they then count as missing.",
-        )
 
 
 @dataclass(frozen=True)
@@ -307,8 +171,6 @@ def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
 def source_of(
     path: Path, rows_read: int, dropped: Mapping[str, int], label: str, notes: tuple[str, ...] = ()
 ) -> Source:
-    """The Source of one file; what was dropped is logged, reasons without cases left out."""
+    """The Source of one file, reasons without cases left out."""
     counted = {reason: int(count) for reason, count in dropped.items() if count}
-    for reason, count in counted.items():
-        log.warning("%s: %d of %d samples dropped (%s)", path.name, count, rows_read, reason)
     return Source({path.name: sha256(path)}, rows_read, counted, label, notes)

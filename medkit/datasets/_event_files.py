@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -17,7 +17,6 @@ from medkit.datasets._columns import as_identifier
 from medkit.datasets._files import (
     column_names,
     fingerprint,
-    is_table,
     parse_delimited,
     read_table,
     require,
@@ -39,7 +38,9 @@ class EventColumns(NamedTuple):
     value: str
 
 
-def read_events(path: Path, columns: EventColumns, skip: Path | None) -> tuple[pd.DataFrame, dict]:
+def read_events(
+    path: Path, columns: EventColumns, skip: Path | None
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """All events as a frame ``stay, time, variable, value``, and the files' fingerprints.
 
     Args:
@@ -71,7 +72,7 @@ def read_events(path: Path, columns: EventColumns, skip: Path | None) -> tuple[p
 
 def _one_file_each(
     path: Path, columns: EventColumns, skip: Path | None
-) -> tuple[pd.DataFrame, dict]:
+) -> tuple[pd.DataFrame, dict[str, str]]:
     stays: list[str] = []
     bodies: list[bytes] = []
     header = b""
@@ -89,7 +90,9 @@ def _one_file_each(
                 place=str(path),
                 hint="Every stay's file needs the same header line.",
             )
-        body = body.strip()
+        body = body.strip(b"\r\n ")
+        if b"\n\n" in body or b"\n\r" in body:
+            body = re.sub(rb"\n[ \r]*(?=\n)", b"", body)  # blank lines
         bodies.append(body + b"\n" if body else b"")
     if not stays:
         raise DataError(
@@ -107,24 +110,19 @@ def _one_file_each(
     for role in ("time", "variable", "value"):
         require(getattr(columns, role), names, path, f"{role} column")
     # One parse for all files is some hundred times faster than one for each.
-    text = re.sub(rb"\n\s*\n", b"\n", b"".join(bodies)) if _blank_lines(bodies) else b"".join(bodies)
-    counts = [sum(1 for line in b.split(b"\n") if line.strip()) for b in bodies]
-    frame = parse_delimited(
-        io.BytesIO(header + b"\n" + text), names, separator, literal=(columns.variable,), place=path
-    )
+    counts = [body.count(b"\n") for body in bodies]
+    whole_text = io.BytesIO(b"\n".join((header, b"".join(bodies))))
+    frame = parse_delimited(whole_text, names, separator, literal=(columns.variable,), place=path)
     if len(frame) != sum(counts):
         raise DataError("a quoted text runs over several lines, which is not read", place=str(path))
     frame = frame[[columns.time, columns.variable, columns.value]]
     frame.columns = ["time", "variable", "value"]
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    frame.insert(0, "stay", pd.Categorical.from_codes(np.repeat(np.arange(len(stays)), counts), stays))
+    owners = np.repeat(np.arange(len(stays)), counts)
+    frame["stay"] = pd.Categorical.from_codes(owners, pd.Index(stays))
     if path.is_dir():
         return frame, {f"{path.resolve().name}/": fingerprint(whole)}
     return frame, {path.name: sha256(path)}
-
-
-def _blank_lines(bodies: list[bytes]) -> bool:
-    return any(b"\n\n" in body or b"\n\r\n" in body for body in bodies)
 
 
 def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
@@ -133,11 +131,7 @@ def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
     def wanted(name: str) -> bool:
         file = PurePosixPath(name)
         hidden = any(part.startswith((".", "__MACOSX")) for part in file.parts)
-        return is_table(Path(file.name)) and file.suffix.lower() in (
-            ".csv",
-            ".tsv",
-            ".txt",
-        ) and not hidden
+        return file.suffix.lower() in (".csv", ".tsv", ".txt") and not hidden
 
     if path.is_dir():
         for file in sorted(path.rglob("*")):
@@ -155,9 +149,9 @@ def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
         found = []
         with tarfile.open(path, "r|*") as tar:
             for member in tar:
-                file = tar.extractfile(member) if member.isfile() and wanted(member.name) else None
-                if file is not None:
-                    found.append((member.name, file.read()))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+                content = tar.extractfile(member) if wanted(member.name) else None
+                if content is not None:
+                    found.append((member.name, content.read()))
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise DataError(f"not a readable archive: {error}", place=str(path)) from error
     yield from sorted(found)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,8 @@ def parse_delimited(
             )
     except UnicodeDecodeError as error:
         raise _not_utf8(source, place) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"not a readable gzip file: {error}", place=str(place)) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         raise _unparsable(str(error), len(names), place) from error
 

@@ -23,6 +23,8 @@ def hours_of(times: pd.Series, stays: np.ndarray, place: str) -> np.ndarray:
     types = pd.api.types
     if types.is_numeric_dtype(times):
         return times.to_numpy(dtype="float64")
+    if types.is_timedelta64_dtype(times):
+        return times.dt.total_seconds().to_numpy(dtype="float64") / 3600
     if not types.is_datetime64_any_dtype(times):
         # Clock texts repeat: parse each different one once.
         codes, levels = pd.factorize(times)
@@ -36,9 +38,9 @@ def hours_of(times: pd.Series, stays: np.ndarray, place: str) -> np.ndarray:
         days = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=True)
         _refuse(times, days.isna().to_numpy()[codes] & (codes >= 0), place)
         times = days.reindex([*range(len(days)), -1]).iloc[codes]
-    elapsed = pd.Series(times.to_numpy()).astype("datetime64[ns]")
-    first = elapsed.groupby(stays).transform("min")
-    return ((elapsed - first) / np.timedelta64(1, "h")).to_numpy(dtype="float64")
+    moments = pd.to_datetime(times, utc=True).reset_index(drop=True)
+    first = moments.groupby(stays).transform("min")
+    return (moments - first).dt.total_seconds().to_numpy(dtype="float64") / 3600
 
 
 def _refuse(times: pd.Series, wrong: np.ndarray, place: str) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from medkit.cohort import Cohort, Feature, RawInput, Source
-from medkit.datasets._columns import Roles, Targets, as_identifier, is_sentinel, read_targets
+from medkit.datasets._columns import Roles, Targets, read_targets
 from medkit.datasets._event_files import EventColumns, read_events
 from medkit.datasets._files import column_names, read_table, require
 from medkit.datasets._grid import grid_of, hours_of
+from medkit.datasets._values import as_identifier, is_sentinel
 from medkit.errors import DataError, did_you_mean
 from medkit.files import existing, sha256
 from medkit.lazy import pd
@@ -27,7 +28,6 @@ Aggregate = Literal["mean", "last", "min", "max", "sum"]
 @datasets.register(
     yields="series",
     unlabelled={"labels": None, "target": None, "targets": (), "target_above": None},
-    channels="variables",
 )
 def events(
     *,
@@ -117,8 +117,6 @@ def events(
     inside = (measured["hours"] >= 0) & (measured["hours"] < hours)
     outside = int((~inside).sum())
     notes = (f"{outside} events outside the first {hours:g} h are not used",) if outside else ()
-    for note in notes:
-        log.info("%s: %s", path.name, note)
     measured = measured[inside]
     present = np.zeros(len(stays), dtype=bool)
     present[measured["stay"].to_numpy()] = True
@@ -126,7 +124,7 @@ def events(
     if labels is None:
         kept = np.flatnonzero(present)
         samples = pd.DataFrame(index=pd.Index(np.asarray(stays)[kept], name="stay", dtype=object))
-        found, dropped, read = Targets(None, (), present, ""), {}, len(stays)
+        found, read = Targets(None, (), present, ""), len(stays)
         dropped = {"no events": len(stays) - len(kept)}
     else:
         roles = Roles(subject, stay, admission, site, attributes)
@@ -148,8 +146,6 @@ def events(
         [(aggregates or {}).get(name, aggregate) for name in names],
     )
     counted = {reason: int(count) for reason, count in dropped.items() if count}
-    for reason, count in counted.items():
-        log.warning("%s: %d of %d stays dropped (%s)", path.name, count, read, reason)
     limits = ranges or {}
     features = tuple(
         Feature(name, "numeric", (units or {}).get(name), *limits.get(name, (None, None)))
@@ -259,9 +255,9 @@ def _labelled(
     existing(labels, "labels file")
     names = column_names(labels)
     require(str(roles.id), names, labels, "stay column")
-    roles.check(names, labels)
+    roles = roles.within(names, labels, labelled=True)
     table = read_table(labels, text=(roles.subject, roles.id))
-    samples = roles.samples(table, labels)
+    samples = roles.samples(table, labels, labelled=True)
     samples.index = samples.index.rename("stay")
     repeated = np.flatnonzero(samples.index.duplicated())
     if len(repeated):

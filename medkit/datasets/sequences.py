@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from medkit.cohort import Cohort, RawInput
-from medkit.datasets._columns import Roles, read_targets, source_of, without_sentinels
+from medkit.datasets._columns import Roles, read_targets, source_of
 from medkit.datasets._files import column_names, read_table, require
+from medkit.datasets._values import without_sentinels
 from medkit.errors import DataError
 from medkit.registry import datasets
 
@@ -59,11 +60,7 @@ def sequences(
     require(sequence, names, path, "sequence column")
     if sequence in (target, *targets):
         raise DataError(f"'{sequence}' is both sequence and target", place=str(path))
-    roles = Roles(subject, id, time, site, attributes)
-    if labelled:
-        roles.check(names, path)
-    else:
-        roles = roles.present(names)
+    roles = Roles(subject, id, time, site, attributes).within(names, path, labelled)
 
     # 'NA' and '0101' are sequences, not a missing value and a number.
     frame = read_table(path, text=(subject, id), literal=(sequence,))
@@ -80,9 +77,7 @@ def sequences(
     dropped = {"missing sequence": empty.sum(), "missing target": (~found.present & ~empty).sum()}
     source = source_of(path, len(frame), dropped, found.label)
     values = texts[kept].astype("str").to_numpy(dtype=object)
-    samples = roles.samples(frame, path)[kept]
-    if not labelled and roles.subject and samples["subject"].isna().any():
-        samples = samples.drop(columns="subject")  # nothing is split when predicting
+    samples = roles.samples(frame, path, labelled)[kept]
     return Cohort(
         samples=samples,
         inputs={"tokens": RawInput("tokens", values)},

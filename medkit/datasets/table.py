@@ -7,20 +7,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from medkit.cohort import Cohort, Feature, RawInput
-from medkit.datasets._columns import (
-    Roles,
+from medkit.datasets._columns import Roles, read_targets, source_of
+from medkit.datasets._files import column_names, read_table, require
+from medkit.datasets._values import (
     as_category,
     as_numbers,
     check_finite,
     describe_texts,
     is_text,
-    read_targets,
     share_of_numbers,
-    source_of,
     suggest_missing,
     without_sentinels,
 )
-from medkit.datasets._files import column_names, read_table, require
 from medkit.errors import DataError
 from medkit.lazy import pd
 from medkit.registry import datasets
@@ -87,9 +85,8 @@ def table(
     """
     names = column_names(path)
     labelled = target is not None or bool(targets)
-    roles = Roles(subject, id, time, site, attributes)
+    roles = Roles(subject, id, time, site, attributes).within(names, path, labelled)
     if labelled:
-        roles.check(names, path)
         for option, used in (
             ("ignore", ignore),
             ("numeric", numeric),
@@ -100,8 +97,6 @@ def table(
         ):
             for column in used:
                 require(column, names, path, f"column (named under {option})")
-    else:
-        roles = roles.present(names)
     both = sorted(set(numeric) & set(categorical))
     if both:
         raise DataError(f"column '{both[0]}' is both numeric and categorical", place="dataset")
@@ -122,9 +117,7 @@ def table(
     checked = labelled and inputs is None
     values = _input_columns(frame[list(chosen)], numeric, categorical, checked, path)
     features = tuple(_feature(values[name], units or {}, ranges or {}, path) for name in chosen)
-    samples = roles.samples(frame, path)
-    if not labelled and roles.subject and samples["subject"].isna().any():
-        samples = samples.drop(columns="subject")  # nothing is split when predicting
+    samples = roles.samples(frame, path, labelled)
 
     present = found.present
     source = source_of(path, len(frame), {"missing target": (~present).sum()}, found.label)

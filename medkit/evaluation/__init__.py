@@ -1,6 +1,18 @@
 """What a model is worth: metrics with intervals, subgroups, and baselines on the same split."""
 
-from medkit.evaluation.evaluate import Part, evaluate, evaluate_part, headline, subgroups
+from medkit.evaluation.evaluate import (
+    called,
+    evaluate_part,
+    evaluate_run,
+    headline,
+    lower_is_better,
+    main_metric,
+    readable,
+)
 from medkit.evaluation.intervals import resampled_scores
+from medkit.evaluation.subgroups import check_subgroups, subgroup_metrics
 
-__all__ = ["Part", "evaluate", "evaluate_part", "headline", "resampled_scores", "subgroups"]
+__all__ = [
+    "called", "check_subgroups", "evaluate_part", "evaluate_run", "headline", "lower_is_better",
+    "main_metric", "readable", "resampled_scores", "subgroup_metrics",
+]  # fmt: skip

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from medkit.lazy import pd
+
+if TYPE_CHECKING:
+    from medkit.config import Evaluation
 
 # Weights held at once: 2 million doubles are 16 MB, and score() makes a few copies of them.
 _WEIGHTS_AT_ONCE = 2_000_000
@@ -14,8 +19,6 @@ _WEIGHTS_AT_ONCE = 2_000_000
 
 def subject_codes(subjects: np.ndarray) -> np.ndarray:
     """(n,) numbers 0 … of the subjects in the order of their first row."""
-    from medkit.lazy import pd
-
     return np.asarray(pd.factorize(np.asarray(subjects))[0])
 
 
@@ -98,6 +101,37 @@ def interval(replicates: np.ndarray | None, confidence: float) -> dict[str, Any]
     if undefined * 100 > len(replicates):
         found["undefined"] = int(undefined)
     return found
+
+
+def measure(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    subjects: np.ndarray,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+    resamples: int | None = None,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What ``evaluate_part`` returns, and the resampled scores behind it.
+
+    ``resamples`` takes the place of ``settings.bootstrap`` where given.
+    """
+    resamples = settings.bootstrap if resamples is None else resamples
+    values = task.score(y, p, threshold)
+    replicates = resampled_scores(task, y, p, threshold, subjects, resamples, seed)
+    metrics = {
+        name: {"value": value, **interval(replicates.get(name), settings.confidence)}
+        for name, value in values.items()
+    }
+    described = {
+        "n": len(y),
+        "subjects": int(subject_codes(subjects).max()) + 1,
+        "positives": task.positives(y),
+        "metrics": metrics,
+        "threshold": threshold,
+    }
+    return plain(described), replicates
 
 
 def plain(value: Any) -> Any:

@@ -43,7 +43,7 @@ class SeriesPreprocessing(keras.layers.Layer):
     Computes in float32 whatever the precision policy: float16 ends at 65504.
 
     Args:
-        forward: Carry the last measured value forward; the fill value serves before the first.
+        carry_forward: Carry the last measured value forward; the fill value serves before the first.
         indicators: Channels that are followed by a channel which is 1 where the value was
             measured and 0 where it was filled.
 
@@ -51,10 +51,10 @@ class SeriesPreprocessing(keras.layers.Layer):
     Output shape: (batch, steps, channels + indicators) float32.
     """
 
-    def __init__(self, forward: bool = True, indicators: Sequence[int] = (), **kwargs: Any):
+    def __init__(self, carry_forward: bool = True, indicators: Sequence[int] = (), **kwargs: Any):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.forward, self.indicators = forward, list(indicators)
+        self.carry_forward, self.indicators = carry_forward, list(indicators)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 3 or input_shape[1] is None or input_shape[2] is None:
@@ -79,9 +79,10 @@ class SeriesPreprocessing(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         missing = left = ops.isnan(inputs)
         values = ops.where(missing, 0.0, inputs)
-        if self.forward:
+        if self.carry_forward:
             values, left = forward_fill(values, missing)
-        values = ops.where(left, self.fill, values)
+        # Converted: Keras hands JAX's where the variable itself, which grad refuses.
+        values = ops.where(left, ops.convert_to_tensor(self.fill), values)
         values = (values - self.center) / self.scale
         if not self.indicators:
             return values
@@ -97,6 +98,6 @@ class SeriesPreprocessing(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "forward": self.forward,
+            "carry_forward": self.carry_forward,
             "indicators": self.indicators,
         }

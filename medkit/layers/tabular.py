@@ -85,7 +85,8 @@ class TabularPreprocessing(keras.layers.Layer):
         if self.numeric_columns:
             absent = self._columns(missing, self.numeric_columns)
             numbers = self._columns(present, self.numeric_columns)
-            numbers = ops.where(absent, self.fill, numbers)
+            # Converted: Keras hands JAX's where the variable itself, which grad refuses.
+            numbers = ops.where(absent, ops.convert_to_tensor(self.fill), numbers)
             parts.append((numbers - self.center) / self.scale)
         if self.hot_columns:
             codes = self._columns(present, self.hot_columns)

@@ -101,8 +101,9 @@ class Modality:
         """The check a config gets from its schema, for modalities built by hand."""
         import pydantic
 
+        factory: Any = type(self)
         try:
-            signature_model(type(self))(**self._parameters())
+            signature_model(factory)(**self._parameters())
         except pydantic.ValidationError as error:
             raise ConfigError(
                 [Problem(str(each["loc"][0]), each["msg"]) for each in error.errors()],
@@ -179,8 +180,3 @@ def statistics(
     scale = float(np.std(observed)) if varies else 1.0
     # In-graph numbers are float32: a smaller scale would be zero there.
     return float(fill), float(np.mean(observed)), scale if scale > 1e-37 else 1.0
-
-
-def infinite_rows(values: np.ndarray) -> np.ndarray:
-    """Positions of the rows with an infinite value; NaN is not one."""
-    return np.flatnonzero(np.isinf(values).reshape(len(values), -1).any(axis=1))

@@ -35,9 +35,8 @@ def numbers(name: str, column: pandas.Series) -> np.ndarray:
         )
     given = column.notna().to_numpy()
     if not pd.api.types.is_numeric_dtype(column):
-        text = column.astype("str").str.strip()
-        given &= (text != "").to_numpy()
-        text = text.where(~column.map(lambda value: isinstance(value, bool | np.bool_)), text == "True")
+        text = column.map(_without_booleans).astype("str").str.strip()
+        given = given & (text != "").to_numpy()
         column = pd.to_numeric(text, errors="coerce")
     values = column.to_numpy(dtype="float64", na_value=np.nan)
     refused = np.flatnonzero(given & np.isnan(values))
@@ -70,6 +69,10 @@ def category_codes(column: pandas.Series) -> tuple[np.ndarray, list[str]]:
     position = {key: i for i, key in enumerate(distinct)}
     table = np.array([*(position.get(key, -1) for key in keys), -1], dtype="int64")
     return table[codes], distinct
+
+
+def _without_booleans(value: Any) -> Any:
+    return int(value) if isinstance(value, bool | np.bool_) else value
 
 
 def _key(value: Any) -> str:

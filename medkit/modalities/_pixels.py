@@ -1,4 +1,4 @@
-"""Numbers about many images, read in blocks: they may be a memmap larger than memory."""
+"""Numbers about large arrays, read in blocks: they may be memmaps larger than memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ BLOCK_BYTES = 64 * 2**20
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def blocks(images: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Consecutive images, about 64 MiB of them as float32, with the first one's position."""
-    size = max(1, BLOCK_BYTES // (4 * int(np.prod(images.shape[1:])) or 1))
-    for start in range(0, len(images), size):
-        yield start, np.asarray(images[start : start + size])
+def blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Consecutive rows, about 64 MiB of them as float32, with the first one's position."""
+    size = max(1, BLOCK_BYTES // (4 * int(np.prod(values.shape[1:])) or 1))
+    for start in range(0, len(values), size):
+        yield start, np.asarray(values[start : start + size])
 
 
 def refuse_not_finite(images: np.ndarray) -> None:
@@ -96,7 +96,7 @@ def _summarize(images: np.ndarray) -> dict[str, np.ndarray]:
             shape = [-1 if i == axis else 1 for i in range(means.ndim)]
             sums = np.add.reduceat(means, edges[:-1], axis=axis)
             means = sums / np.diff(edges).reshape(shape)
-        for place in itertools.product(*(range(parts) for parts in grid)):
-            where = ", ".join(str(index + 1) for index in place)
-            columns[f"{prefix}block {where}"] = means[(slice(None), *place)].astype("float32")
+        places = itertools.product(*(range(1, parts + 1) for parts in grid))
+        for place, values in zip(places, means.reshape(len(means), -1).T, strict=True):
+            columns[f"{prefix}block {', '.join(map(str, place))}"] = values.astype("float32")
     return columns

@@ -45,7 +45,8 @@ def occurrences(x: np.ndarray, vocabulary: list[str]) -> dict[str, np.ndarray]:
         inside = (first >= 0) & (second >= 0)
         pairs = _counts(np.where(inside, first * len(small) + second, -1), len(small) ** 2)
         share = pairs / np.maximum(number - 1, 1)[:, None]
-        names = [f"share of {a}{b}" for a in small for b in small]
+        joint = "" if all(len(token) == 1 for token in small) else " "
+        names = [f"share of {a}{joint}{b}" for a in small for b in small]
         columns |= {name: share[:, i] for i, name in enumerate(names)}
     return {name: values.astype("float32") for name, values in columns.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,10 +15,10 @@ from medkit.modalities._base import (
     absent_names,
     check_unique,
     feature_dicts,
-    infinite_rows,
     log,
     statistics,
 )
+from medkit.modalities._pixels import blocks
 from medkit.registry import modalities
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ class Series(Modality):
     def __init__(
         self,
         *,
-        missing: Literal[
-            "forward_fill", "mean", "median", "constant", "drop"
-        ] = "forward_fill",
+        missing: Literal["forward_fill", "mean", "median", "constant", "drop"] = "forward_fill",
         constant: float = 0.0,
         indicators: bool = True,
         standardize: bool = True,
@@ -156,7 +155,7 @@ class Series(Modality):
             return np.ones(len(values), dtype=bool)
         if "features_" in vars(self):
             values = self.encode(raw)
-        return np.array([not np.isnan(sample).any() for sample in values], dtype=bool)
+        return ~_rows_with(np.isnan, values)
 
     def _array(self, raw: Any) -> np.ndarray:
         values = np.asanyarray(self._values(raw))
@@ -189,8 +188,8 @@ class Series(Modality):
         """The layer that takes encoded rows to (n, steps, len(output_names)) float32."""
         from medkit.layers.series import SeriesPreprocessing
 
-        forward = self.missing == "forward_fill"
-        layer = SeriesPreprocessing(forward=forward, indicators=self._indicators)
+        carry = self.missing == "forward_fill"
+        layer = SeriesPreprocessing(carry_forward=carry, indicators=self._indicators)
         layer.build((None, *self.input_shape_))
         layer.set_statistics(self.fill_, self.center_, self.scale_)
         return layer
@@ -229,9 +228,15 @@ def _channel_summary(channel: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _refuse_infinite(values: np.ndarray) -> None:
-    rows = infinite_rows(values)
-    if len(rows):
+    infinite = _rows_with(np.isinf, values)
+    if infinite.any():
         raise DataError(
-            f"infinite values in {len(rows)} series, first in row {rows[0] + 1}",
+            f"infinite values in {infinite.sum()} series, first in row {infinite.argmax() + 1}",
             hint="Replace them by numbers, or by NaN for not measured.",
         )
+
+
+def _rows_with(wrong: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    """(n,) boolean: rows with any such value, read in blocks as they may be a large memmap."""
+    found = [wrong(part).reshape(len(part), -1).any(axis=1) for _, part in blocks(values)]
+    return np.concatenate(found) if found else np.zeros(0, dtype=bool)

@@ -172,7 +172,7 @@ class Tabular(Modality):
         if "features_" in vars(self):
             frame = self._aligned(frame)
         blank = frame.apply(lambda column: category_codes(column)[0] < 0)
-        return ~blank.to_numpy().any(axis=1)
+        return ~np.any(blank.to_numpy(), axis=1)
 
     def _frame(self, raw: Any) -> pandas.DataFrame:
         values = self._values(raw)
@@ -244,7 +244,10 @@ class Tabular(Modality):
         layer.build((None, len(counts)))
         numeric = [name for name in self.names if name in self.fill_]
         layer.set_statistics(
-            *([values[name] for name in numeric] for values in (self.fill_, self.center_, self.scale_))
+            *(
+                [values[name] for name in numeric]
+                for values in (self.fill_, self.center_, self.scale_)
+            )
         )
         return layer
 
@@ -261,4 +264,3 @@ class Tabular(Modality):
             for code, category in enumerate(self.categories_[name], start=1):
                 columns[f"{name} = {category}"] = (values == code).astype("float32")
         return pd.DataFrame(columns)
-

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from medkit.errors import MedkitError
-from medkit.lazy import keras
+from medkit.lazy import keras, ops
 
 Units = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -82,7 +82,8 @@ def pooled(x: Any, pooling: str) -> Any:
     if pooling == "mean":
         return keras.layers.GlobalAveragePooling1D()(x)
     if pooling == "max":
-        return keras.layers.GlobalMaxPooling1D()(x)
+        # Not a layer: masked steps repeat the state before them, so they change no maximum.
+        return ops.max(x, axis=1)
     return x[:, -1]
 
 

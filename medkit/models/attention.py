@@ -40,6 +40,7 @@ def attention(
     recurrent: Literal["simple_rnn", "lstm", "gru"] | None = None,
     recurrent_units: Units = 64,
     pooling: Literal["last", "mean", "max"] = "mean",
+    mask_zeros: bool = False,
     dense_units: tuple[Units, ...] = (),
     activation: Activation = "relu",
     kernel_initializer: Initializer = "glorot_uniform",
@@ -70,6 +71,7 @@ def attention(
         recurrent: A recurrent layer that reads the attended sequence; null for none.
         recurrent_units: Width of that recurrent layer.
         pooling: What of the sequence is kept: its last step, or the mean or maximum over time.
+        mask_zeros: Hide the time steps whose channels are all zero (padding). Slower.
         dense_units: Width of each dense layer after the pooling; an empty list for none.
         activation: Keras activation of the two-layer networks and dense layers.
         kernel_initializer: Keras initializer of all weights but the head's.
@@ -101,7 +103,8 @@ def attention(
     linear: dict[str, Any] = {**shared, "activation": "linear", "dropout": dropout}
 
     inputs = keras.Input(input_shape)
-    x = dense_blocks(inputs, (width,), activation="linear", dropout=0.0, **shared)
+    x = keras.layers.Masking()(inputs) if mask_zeros else inputs
+    x = dense_blocks(x, (width,), activation="linear", dropout=0.0, **shared)
     if positions is not None:
         x = Positions(positions)(x)
     for _ in range(num_blocks):
@@ -113,12 +116,13 @@ def attention(
             kernel_initializer=kernel_initializer,
             kernel_regularizer=penalty(l1, l2),
         )(attended)
-        x = x + (keras.layers.Dropout(dropout)(attended) if dropout else attended)
+        attended = keras.layers.Dropout(dropout)(attended) if dropout else attended
+        x = keras.layers.Add()([x, attended])
         hidden = keras.layers.LayerNormalization(epsilon=1e-5)(x)
         hidden = dense_blocks(
             hidden, (feed_forward_units,), activation=activation, dropout=0.0, **shared
         )
-        x = x + dense_blocks(hidden, (width,), **linear)
+        x = keras.layers.Add()([x, dense_blocks(hidden, (width,), **linear)])
     x = keras.layers.LayerNormalization(epsilon=1e-5)(x)
     if recurrent is not None:
         x = getattr(keras.layers, _RECURRENT[recurrent])(

@@ -1,0 +1,1 @@
+"""The parts of the Trainer: feed, fused steps, plan, optimizer, callbacks, checkpoint."""

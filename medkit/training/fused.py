@@ -1,0 +1,128 @@
+"""Training steps fused into one call: the function that Keras' ``fit`` calls for each chunk.
+
+Keras' own ``steps_per_execution`` computes every metric's result at every step and asks an
+iterator for every batch. Here one call takes the rows of many batches and computes the results
+once. What is done to the weights is Keras' own ``train_step``, batch after batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from medkit.lazy import keras
+
+
+def train_function(model: Any, *, batch_size: int, compiled: bool, scanned: bool, fixed:bool=True) -> Callable[..., Any]:
+    """The train function for the current backend.
+
+    Args:
+        model: A compiled model.
+        batch_size: Rows a step; the last step of a chunk takes what is left over.
+        compiled: Compile the step with XLA (TensorFlow) or ``torch.compile``.
+        scanned: On JAX, compile the loop over the steps too.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return _tensorflow(model, batch_size, compiled, fixed)
+    if backend == "jax":
+        return _jax(model, batch_size, scanned)
+    return _torch(model, batch_size, compiled)
+
+
+def _tensorflow(model: Any, batch_size: int, compiled: bool, fixed: bool) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    def part(chunk: Any, start: Any, end: Any) -> Any:
+        return keras.tree.map_structure(lambda each: each[start:end], chunk)
+
+    def full_batch(chunk: Any, start: Any) -> Any:
+        def cut(each: Any) -> Any:
+            return tf.ensure_shape(each[start : start + batch_size], [batch_size, *each.shape[1:]])
+
+        return keras.tree.map_structure(cut, chunk)
+
+    step = model.train_step
+    if compiled:
+        step = tf.function(model.train_step, jit_compile=True, autograph=False)
+
+    @tf.autograph.experimental.do_not_convert
+    def on_chunk(chunk: Any) -> Any:
+        rows = tf.shape(keras.tree.flatten(chunk)[0])[0]
+        full = rows - rows % batch_size if fixed else rows
+
+        def body(start: Any) -> Any:
+            end = tf.minimum(start + batch_size, rows)
+            step(full_batch(chunk, start) if fixed else part(chunk, start, end))
+            return (start + batch_size,)
+
+        # Steps depend on one another through the weights: never two at a time.
+        tf.while_loop(lambda start: start < full, body, (tf.constant(0),), parallel_iterations=1)
+        if fixed:
+
+            def rest() -> Any:
+                model.train_step(part(chunk, full, rows))
+                return tf.constant(0)
+
+            tf.cond(full < rows, rest, lambda: tf.constant(0))
+        return model.get_metrics_result()
+
+    # The rows of a chunk vary; one trace serves all.
+    fused = tf.function(on_chunk, reduce_retracing=True)
+    return lambda iterator: fused(next(iterator))
+
+
+def _jax(model: Any, batch_size: int, scanned: bool) -> Callable[..., Any]:
+    import jax
+
+    step = jax.jit(model.train_step, donate_argnums=0)
+
+    def scan(state: Any, batches: Any) -> Any:
+        def body(carried: Any, batch: Any) -> Any:
+            return model.train_step(carried, batch)[1], None
+
+        state, _ = jax.lax.scan(body, state, batches)
+        with keras.StatelessScope(list(zip(model.metrics_variables, state[-1], strict=True))):
+            logs = model.get_metrics_result()
+        return logs, state
+
+    fused = jax.jit(scan, donate_argnums=0)
+    lengths: set[int] = set()
+
+    def function(state: Any, iterator: Any) -> Any:
+        chunk = next(iterator)
+        rows = len(keras.tree.flatten(chunk)[0])
+        full, start, logs = rows // batch_size, 0, {}
+        # Another length would be another compilation: only the first one met is fused.
+        if scanned and full > 1 and lengths <= {full}:
+            lengths.add(full)
+            start = full * batch_size
+
+            def stacked(each: Any) -> Any:
+                return each[:start].reshape(full, batch_size, *each.shape[1:])
+
+            logs, state = fused(state, keras.tree.map_structure(stacked, chunk))
+        for begin in range(start, rows, batch_size):
+            part = slice(begin, begin + batch_size)
+            logs, state = step(state, keras.tree.map_structure(lambda a, p=part: a[p], chunk))
+        return logs, state
+
+    return function
+
+
+def _torch(model: Any, batch_size: int, compiled: bool) -> Callable[..., Any]:
+    step = model.train_step
+    if compiled:
+        import torch
+
+        step = torch.compile(step)
+
+    def function(data: Any) -> Any:
+        chunk, logs = data[0], {}
+        rows = len(keras.tree.flatten(chunk)[0])
+        for begin in range(0, rows, batch_size):
+            part = slice(begin, begin + batch_size)
+            logs = step(keras.tree.map_structure(lambda a, p=part: a[p], chunk))
+        return logs
+
+    return function

@@ -1,0 +1,263 @@
+"""The commands: results on stdout, talk on stderr, exit status, messages."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from medkit.cli import main
+from medkit.datasets.builtin import breast_cancer
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SMOKE = CONFIGS / "smoke" / "breast_cancer_mlp.yaml"
+
+
+@pytest.fixture
+def medkit_command(capsys):
+    def call(*arguments: object) -> tuple[int, str, str]:
+        status = main([str(each) for each in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def new_patients(tmp_path) -> Path:
+    path = tmp_path / "new.csv"
+    breast_cancer().only_input.values.head(7).to_csv(path, index=False)
+    return path
+
+
+def test_train_prints_the_path_alone(medkit_command, tmp_path):
+    status, out, err = medkit_command(
+        "train", "--config", SMOKE, "--out", tmp_path, "--set", "training.epochs=1"
+    )
+    assert status == 0, err
+    assert out.count("\n") == 1
+    run = Path(out.strip())
+    assert (run / "MANIFEST.json").exists()
+    assert "auroc" in err
+    assert medkit_command("verify", run)[0] == 0
+    status, out, _ = medkit_command("runs", tmp_path)
+    assert status == 0
+    assert run.name in out
+    assert "breast_cancer" in out
+
+
+def test_predict_to_stdout_and_files(medkit_command, breast_cancer_run, new_patients, tmp_path):
+    status, out, _ = medkit_command("predict", breast_cancer_run.path, "--input", new_patients)
+    assert status == 0
+    table = pd.read_csv(io.StringIO(out))
+    assert list(table) == ["sample", "probability", "predicted"]
+    assert len(table) == 7
+    for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
+        target = tmp_path / f"p{suffix}"
+        status, out, _ = medkit_command(
+            "predict", breast_cancer_run.path, "--input", new_patients, "--output", target
+        )
+        assert (status, out.strip()) == (0, str(target))
+        assert len(read(target)) == 7
+    status, _, err = medkit_command(
+        "predict", breast_cancer_run.path, "--input", new_patients, "--output", tmp_path / "p.txt"
+    )
+    assert status == 1
+    assert "written as .csv or .parquet, not '.txt'" in err
+
+
+def test_predict_with_missing_columns_and_files(medkit_command, breast_cancer_run, new_patients, tmp_path):
+    table = pd.read_csv(new_patients)
+    table.drop(columns=table.columns[0]).to_csv(tmp_path / "lacking.csv", index=False)
+    status, out, err = medkit_command(
+        "predict", breast_cancer_run.path, "--input", tmp_path / "lacking.csv"
+    )
+    assert (status, out) == (1, "")
+    assert table.columns[0] in err
+    status, _, err = medkit_command("predict", breast_cancer_run.path, "--input", tmp_path / "no.csv")
+    assert status == 1
+    assert "no such file" in err
+    (tmp_path / "empty.csv").touch()
+    status, _, err = medkit_command("predict", breast_cancer_run.path, "--input", tmp_path / "empty.csv")
+    assert status == 1
+    assert "is empty (0 bytes)" in err
+
+
+def test_evaluate_on_another_data_set(medkit_command, breast_cancer_run, tmp_path):
+    cohort = breast_cancer()
+    other = cohort.only_input.values.assign(diagnosis=cohort.targets).head(120)
+    other.to_csv(tmp_path / "other.csv", index=False)
+    status, out, err = medkit_command(
+        "evaluate", breast_cancer_run.path, "--set",
+        f"dataset={{name: table, path: {tmp_path / 'other.csv'}, target: diagnosis}}",
+    )  # fmt: skip
+    assert status == 0, err
+    result = json.loads(out)
+    assert result["n"] == 120
+    assert result["threshold"] == breast_cancer_run.metrics["test"]["threshold"]
+    # Without another data set: the run's own test part, and so the run's own numbers.
+    status, out, _ = medkit_command("evaluate", breast_cancer_run.path)
+    result = json.loads(out)
+    assert result["part"] == "test"
+    saved = breast_cancer_run.metrics["test"]["metrics"]["auroc"]["value"]
+    assert result["metrics"]["auroc"]["value"] == pytest.approx(saved, abs=1e-6)
+
+
+def test_validate(medkit_command, tmp_path):
+    assert medkit_command("validate", "--config", SMOKE)[0] == 0
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("dataset: breast_cancer\ntask: binary\nmodel: {name: mlp, hidden_unit: [3]}\n")
+    status, out, err = medkit_command("validate", "--config", bad)
+    assert (status, out) == (2, "")
+    assert "1 problem\n  line 3   model.hidden_unit: not a parameter of 'mlp'" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["frobnicate"], ["train"], ["train", "--config"], ["validate"], ["predict", "x"]],
+)
+def test_wrong_use_is_status_2(medkit_command, arguments):
+    status, out, err = medkit_command(*arguments)
+    assert (status, out) == (2, "")
+    assert err
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets", "tasks", "preprocessing"])
+def test_listings(medkit_command, kind):
+    from medkit import registry
+
+    known = registry.modalities if kind == "preprocessing" else getattr(registry, kind)
+    status, out, _ = medkit_command(kind)
+    assert status == 0
+    for name in known.names():
+        assert name in out
+        status, text, _ = medkit_command(kind, name)
+        assert status == 0
+        for parameter in known.schema(name).model_fields:
+            assert parameter in text
+    status, _, err = medkit_command(kind, "nonesuch")
+    assert status == 2
+    assert "called 'nonesuch'" in err
+
+
+def test_a_described_model_shows_type_bounds_default_and_meaning(medkit_command):
+    _, out, _ = medkit_command("models", "mlp")
+    row = next(line for line in out.splitlines() if line.strip().startswith("dropout"))
+    assert "number" in row
+    assert "≥ 0" in row
+    assert "0.1" in row
+
+
+def test_schema_accepts_every_config_and_refuses_misspelling(medkit_command):
+    import jsonschema
+
+    from medkit.yaml_file import read_yaml
+
+    schema = json.loads(medkit_command("schema")[1])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for path in CONFIGS.rglob("*.yaml"):
+        document = read_yaml(path)[0]
+        assert not list(validator.iter_errors(document)), path.name
+        assert not validator.is_valid({**document, "modle": "mlp"})
+
+
+def test_init_writes_a_config_that_validates_and_trains(medkit_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cohort = breast_cancer()
+    table = cohort.only_input.values.iloc[:, :5].assign(diagnosis=cohort.targets)
+    table.insert(0, "patient", range(len(table)))
+    table.to_csv("visits.csv", index=False)
+    status, out, err = medkit_command("init", "visits.csv", "--target", "diagnosis", "--subject", "patient")
+    assert status == 0, err
+    assert out.strip() == "visits.yaml"
+    assert medkit_command("validate", "--config", "visits.yaml")[0] == 0
+    status, out, err = medkit_command("train", "--config", "visits.yaml", "--set", "training.epochs=2")
+    assert status == 0, err
+    assert medkit_command("init", "visits.csv", "--target", "diagnosis")[0] == 1
+    status, _, err = medkit_command("init", "visits.csv", "--target", "diagnosys", "-o", "x.yaml")
+    assert status == 1
+    assert "diagnosis" in err
+
+
+@pytest.mark.parametrize(
+    "name", ["synthetic_vitals", "synthetic_icu", "synthetic_xray", "synthetic_dna", "diabetes"]
+)
+def test_synth_files_train_by_their_own_config(medkit_command, name, tmp_path):
+    size = [] if name == "diabetes" else ["--set", "samples=150"]
+    status, out, err = medkit_command("synth", name, "--out", tmp_path / name, *size)
+    assert status == 0, err
+    config = next(line for line in out.splitlines() if line.endswith(".yaml"))
+    status, _, err = medkit_command(
+        "train", "--config", config, "--out", tmp_path, "--set", "training.epochs=1",
+        "--set", "evaluation.bootstrap=20", "--set", "evaluation.baselines=false",
+    )  # fmt: skip
+    assert status == 0, err
+
+
+def test_synth_of_an_unknown_name(medkit_command, tmp_path):
+    status, _, err = medkit_command("synth", "synthetic_vital", "--out", tmp_path)
+    assert status == 2
+    assert "did you mean 'synthetic_vitals'?" in err
+
+
+def test_ctrl_c_says_how_to_resume_and_resuming_finishes(tmp_path):
+    command = [sys.executable, "-m", "medkit"]
+    settings = ["--set", "training.epochs=100000", "--set", "training.early_stopping=null"]
+    process = subprocess.Popen(
+        [*command, "train", "--config", str(SMOKE), "--out", str(tmp_path), *settings],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("**/config.yaml")):
+        assert time.monotonic() < deadline, "training did not begin"
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.2)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "go on with: medkit train --resume" in err
+    folder = Path(err.rsplit("--resume", 1)[1].split()[0])
+    done = len(pd.read_csv(folder / "checkpoint" / "history.csv")) if (
+        folder / "checkpoint" / "history.csv"
+    ).exists() else 1
+    finished = subprocess.run(
+        [*command, "train", "--resume", str(folder), "--set", f"training.epochs={done + 2}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if finished.returncode != 0:
+        # The epochs already trained are in the message where fewer were asked for.
+        raise AssertionError(finished.stderr)
+    assert Path(finished.stdout.strip()) == folder
+    assert (folder / "MANIFEST.json").exists()
+
+
+def test_plug_in_code_runs_only_when_allowed(medkit_command, tmp_path, monkeypatch):
+    (tmp_path / "my_lab.py").write_text(
+        "import keras\n\n"
+        "def build(input_shape, num_outputs, *, output_activation=None, width: int = 4):\n"
+        '    """A small net."""\n'
+        "    x = keras.Input(input_shape)\n"
+        "    y = keras.layers.Dense(width)(x)\n"
+        "    y = keras.layers.Dense(num_outputs, activation=output_activation)(y)\n"
+        "    return keras.Model(x, y)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    change = ["--set", "model={name: 'my_lab:build', width: 6}"]
+    status, _, err = medkit_command("validate", "--config", SMOKE, *change)
+    assert status == 2
+    assert "--allow-code my_lab" in err
+    command = ["train", "--config", SMOKE, "--out", tmp_path, *change]
+    status, _, err = medkit_command(*command, "--allow-code", "my_lab")
+    assert status == 0, err

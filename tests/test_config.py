@@ -1,0 +1,182 @@
+"""Every mistake in a config is reported, at once, with its line and how to mend it."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from medkit.config import Training, load_config
+from medkit.errors import ConfigError, MedkitError
+
+GOOD = """\
+name: trial
+seed: 3
+dataset: breast_cancer
+task: binary
+model: {name: mlp, hidden_units: [8]}
+training:
+  epochs: 2
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "trial.yaml"
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return path
+
+
+def refused(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(folder, text), overrides)
+    assert caught.value.exit_status == 2
+    return str(caught.value)
+
+
+def test_defaults_are_written_out(tmp_path):
+    experiment = load_config(write(tmp_path, GOOD))
+    assert experiment.model.parameters["hidden_units"] == (8,)
+    assert experiment.model.parameters["activation"] == "relu"
+    assert experiment.training.epochs == 2
+    assert experiment.plain["training"]["optimizer"]["learning_rate"] == 0.001
+    again = write(tmp_path, experiment.to_yaml())
+    assert load_config(again).plain == experiment.plain
+
+
+def test_all_problems_at_once_with_lines(tmp_path):
+    text = refused(
+        tmp_path,
+        """\
+        name: trial
+        dataset: {name: breast_cancr}
+        task: binary
+        model:
+          name: mlp
+          hidden_unit: [8]
+          dropout: 1.5
+        training:
+          batch_size: 0
+          epochs: "3"
+        """,
+    )
+    assert text.splitlines()[0].endswith("trial.yaml: 5 problems")
+    assert "line 2   dataset.name: no dataset called 'breast_cancr'; did you mean 'breast_cancer'?" in text
+    assert "line 6   model.hidden_unit: not a parameter of 'mlp'; did you mean 'hidden_units'?" in text
+    assert "line 7   model.dropout: must be" in text
+    assert "line 9   training.batch_size: must be 1 or more; got 0" in text
+    assert "line 10  training.epochs: must be a whole number; got '3'" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("trainin: {epochs: 3}", "trainin: not a section of a config; did you mean 'training'?"),
+        ("seed: -1", "seed: must be 0 or more; got -1"),
+        ("seed: true", "seed: must be a whole number; got true"),
+        ("backend: torchh", "backend: must be 'tensorflow', 'jax' or 'torch'; got 'torchh'"),
+        ("task: binari", "task.name: no task called 'binari'; did you mean 'binary'?"),
+        ("model: {hidden_units: [3]}", "model: must be a name, or a mapping with 'name'"),
+        ("model: lstm", "model.name: 'lstm' cannot take tabular data ('breast_cancer'); these can:"),
+        ("model: {name: mlp, activation: rleu}", "Keras has no activation 'rleu'; did you mean 'relu'?"),
+        ("model: {name: mlp, output_activation: tanh}", "not a parameter of 'mlp'"),
+        ("split: {by: sight}", "split.by: must be 'subject', 'time', 'site' or 'column'; got 'sight'"),
+        ("split: {by: site}", "split.train_sites: is required with 'by: site'"),
+        ("split: {by: column}", "split.column: is required with 'by: column'"),
+        ("split: {test: 1.5}", "split.test: must be below 1; got 1.5"),
+        ("training: {optimizer: adm}", "no optimizer called 'adm'; did you mean 'adam'?"),
+        (
+            "training: {optimizer: {name: sgd, momentun: 0.9}}",
+            "training.optimizer.momentun: not a setting of 'training'; did you mean 'momentum'?",
+        ),
+        (
+            "training: {learning_rate_schedule: cosin}",
+            "no learning rate schedule called 'cosin'; did you mean 'cosine'?",
+        ),
+        (
+            "training: {early_stopping: {monitor: aurok}}",
+            "task 'binary' does not watch 'aurok'; did you mean 'auroc'?",
+        ),
+        ("preprocessing: {missing: forward_fill}", "preprocessing.missing: must be"),
+        ("preprocessing: {name: image}", "'breast_cancer' yields tabular; leave the name out"),
+        ("dataset: {name: table}", "dataset.path: is required"),
+        ("dataset: null", "dataset: is required"),
+        ("name: ../escape", "name: "),
+    ],
+)
+def test_one_message_per_mistake(tmp_path, change, message):
+    key = change.partition(":")[0]
+    kept = [line for line in GOOD.splitlines() if not line.startswith((f"{key}:", "  "))]
+    kept = [line for line in kept if line != "training:"]
+    assert message in refused(tmp_path, "\n".join([*kept, change]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b\n", "must be a mapping of settings such as 'model: mlp'; got a list"),
+        ("", "got nothing"),
+        ("model:\n\tname: mlp\n", "line 2   a tab; YAML is indented with spaces"),
+        ("seed: 1\nseed: 2\n", "line 2   seed: stands twice (first on line 1); keep one of them"),
+        ("model: {name: mlp, name: cnn}\n", "stands twice"),
+        ("model: [\n", "not valid YAML"),
+    ],
+)
+def test_yaml_that_is_no_config(tmp_path, text, message):
+    assert message in refused(tmp_path, text)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_overrides(tmp_path):
+    path = write(tmp_path, GOOD)
+    experiment = load_config(
+        path,
+        ["training.epochs=7", "model.dropout=0.5", "training.early_stopping=null", "task.threshold=f1"],
+    )
+    assert experiment.training.epochs == 7
+    assert experiment.training.early_stopping is None
+    assert experiment.model.parameters["dropout"] == 0.5
+    assert load_config(path, ["model={name: mlp, l2: 1e-3}"]).model.parameters["l2"] == 0.001
+    assert "--set takes PATH=VALUE" in refused(tmp_path, GOOD, "training.epochs")
+    assert "must be 1 or more" in refused(tmp_path, GOOD, "training.epochs=0")
+    assert "'seed' is 3, not a mapping" in refused(tmp_path, GOOD, "seed.x=1")
+
+
+def test_variables_expand_and_stay_unexpanded_in_the_run(tmp_path, monkeypatch):
+    text = GOOD.replace("breast_cancer", "{name: table, path: '${MEDKIT_X:-here}/t.csv', target: y}")
+    experiment = load_config(write(tmp_path, text))
+    assert experiment.dataset.parameters["path"] == tmp_path / "here" / "t.csv"
+    monkeypatch.setenv("MEDKIT_X", "/elsewhere")
+    experiment = load_config(write(tmp_path, text))
+    assert experiment.dataset.parameters["path"] == Path("/elsewhere/t.csv")
+    assert experiment.plain["dataset"]["path"] == "${MEDKIT_X:-here}/t.csv"
+    message = refused(tmp_path, text.replace(":-here", "").replace("_X", "_UNSET"))
+    assert "line 3   dataset.path: the environment variable MEDKIT_UNSET is not set" in message
+
+
+def test_relative_paths(tmp_path, monkeypatch):
+    text = GOOD.replace("breast_cancer", "{name: table, path: t.csv, target: y}")
+    (tmp_path / "below").mkdir()
+    path = write(tmp_path / "below", text)
+    assert load_config(path).dataset.parameters["path"] == tmp_path / "below" / "t.csv"
+    above = write(tmp_path / "below", "folder: ..\n" + text)
+    assert load_config(above).dataset.parameters["path"] == tmp_path / "t.csv"
+    # On the command line, people mean the folder they stand in.
+    monkeypatch.chdir(tmp_path)
+    experiment = load_config(path, ["dataset.path=other.csv"])
+    assert experiment.dataset.parameters["path"] == tmp_path / "other.csv"
+
+
+def test_code_is_refused_unless_allowed(tmp_path):
+    text = refused(tmp_path, GOOD.replace("name: mlp", "name: 'os:getcwd'"))
+    assert "'os:getcwd' names code to run; it is not allowed unless you pass --allow-code os" in text
+
+
+def test_training_settings_from_keywords():
+    assert Training.of(optimizer="sgd").optimizer.parameters["learning_rate"] == 0.01
+    with pytest.raises(MedkitError, match="did you mean 'epochs'"):
+        Training.of(epoch=3)

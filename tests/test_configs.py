@@ -1,0 +1,55 @@
+"""Every config validates; every smoke config trains; every pair that makes sense has one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import medkit
+from medkit import registry
+from medkit.config import load_config
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SMOKE = sorted((CONFIGS / "smoke").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: p.stem)
+def test_config_validates(path):
+    load_config(path)
+
+
+def test_every_pair_has_a_smoke_config():
+    pairs = {(e.dataset.name, e.model.name) for e in map(load_config, SMOKE)}
+    for name in registry.datasets.names(embedded=True):
+        modality = registry.datasets.get(name).tags["yields"]
+        # A table goes to the models made for tables; so does everything that takes one.
+        for model in registry.models.names(accepts=modality):
+            assert (name, model) in pairs, f"configs/smoke lacks {name}_{model}.yaml"
+
+
+@pytest.mark.parametrize("path", SMOKE, ids=lambda p: p.stem)
+def test_smoke_config_trains(path, tmp_path):
+    experiment = load_config(path)
+    faster = experiment.training.model_copy(update={"epochs": 1})
+    run = medkit.train(dataclasses.replace(experiment, training=faster), out=tmp_path)
+    assert run.metrics["test"]["n"] > 0
+
+
+REAL = {
+    "heart_disease_mlp": "heart_disease/heart_disease_4sites.csv",
+    "pneumoniamnist_cnn": "pneumoniamnist/pneumoniamnist.npz",
+    "physionet2012_gru": "physionet2012/set-a.tar.gz",
+    "physionet2012_attention": "physionet2012/set-a.tar.gz",
+    "splice_cnn": "splice/splice.csv",
+    "splice_lstm": "splice/splice.csv",
+}
+
+
+@pytest.mark.parametrize("name", ["pneumoniamnist_cnn", "physionet2012_gru", "splice_cnn"])
+def test_real_config_reads_and_trains_an_epoch(name, real_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDKIT_DATA", str(real_data))
+    overrides = ["training.epochs=1", "evaluation.bootstrap=20", "evaluation.baselines=false"]
+    run = medkit.train(CONFIGS / f"{name}.yaml", overrides=overrides, out=tmp_path)
+    assert run.metrics["test"]["n"] > 300

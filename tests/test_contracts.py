@@ -1,0 +1,60 @@
+"""The contract tests over the registries: a new file is covered as soon as it is there."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from medkit import registry
+from medkit.testing import check_dataset, check_modality, check_model, check_signature, check_task
+
+
+def small(registered: str) -> dict:
+    """Fewer samples where a dataset lets one choose."""
+    schema = registry.datasets.schema(registered)
+    return {"samples": 120} if "samples" in schema.model_fields else {}
+
+
+EMBEDDED = [n for n in registry.datasets.names() if registry.datasets.get(n).tags.get("embedded")]
+
+
+@pytest.mark.parametrize("name", registry.models.names())
+def test_model(name):
+    entry = registry.models.get(name)
+    check_model(entry.factory, entry.tags["accepts"])
+
+
+@pytest.mark.parametrize("name", registry.datasets.names())
+def test_dataset_signature(name):
+    check_signature(registry.datasets.get(name).factory)
+    assert registry.datasets.get(name).tags["yields"] in registry.modalities.names()
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_embedded_dataset_and_its_modality(name):
+    entry = registry.datasets.get(name)
+    cohort = check_dataset(entry.factory, entry.tags["yields"], **small(name))
+    check_modality(entry.tags["yields"], cohort.only_input)
+
+
+@pytest.mark.parametrize("name", registry.tasks.names())
+def test_task(name):
+    random = np.random.default_rng(1)
+    targets = {
+        "binary": random.integers(0, 2, 40),
+        "multiclass": random.choice(["a", "b", "c"], 40),
+        "multilabel": random.integers(0, 2, (40, 3)),
+        "regression": random.normal(120, 15, 40),
+    }
+    check_task(registry.tasks.get(name).factory, targets[name])
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets", "tasks", "modalities"])
+def test_every_name_says_what_it_is(kind):
+    known = getattr(registry, kind)
+    for name in known.names():
+        entry = known.get(name)
+        assert entry.summary.endswith("."), f"{name}: the first line should be a sentence"
+        assert len(inspect.getdoc(entry.factory) or "") > len(entry.summary), name

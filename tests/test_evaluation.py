@@ -1,0 +1,315 @@
+"""Metrics with intervals by patient, subgroups, and baselines on the same split."""
+
+import json
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import roc_auc_score
+
+from medkit.cohort import Cohort, RawInput
+from medkit.config import Evaluation
+from medkit.errors import DataError
+from medkit.evaluation import (
+    called,
+    check_subgroups,
+    evaluate_part,
+    evaluate_run,
+    headline,
+    lower_is_better,
+    main_metric,
+    subgroup_metrics,
+)
+from medkit.evaluation.baselines import fit_baselines
+from medkit.evaluation.intervals import interval, resample_weights
+
+
+class Means:
+    """A task whose only metric is a mean: its interval is known from theory."""
+
+    kind, num_outputs = "regression", 1
+    metric_names = ("mae",)
+
+    def score(self, y, p, threshold, weights=None):
+        error = np.abs(y - p).ravel()
+        return {"mae": error.mean() if weights is None else weights @ error / weights.sum(axis=1)}
+
+    def positives(self, y):
+        return None
+
+    def choose_threshold(self, y, p):
+        return None
+
+
+class Ranks:
+    """A binary task with an exact AUROC."""
+
+    kind, num_outputs = "binary", 1
+    metric_names = ("accuracy", "auroc")
+
+    def score(self, y, p, threshold, weights=None):
+        y, p = y.ravel(), p.ravel()
+        right = (p >= threshold) == (y == 1)
+        if weights is None:
+            both = 0 < y.sum() < len(y)
+            return {
+                "accuracy": right.mean(),
+                "auroc": roc_auc_score(y, p) if both else np.nan,
+            }
+        order = np.argsort(p, kind="stable")
+        case, control = weights[:, order] * y[order], weights[:, order] * (1 - y[order])
+        below = np.cumsum(control, axis=1)
+        area = (case * below).sum(axis=1) / (case.sum(axis=1) * control.sum(axis=1))
+        return {"accuracy": weights @ right / weights.sum(axis=1), "auroc": area}
+
+    def positives(self, y):
+        return np.int64((y == 1).sum())
+
+    def choose_threshold(self, y, p):
+        return float(np.median(p))
+
+
+class Flat:
+    """A modality whose encoded samples are already flat features."""
+
+    def summarize(self, x):
+        return pd.DataFrame(x)
+
+
+def part(x, y, **samples):
+    frame = pd.DataFrame(samples, index=pd.RangeIndex(len(x)))
+    cohort = Cohort(frame, {"t": RawInput("tabular", pd.DataFrame(x))}, np.asarray(y))
+    return SimpleNamespace(cohort=cohort, x=np.asarray(x), y=np.asarray(y))
+
+
+def breast_cancer():
+    x, y = load_breast_cancer(return_X_y=True)
+    y = (1 - y).astype("float32")[:, None]
+    order = np.random.default_rng(0).permutation(len(y))
+    rows = {"train": order[:370], "valid": order[370:455], "test": order[455:]}
+    parts = {n: part(x[r], y[r], size=x[r, 3], large=x[r, 3] > 600) for n, r in rows.items()}
+    outputs = {n: 1 / (1 + np.exp(15 - x[r, :1])) for n, r in rows.items()}
+    return parts, outputs
+
+
+def test_values_counts_and_json():
+    parts, outputs = breast_cancer()
+    test, settings = parts["test"], Evaluation(bootstrap=200)
+    found = evaluate_part(
+        Ranks(), test.y, outputs["test"], test.cohort.subjects, np.float32(0.5), settings, 0
+    )
+    assert (found["n"], found["subjects"], found["threshold"]) == (114, 114, 0.5)
+    assert found["positives"] == int(test.y.sum())
+    auroc = found["metrics"]["auroc"]
+    assert auroc["value"] == roc_auc_score(test.y, outputs["test"])
+    assert auroc["low"] < auroc["value"] < auroc["high"]
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_same_seed_gives_the_same_intervals():
+    random = np.random.default_rng(0)
+    y, p, subject = random.normal(size=(90, 1)), np.zeros((90, 1)), np.repeat(np.arange(30), 3)
+    args = (Means(), y, p, subject, None, Evaluation(bootstrap=100))
+    assert evaluate_part(*args, 1) == evaluate_part(*args, 1)
+    assert evaluate_part(*args, 1) != evaluate_part(*args, 2)
+
+
+def test_resamples_draw_whole_subjects_and_do_not_depend_on_chunks(monkeypatch):
+    codes = np.array([0, 0, 1, 2, 2, 2, 3])
+    weights = np.concatenate(list(resample_weights(codes, 50, 0)))
+    assert weights.shape == (50, 7)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, [0, 2, 3, 6]].sum(axis=1) == 4).all()
+    monkeypatch.setattr("medkit.evaluation.intervals._WEIGHTS_AT_ONCE", 30)
+    assert (np.concatenate(list(resample_weights(codes, 50, 0))) == weights).all()
+
+
+@pytest.mark.parametrize("rows_each", [1, 5])
+def test_intervals_cover_the_truth_also_when_rows_of_a_patient_are_alike(rows_each):
+    covered = widths_by_row = widths = 0.0
+    truth, trials, subjects = 1.0, 150, 60
+    settings = Evaluation(bootstrap=200, confidence=0.9)
+    random = np.random.default_rng(3)
+    for _ in range(trials):
+        errors = np.repeat(random.exponential(truth, size=subjects), rows_each)[:, None]
+        subject = np.repeat(np.arange(subjects), rows_each)
+        args = (Means(), errors, np.zeros_like(errors))
+        found = evaluate_part(*args, subject, None, settings, 0)["metrics"]["mae"]
+        by_row = evaluate_part(*args, np.arange(len(errors)), None, settings, 0)["metrics"]["mae"]
+        covered += found["low"] <= truth <= found["high"]
+        widths += found["high"] - found["low"]
+        widths_by_row += by_row["high"] - by_row["low"]
+    assert 0.82 <= covered / trials <= 0.96
+    # Rows taken as independent would promise sqrt(5) times too narrow an interval.
+    assert widths / widths_by_row == pytest.approx(np.sqrt(rows_each), rel=0.15)
+
+
+def test_undefined_resamples_are_left_out_and_counted():
+    values = np.array([0.4, 0.6] * 40 + [np.nan] * 20)
+    found = interval(values, 0.95)
+    assert found == {"low": 0.4, "high": 0.6, "undefined": 20}
+    assert interval(np.array([np.nan, np.nan, 0.5]), 0.95) == {
+        "low": None,
+        "high": None,
+        "undefined": 2,
+    }
+    assert interval(None, 0.95) == {"low": None, "high": None}
+
+
+def test_one_class_one_subject_and_no_bootstrap_give_null_not_an_error():
+    y, p = np.ones((6, 1)), np.linspace(0, 1, 6)[:, None]
+    args = (Ranks(), y, p)
+    found = evaluate_part(*args, np.arange(6), 0.5, Evaluation(bootstrap=50), 0)["metrics"]
+    assert found["auroc"] == {"value": None, "low": None, "high": None, "undefined": 50}
+    assert found["accuracy"]["low"] is not None
+    one = evaluate_part(*args, np.zeros(6), 0.5, Evaluation(bootstrap=50), 0)
+    assert one["subjects"] == 1
+    assert one["metrics"]["accuracy"] == {"value": 0.5, "low": None, "high": None}
+    none = evaluate_part(*args, np.arange(6), 0.5, Evaluation(bootstrap=0), 0)["metrics"]
+    assert none["accuracy"] == {"value": 0.5, "low": None, "high": None}
+
+
+def test_run_is_measured_beside_its_baselines():
+    parts, outputs = breast_cancer()
+    settings = Evaluation(bootstrap=200, subgroups=("large",))
+    run = (Ranks(), Flat(), parts, outputs, 0.5, settings, 7)
+    metrics = evaluate_run(*run)
+    assert metrics == evaluate_run(*run)
+    assert list(metrics) == ["test", "valid", "train", "subgroups", "baselines"]
+    assert metrics["train"]["metrics"]["auroc"]["low"] is None
+    network = metrics["test"]["metrics"]["auroc"]["value"]
+    for name in ("logistic_regression", "gradient_boosting"):
+        baseline = metrics["baselines"][name]
+        value = baseline["metrics"]["auroc"]["value"]
+        assert value > 0.97
+        assert baseline["n"] == 114
+        assert (baseline["features"], baseline["train_rows"]) == (30, 370)
+        difference = baseline["difference"]
+        assert difference["metric"] == "auroc"
+        assert difference["value"] == pytest.approx(network - value)
+        assert difference["low"] < difference["value"] < difference["high"] < 0
+    assert headline(metrics).startswith(f"AUROC {network:.3f} (")
+    assert "; logistic regression 0.99" in headline(metrics)
+    json.dumps(metrics, allow_nan=False)
+    small = Evaluation(bootstrap=0, baselines=False)
+    assert list(evaluate_run(*run[:5], small, 7)) == ["test", "valid", "train"]
+
+
+def test_baselines_learn_from_training_rows_and_choose_on_validation():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(300, 6))
+    y = (x[:, :1] + random.normal(size=(300, 1)) > 0).astype("float32")
+    x[random.random(x.shape) < 0.2] = np.nan
+    x[:, 4], x[0, 5] = np.nan, np.inf
+    train, valid = (x[:200], y[:200]), (x[200:], y[200:])
+    fitted = fit_baselines(Ranks(), train, valid, 0)
+    for baseline in fitted:
+        assert baseline.facts == {"features": 5, "train_rows": 200}
+        p = baseline.predict(x[200:])
+        assert p.shape == (100, 1)
+        assert baseline.threshold == float(np.median(p))
+        assert roc_auc_score(y[200:], p) > 0.7
+        assert np.isfinite(baseline.predict(np.full((3, 6), np.nan))).all()
+        assert (fit_baselines(Ranks(), train, valid, 0)[0].predict(x) == fitted[0].predict(x)).all()
+
+
+def test_baselines_of_other_tasks():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(240, 5))
+    regression = fit_baselines(Means(), (x, x[:, :2]), (x, x[:, :2]), 0)
+    assert [each.name for each in regression] == ["linear_regression", "gradient_boosting"]
+    assert np.abs(regression[0].predict(x) - x[:, :2]).max() < 0.1
+
+    task = SimpleNamespace(kind="multiclass", num_outputs=4, choose_threshold=lambda y, p: None)
+    y = np.digitize(x[:, 0], [-0.5, 0.5])  # nobody of class 3 in training
+    for baseline in fit_baselines(task, (x, y), (x, np.append(y[:-1], 3)), 0):
+        p = baseline.predict(x)
+        assert p.shape == (240, 4)
+        assert p.sum(axis=1) == pytest.approx(1)
+        assert (p.argmax(axis=1) == y).mean() > 0.9
+
+    task = SimpleNamespace(kind="multilabel", num_outputs=3, choose_threshold=lambda y, p: [0.5])
+    y = np.column_stack([x[:, 0] > 0, x[:, 1] > 0, np.zeros(240)]).astype("float32")
+    for baseline in fit_baselines(task, (x, y), (x, y), 0):
+        p = baseline.predict(x)
+        assert p.shape == (240, 3)
+        assert ((p > 0.5) == y).mean() > 0.95
+        assert (p[:, 2] == 0).all()
+
+
+def test_wide_features_are_limited_to_those_that_tell():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(120, 700)).astype("float32")
+    y = (x[:, 650:651] > 0).astype("float32")
+    baseline = fit_baselines(Ranks(), (x, y), (x, y), 0)[0]
+    assert baseline.facts["features"] == 500
+    assert roc_auc_score(y, baseline.predict(x)) > 0.95
+
+
+def test_subgroups():
+    random = np.random.default_rng(0)
+    n = 200
+    samples = pd.DataFrame(
+        {
+            "sex": np.where(np.arange(n) < 6, None, np.where(np.arange(n) % 2, "F", "M")),
+            "age": random.integers(20, 90, size=n),
+            "grade": np.repeat([1, 2], [195, 5]),
+            "ward": [f"ward {i}" if i > 150 else "A" for i in range(n)],
+            "when": pd.to_datetime(np.repeat(["2019-03-01", "2020-07-01"], 100)),
+        }
+    )
+    y, p = random.normal(size=(n, 1)), np.zeros((n, 1))
+    names = ("sex", "age", "grade", "ward", "when")
+    settings = Evaluation(bootstrap=50, subgroups=names, minimum_group=10)
+    found = subgroup_metrics(Means(), y, p, samples, np.arange(n), None, settings, 0)
+    small = {"suppressed": "fewer than 10 subjects"}
+    assert list(found) == list(names)
+    assert list(found["sex"]) == ["F", "M", "missing"]
+    assert found["sex"]["missing"] == small
+    females = (samples["sex"] == "F").to_numpy()
+    assert found["sex"]["F"]["metrics"]["mae"]["value"] == np.abs(y[females]).mean()
+    assert found["sex"]["F"]["n"] == 97
+    assert [group["n"] for group in found["age"].values()] == pytest.approx([50] * 4, abs=4)
+    assert next(iter(found["age"])).startswith("up to ")
+    assert found["grade"]["2"] == small
+    assert found["grade"]["1"]["n"] == 195
+    assert list(found["ward"]) == ["A", "other (49 values)"]
+    assert list(found["when"]) == ["2019", "2020"]
+
+
+def test_groups_are_counted_in_subjects():
+    samples = pd.DataFrame({"sex": ["F"] * 40})
+    y = np.zeros((40, 1))
+    settings = Evaluation(bootstrap=0, subgroups=("sex",))
+    found = subgroup_metrics(Means(), y, y, samples, np.arange(40) // 8, None, settings, 0)
+    assert found == {"sex": {"F": {"suppressed": "fewer than 10 subjects"}}}
+
+
+def test_subgroup_messages(caplog):
+    samples = pd.DataFrame({"sex": ["F"], "age_band": ["old"], "subject": ["x"]})
+    for name, message in (
+        ("age_bnd", "evaluation.subgroups: no attribute 'age_bnd'; did you mean 'age_band'?"),
+        ("zzz", "no attribute 'zzz'; attributes: sex, age_band"),
+        ("subject", "'subject' cannot be a subgroup"),
+    ):
+        with pytest.raises(DataError) as caught:
+            check_subgroups(samples, Evaluation(subgroups=(name,)))
+        assert message in str(caught.value)
+    check_subgroups(samples, Evaluation(subgroups=("sex", "age_band")))
+    y = np.zeros((1, 1))
+    settings = Evaluation(bootstrap=0, subgroups=("zzz",))
+    with caplog.at_level(logging.WARNING, logger="medkit"):
+        assert subgroup_metrics(Means(), y, y, samples, np.arange(1), None, settings, 0) == {}
+    assert "no subgroups by 'zzz': these samples have no such attribute" in caplog.text
+
+
+def test_names_of_metrics():
+    assert main_metric({"accuracy": 0, "auroc": 0}) == "auroc"
+    assert main_metric({"c_index": 0}) == "c_index"
+    assert [called(m) for m in ("auroc", "macro_f1", "r2")] == ["AUROC", "macro F1", "R²"]
+    assert lower_is_better("mae")
+    assert lower_is_better("log_loss")
+    assert not lower_is_better("auroc")

@@ -1,0 +1,195 @@
+"""The whole path: the same twice, resumable, private, and nothing half-written looks finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import medkit
+from medkit import pipeline, runs
+from medkit.config import check_config
+from medkit.errors import DataError, MedkitError, RunError, TrainingError
+from medkit.runs import Run
+
+
+def patients(folder: Path, rows: int = 240, seed: int = 0) -> Path:
+    """A table of visits, two a patient, with identifiers nobody may find in a run."""
+    random = np.random.default_rng(seed)
+    pulse = random.normal(80, 12, rows)
+    lactate = random.gamma(2.0, 1.0, rows)
+    risk = 1 / (1 + np.exp(-(0.06 * (pulse - 80) + 1.2 * (lactate - 2))))
+    table = pd.DataFrame(
+        {
+            "record": [f"MRN{7000 + i // 2}" for i in range(rows)],
+            "visit": [f"VISIT-{i}-SECRET" for i in range(rows)],
+            "pulse": pulse.round(1),
+            "lactate": np.where(random.random(rows) < 0.1, np.nan, lactate.round(2)),
+            "sex": random.choice(["female", "male"], rows),
+            "hospital": random.choice(["north", "south", "east"], rows),
+            "died": (random.random(rows) < risk).astype(int),
+        }
+    )
+    path = folder / "visits.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def experiment(path: Path, **changes):
+    document = {
+        "name": "visits",
+        "dataset": {
+            "name": "table", "path": str(path), "target": "died", "subject": "record", "id": "visit",
+            "site": "hospital", "attributes": ["sex"], "categorical": ["sex"],
+            "inputs": ["pulse", "lactate", "sex"], "units": {"pulse": "bpm", "lactate": "mmol/L"},
+        },
+        "task": "binary",
+        "model": {"name": "mlp", "hidden_units": [8]},
+        "training": {"epochs": 6, "early_stopping": None},
+        "evaluation": {"bootstrap": 50, "subgroups": ["sex"]},
+    }  # fmt: skip
+    return check_config({**document, **changes}, folder=path.parent)
+
+
+def test_same_config_and_seed_give_identical_metrics(tmp_path):
+    config = experiment(patients(tmp_path))
+    first = medkit.train(config, out=tmp_path / "a")
+    second = medkit.train(config, out=tmp_path / "b")
+    assert (first.path / "metrics.json").read_bytes() == (second.path / "metrics.json").read_bytes()
+    assert (first.path / "history.csv").read_bytes() == (second.path / "history.csv").read_bytes()
+
+
+def test_no_identifier_in_any_file_and_subjects_undivided(tmp_path):
+    run = medkit.train(experiment(patients(tmp_path)), out=tmp_path / "runs")
+    for path in run.path.rglob("*"):
+        content = path.read_bytes()
+        assert b"MRN7" not in content, path.name
+        assert b"SECRET" not in content, path.name
+    text = pd.read_parquet(run.path / "predictions.parquet").to_csv()
+    assert "MRN" not in text
+    assert "SECRET" not in text
+    parts = pd.read_csv(run.path / "split.csv").groupby("subject")["part"].nunique()
+    assert (parts == 1).all()
+    assert run.metrics["test"]["subgroups"]["sex"]
+
+
+def test_no_subject_column_is_said(tmp_path, caplog):
+    path = patients(tmp_path)
+    config = experiment(path)
+    dataset = {**config.plain["dataset"], "subject": None, "id": None}
+    with caplog.at_level("INFO", "medkit"):
+        run = medkit.train(experiment(path, dataset=dataset), out=tmp_path / "runs")
+    assert "no subject column: every row is treated as its own patient" in caplog.text
+    assert "no subject column" in (run.path / "log.txt").read_text()
+    assert "no subject column" in (run.path / "metrics.json").read_text()
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+    config = experiment(patients(tmp_path))
+    whole = medkit.train(config, out=tmp_path / "whole")
+
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    from medkit import trainer
+
+    fit = trainer.Trainer.fit
+    monkeypatch.setattr(trainer.Trainer, "extra_callbacks", (Stop(),), raising=False)
+    with pytest.raises(pipeline.Interrupted) as caught:
+        medkit.train(config, out=tmp_path / "halved")
+    monkeypatch.undo()
+    assert trainer.Trainer.fit is fit
+    folder = caught.value.folder
+    with pytest.raises(RunError, match=r"did not finish[\s\S]*--resume"):
+        Run.open(folder)
+    assert not list(tmp_path.glob("halved/**/MANIFEST.json"))
+    run = medkit.train(pipeline.resumed(folder), resume=folder)
+    assert (run.path / "metrics.json").read_bytes() == (whole.path / "metrics.json").read_bytes()
+    assert (run.path / "history.csv").read_bytes() == (whole.path / "history.csv").read_bytes()
+    with pytest.raises(RunError, match="nothing to resume"):
+        medkit.train(config, resume=folder)
+
+
+def test_resuming_refuses_changed_data_and_settings(tmp_path, monkeypatch):
+    path = patients(tmp_path)
+    config = experiment(path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "fit", stop)
+    with pytest.raises(pipeline.Interrupted) as caught:
+        medkit.train(config, out=tmp_path / "runs")
+    folder = caught.value.folder
+    with pytest.raises(MedkitError, match=r"only training\.epochs may change"):
+        pipeline.resumed(folder, ["model.dropout=0.5"])
+    assert pipeline.resumed(folder, ["training.epochs=9"]).training.epochs == 9
+    patients(tmp_path, seed=1)
+    with pytest.raises(RunError, match="the data have changed since the run was interrupted"):
+        medkit.train(pipeline.resumed(folder), resume=folder)
+
+
+def test_rows_with_gaps_are_dropped_when_asked(tmp_path):
+    path = patients(tmp_path)
+    run = medkit.train(experiment(path, preprocessing={"missing": "drop"}), out=tmp_path / "runs")
+    gaps = pd.read_csv(path)["lactate"].isna()
+    assert run.metrics["flow"]["dropped"]["missing input"] == gaps.sum()
+    rows = pd.read_csv(path).head(20)
+    predicted = run.predict(rows)
+    assert (predicted["probability"].isna() == rows["lactate"].isna()).all()
+
+
+def test_a_loss_that_is_no_number_stops_training(tmp_path):
+    path = patients(tmp_path)
+    settings = {"epochs": 3, "optimizer": {"name": "sgd", "learning_rate": 1e38}}
+    task = {"name": "binary", "loss": "mse"}
+    model = {"name": "mlp", "hidden_units": [8], "activation": "linear"}
+    config = experiment(path, training=settings, model=model, task=task)
+    with pytest.raises(TrainingError, match="learning rate"):
+        medkit.train(config, out=tmp_path / "runs")
+    assert not list(tmp_path.glob("runs/**/MANIFEST.json"))
+
+
+def test_all_one_class(tmp_path):
+    path = patients(tmp_path)
+    table = pd.read_csv(path).assign(died=1)
+    table.to_csv(path, index=False)
+    with pytest.raises(DataError, match="class"):
+        medkit.train(experiment(path), out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unwritable_output(tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(RunError, match="cannot be made"):
+        medkit.train(experiment(patients(tmp_path)), out=tmp_path / "taken")
+
+
+def test_full_disk_leaves_no_finished_run(tmp_path, monkeypatch):
+    import keras
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    with pytest.raises(RunError, match=r"No space left on device[\s\S]*Free some space"):
+        medkit.train(experiment(patients(tmp_path)), out=tmp_path / "runs")
+    folder = next((tmp_path / "runs" / "visits").iterdir())
+    assert not (folder / "MANIFEST.json").exists()
+    assert not (folder / "model.keras").exists()
+    assert runs.finished(tmp_path / "runs") == []
+
+
+def test_heart_disease_by_site(real_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDKIT_DATA", str(real_data))
+    configs = Path(__file__).parents[1] / "configs"
+    run = medkit.train(configs / "heart_disease_mlp.yaml", out=tmp_path)
+    hungary = run.metrics["test"]["subgroups"]["site"]["hungarian"]
+    assert hungary["n"] == 294
+    assert hungary["metrics"]["auroc"]["value"] >= 0.86
