@@ -84,7 +84,7 @@ def train(
     except Interrupted as stop:
         _say(f"interrupted; go on with: medkit train --resume {stop.folder}")
         raise
-    from medkit.evaluation import metrics_table
+    from medkit.listing import metrics_table
 
     _show(metrics_table(run.metrics))
     _say(f"report: {run.path / 'report.html'}")
@@ -106,7 +106,7 @@ def evaluate(
     Without --config or --set, evaluates again on the run's own test part.
     """
     from medkit.backend import select_backend
-    from medkit.evaluation import metrics_table
+    from medkit.listing import metrics_table
     from medkit.external import evaluate_run_on
 
     opened = _opened(run, allow_code)

@@ -96,14 +96,23 @@ def propose_config(
     if subject is not None:
         require(subject, names, file, "subject column")
     frame = read_table(file)
-    task, about = _task(frame[target], file)
     guess = _Guess()
+    values = frame[target]
+    if is_text(values) and share_of_numbers(values) >= 0.5:
+        values, guess.missing[target] = _numbers_and_texts(values)
+    task, about = _task(values, file)
     for name in names:
         if name not in (target, subject):
             _inspect(frame[name], guess)
     used = [n for n in names if n not in (target, subject) and n not in guess.ignored]
     if not used:
-        raise DataError("no column is left as an input", place=str(file))
+        reasons = "; ".join(f"{_shown(name)}: {why}" for name, why in guess.ignored.items())
+        raise DataError(
+            "no column is left as an input",
+            place=str(file),
+            hint=f"{reasons or 'It has no other columns'}. A column of DNA, protein or text is "
+            "read by the dataset 'sequences'.",
+        )
     path = os.path.relpath(file.resolve(), folder) if folder else str(file.resolve())
     lines = [
         f"# Proposed by 'medkit init' from {file.name}: {len(frame)} rows, {len(names)} columns.",
@@ -188,8 +197,6 @@ def _task(values: pd.Series, file: Path) -> tuple[str, list[str]]:
     if len(values) > count:
         notes.append(f"# {len(values) - count} rows lack the target and will be dropped.")
     if is_text(values):
-        if share_of_numbers(values) >= 0.5:
-            notes.append("# The target is mostly numeric but has texts; see missing_values.")
         if kinds > MOST_CLASSES and kinds > 0.5 * count:
             raise DataError(
                 f"the target column '{name}' has {kinds} different texts in {count} rows; "
@@ -240,11 +247,13 @@ def _inspect(values: pd.Series, guess: _Guess) -> None:
         guess.sites.append(name)
         guess.ignored[name] = "the hospital, by its name"
     elif is_text(values) and share_of_numbers(values) >= 0.5:
-        texts = present[pd.to_numeric(present, errors="coerce").isna()].astype("str").str.strip()
-        guess.missing[name] = sorted(texts.unique())
-        if len(guess.missing[name]) > MOST_CLASSES:
-            del guess.missing[name]
+        numbers, texts = _numbers_and_texts(values)
+        if _is_row_number(numbers.dropna(), folded):
+            guess.ignored[name] = "almost a different number in every row: an identifier"
+        elif len(texts) > MOST_CLASSES:
             guess.ignored[name] = "a mixture of numbers and many different texts"
+        else:
+            guess.missing[name] = texts
     elif is_text(values):
         _inspect_text(present, guess)
     elif _is_row_number(present, folded):
@@ -253,6 +262,13 @@ def _inspect(values: pd.Series, guess: _Guess) -> None:
         _inspect_numbers(present, guess)
     if GROUP_NAME.search(folded) and name not in guess.ignored:
         guess.groups.append(name)
+
+
+def _numbers_and_texts(values: pd.Series) -> tuple[pd.Series, list[str]]:
+    """The numbers of a mixed column, and the different texts among them."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    texts = values[values.notna() & numbers.isna()].astype("str").str.strip()
+    return numbers, sorted(texts.unique())
 
 
 def _inspect_text(present: pd.Series, guess: _Guess) -> None:

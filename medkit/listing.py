@@ -94,6 +94,23 @@ def _bounds(facts: dict[str, Any]) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
+def metrics_table(metrics: dict[str, Any]) -> Table:
+    """Every metric of the test part (or of all rows) with its interval, beside the baselines."""
+    from medkit.evaluation import called, readable
+
+    part = metrics.get("test") or metrics.get("all") or next(iter(metrics.values()))
+    baselines = metrics.get("baselines", {})
+    positives = part.get("positives")
+    events = f", {positives} positive" if isinstance(positives, int) else ""
+    title = f"{part['n']} samples of {part['subjects']} subjects{events}"
+    table = Table("metric", "network", "interval", *(n.replace("_", " ") for n in baselines), title=title)
+    for name, found in part["metrics"].items():
+        interval = "" if found["low"] is None else f"{readable(found['low'])} – {readable(found['high'])}"
+        others = (readable(each["metrics"][name]["value"]) for each in baselines.values())
+        table.add_row(called(name), readable(found["value"]), interval, *others)
+    return table
+
+
 def runs_table(folder: Path) -> Table:
     """The finished runs below a folder: what was trained, and how it did on test."""
     from medkit.evaluation import headline

@@ -203,9 +203,9 @@ def save(
 ) -> None:
     """Write the model, what it takes to use it, and how it did."""
     inputs = {
-        "modality": {"name": modality.name, "state": modality.to_dict()},
+        "modality": {"name": modality.modality, "state": modality.to_dict()},
         "task": {"name": task.kind, "state": task.to_dict(), "threshold": threshold},
-        "features": [asdict(feature) for feature in getattr(modality, "features_", ())],
+        "features": [asdict(feature) for feature in modality.features],
     }
     runs.write_json(folder / "inputs.json", inputs)
     with written_whole(folder / "model.keras") as temporary:
@@ -241,3 +241,36 @@ def save_rows(
         rows[["sample", "subject", "part"]].to_csv(temporary, index=False)
     with written_whole(folder / "predictions.parquet") as temporary:
         rows.to_parquet(temporary, index=False)
+
+
+def report(
+    folder: Path,
+    experiment: Experiment,
+    modality: Any,
+    task: Any,
+    cohort: Cohort,
+    parts: dict[str, Part],
+    outputs: dict[str, np.ndarray],
+    history: dict[str, list[float]],
+    metrics: dict[str, Any],
+    facts: dict[str, Any],
+) -> None:
+    """Write report.html."""
+    from medkit.report import ReportInputs, write_report
+
+    inputs = ReportInputs(
+        name=experiment.name,
+        description=experiment.header.description,
+        task=task,
+        model=experiment.model.name,
+        metrics=metrics,
+        history=history,
+        predictions={name: (parts[name].y, outputs[name]) for name in parts},
+        source=cohort.source,
+        features=modality.features,
+        environment=facts,
+        config=(folder / "config.yaml").read_text(encoding="utf-8"),
+        target_names=cohort.target_names,
+        confidence=experiment.evaluation.confidence,
+    )
+    write_report(folder / "report.html", inputs)

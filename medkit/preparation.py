@@ -14,6 +14,7 @@ from medkit import registry
 from medkit.cohort import Cohort
 from medkit.config import Component, Experiment
 from medkit.errors import DataError
+from medkit.evaluation import check_subgroups
 from medkit.splits import PARTS, split
 
 log = logging.getLogger("medkit")
@@ -64,6 +65,7 @@ def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], F
         raise DataError(
             "the dataset has no targets to train on", hint="Name the target column in the config."
         )
+    check_subgroups(cohort.samples, experiment.evaluation)
     result = split(cohort, experiment.split, experiment.seed)
     flow = Flow(cohort.source.rows_read, dict(cohort.source.dropped), notes=list(result.notes))
     flow.dropped.update(result.dropped)
@@ -105,7 +107,7 @@ def encode(
         log.warning("%d samples dropped: missing input", dropped["missing input"])
     modality.fit(divided["train"].only_input)
     task = registry.tasks.build(experiment.task.name, **experiment.task.parameters)
-    task.fit(divided["train"].targets)
+    task.fit(divided["train"].targets, divided["train"].target_names)
     parts = {
         name: Part(cohort, modality.encode(cohort.only_input), task.encode(cohort.targets))
         for name, cohort in divided.items()

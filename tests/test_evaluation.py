@@ -25,6 +25,7 @@ from medkit.evaluation import (
 )
 from medkit.evaluation.baselines import fit_baselines
 from medkit.evaluation.intervals import interval, resample_weights
+from medkit.registry import tasks
 
 
 class Means:
@@ -44,32 +45,8 @@ class Means:
         return None
 
 
-class Ranks:
-    """A binary task with an exact AUROC."""
-
-    kind, num_outputs = "binary", 1
-    metric_names = ("accuracy", "auroc")
-
-    def score(self, y, p, threshold, weights=None):
-        y, p = y.ravel(), p.ravel()
-        right = (p >= threshold) == (y == 1)
-        if weights is None:
-            both = 0 < y.sum() < len(y)
-            return {
-                "accuracy": right.mean(),
-                "auroc": roc_auc_score(y, p) if both else np.nan,
-            }
-        order = np.argsort(p, kind="stable")
-        case, control = weights[:, order] * y[order], weights[:, order] * (1 - y[order])
-        below = np.cumsum(control, axis=1)
-        area = (case * below).sum(axis=1) / (case.sum(axis=1) * control.sum(axis=1))
-        return {"accuracy": weights @ right / weights.sum(axis=1), "auroc": area}
-
-    def positives(self, y):
-        return np.int64((y == 1).sum())
-
-    def choose_threshold(self, y, p):
-        return float(np.median(p))
+def binary():
+    return tasks.build("binary").fit(np.array([0, 1]))
 
 
 class Flat:
@@ -99,7 +76,7 @@ def test_values_counts_and_json():
     parts, outputs = breast_cancer()
     test, settings = parts["test"], Evaluation(bootstrap=200)
     found = evaluate_part(
-        Ranks(), test.y, outputs["test"], test.cohort.subjects, np.float32(0.5), settings, 0
+        binary(), test.y, outputs["test"], test.cohort.subjects, np.float32(0.5), settings, 0
     )
     assert (found["n"], found["subjects"], found["threshold"]) == (114, 114, 0.5)
     assert found["positives"] == int(test.y.sum())
@@ -161,7 +138,7 @@ def test_undefined_resamples_are_left_out_and_counted():
 
 def test_one_class_one_subject_and_no_bootstrap_give_null_not_an_error():
     y, p = np.ones((6, 1)), np.linspace(0, 1, 6)[:, None]
-    args = (Ranks(), y, p)
+    args = (binary(), y, p)
     found = evaluate_part(*args, np.arange(6), 0.5, Evaluation(bootstrap=50), 0)["metrics"]
     assert found["auroc"] == {"value": None, "low": None, "high": None, "undefined": 50}
     assert found["accuracy"]["low"] is not None
@@ -175,7 +152,7 @@ def test_one_class_one_subject_and_no_bootstrap_give_null_not_an_error():
 def test_run_is_measured_beside_its_baselines():
     parts, outputs = breast_cancer()
     settings = Evaluation(bootstrap=200, subgroups=("large",))
-    run = (Ranks(), Flat(), parts, outputs, 0.5, settings, 7)
+    run = (binary(), Flat(), parts, outputs, 0.5, settings, 7)
     metrics = evaluate_run(*run)
     assert metrics == evaluate_run(*run)
     assert list(metrics) == ["test", "valid", "train", "subgroups", "baselines"]
@@ -205,15 +182,16 @@ def test_baselines_learn_from_training_rows_and_choose_on_validation():
     x[random.random(x.shape) < 0.2] = np.nan
     x[:, 4], x[0, 5] = np.nan, np.inf
     train, valid = (x[:200], y[:200]), (x[200:], y[200:])
-    fitted = fit_baselines(Ranks(), train, valid, 0)
+    fitted = fit_baselines(binary(), train, valid, 0)
     for baseline in fitted:
         assert baseline.facts == {"features": 5, "train_rows": 200}
         p = baseline.predict(x[200:])
         assert p.shape == (100, 1)
-        assert baseline.threshold == float(np.median(p))
+        assert baseline.threshold == binary().choose_threshold(y[200:], p)
         assert roc_auc_score(y[200:], p) > 0.7
         assert np.isfinite(baseline.predict(np.full((3, 6), np.nan))).all()
-        assert (fit_baselines(Ranks(), train, valid, 0)[0].predict(x) == fitted[0].predict(x)).all()
+    again = fit_baselines(binary(), train, valid, 0)
+    assert all((a.predict(x) == b.predict(x)).all() for a, b in zip(again, fitted, strict=True))
 
 
 def test_baselines_of_other_tasks():
@@ -223,7 +201,7 @@ def test_baselines_of_other_tasks():
     assert [each.name for each in regression] == ["linear_regression", "gradient_boosting"]
     assert np.abs(regression[0].predict(x) - x[:, :2]).max() < 0.1
 
-    task = SimpleNamespace(kind="multiclass", num_outputs=4, choose_threshold=lambda y, p: None)
+    task = tasks.build("multiclass").fit(np.arange(4))
     y = np.digitize(x[:, 0], [-0.5, 0.5])  # nobody of class 3 in training
     for baseline in fit_baselines(task, (x, y), (x, np.append(y[:-1], 3)), 0):
         p = baseline.predict(x)
@@ -231,20 +209,46 @@ def test_baselines_of_other_tasks():
         assert p.sum(axis=1) == pytest.approx(1)
         assert (p.argmax(axis=1) == y).mean() > 0.9
 
-    task = SimpleNamespace(kind="multilabel", num_outputs=3, choose_threshold=lambda y, p: [0.5])
+    task = tasks.build("multilabel").fit(np.array([[0, 0, 0], [1, 1, 1]]), ["a", "b", "c"])
     y = np.column_stack([x[:, 0] > 0, x[:, 1] > 0, np.zeros(240)]).astype("float32")
     for baseline in fit_baselines(task, (x, y), (x, y), 0):
         p = baseline.predict(x)
         assert p.shape == (240, 3)
+        assert len(baseline.threshold) == 3
         assert ((p > 0.5) == y).mean() > 0.95
         assert (p[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["regression", "multiclass", "multilabel"])
+def test_every_task_is_measured(kind):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(150, 4))
+    targets = {
+        "regression": x[:, :1] + random.normal(size=(150, 1)),
+        "multiclass": np.array(["a", "b", "c"])[np.digitize(x[:, 0], [-0.5, 0.5])],
+        "multilabel": (x[:, :2] > 0).astype(int),
+    }[kind]
+    task = tasks.build(kind).fit(targets, ["a", "b"] if kind == "multilabel" else [])
+    y = task.encode(targets)
+    p = random.dirichlet(np.ones(task.num_outputs), size=150)
+    rows = {"train": slice(0, 80), "valid": slice(80, 110), "test": slice(110, 150)}
+    parts = {name: part(x[r], y[r]) for name, r in rows.items()}
+    outputs = {name: p[r] for name, r in rows.items()}
+    threshold = task.choose_threshold(parts["valid"].y, outputs["valid"])
+    run = (task, Flat(), parts, outputs, threshold, Evaluation(bootstrap=40), 0)
+    metrics = evaluate_run(*run)
+    assert set(metrics["test"]["metrics"]) == set(task.metric_names)
+    json.dumps(metrics, allow_nan=False)
+    for baseline in metrics["baselines"].values():
+        gain = baseline["difference"]["value"]
+        assert gain > 0 if lower_is_better(baseline["difference"]["metric"]) else gain < 0
 
 
 def test_wide_features_are_limited_to_those_that_tell():
     random = np.random.default_rng(0)
     x = random.normal(size=(120, 700)).astype("float32")
     y = (x[:, 650:651] > 0).astype("float32")
-    baseline = fit_baselines(Ranks(), (x, y), (x, y), 0)[0]
+    baseline = fit_baselines(binary(), (x, y), (x, y), 0)[0]
     assert baseline.facts["features"] == 500
     assert roc_auc_score(y, baseline.predict(x)) > 0.95
 
@@ -309,7 +313,9 @@ def test_subgroup_messages(caplog):
 def test_names_of_metrics():
     assert main_metric({"accuracy": 0, "auroc": 0}) == "auroc"
     assert main_metric({"c_index": 0}) == "c_index"
-    assert [called(m) for m in ("auroc", "macro_f1", "r2")] == ["AUROC", "macro F1", "R²"]
+    assert [called(m) for m in ("auroc", "f1_macro", "mae_heart_rate", "r2")] == [
+        "AUROC", "macro F1", "MAE heart_rate", "R²",
+    ]  # fmt: skip
     assert lower_is_better("mae")
-    assert lower_is_better("log_loss")
+    assert lower_is_better("log_loss_edema")
     assert not lower_is_better("auroc")

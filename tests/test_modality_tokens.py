@@ -50,9 +50,8 @@ def test_rare_letters_are_unseen_and_have_a_vector():
     tokens = Tokens(min_count=2, padding="post").fit(raw())
     assert tokens.vocabulary_ == ["A", "C", "G", "T"]
     assert tokens.encode(["AN"]).tolist() == [[2, 1, 0, 0]]
-    np.testing.assert_array_equal(
-        inside(tokens, ["AN"])[0, :3], np.eye(5)[[1, 0]].tolist() + [[0] * 5]
-    )
+    expected = [[0, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0] * 5]
+    np.testing.assert_array_equal(inside(tokens, ["AN"])[0, :3], expected)
     assert Tokens(max_vocabulary=1).fit(raw()).vocabulary_ == ["A"]
 
 
@@ -105,7 +104,7 @@ def test_only_text_is_taken():
 
 def test_unusual_text():
     tokens = Tokens().fit(["héß🧬", "\ud800"])
-    assert len(tokens.vocabulary_) == 6  # H É S S 🧬 and a lone surrogate
+    assert len(tokens.vocabulary_) == 5  # H, É, S (of ß, twice), 🧬 and a lone surrogate
     np.testing.assert_array_equal(tokens.encode("🧬"), tokens.encode(["🧬"]))
 
 

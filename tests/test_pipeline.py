@@ -72,7 +72,7 @@ def test_no_identifier_in_any_file_and_subjects_undivided(tmp_path):
     assert "SECRET" not in text
     parts = pd.read_csv(run.path / "split.csv").groupby("subject")["part"].nunique()
     assert (parts == 1).all()
-    assert run.metrics["test"]["subgroups"]["sex"]
+    assert run.metrics["subgroups"]["sex"]
 
 
 def test_no_subject_column_is_said(tmp_path, caplog):
@@ -190,6 +190,6 @@ def test_heart_disease_by_site(real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_DATA", str(real_data))
     configs = Path(__file__).parents[1] / "configs"
     run = medkit.train(configs / "heart_disease_mlp.yaml", out=tmp_path)
-    hungary = run.metrics["test"]["subgroups"]["site"]["hungarian"]
+    hungary = run.metrics["subgroups"]["site"]["hungarian"]
     assert hungary["n"] == 294
     assert hungary["metrics"]["auroc"]["value"] >= 0.86

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def as_category(values: pd.Series) -> pd.Series:
 def _text_of(level: Any) -> str:
     if isinstance(level, (float, np.floating)) and float(level).is_integer():
         return str(int(level))
-    return str(level).strip()
+    text = str(level).strip()
+    return text.split(".")[0] if re.fullmatch(r"-?\d+\.0+", text) else text
 
 
 def as_time(values: pd.Series, path: Path) -> pd.Series:

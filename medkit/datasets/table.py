@@ -102,6 +102,7 @@ def table(
         raise DataError(f"column '{both[0]}' is both numeric and categorical", place="dataset")
 
     frame = without_sentinels(read_table(path, text=(subject, id)), missing_values)
+    found = read_targets(frame, target, targets, target_above, path)
     chosen = inputs
     if chosen is None:
         other_uses = {*roles.own, *ignore, *targets, target}
@@ -113,7 +114,6 @@ def table(
     if not chosen:
         raise DataError("no input column is left", place=str(path))
 
-    found = read_targets(frame, target, targets, target_above, path)
     checked = labelled and inputs is None
     values = _input_columns(frame[list(chosen)], numeric, categorical, checked, path)
     features = tuple(_feature(values[name], units or {}, ranges or {}, path) for name in chosen)

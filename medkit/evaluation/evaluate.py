@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from medkit.cohort import Cohort
     from medkit.config import Evaluation
 
-# What metrics are called in text; a multilabel task's own prefix or suffix stays.
+# What metrics are called in text.
 _CALLED = {
     "auroc": "AUROC", "auprc": "AUPRC", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "f1": "F1",
     "brier": "Brier score", "log_loss": "log loss",
 }  # fmt: skip
 # The metric a summary leads with: the first of these that the task reports.
-_LEADING = ("auroc", "macro_auroc", "auroc_macro", "accuracy", "mae")
-_LOWER_IS_BETTER = ("mae", "rmse", "mse", "brier", "log_loss", "loss")
+_LEADING = ("auroc", "auroc_macro", "accuracy", "mae")
+_LOWER_IS_BETTER = ("mae", "rmse", "mse", "brier", "log_loss")
 
 
 class EncodedPart(Protocol):
@@ -43,14 +43,20 @@ def main_metric(metrics: Mapping[str, Any]) -> str:
 
 def lower_is_better(metric: str) -> bool:
     """Whether smaller values of a metric are better."""
-    return any(metric == name or metric.endswith(f"_{name}") for name in _LOWER_IS_BETTER)
+    return any(metric == name or metric.startswith(f"{name}_") for name in _LOWER_IS_BETTER)
 
 
 def called(metric: str) -> str:
-    """A metric's name in text: ``auroc`` is AUROC, ``macro_f1`` is macro F1."""
+    """A metric's name in text: ``auroc_macro`` is macro AUROC, ``mae_pressure`` MAE pressure."""
     if metric in _CALLED:
         return _CALLED[metric]
-    return " ".join(_CALLED.get(word, word) for word in metric.split("_"))
+    for average in ("macro", "weighted"):
+        if metric.endswith(f"_{average}"):
+            return f"{average} {called(metric.removesuffix(f'_{average}'))}"
+    for name, text in _CALLED.items():
+        if metric.startswith(f"{name}_"):
+            return f"{text} {metric.removeprefix(f'{name}_')}"
+    return metric.replace("_", " ")
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
@@ -72,11 +78,11 @@ def readable(value: float | None) -> str:
     if value is None:
         return "undefined"
     size = abs(value)
-    if size >= 100 or float(value).is_integer():
-        return f"{value:,.0f}" if size >= 1000 or float(value).is_integer() else f"{value:.1f}"
-    if size >= 1:
-        return f"{value:.2f}"
-    return f"{value:.3f}" if size >= 0.001 else f"{value:.1e}"
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size > 1:
+        return f"{value:.1f}" if size >= 100 else f"{value:.2f}"
+    return f"{value:.3f}" if size >= 0.001 or value == 0 else f"{value:.2g}"
 
 
 def evaluate_run(

@@ -43,7 +43,7 @@ class SeriesPreprocessing(keras.layers.Layer):
     Computes in float32 whatever the precision policy: float16 ends at 65504.
 
     Args:
-        carry_forward: Carry the last measured value forward; the fill value serves before the first.
+        carry_forward: Carry the last measured value forward; the fill value serves before it.
         indicators: Channels that are followed by a channel which is 1 where the value was
             measured and 0 where it was filled.
 

@@ -11,23 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 from medkit.lazy import keras
+from medkit.training.plan import Plan
 
 
-def train_function(model: Any, *, batch_size: int, compiled: bool, scanned: bool, fixed:bool=True) -> Callable[..., Any]:
+def train_function(model: Any, plan: Plan, batch_size: int) -> Callable[..., Any]:
     """The train function for the current backend.
 
     Args:
         model: A compiled model.
-        batch_size: Rows a step; the last step of a chunk takes what is left over.
-        compiled: Compile the step with XLA (TensorFlow) or ``torch.compile``.
-        scanned: On JAX, compile the loop over the steps too.
+        plan: How to compute.
+        batch_size: Rows a step; the last step of an epoch takes what is left over.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow(model, batch_size, compiled, fixed)
+        return _tensorflow(model, batch_size, plan.compiled, plan.fixed_shapes)
     if backend == "jax":
-        return _jax(model, batch_size, scanned)
-    return _torch(model, batch_size, compiled)
+        return _jax(model, batch_size, plan.scanned)
+    return _torch(model, batch_size, plan.compiled)
 
 
 def _tensorflow(model: Any, batch_size: int, compiled: bool, fixed: bool) -> Callable[..., Any]:

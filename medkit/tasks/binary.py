@@ -1,0 +1,172 @@
+"""Yes or no."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from medkit.errors import DataError
+from medkit.lazy import keras
+from medkit.registry import tasks
+from medkit.tasks._metrics import BINARY, best_threshold, binary_scores
+from medkit.tasks._targets import classes_of, labels, many, numbered, shown
+from medkit.tasks._task import (
+    Task,
+    Threshold,
+    balanced,
+    checked_outputs,
+    fitted,
+    log,
+    named,
+    yes_no_loss,
+)
+
+
+@tasks.register(name="binary")
+class Binary(Task):
+    """One of two classes: the probability of the positive one.
+
+    Targets (n,), any two values; encoded as float32 (n, 1), 1 for the positive class. The model
+    returns probabilities (n, 1); at or above the threshold a row counts as positive.
+
+    Args:
+        positive: The positive class as it stands in the target column; by default 1 or true, or
+            the last of the two in alphabetical order.
+        loss: binary_crossentropy, focal (Lin et al. 2017; for rare positives), or mse, the
+            Brier score.
+        label_smoothing: Share by which the targets are drawn towards one half.
+        focal_gamma: With loss focal, how much less the rows count that are already right.
+        focal_alpha: With loss focal, weight of the positives (the negatives weigh 1 - alpha);
+            null weighs both alike.
+        threshold: What the threshold maximizes on the validation rows: youden (sensitivity +
+            specificity - 1) or f1.
+        fixed_threshold: A threshold used as it is; nothing is chosen on the validation rows.
+    """
+
+    kind: ClassVar[str] = "binary"
+    monitors: ClassVar[dict[str, str]] = {
+        "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
+    }  # fmt: skip
+    monitor: ClassVar[str] = "auprc"
+    learned: ClassVar[tuple[str, ...]] = ("classes_",)
+
+    def __init__(
+        self,
+        *,
+        positive: str | int | bool | float | None = None,
+        loss: Literal["binary_crossentropy", "focal", "mse"] = "binary_crossentropy",
+        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        focal_gamma: Annotated[float, Field(ge=0)] = 2.0,
+        focal_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None,
+        threshold: Literal["youden", "f1"] = "youden",
+        fixed_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
+    ):
+        self.positive, self.loss, self.label_smoothing = positive, loss, label_smoothing
+        self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
+        self.threshold, self.fixed_threshold = threshold, fixed_threshold
+        self.classes_: list[Any] | None = None
+
+    def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
+        """Learn the two classes; ``classes_`` is [negative, positive].
+
+        Raises:
+            DataError: One class only, more than two, or ``positive`` is none of them.
+        """
+        values = labels(targets)
+        found = classes_of(values)
+        if len(found) > 2:
+            listed = "" if many(found, len(values)) else f": {shown(found)}"
+            raise DataError(
+                f"task binary needs two classes; the target has {len(found)}{listed}",
+                hint="Use task: multiclass for classes, or regression for a measured number.",
+            )
+        positive = found[-1] if self.positive is None else self.positive
+        if positive not in found:
+            raise DataError(
+                f"the positive class {positive!r} does not occur among the targets",
+                place="task.positive",
+                hint=f"The target column holds {shown(found)}.",
+            )
+        positive = found[found.index(positive)]
+        self.classes_ = [next(each for each in found if each != positive), positive]
+        self.names_ = tuple(names)
+        if self.positive is None and any(isinstance(each, str) for each in found):
+            log.info("positive class: %r (task.positive chooses the other)", positive)
+        return self
+
+    def encode(self, targets: Any) -> np.ndarray:
+        """(n, 1) float32, 1 for the positive class.
+
+        Raises:
+            DataError: Missing values, or a class that did not occur in training.
+        """
+        return numbered(labels(targets), fitted(self, "classes_")).astype(np.float32)[:, None]
+
+    @property
+    def num_outputs(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def output_activation(self) -> str:
+        """A probability."""
+        return "sigmoid"
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the reported metrics."""
+        return BINARY
+
+    def keras_loss(self) -> Any:
+        """The loss of (n, 1) targets and probabilities."""
+        return yes_no_loss(self.loss, self.label_smoothing, self.focal_gamma, self.focal_alpha)
+
+    def watch(self) -> list[Any]:
+        """Keras' AUROC and AUPRC (200 thresholds) and accuracy at 0.5."""
+        return [
+            keras.metrics.AUC(name="auroc"),
+            keras.metrics.AUC(curve="PR", name="auprc"),
+            keras.metrics.BinaryAccuracy(name="accuracy"),
+        ]
+
+    def choose_threshold(self, y: np.ndarray, p: np.ndarray) -> float:
+        """From validation rows; 0.5 where they do not hold both classes."""
+        if self.fixed_threshold is not None:
+            return self.fixed_threshold
+        found = best_threshold(np.asarray(y).ravel(), checked_outputs(p, y)[:, 0], self.threshold)
+        if found is None:
+            log.warning("the validation rows do not hold both classes: threshold 0.5 is used")
+        return 0.5 if found is None else found
+
+    def score(
+        self,
+        y: np.ndarray,
+        p: np.ndarray,
+        threshold: Threshold = None,
+        weights: np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        """The metrics of ``metric_names``; see Task.score."""
+        at = 0.5 if threshold is None else float(threshold)  # type: ignore[arg-type]
+        y = np.asarray(y).ravel().astype(int)
+        return binary_scores(y, checked_outputs(p, y)[:, 0], at, weights)
+
+    def positives(self, y: np.ndarray) -> int:
+        """Number of positive rows."""
+        return int(np.asarray(y).sum())
+
+    def class_weights(self, y: np.ndarray) -> dict[int, float]:
+        """Weights that make both classes count alike."""
+        return balanced(np.asarray(y), 2)
+
+    def prediction_columns(
+        self, p: np.ndarray, threshold: Threshold = None
+    ) -> dict[str, np.ndarray]:
+        """``probability`` of the positive class and the ``predicted`` class."""
+        at = 0.5 if threshold is None else threshold
+        p = checked_outputs(p)[:, 0]
+        classes = fitted(self, "classes_")
+        above = p.astype(np.float64) >= at
+        return {"probability": p, "predicted": named(classes, above.astype(int))}

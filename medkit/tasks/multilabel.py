@@ -1,0 +1,194 @@
+"""Several yes/no questions at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from medkit.errors import DataError
+from medkit.lazy import keras
+from medkit.registry import tasks
+from medkit.tasks._metrics import BINARY, best_threshold, binary_scores, mean_of_known
+from medkit.tasks._targets import numbers
+from medkit.tasks._task import Task, Threshold, checked_outputs, fitted, log, yes_no_loss
+
+
+@tasks.register(name="multilabel")
+class Multilabel(Task):
+    """Several labels, each present or not, that do not exclude one another.
+
+    Targets (n, labels) of 0 and 1; encoded as float32 of the same shape. The model returns a
+    probability for each label; every label has its own threshold.
+
+    Args:
+        loss: binary_crossentropy, focal (Lin et al. 2017; for rare labels), or mse, the Brier
+            score; averaged over the labels.
+        label_smoothing: Share by which the targets are drawn towards one half.
+        focal_gamma: With loss focal, how much less the labels count that are already right.
+        focal_alpha: With loss focal, weight of the positives (the negatives weigh 1 - alpha);
+            null weighs both alike.
+        threshold: What each threshold maximizes on the validation rows: youden (sensitivity +
+            specificity - 1) or f1.
+        fixed_threshold: One threshold for all labels, used as it is.
+    """
+
+    kind: ClassVar[str] = "multilabel"
+    monitors: ClassVar[dict[str, str]] = {
+        "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
+    }  # fmt: skip
+    monitor: ClassVar[str] = "auprc"
+    learned: ClassVar[tuple[str, ...]] = ("labels_",)
+
+    def __init__(
+        self,
+        *,
+        loss: Literal["binary_crossentropy", "focal", "mse"] = "binary_crossentropy",
+        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        focal_gamma: Annotated[float, Field(ge=0)] = 2.0,
+        focal_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None,
+        threshold: Literal["youden", "f1"] = "youden",
+        fixed_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
+    ):
+        self.loss, self.label_smoothing = loss, label_smoothing
+        self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
+        self.threshold, self.fixed_threshold = threshold, fixed_threshold
+        self.labels_: list[str] | None = None
+
+    def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
+        """Check that every label occurs and is absent at least once.
+
+        Raises:
+            DataError: One column only, values other than 0 and 1, or a label of one class.
+        """
+        array = np.asarray(targets)
+        if array.ndim != 2 or array.shape[1] < 2:
+            raise DataError(
+                f"task multilabel needs two or more target columns; got shape {array.shape}",
+                hint="For one yes/no column use task: binary.",
+            )
+        known = [str(each) for each in names] or [f"label_{i}" for i in range(array.shape[1])]
+        values = _zeros_and_ones(array, known)
+        for index, name in enumerate(known):
+            if len(set(values[:, index].tolist())) == 1:
+                raise DataError(
+                    f"the training targets hold one class only: {int(values[0, index])} "
+                    f"({len(values)} rows)",
+                    place=f"target '{name}'",
+                    hint="Leave this label out, or split so that train has both.",
+                )
+        self.labels_, self.names_ = known, tuple(known)
+        return self
+
+    def encode(self, targets: Any) -> np.ndarray:
+        """(n, labels) float32.
+
+        Raises:
+            DataError: Another number of columns, or values other than 0 and 1.
+        """
+        known = fitted(self, "labels_")
+        return _zeros_and_ones(np.asarray(targets), known).astype(np.float32)
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of labels."""
+        return len(fitted(self, "labels_"))
+
+    @property
+    def output_activation(self) -> str:
+        """A probability for each label."""
+        return "sigmoid"
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Each metric as the mean over the labels, then for each label (``auroc_<label>``)."""
+        known = fitted(self, "labels_")
+        return (*BINARY, *(f"{metric}_{label}" for label in known for metric in BINARY))
+
+    def keras_loss(self) -> Any:
+        """The loss of (n, labels) targets and probabilities."""
+        return yes_no_loss(self.loss, self.label_smoothing, self.focal_gamma, self.focal_alpha)
+
+    def watch(self) -> list[Any]:
+        """Keras' AUROC and AUPRC (200 thresholds), mean over labels, and accuracy at 0.5."""
+        return [
+            keras.metrics.AUC(multi_label=True, name="auroc"),
+            keras.metrics.AUC(multi_label=True, curve="PR", name="auprc"),
+            keras.metrics.BinaryAccuracy(name="accuracy"),
+        ]
+
+    def choose_threshold(self, y: np.ndarray, p: np.ndarray) -> list[float]:
+        """One a label, from validation rows; 0.5 where they do not hold both classes."""
+        known, p = fitted(self, "labels_"), checked_outputs(p, y)
+        if self.fixed_threshold is not None:
+            return [self.fixed_threshold] * len(known)
+        found = [best_threshold(y[:, i], p[:, i], self.threshold) for i in range(len(known))]
+        absent = [name for name, at in zip(known, found, strict=True) if at is None]
+        if absent:
+            log.warning(
+                "threshold 0.5 is used for %s: the validation rows do not hold both classes",
+                ", ".join(absent),
+            )
+        return [0.5 if at is None else at for at in found]
+
+    def score(
+        self,
+        y: np.ndarray,
+        p: np.ndarray,
+        threshold: Threshold = None,
+        weights: np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        """The metrics of ``metric_names``; a mean leaves out labels where it is undefined."""
+        known, p = fitted(self, "labels_"), checked_outputs(p, y)
+        at = self._thresholds(threshold)
+        each = [
+            binary_scores(y[:, i].astype(int), p[:, i], at[i], weights) for i in range(len(known))
+        ]
+        together = {
+            metric: mean_of_known(np.stack([of[metric] for of in each], axis=-1))
+            for metric in BINARY
+        }
+        if weights is None:
+            together = {metric: float(value) for metric, value in together.items()}
+        for name, of in zip(known, each, strict=True):
+            together.update({f"{metric}_{name}": of[metric] for metric in BINARY})
+        return together
+
+    def positives(self, y: np.ndarray) -> dict[str, int]:
+        """Label -> number of rows that have it."""
+        counts = np.asarray(y).sum(axis=0)
+        known = fitted(self, "labels_")
+        return {name: int(count) for name, count in zip(known, counts, strict=True)}
+
+    def prediction_columns(
+        self, p: np.ndarray, threshold: Threshold = None
+    ) -> dict[str, np.ndarray]:
+        """``probability_<label>`` and ``predicted_<label>`` (0 or 1) of each label."""
+        p, at = checked_outputs(p), self._thresholds(threshold)
+        columns: dict[str, np.ndarray] = {}
+        for i, name in enumerate(fitted(self, "labels_")):
+            columns[f"probability_{name}"] = p[:, i]
+            columns[f"predicted_{name}"] = (p[:, i].astype(np.float64) >= at[i]).astype(np.int64)
+        return columns
+
+    def _thresholds(self, threshold: Threshold) -> list[float]:
+        if isinstance(threshold, list):
+            return threshold
+        return [0.5 if threshold is None else float(threshold)] * self.num_outputs
+
+
+def _zeros_and_ones(targets: np.ndarray, known: Sequence[str]) -> np.ndarray:
+    if targets.ndim != 2 or targets.shape[1] != len(known):
+        raise DataError(f"the targets have shape {targets.shape}; expected (rows, {len(known)})")
+    values = numbers(targets, known)
+    for index, name in enumerate(known):
+        wrong = np.flatnonzero(~np.isin(values[:, index], (0.0, 1.0)))
+        if len(wrong):
+            raise DataError(
+                f"{len(wrong)} values are neither 0 nor 1 (first at row {wrong[0] + 1})",
+                place=f"target '{name}'",
+                hint="Every label column must hold 0 or 1.",
+            )
+    return values

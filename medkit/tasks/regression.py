@@ -1,0 +1,158 @@
+"""A measured number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from medkit.errors import DataError
+from medkit.lazy import keras
+from medkit.registry import tasks
+from medkit.tasks._metrics import REGRESSION, regression_scores
+from medkit.tasks._targets import numbers
+from medkit.tasks._task import Task, Threshold, checked_outputs, fitted
+
+
+@tasks.register(name="regression")
+class Regression(Task):
+    """One or several numbers, in their own units.
+
+    Targets (n,) or (n, outputs); encoded as float32 (n, outputs). The network learns standardized
+    targets, so that a blood pressure around 120 mmHg is as easy to reach as a z-score; the model
+    that is saved ends in a layer that gives the units back. While training, loss and watched
+    metrics are therefore in standard deviations of the training targets; the reported metrics
+    are in the targets' units.
+
+    Args:
+        loss: mse, mae, or huber (squared near zero, absolute beyond; less moved by outliers).
+        huber_delta: With loss huber, where squared turns absolute, in standard deviations of the
+            training targets (in their units without standardize).
+        standardize: Learn targets of mean 0 and standard deviation 1, taken from train.
+    """
+
+    kind: ClassVar[str] = "regression"
+    monitors: ClassVar[dict[str, str]] = {"loss": "min", "mae": "min", "rmse": "min"}
+    monitor: ClassVar[str] = "loss"
+    learned: ClassVar[tuple[str, ...]] = ("mean_", "scale_")
+
+    def __init__(
+        self,
+        *,
+        loss: Literal["mse", "mae", "huber"] = "mse",
+        huber_delta: Annotated[float, Field(gt=0)] = 1.0,
+        standardize: bool = True,
+    ):
+        self.loss, self.huber_delta, self.standardize = loss, huber_delta, standardize
+        self.mean_: list[float] | None = None
+        self.scale_: list[float] | None = None
+
+    def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
+        """Learn mean and standard deviation of each output.
+
+        Raises:
+            DataError: Not numbers, missing or infinite values, or all targets equal.
+        """
+        values = numbers(targets, names)
+        width = values.shape[1]
+        self.names_ = tuple(names) if len(names) == width else ()
+        for index in range(width):
+            if (values[:, index] == values[0, index]).all():
+                raise DataError(
+                    f"all {len(values)} training targets are {values[0, index]:g}",
+                    place=f"target '{self.names_[index]}'" if self.names_ else None,
+                    hint="There is nothing to learn: check the target column.",
+                )
+        self.mean_ = values.mean(axis=0).tolist() if self.standardize else [0.0] * width
+        self.scale_ = values.std(axis=0).tolist() if self.standardize else [1.0] * width
+        return self
+
+    def encode(self, targets: Any) -> np.ndarray:
+        """(n, outputs) float32, in the targets' units.
+
+        Raises:
+            DataError: Not numbers, missing or infinite values, another number of columns.
+        """
+        values = numbers(targets, self.names_).astype(np.float32)
+        if values.shape[1] != self.num_outputs:
+            raise DataError(
+                f"the targets have {values.shape[1]} columns; expected {self.num_outputs}"
+            )
+        return values
+
+    def scale(self, y: np.ndarray) -> np.ndarray:
+        """(n, outputs) float32, standardized; itself without ``standardize``."""
+        mean, scale = np.asarray(fitted(self, "mean_")), np.asarray(fitted(self, "scale_"))
+        return ((y - mean) / scale).astype(np.float32)
+
+    def output_layer(self) -> Any:
+        """From standardized outputs to the targets' units; None without ``standardize``."""
+        if not self.standardize:
+            return None
+        from medkit.layers.target_scale import TargetScale
+
+        return TargetScale(fitted(self, "mean_"), fitted(self, "scale_"), name="units")
+
+    @property
+    def num_outputs(self) -> int:
+        """The number of target columns."""
+        return len(fitted(self, "mean_"))
+
+    @property
+    def output_activation(self) -> str:
+        """Any number."""
+        return "linear"
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The mean over the outputs, then each output (``mae_<name>``) where there are several."""
+        each = self._columns() if self.num_outputs > 1 else ()
+        return (*REGRESSION, *(f"{metric}_{name}" for name in each for metric in REGRESSION))
+
+    def keras_loss(self) -> Any:
+        """The loss of (n, outputs) standardized targets and outputs."""
+        if self.loss == "huber":
+            return keras.losses.Huber(delta=self.huber_delta)
+        if self.loss == "mae":
+            return keras.losses.MeanAbsoluteError()
+        return keras.losses.MeanSquaredError()
+
+    def watch(self) -> list[Any]:
+        """Mean absolute and root mean squared error, in standard deviations."""
+        return [
+            keras.metrics.MeanAbsoluteError(name="mae"),
+            keras.metrics.RootMeanSquaredError(name="rmse"),
+        ]
+
+    def score(
+        self,
+        y: np.ndarray,
+        p: np.ndarray,
+        threshold: Threshold = None,
+        weights: np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        """The metrics of ``metric_names`` in the targets' units; see Task.score."""
+        y = np.asarray(y)
+        y = y[:, None] if y.ndim == 1 else y
+        each = regression_scores(y, checked_outputs(p, y), weights)
+        found = {metric: each[metric].mean(axis=-1) for metric in REGRESSION}
+        if y.shape[1] > 1:
+            for index, name in enumerate(self._columns()):
+                found.update({f"{m}_{name}": each[m][..., index] for m in REGRESSION})
+        if weights is None:
+            return {name: float(value) for name, value in found.items()}
+        return found
+
+    def prediction_columns(
+        self, p: np.ndarray, threshold: Threshold = None
+    ) -> dict[str, np.ndarray]:
+        """``prediction``, or ``prediction_<name>`` of several outputs, in the targets' units."""
+        p = checked_outputs(p)
+        if p.shape[1] == 1:
+            return {"prediction": p[:, 0]}
+        return {f"prediction_{name}": p[:, i] for i, name in enumerate(self._columns())}
+
+    def _columns(self) -> tuple[str, ...]:
+        return self.names_ or tuple(str(i) for i in range(self.num_outputs))

@@ -1,0 +1,197 @@
+"""What happens at the end of an epoch. Callbacks with ``state`` go on exactly in a resumed run."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, Protocol, runtime_checkable
+
+import keras
+import numpy as np
+
+from medkit.errors import TrainingError, did_you_mean
+from medkit.training.optimizer import learning_rate
+from medkit.training.validation import Evaluator
+
+log = logging.getLogger("medkit")
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A callback whose state belongs into a checkpoint."""
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as JSON."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take ``state`` up again."""
+
+
+class Validation(keras.callbacks.Callback):
+    """Adds ``val_<metric>`` to the epoch's logs; comes before all that read them."""
+
+    def __init__(self, evaluator: Evaluator):
+        super().__init__()
+        self.evaluator = evaluator
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs.update({f"val_{name}": value for name, value in self.evaluator().items()})
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Raises as soon as the loss is not a finite number.
+
+    Raises:
+        TrainingError: With the epoch and what to try.
+    """
+
+    def __init__(self, epochs: int, mixed_precision: bool):
+        super().__init__()
+        self.epochs, self.mixed_precision, self.epoch = epochs, mixed_precision, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._check(logs, "loss", "the loss")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._check(logs, "loss", "the loss")
+        self._check(logs, "val_loss", "the validation loss")
+
+    def _check(self, logs: Any, name: str, what: str) -> None:
+        value = float((logs or {}).get(name, 0.0))
+        if math.isfinite(value):
+            return
+        rate = learning_rate(self.model.optimizer)
+        tries = [
+            f"a lower learning rate (it is {rate:g})",
+            "gradient clipping (optimizer.clipnorm: 1.0)",
+            "a look at the targets and inputs (infinite, missing or very large values)",
+        ]
+        if self.mixed_precision:
+            tries.append("mixed_precision: false")
+        raise TrainingError(
+            f"{what} is not a finite number ({value}) in epoch {self.epoch + 1} of {self.epochs}",
+            hint=f"Try {'; '.join(tries)}.",
+        )
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Stops after ``patience`` epochs without a better value; keeps the best epoch's weights.
+
+    Args:
+        name: Name in the logs: ``val_auroc``.
+        mode: ``max`` or ``min``.
+        patience: Epochs without a better value.
+        min_delta: Smallest change that counts.
+        restore_best: Whether to keep the weights.
+    """
+
+    def __init__(
+        self, name: str, mode: str, *, patience: int, min_delta: float, restore_best: bool
+    ):
+        super().__init__()
+        self.name, self.sign = name, -1.0 if mode == "min" else 1.0
+        self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
+        self.best, self.best_epoch, self.wait, self.stopped = -math.inf, -1, 0, False
+        self.weights: list[np.ndarray] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        value = self.sign * float(monitored(logs, self.name))
+        self.wait += 1
+        # Not a number (a metric undefined on this validation set) is never better.
+        if value - self.min_delta > self.best or (self.best_epoch < 0 and math.isfinite(value)):
+            self.best, self.best_epoch, self.wait = value, epoch, 0
+            if self.restore_best:
+                self.weights = copies(self.model.weights)
+        if self.wait >= self.patience:
+            self.stopped = self.model.stop_training = True
+
+    def state(self) -> dict[str, Any]:
+        """Best value so far, when, and how long ago."""
+        best = self.best if math.isfinite(self.best) else None
+        return {
+            "best": best,
+            "best_epoch": self.best_epoch,
+            "wait": self.wait,
+            "stopped": self.stopped,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.best = -math.inf if state["best"] is None else state["best"]
+        self.best_epoch, self.wait = state["best_epoch"], state["wait"]
+        self.stopped = state["stopped"]
+
+
+class Plateau(keras.callbacks.Callback):
+    """Multiplies the learning rate by ``factor`` after ``patience`` epochs without a better value."""
+
+    def __init__(self, name: str, mode: str, *, factor: float, patience: int, minimum: float):
+        super().__init__()
+        self.name, self.sign = name, -1.0 if mode == "min" else 1.0
+        self.factor, self.patience, self.minimum = factor, patience, minimum
+        self.best, self.wait = -math.inf, 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        value = self.sign * float(monitored(logs, self.name))
+        self.wait += 1
+        if value > self.best:
+            self.best, self.wait = value, 0
+        if self.wait >= self.patience:
+            before = learning_rate(self.model.optimizer)
+            after = max(before * self.factor, self.minimum)
+            if after < before:
+                self.model.optimizer.learning_rate = after
+                log.info("epoch %d: learning rate %g -> %g", epoch + 1, before, after)
+            self.wait = 0
+
+    def state(self) -> dict[str, Any]:
+        """Best value so far and how long ago."""
+        return {"best": self.best if math.isfinite(self.best) else None, "wait": self.wait}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``; the rate itself is among the optimizer's variables."""
+        self.best = -math.inf if state["best"] is None else state["best"]
+        self.wait = state["wait"]
+
+
+class Recorder(keras.callbacks.Callback):
+    """Every logged value of every epoch; with a schedule, the learning rate too."""
+
+    def __init__(self, with_rate: bool):
+        super().__init__()
+        self.with_rate, self.history = with_rate, {}  # type: ignore[var-annotated]
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.with_rate:
+            logs["learning_rate"] = learning_rate(self.model.optimizer)
+        for name in sorted(logs, key=lambda each: (each.startswith("val_"), each != "loss")):
+            self.history.setdefault(name, []).append(float(logs[name]))
+
+    def state(self) -> dict[str, Any]:
+        """The history."""
+        return {"history": {name: list(values) for name, values in self.history.items()}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.history = {name: list(values) for name, values in state["history"].items()}
+
+
+def monitored(logs: Any, name: str) -> Any:
+    """The monitored value.
+
+    Raises:
+        TrainingError: It is not among the logs.
+    """
+    if name not in (logs or {}):
+        near = did_you_mean(name, logs or {}) or f"; watched: {', '.join(logs or {})}"
+        raise TrainingError(f"'{name}' is not watched{near}", place="training.early_stopping")
+    return logs[name]
+
+
+def copies(variables: Any) -> list[np.ndarray]:
+    """The variables' values, which later training steps leave alone."""
+    # PyTorch's arrays share memory with its weights, hence the copy.
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables]

@@ -1,0 +1,70 @@
+"""Watched metrics over a fixed set of rows, without making iterators anew each epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from medkit.training.feed import even_batches, is_stream, row_bytes, row_count, rows_without_gradient
+
+_KEPT_BYTES = 512 * 1024**2  # more than this is read again each epoch
+
+
+class Evaluator:
+    """Loss and watched metrics of a compiled model over the same rows, as often as called.
+
+    Args:
+        model: A compiled model.
+        x: Arrays or a stream.
+        y: Encoded targets; None with a stream.
+        batch_size: Training batch size; evaluation batches are larger where memory allows.
+    """
+
+    def __init__(self, model: Any, x: Any, y: Any, batch_size: int):
+        self.model, self.x, self.y = model, x, y
+        self.batches: list[Any] | None = None
+        if is_stream(x):
+            return
+        self.rows = rows_without_gradient(model, batch_size)
+        count, small = row_count((x, y)), row_bytes((x, y))
+        one_batch = count <= self.rows
+        if count * small <= _KEPT_BYTES and (one_batch or keras.backend.backend() != "jax"):
+            as_tensor = keras.ops.convert_to_tensor
+            self.batches = [
+                keras.tree.map_structure(as_tensor, each) for each in even_batches((x, y), self.rows)
+            ]
+
+    def __call__(self) -> dict[str, float]:
+        """Metric name -> value."""
+        model = self.model
+        if self.batches is None:
+            given = {} if is_stream(self.x) else {"batch_size": self.rows}
+            logs = model.evaluate(self.x, self.y, verbose=0, return_dict=True, **given)
+        elif len(self.batches) == 1:
+            logs = model.test_on_batch(*self.batches[0], return_dict=True)
+        else:
+            model.make_test_function()
+            model.reset_metrics()
+            tensorflow = keras.backend.backend() == "tensorflow"
+            for batch in self.batches:
+                logs = model.test_function(iter((batch,)) if tensorflow else [batch])
+        return {name: float(value) for name, value in logs.items()}
+
+
+def predict(model: Any, x: Any, batch_size: int) -> np.ndarray:
+    """The model's outputs for arrays, in batches as large as memory allows."""
+    rows = rows_without_gradient(model, batch_size)
+    outputs = []
+    for batch in even_batches(x, rows):
+        missing = rows - row_count(batch) if outputs else 0
+        # The last batch is filled up: another shape would be another compilation.
+        full = keras.tree.map_structure(lambda a, m=missing: _filled(a, m), batch)
+        output = np.asarray(model.predict_on_batch(full))
+        outputs.append(output[: len(output) - missing])
+    return np.concatenate(outputs)
+
+
+def _filled(array: np.ndarray, missing: int) -> np.ndarray:
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array

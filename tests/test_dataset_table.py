@@ -1,0 +1,218 @@
+"""Tables: what becomes an input, a target or a patient, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medkit.datasets.table import table
+from medkit.errors import DataError
+
+CSV = """id,patient,sex,sbp,smoker,visit,died
+a,007,F,120,True,2024-03-01,0
+b,007,M,?,False,2024-03-02,1
+c,08,F,135.5,,2024-03-05,1
+d,9,,-1,True,2024-03-09,
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a text as data.csv and return its path."""
+
+    def write(text, name="data.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def read(path, **changes):
+    settings = {
+        "target": "died", "subject": "patient", "id": "id", "time": "visit",
+        "attributes": ("sex",), "missing_values": {"sbp": ("?", -1)}, "units": {"sbp": "mmHg"},
+        "ranges": {"sbp": (50, 250)},
+    }  # fmt: skip
+    return table(path=path, **{**settings, **changes})
+
+
+def test_roles_types_and_missing_values(file):
+    cohort = read(file(CSV))
+    assert list(cohort.samples.index) == ["a", "b", "c"]
+    assert list(cohort.samples["subject"]) == ["007", "007", "08"]
+    assert cohort.samples["time"].dt.day.tolist() == [1, 2, 5]
+    assert list(cohort.samples.columns) == ["subject", "time", "sex"]
+    values = cohort.only_input.values
+    assert list(values.columns) == ["sex", "sbp", "smoker"]
+    np.testing.assert_array_equal(values["sbp"], [120, np.nan, 135.5])
+    assert values["smoker"].tolist() == ["True", "False", None]
+    kinds = {f.name: (f.kind, f.unit, f.low, f.high) for f in cohort.only_input.features}
+    assert kinds["sbp"] == ("numeric", "mmHg", 50, 250)
+    assert kinds["sex"][0] == kinds["smoker"][0] == "categorical"
+    assert cohort.targets.tolist() == [0, 1, 1]
+    assert cohort.targets.dtype == np.int64
+    assert cohort.source.dropped == {"missing target": 1}
+    assert cohort.source.rows_read == 4
+    assert list(cohort.source.files) == ["data.csv"]
+
+
+def test_formats_read_alike(file, tmp_path):
+    expected = read(file(CSV)).only_input.values
+    frame = pd.read_csv(file(CSV), dtype={"patient": str})
+    frame.to_parquet(tmp_path / "data.parquet")
+    frame.to_csv(tmp_path / "data.tsv", sep="\t", index=False)
+    (tmp_path / "data.csv.gz").write_bytes(gzip.compress(CSV.encode()))
+    file("\ufeff" + CSV.replace(",", ";").replace(";sex", "; sex"), "semicolon.csv")
+    for name in ("data.parquet", "data.tsv", "data.csv.gz", "semicolon.csv"):
+        cohort = read(tmp_path / name)
+        pd.testing.assert_frame_equal(cohort.only_input.values, expected)
+        assert list(cohort.samples["subject"]) == ["007", "007", "08"], name
+
+
+def test_without_an_id_the_row_number_is_the_id(file):
+    cohort = table(path=file("x,y\n1,0\n2,\n3,1\n"), target="y")
+    assert list(cohort.samples.index) == [1, 3]
+    assert "subject" not in cohort.samples
+
+
+def test_target_above_and_its_words(file):
+    cohort = table(path=file("x,num\n1,0\n2,2\n3,\n4,1\n"), target="num", target_above=0)
+    assert cohort.targets.tolist() == [0, 1, 1]
+    assert cohort.source.label == "1 where 'num' is above 0"
+
+
+def test_text_bool_and_several_targets(file):
+    path = file("x,kind,ill,a,b\n1,EI,True,0,1\n2,N,False,1,1\n3,IE,,1,0\n")
+    assert table(path=path, target="kind", inputs=("x",)).targets.tolist() == ["EI", "N", "IE"]
+    assert table(path=path, target="ill", inputs=("x",)).targets.tolist() == [True, False]
+    several = table(path=path, targets=("a", "b"), inputs=("x",))
+    assert several.targets.tolist() == [[0, 1], [1, 1], [1, 0]]
+    assert several.target_names == ("a", "b")
+
+
+def test_codes_as_categories_are_the_same_text_in_every_file(file):
+    whole = table(path=file("cp,y\n1,0\n2,1\n"), target="y", categorical=("cp",))
+    gaps = table(path=file("cp,y\n1,0\n,1\n"), target="y", categorical=("cp",))
+    assert whole.only_input.values["cp"].tolist() == ["1", "2"]
+    assert gaps.only_input.values["cp"].tolist() == ["1", None]
+
+
+def test_ignored_attribute_is_no_input(file):
+    cohort = read(file(CSV), ignore=("sex",))
+    assert "sex" in cohort.samples
+    assert "sex" not in cohort.only_input.values
+
+
+def test_new_file_without_target_subject_or_attributes(file):
+    new = file("sbp,extra\n120,x\n?,y\n")
+    cohort = read(new, target=None)
+    assert cohort.targets is None
+    assert list(cohort.samples.columns) == []
+    np.testing.assert_array_equal(cohort.only_input.values["sbp"], [120, np.nan])
+
+
+def test_implausible_values_are_counted_and_kept(file, caplog):
+    with caplog.at_level("WARNING", "medkit"):
+        cohort = read(file(CSV), ranges={"sbp": (50, 130)})
+    assert "column 'sbp' has 1 values outside 50 to 130 mmHg; they are kept" in caplog.text
+    assert cohort.only_input.values["sbp"].max() == 135.5
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("", {}, "the file is empty (0 bytes)"),
+        ("x,y\n", {}, "has a header but no rows"),
+        ("\n\n", {}, "the first line is empty; a header is expected"),
+        ("x,y,x\n1,2,3\n", {}, "the header names the column 'x' 2 times"),
+        ("x,y\n1,2\n1,2,3\n", {}, "line 3 has 3 fields where the header has 2"),
+        ("x,y\n1,2,3\n1,2,3\n", {}, "have more fields than the header, which has 2"),
+        ('x,y\n1,2\n"1,2\n3,4\n', {}, "line 3 opens a quote that is never closed"),
+        (b"x,y\n1,2\n\xe9,2\n", {}, "line 3 is not UTF-8 text"),
+        ("x,y\n1,2\n", {"target": "z"}, "no target column called 'z'"),
+        ("age,y\n1,2\n", {"target": "Y_"}, "no target column called 'Y_'; did you mean 'y'?"),
+        ("age,y\n1,2\n", {"inputs": ("agee",)},
+         "no input column called 'agee'; did you mean 'age'?"),
+        ("age,y\n1,2\n", {"subject": "patient"}, "no subject column called 'patient'"),
+        ("age,y\n1,2\n", {"attributes": ("sex",)}, "no attribute column called 'sex'"),
+        ("age,y\n1,2\n", {"units": {"agee": "years"}},
+         "no column (named under units) called 'agee'; did you mean 'age'?"),
+        ("x,y\n1,\n2,\n", {}, "every row lacks a target: 'y' is empty in all 2 rows"),
+        ("x,y\n1,0\ninf,1\n-inf,1\n", {}, "column 'x' has 2 infinite values (first at row 2)"),
+        ("x,y\n1,0\n2,1\n?,1\n", {},
+         "column 'x' looks numeric but has text: 1 of 3 values, first at row 3\n"
+         "  If they mean 'missing': missing_values: {x: [\"?\"]}."),
+        ("x,y\n1,0\na,1\nb,1\n", {"numeric": ("x",)},
+         "column 'x' has text where numbers are due: 2 of 3 values, first at row 2"),
+        ("x,y\n1,0\nhigh,1\n", {"inputs": ("x",), "target": "x", "targets": ("y",)},
+         "give either target or targets, not both"),
+        ("x,y\n1,0\n", {"inputs": ("x", "y")}, "'y' is both input and target"),
+        ("y\n1\n", {}, "no input column is left"),
+        ("x,y\n1,0\n", {"numeric": ("x",), "categorical": ("x",)},
+         "column 'x' is both numeric and categorical"),
+        ("x,y\n1,0\n", {"ranges": {"x": (2, 1)}}, "ranges.x: 2 is above 1"),
+        ("x,y,k\n1,0,a\n2,1,a\n", {"id": "k"}, "1 duplicate sample ids (first at row 2)"),
+        ("x,y,k\n1,0,a\n2,1,\n", {"id": "k"}, "column 'k' is empty in 1 rows (first at row 2)"),
+        ("x,y,k\n1,0,a\n2,1,\n", {"subject": "k"}, "1 samples have no subject (first at row 2)"),
+        ("x,y,t\n1,0,2024-01-01\n2,1,soon\n", {"time": "t"},
+         "column 't' holds 1 texts that are no date (first at row 2)"),
+        ("x,y,site,h\n1,0,a,b\n", {"site": "h", "attributes": ("site",)},
+         "the attribute 'site' has the name that medkit gives to the site column, which is 'h'"),
+        ("x,y\n1,a\n2,3\n", {"target_above": 0},
+         "column 'y' has text where numbers are due: 1 of 2 values, first at row 1"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused(file, text, settings, message):
+    with pytest.raises(DataError) as error:
+        table(path=file(text), **{"target": "y", **settings})
+    assert message in str(error.value)
+
+
+def test_missing_file_folder_and_strange_suffix(tmp_path, file):
+    with pytest.raises(DataError, match="no such file") as error:
+        table(path=tmp_path / "nowhere" / "x.csv", target="y")
+    assert f"Nearest folder that exists: {tmp_path}" in str(error.value)
+    with pytest.raises(DataError, match="is a folder where a table is expected"):
+        table(path=tmp_path, target="y")
+    with pytest.raises(DataError, match=r"'\.xlsx' files are not read as tables"):
+        table(path=file("x", "data.xlsx"), target="y")
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        table(path=file("x", "data.parquet"), target="y")
+    with pytest.raises(DataError, match="not a readable gzip file"):
+        table(path=file("x", "data.csv.gz"), target="y")
+
+
+def test_dates_in_parquet_are_no_inputs(tmp_path):
+    frame = pd.DataFrame({"when": pd.to_datetime(["2024-01-01", "2024-01-02"]), "y": [0, 1]})
+    frame.to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(DataError, match="column 'when' holds dates, which are no inputs"):
+        table(path=tmp_path / "data.parquet", target="y")
+
+
+def test_identifier_as_input_is_refused_without_repeating_it(file):
+    rows = "".join(f"Name{i},{i % 2}\n" for i in range(30))
+    with pytest.raises(DataError) as error:
+        table(path=file("who,y\n" + rows), target="y")
+    assert "column 'who' has a different text in almost every row (30 in 30)" in str(error.value)
+    assert "Name" not in str(error.value)
+    mixed = "".join(f"{i},{i % 2}\n" for i in range(30)) + "MRN0123,1\n"
+    with pytest.raises(DataError, match="looks numeric but has text") as error:
+        table(path=file("who,y\n" + mixed), target="y")
+    assert "MRN" not in str(error.value)
+
+
+def test_heart_disease(real_data):
+    cohort = table(
+        path=real_data / "heart_disease" / "heart_disease_4sites.csv",
+        target="num", target_above=0, site="site", attributes=("sex",),
+        categorical=("cp", "thal"), missing_values={"chol": (0,)},
+    )  # fmt: skip
+    assert len(cohort) == 920
+    assert int(cohort.targets.sum()) == 509
+    assert cohort.samples["site"].nunique() == 4
+    assert cohort.only_input.values.shape == (920, 13)
+    assert cohort.only_input.values["chol"].min() > 0
