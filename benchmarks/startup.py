@@ -18,7 +18,13 @@ COMMANDS = {
     "import keras": ["-c", "import keras"],
     "medkit --help": ["-m", "medkit", "--help"],
     "medkit models": ["-m", "medkit", "models"],
-    "medkit validate": ["-m", "medkit", "validate", "--config", str(ROOT / "configs/breast_cancer_mlp.yaml")],
+    "medkit validate": [
+        "-m",
+        "medkit",
+        "validate",
+        "--config",
+        str(ROOT / "configs/breast_cancer_mlp.yaml"),
+    ],
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tempfile
 
 from medkit.errors import MedkitError
 
@@ -60,6 +61,27 @@ def select_backend(asked: str | None = None, preferred: str | None = None) -> st
     # TensorFlow's start-up notices are not about the user's data.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return name
+
+
+def start() -> str:
+    """Import Keras on the settled backend and look for devices; returns ``gpu`` or ``cpu``.
+
+    TensorFlow's C++ side writes notices about missing GPU drivers straight to standard error,
+    before any log level applies. They are held back, and shown if the import fails.
+    """
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            return device()
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def device() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from typing import Any, TypeVar
 
 import pydantic
@@ -44,7 +45,7 @@ def check(model: type[Model], data: Any, what: str) -> tuple[Model | None, list[
         by_path: dict[Key, list[str]] = {}
         for each in error.errors(include_url=False):
             path = _path_in(data, each["loc"], missing=each["type"] == "missing")
-            message = _message(each, path, model, what)
+            message = _message(each, path, model, data, what)
             if message not in by_path.setdefault(path, []):
                 by_path[path].append(message)
         return None, [(path, _joined(messages)) for path, messages in by_path.items()]
@@ -54,23 +55,26 @@ def _path_in(data: Any, location: tuple[int | str, ...], missing: bool) -> Key:
     # A union adds the name of its branch to the location: keep what indexes into the data.
     path: list[int | str] = []
     for item in location:
-        if isinstance(data, dict) and item in data:
+        inside = (
+            item in data
+            if isinstance(data, dict)
+            else (isinstance(data, list) and isinstance(item, int) and item < len(data))
+        )
+        if inside:
             data = data[item]
-        elif isinstance(data, list) and isinstance(item, int) and item < len(data):
-            data = data[item]
-        else:
-            if missing and item == location[-1]:
-                path.append(item)
-            continue
-        path.append(item)
+        if inside or (missing and item == location[-1]):
+            path.append(item)
     return tuple(path)
 
 
-def _message(error: Any, path: Key, model: type[pydantic.BaseModel], what: str) -> str:
+def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, what: str) -> str:
     kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
     got = f"; got {_shown(given)}"
     if kind == "extra_forbidden":
-        known = _known_keys(model, path)
+        model, data = _place_of(model, data, path[:-1])
+        known = [name for name in model.model_fields if name not in data]
+        if isinstance(data.get("name"), str):
+            what = f"a setting of '{data['name']}'"
         near = did_you_mean(str(path[-1]), known)
         return f"not {what}{near or '; known: ' + ', '.join(known)}"
     if kind == "missing":
@@ -104,16 +108,28 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], what: str) 
     return f"{error['msg'][0].lower()}{error['msg'][1:]}{got}"
 
 
-def _known_keys(model: type[pydantic.BaseModel], path: Key) -> list[str]:
-    for key in path[:-1]:
+def _place_of(
+    model: type[pydantic.BaseModel], data: Any, path: Key
+) -> tuple[type[pydantic.BaseModel], Any]:
+    """The model and the data at a path; of a union of named models, the one that is named."""
+    for key in path:
+        data = data[key]
         field = model.model_fields.get(str(key))
-        inner = field.annotation if field else None
-        candidates = [inner, *getattr(inner, "__args__", ())]
-        nested = [c for c in candidates if isinstance(c, type) and hasattr(c, "model_fields")]
-        if not nested:
-            break
-        model = nested[0]
-    return list(model.model_fields)
+        annotation = field.annotation if field else None
+        nested = [
+            each
+            for each in (annotation, *typing.get_args(annotation))
+            if isinstance(each, type) and issubclass(each, pydantic.BaseModel)
+        ]
+        name = data.get("name") if isinstance(data, dict) else None
+        fits = [
+            each
+            for each in nested
+            if "name" in each.model_fields and each.model_fields["name"].default == name
+        ]
+        if nested:
+            model = (fits or nested)[0]
+    return model, data
 
 
 def _joined(messages: list[str]) -> str:

@@ -53,7 +53,9 @@ def train(
         Path | None, typer.Option("--config", "-c", help="YAML file of the experiment.")
     ] = None,
     sets: SetOption = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder that runs are made in.")] = Path("runs"),
+    out: Annotated[Path, typer.Option("--out", help="Folder that runs are made in.")] = Path(
+        "runs"
+    ),
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Interrupted run to go on with.")
     ] = None,
@@ -65,17 +67,17 @@ def train(
     from medkit.registry import allow_code as allow
 
     allow(allow_code or ())
-    if config is None and resume is None:
-        raise typer.BadParameter("give --config FILE, or --resume RUN")
-    overrides = _with_backend(sets, backend)
-    if resume is None:
+    overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
+    if resume is None and config is not None:
         experiment = configs.load_config(config, overrides)
-    else:
+    elif resume is not None:
         from medkit.pipeline import resumed
 
         experiment = resumed(resume, overrides)
         if config is not None:
             configs.same_experiment(configs.load_config(config, overrides), experiment)
+    else:
+        raise typer.BadParameter("give --config FILE, or --resume RUN")
     from medkit.pipeline import Interrupted
     from medkit.pipeline import train as run_training
 
@@ -106,8 +108,8 @@ def evaluate(
     Without --config or --set, evaluates again on the run's own test part.
     """
     from medkit.backend import select_backend
-    from medkit.listing import metrics_table
     from medkit.external import evaluate_run_on
+    from medkit.listing import metrics_table
 
     opened = _opened(run, allow_code)
     select_backend(backend, preferred=opened.environment["backend"])
@@ -163,7 +165,9 @@ def verify(run: RunArgument) -> None:
 
 @app.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Folder to look in.", metavar="[DIR]")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="Folder to look in.", metavar="[DIR]")] = Path(
+        "runs"
+    ),
 ) -> None:
     """List the finished runs."""
     from medkit.listing import runs_table
@@ -236,10 +240,6 @@ def synth(
 
     for path in synthesize(name, out, sets or ()):
         print(path)
-
-
-def _with_backend(sets: list[str] | None, backend: str | None) -> list[str]:
-    return [*(sets or ()), *([f"backend={backend}"] if backend else ())]
 
 
 def _opened(run: Path, allow_code: list[str] | None) -> Any:

@@ -117,7 +117,7 @@ class Cohort:
             # Row numbers, not the ids themselves: messages may end up in a log.
             raise DataError(
                 f"{len(repeated)} duplicate sample ids (first at row {repeated[0] + 1})",
-                hint="Give each sample its own id, or name the patient column as 'subject' instead.",
+                hint="Give each sample its own id, or name that column as 'subject' instead.",
             )
         if "subject" in self.samples and self.samples["subject"].isna().any():
             row = int(np.flatnonzero(self.samples["subject"].isna())[0]) + 1

@@ -7,155 +7,33 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from medkit import registry
 from medkit.checking import check
 from medkit.errors import ConfigError, MedkitError, Problem, did_you_mean
-from medkit.keras_names import optimizer_schemas
-from medkit.yaml_file import Key, dump_yaml, expand, has_placeholder, map_strings, override, read_yaml
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A part of the config with fixed keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Cosine(Section):
-    """Linear warm-up, then half a cosine from the optimizer's rate down to ``minimum``."""
-
-    name: Literal["cosine"] = "cosine"
-    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    minimum: Annotated[float, Field(ge=0)] = 0.0
-
-
-class Plateau(Section):
-    """Multiply the rate by ``factor`` after ``patience`` epochs without a better value."""
-
-    name: Literal["plateau"] = "plateau"
-    factor: Fraction = 0.5
-    patience: Annotated[int, Field(ge=1)] = 5
-    minimum: Annotated[float, Field(ge=0)] = 1e-6
-
-
-class Warmup(Section):
-    """Linear warm-up over ``epochs``, then the optimizer's own rate."""
-
-    name: Literal["warmup"] = "warmup"
-    epochs: Annotated[float, Field(gt=0)] = 5.0
-
-
-class EarlyStopping(Section):
-    """Stop when the monitored validation value no longer gets better."""
-
-    monitor: str | None = None
-    """Watched metric; null: the task's own choice."""
-    patience: Annotated[int, Field(ge=1)] = 10
-    """Epochs without a better value before training stops."""
-    min_delta: Annotated[float, Field(ge=0)] = 0.0
-    """Smallest change that counts as better."""
-    restore_best: bool = True
-    """Keep the weights of the best epoch."""
-
-
-_Optimizer = Annotated[Union[tuple(optimizer_schemas().values())], Field(discriminator="name")]  # noqa: UP007
-_Schedule = Annotated[Cosine | Plateau | Warmup, Field(discriminator="name")]
-
-
-class Training(Section):
-    """How the network is fitted."""
-
-    epochs: Annotated[int, Field(ge=1)] = 50
-    """Times over the training rows."""
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    """Rows a step."""
-    optimizer: _Optimizer = optimizer_schemas()["adam"]()  # type: ignore[valid-type]
-    """Any Keras optimizer with its arguments: {name: adam, learning_rate: 0.001, clipnorm: 1.0}."""
-    learning_rate_schedule: _Schedule | None = None
-    """cosine, plateau or warmup; null: a constant rate."""
-    early_stopping: EarlyStopping | None = EarlyStopping()
-    """Patience on a validation value; null: all epochs are run."""
-    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
-    """balanced, or {class: weight}."""
-    mixed_precision: bool = False
-    """16-bit arithmetic where the device gains from it."""
-    tensorboard: bool = False
-    """Write TensorBoard logs beside the run."""
-    steps_per_execution: Annotated[int, Field(ge=1)] | None = None
-    """Training steps fused into one call; null: chosen by backend, device and model."""
-    jit_compile: bool | None = None
-    """XLA compilation; null: chosen by backend, device and model."""
-
-    @classmethod
-    def of(cls, **settings: Any) -> Training:
-        """Settings from keywords as in YAML (``optimizer="adam"`` is short for its name).
-
-        Raises:
-            ConfigError: Any setting is wrong; all are named.
-        """
-        found, problems = check(cls, _named(settings, *_TRAINING_COMPONENTS), "a training setting")
-        if found is None:
-            raise ConfigError(
-                [Problem(_dotted(path), text) for path, text in problems], place="training"
-            )
-        return found
-
-
-_TRAINING_COMPONENTS = ("optimizer", "learning_rate_schedule")
-
-
-class Split(Section):
-    """Which samples train, choose (validation) and test."""
-
-    by: Literal["subject", "time", "site", "column"] = "subject"
-    """subject (never divided), time (the latest are tested), site, or a column with the parts."""
-    valid: Fraction = 0.15
-    """Fraction of the subjects for validation."""
-    test: Fraction = 0.15
-    """Fraction of the subjects for the test."""
-    column: str | None = None
-    """For by: column; holds train, valid, test."""
-    train_sites: tuple[str, ...] = ()
-    """For by: site; the sites to train on."""
-    test_sites: tuple[str, ...] = ()
-    """For by: site; the sites to test on; empty: all others."""
-    stratify: bool = True
-    """Keep the outcome's distribution alike in all parts where that is possible."""
-
-
-class Evaluation(Section):
-    """What is reported, and how sure it is."""
-
-    bootstrap: Annotated[int, Field(ge=0)] = 1000
-    """Resamples of subjects for the intervals; 0: none."""
-    confidence: Fraction = 0.95
-    """Coverage of the intervals."""
-    subgroups: tuple[str, ...] = ()
-    """Attributes whose groups are reported apart."""
-    baselines: bool = True
-    """Logistic or linear regression and gradient boosting on the same split."""
-    minimum_group: Annotated[int, Field(ge=1)] = 10
-    """Smaller groups are suppressed."""
-
-
-class Header(Section):
-    """The config's plain keys."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = "experiment"
-    """Name of the experiment; its runs lie in runs/<name>."""
-    description: str = ""
-    """A sentence for the report."""
-    folder: str | None = None
-    """Folder that relative paths are taken from; null: the config file's own."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of the split, the weights, the shuffling and the bootstrap."""
-    backend: Literal["tensorflow", "jax", "torch"] | None = None
-    """Keras backend; null: KERAS_BACKEND, or else TensorFlow."""
+from medkit.sections import (
+    TRAINING_COMPONENTS,
+    EarlyStopping,
+    Evaluation,
+    Header,
+    Section,
+    Split,
+    Training,
+    dotted,
+    named,
+)
+from medkit.yaml_file import (
+    Key,
+    dump_yaml,
+    expand,
+    has_placeholder,
+    map_strings,
+    override,
+    read_yaml,
+)
 
 
 @dataclass(frozen=True)
@@ -236,14 +114,14 @@ def check_config(
     Raises:
         ConfigError: Every problem found.
     """
-    given = _named(copy.deepcopy(dict(document)), "dataset", "task", "model", "preprocessing")
+    given = named(copy.deepcopy(dict(document)), "dataset", "task", "model", "preprocessing")
     if isinstance(given.get("training"), dict):
-        given["training"] = _named(given["training"], *_TRAINING_COMPONENTS)
+        given["training"] = named(given["training"], *TRAINING_COMPONENTS)
     expanded, problems = expand(given)
     checker = _Checker(expanded, problems)
     parts = checker.sections()
     if problems:
-        found = [Problem(_dotted(p), text, _line(lines or {}, p)) for p, text in problems]
+        found = [Problem(dotted(p), text, _line(lines or {}, p)) for p, text in problems]
         raise ConfigError(found, place=place)
 
     header = parts["header"]
@@ -361,13 +239,17 @@ class _Checker:
             return None
         modality = registry.datasets.get(dataset.name).tags.get("yields")
         if modality is None:
-            self.problems.append((("dataset", "name"), f"'{dataset.name}' does not say what it yields"))
+            self.problems.append(
+                (("dataset", "name"), f"'{dataset.name}' does not say what it yields")
+            )
             return None
         if data.get("name", modality) != modality:
             text = f"'{dataset.name}' yields {modality}; leave the name out, or write '{modality}'"
             self.problems.append((("preprocessing", "name"), text))
             return None
-        return self.parameters("preprocessing", modality, registry.modalities.schema(modality), data)
+        return self.parameters(
+            "preprocessing", modality, registry.modalities.schema(modality), data
+        )
 
     def across(self, parts: dict[str, Any]) -> None:
         """Checks that need two sections."""
@@ -377,7 +259,8 @@ class _Checker:
             yields = parts["preprocessing"].name
             if accepts is not None and yields not in accepts:
                 able = ", ".join(registry.models.names(accepts=yields))
-                text = f"'{model.name}' cannot take {yields} data ('{dataset.name}'); these can: {able}"
+                text = f"'{model.name}' cannot take {yields} data ('{dataset.name}')"
+                text += f"; these can: {able}"
                 self.problems.append((("model", "name"), text))
         training = parts["training"]
         if task and training and training.early_stopping and training.early_stopping.monitor:
@@ -385,26 +268,14 @@ class _Checker:
             monitor = training.early_stopping.monitor
             if monitor not in watched:
                 near = did_you_mean(monitor, watched)
-                text = f"task '{task.name}' does not watch '{monitor}'{near}; it watches {', '.join(watched)}"
+                text = f"task '{task.name}' does not watch '{monitor}'{near}"
+                text += f"; it watches {', '.join(watched)}"
                 self.problems.append((("training", "early_stopping", "monitor"), text))
         split = parts["split"]
         if split and split.by == "site" and not split.train_sites:
             self.problems.append((("split", "train_sites"), "is required with 'by: site'"))
         if split and split.by == "column" and not split.column:
             self.problems.append((("split", "column"), "is required with 'by: column'"))
-
-
-def _named(document: Any, *keys: str) -> Any:
-    # 'model: mlp' is short for 'model: {name: mlp}'.
-    if not isinstance(document, dict):
-        return document
-    return {
-        k: {"name": v} if k in keys and isinstance(v, str) else v for k, v in document.items()
-    }
-
-
-def _dotted(path: Key) -> str:
-    return ".".join(str(key) for key in path)
 
 
 def _line(lines: Mapping[Key, int], path: Key) -> int | None:

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 from medkit import registry
 from medkit.cohort import Cohort
 from medkit.config import Component, Evaluation, Experiment, check_config, load_config
 from medkit.errors import DataError
-from medkit.files import written_whole
 from medkit.evaluation import evaluate_part, subgroup_metrics
+from medkit.files import written_whole
 from medkit.preparation import divide, new_data, read
 from medkit.runs import Run
 from medkit.yaml_file import override
@@ -43,7 +42,9 @@ def predict_file(run: Run, path: Path) -> pandas.DataFrame:
 def write_predictions(table: pandas.DataFrame, path: Path) -> None:
     """Write predictions as CSV or, by the suffix, Parquet; whole or not at all."""
     if path.suffix not in (".csv", ".parquet"):
-        raise DataError(f"predictions are written as .csv or .parquet, not '{path.suffix}'", place=str(path))
+        raise DataError(
+            f"predictions are written as .csv or .parquet, not '{path.suffix}'", place=str(path)
+        )
     with written_whole(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
@@ -92,8 +93,14 @@ def evaluate_run_on(
     wanted = [each for each in settings.subgroups if each in cohort.samples]
     if wanted:
         result["subgroups"] = subgroup_metrics(
-            run.task, y, outputs, cohort.samples, cohort.subjects, run.threshold,
-            settings, experiment.seed,
+            run.task,
+            y,
+            outputs,
+            cohort.samples,
+            cohort.subjects,
+            run.threshold,
+            settings,
+            experiment.seed,
         )
     return result
 

@@ -72,7 +72,9 @@ def one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
     def check(value: str) -> str:
         if value not in known:
             near = did_you_mean(value, known)
-            raise ValueError(f"Keras has no {kind} '{value}'{near or '; known: ' + ', '.join(known)}")
+            raise ValueError(
+                f"Keras has no {kind} '{value}'{near or '; known: ' + ', '.join(known)}"
+            )
         return value
 
     return check

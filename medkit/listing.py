@@ -44,7 +44,9 @@ def description(registry: Registry, name: str) -> Group:
         meaning = escape(facts.get("description", ""))
         table.add_row(parameter, escape(_type(facts)), _bounds(facts), escape(default), meaning)
     text = inspect.getdoc(entry.factory) or ""
-    return Group(f"[bold]{entry.name}[/bold] ({registry.kind})", escape(_without_args(text)), "", table)
+    return Group(
+        f"[bold]{entry.name}[/bold] ({registry.kind})", escape(_without_args(text)), "", table
+    )
 
 
 def _without_args(docstring: str) -> str:
@@ -72,7 +74,12 @@ def _type(facts: dict[str, Any]) -> str:
     if "anyOf" in facts:
         return " | ".join(dict.fromkeys(_type(each) for each in facts["anyOf"]))
     kind = facts.get("type", "any")
-    names = {"integer": "whole number", "string": "text", "boolean": "true/false", "object": "mapping"}
+    names = {
+        "integer": "whole number",
+        "string": "text",
+        "boolean": "true/false",
+        "object": "mapping",
+    }
     if kind == "array":
         if "prefixItems" in facts:
             return f"[{', '.join(_type(each) for each in facts['prefixItems'])}]"
@@ -103,9 +110,13 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     positives = part.get("positives")
     events = f", {positives} positive" if isinstance(positives, int) else ""
     title = f"{part['n']} samples of {part['subjects']} subjects{events}"
-    table = Table("metric", "network", "interval", *(n.replace("_", " ") for n in baselines), title=title)
+    table = Table(
+        "metric", "network", "interval", *(n.replace("_", " ") for n in baselines), title=title
+    )
     for name, found in part["metrics"].items():
-        interval = "" if found["low"] is None else f"{readable(found['low'])} – {readable(found['high'])}"
+        interval = (
+            "" if found["low"] is None else f"{readable(found['low'])} – {readable(found['high'])}"
+        )
         others = (readable(each["metrics"][name]["value"]) for each in baselines.values())
         table.add_row(called(name), readable(found["value"]), interval, *others)
     return table

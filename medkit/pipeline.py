@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from medkit import runs
-from medkit.backend import device, select_backend
+from medkit.backend import select_backend, start
 from medkit.cohort import Cohort
 from medkit.config import Experiment, load_config
 from medkit.errors import ConfigError, Problem, RunError
@@ -20,13 +20,10 @@ from medkit.evaluation import evaluate_run, headline
 from medkit.files import write_text, written_whole
 from medkit.lazy import pd
 from medkit.network import Network, build_network
-from medkit.preparation import Part, divide, encode, new_data, read
+from medkit.preparation import Part, divide, encode, read
 from medkit.recording import Hasher, LogKeeper, Stages, environment
-from medkit.runs import Run, predict_usable
+from medkit.runs import Run
 from medkit.splits import PARTS
-
-if TYPE_CHECKING:
-    import pandas
 
 log = logging.getLogger("medkit")
 
@@ -71,6 +68,8 @@ def train(
             divided, flow = divide(cohort, experiment)
         with stages("encode"):
             modality, task, parts = encode(divided, experiment, flow)
+        with stages("import keras"):
+            device = start()
         with stages("build"):
             network = build(experiment, modality, task, len(parts["train"].x))
         folder = begin(experiment, cohort, Path(out)) if resume is None else reopen(resume, cohort)
@@ -82,18 +81,24 @@ def train(
                 threshold = task.choose_threshold(parts["valid"].y, outputs["valid"])
             with stages("evaluate"):
                 metrics = evaluate_run(
-                    task, modality, parts, outputs, threshold, experiment.evaluation, experiment.seed
+                    task,
+                    modality,
+                    parts,
+                    outputs,
+                    threshold,
+                    experiment.evaluation,
+                    experiment.seed,
                 )
                 metrics["flow"] = asdict(flow)
             log.info("test: %s", headline(metrics))
             with stages("save"):
                 save(folder, modality, task, threshold, network, history, metrics)
                 save_rows(folder, task, threshold, parts, outputs)
-            facts = environment(
-                backend, device(), experiment.seed, dict(cohort.source.files), stages
-            )
+            facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
             runs.write_json(folder / "environment.json", facts)
-            report(folder, experiment, modality, task, cohort, parts, outputs, history, metrics, facts)
+            report(
+                folder, experiment, modality, task, cohort, parts, outputs, history, metrics, facts
+            )
             write_text(folder / "log.txt", kept.text)
             shutil.rmtree(folder / runs.CHECKPOINT, ignore_errors=True)
             runs.seal(folder)
@@ -160,7 +165,9 @@ def resumed(folder: Path | str, overrides: Sequence[str] = ()) -> Experiment:
     for assignment in overrides:
         path = assignment.partition("=")[0].strip()
         if path != "training.epochs":
-            problem = Problem(path, "a resumed run keeps its settings; only training.epochs may change")
+            problem = Problem(
+                path, "a resumed run keeps its settings; only training.epochs may change"
+            )
             raise ConfigError([problem], place=f"--set {assignment}")
     return load_config(folder / "config.yaml", overrides)
 
@@ -177,7 +184,11 @@ def fit(
     from medkit.trainer import Trainer
 
     trainer = Trainer(
-        network.trained, task=task, seed=experiment.seed, settings=experiment.training, folder=folder
+        network.trained,
+        task=task,
+        seed=experiment.seed,
+        settings=experiment.training,
+        folder=folder,
     )
     ready = {name: (network.prepare(parts[name].x), parts[name].y) for name in ("train", "valid")}
     return trainer.fit(*ready["train"], validation_data=ready["valid"], resume=resume).history

@@ -41,7 +41,7 @@ class Entry:
     """One registered factory with what was said about it (``accepts``, ``yields`` …)."""
 
     name: str
-    factory: Callable[..., Any]
+    factory: Any  # a function, or a class with from_dict
     tags: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit import registry
-from medkit.backend import select_backend
+from medkit.backend import select_backend, start
 from medkit.cohort import RawInput
 from medkit.errors import RunError
 from medkit.files import sha256, write_text
@@ -174,6 +174,7 @@ class Run:
     def model(self) -> keras.Model:
         """The saved network: takes physical units, holds its own preprocessing."""
         select_backend(preferred=self.environment["backend"])
+        start()
         import medkit.layers  # noqa: F401 - registers the layers that the file names
 
         return keras.saving.load_model(self.path / "model.keras", compile=False, safe_mode=True)
@@ -217,6 +218,7 @@ def predict_usable(model: keras.Model, encoded: np.ndarray, usable: np.ndarray) 
 
 
 def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 

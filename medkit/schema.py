@@ -41,7 +41,9 @@ def experiment_schema() -> dict[str, Any]:
     # 'optimizer: adam' and 'learning_rate_schedule: cosine' are short for their mappings.
     for key in ("optimizer", "learning_rate_schedule"):
         settings = sections["training"]["properties"][key]
-        long_form = {k: settings.pop(k) for k in ("discriminator", "oneOf", "anyOf") if k in settings}
+        long_form = {
+            k: settings.pop(k) for k in ("discriminator", "oneOf", "anyOf") if k in settings
+        }
         settings["anyOf"] = [{"type": "string"}, long_form]
     modalities = registry.modalities
     preprocessing = {"anyOf": [named(modalities, name, []) for name in modalities.names()]}

@@ -1,7 +1,7 @@
 """Contract tests, public so that a plug-in can be held to the same rules as medkit's own.
 
-    from medkit.testing import check_model
-    check_model(build_tcn, accepts=("series",))
+from medkit.testing import check_model
+check_model(build_tcn, accepts=("series",))
 """
 
 from __future__ import annotations
@@ -78,7 +78,10 @@ def check_model(factory: Callable[..., Any], accepts: tuple[str, ...], **paramet
                 model.save(path)
                 loaded = keras.saving.load_model(path, safe_mode=True)
             np.testing.assert_allclose(
-                loaded.predict(x, verbose=0), trained, atol=1e-6, err_msg=f"{where}: saved and loaded"
+                loaded.predict(x, verbose=0),
+                trained,
+                atol=1e-6,
+                err_msg=f"{where}: saved and loaded",
             )
 
 

@@ -238,7 +238,9 @@ class Trainer:
         elif asked is not None:
             averaged = bool(settings.optimizer.use_ema)
             if averaged and asked.restore_best:
-                log.info("use_ema: the last epoch's averaged weights are kept, not the best epoch's")
+                log.info(
+                    "use_ema: the last epoch's averaged weights are kept, not the best epoch's"
+                )
             watchers["early_stopping"] = EarlyStopping(
                 prefix + name,
                 mode,
@@ -312,7 +314,12 @@ class Trainer:
             )
             given = {"x": chunks, "steps_per_epoch": -(-steps // fused)}
         self.model.fit(
-            **given, initial_epoch=first, epochs=self.settings.epochs, verbose=0, callbacks=every
+            **given,
+            initial_epoch=first,
+            epochs=self.settings.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=every,
         )
 
     def _finish(

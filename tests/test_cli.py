@@ -74,7 +74,9 @@ def test_predict_to_stdout_and_files(medkit_command, breast_cancer_run, new_pati
     assert "written as .csv or .parquet, not '.txt'" in err
 
 
-def test_predict_with_missing_columns_and_files(medkit_command, breast_cancer_run, new_patients, tmp_path):
+def test_predict_with_missing_columns_and_files(
+    medkit_command, breast_cancer_run, new_patients, tmp_path
+):
     table = pd.read_csv(new_patients)
     table.drop(columns=table.columns[0]).to_csv(tmp_path / "lacking.csv", index=False)
     status, out, err = medkit_command(
@@ -82,11 +84,15 @@ def test_predict_with_missing_columns_and_files(medkit_command, breast_cancer_ru
     )
     assert (status, out) == (1, "")
     assert table.columns[0] in err
-    status, _, err = medkit_command("predict", breast_cancer_run.path, "--input", tmp_path / "no.csv")
+    status, _, err = medkit_command(
+        "predict", breast_cancer_run.path, "--input", tmp_path / "no.csv"
+    )
     assert status == 1
     assert "no such file" in err
     (tmp_path / "empty.csv").touch()
-    status, _, err = medkit_command("predict", breast_cancer_run.path, "--input", tmp_path / "empty.csv")
+    status, _, err = medkit_command(
+        "predict", breast_cancer_run.path, "--input", tmp_path / "empty.csv"
+    )
     assert status == 1
     assert "is empty (0 bytes)" in err
 
@@ -177,11 +183,15 @@ def test_init_writes_a_config_that_validates_and_trains(medkit_command, tmp_path
     table = cohort.only_input.values.iloc[:, :5].assign(diagnosis=cohort.targets)
     table.insert(0, "patient", range(len(table)))
     table.to_csv("visits.csv", index=False)
-    status, out, err = medkit_command("init", "visits.csv", "--target", "diagnosis", "--subject", "patient")
+    status, out, err = medkit_command(
+        "init", "visits.csv", "--target", "diagnosis", "--subject", "patient"
+    )
     assert status == 0, err
     assert out.strip() == "visits.yaml"
     assert medkit_command("validate", "--config", "visits.yaml")[0] == 0
-    status, out, err = medkit_command("train", "--config", "visits.yaml", "--set", "training.epochs=2")
+    status, out, err = medkit_command(
+        "train", "--config", "visits.yaml", "--set", "training.epochs=2"
+    )
     assert status == 0, err
     assert medkit_command("init", "visits.csv", "--target", "diagnosis")[0] == 1
     status, _, err = medkit_command("init", "visits.csv", "--target", "diagnosys", "-o", "x.yaml")
@@ -229,9 +239,11 @@ def test_ctrl_c_says_how_to_resume_and_resuming_finishes(tmp_path):
     assert out == ""
     assert "go on with: medkit train --resume" in err
     folder = Path(err.rsplit("--resume", 1)[1].split()[0])
-    done = len(pd.read_csv(folder / "checkpoint" / "history.csv")) if (
-        folder / "checkpoint" / "history.csv"
-    ).exists() else 1
+    done = (
+        len(pd.read_csv(folder / "checkpoint" / "history.csv"))
+        if (folder / "checkpoint" / "history.csv").exists()
+        else 1
+    )
     finished = subprocess.run(
         [*command, "train", "--resume", str(folder), "--set", f"training.epochs={done + 2}"],
         capture_output=True, text=True, check=False,

@@ -61,8 +61,13 @@ def test_all_problems_at_once_with_lines(tmp_path):
         """,
     )
     assert text.splitlines()[0].endswith("trial.yaml: 5 problems")
-    assert "line 2   dataset.name: no dataset called 'breast_cancr'; did you mean 'breast_cancer'?" in text
-    assert "line 6   model.hidden_unit: not a parameter of 'mlp'; did you mean 'hidden_units'?" in text
+    assert (
+        "line 2   dataset.name: no dataset called 'breast_cancr'; did you mean 'breast_cancer'?"
+        in text
+    )
+    assert (
+        "line 6   model.hidden_unit: not a parameter of 'mlp'; did you mean 'hidden_units'?" in text
+    )
     assert "line 7   model.dropout: must be" in text
     assert "line 9   training.batch_size: must be 1 or more; got 0" in text
     assert "line 10  training.epochs: must be a whole number; got '3'" in text
@@ -77,17 +82,26 @@ def test_all_problems_at_once_with_lines(tmp_path):
         ("backend: torchh", "backend: must be 'tensorflow', 'jax' or 'torch'; got 'torchh'"),
         ("task: binari", "task.name: no task called 'binari'; did you mean 'binary'?"),
         ("model: {hidden_units: [3]}", "model: must be a name, or a mapping with 'name'"),
-        ("model: lstm", "model.name: 'lstm' cannot take tabular data ('breast_cancer'); these can:"),
-        ("model: {name: mlp, activation: rleu}", "Keras has no activation 'rleu'; did you mean 'relu'?"),
+        (
+            "model: lstm",
+            "model.name: 'lstm' cannot take tabular data ('breast_cancer'); these can:",
+        ),
+        (
+            "model: {name: mlp, activation: rleu}",
+            "Keras has no activation 'rleu'; did you mean 'relu'?",
+        ),
         ("model: {name: mlp, output_activation: tanh}", "not a parameter of 'mlp'"),
-        ("split: {by: sight}", "split.by: must be 'subject', 'time', 'site' or 'column'; got 'sight'"),
+        (
+            "split: {by: sight}",
+            "split.by: must be 'subject', 'time', 'site' or 'column'; got 'sight'",
+        ),
         ("split: {by: site}", "split.train_sites: is required with 'by: site'"),
         ("split: {by: column}", "split.column: is required with 'by: column'"),
         ("split: {test: 1.5}", "split.test: must be below 1; got 1.5"),
         ("training: {optimizer: adm}", "no optimizer called 'adm'; did you mean 'adam'?"),
         (
             "training: {optimizer: {name: sgd, momentun: 0.9}}",
-            "training.optimizer.momentun: not a setting of 'training'; did you mean 'momentum'?",
+            "training.optimizer.momentun: not a setting of 'sgd'; did you mean 'momentum'?",
         ),
         (
             "training: {learning_rate_schedule: cosin}",
@@ -135,7 +149,12 @@ def test_overrides(tmp_path):
     path = write(tmp_path, GOOD)
     experiment = load_config(
         path,
-        ["training.epochs=7", "model.dropout=0.5", "training.early_stopping=null", "task.threshold=f1"],
+        [
+            "training.epochs=7",
+            "model.dropout=0.5",
+            "training.early_stopping=null",
+            "task.threshold=f1",
+        ],
     )
     assert experiment.training.epochs == 7
     assert experiment.training.early_stopping is None
@@ -147,7 +166,9 @@ def test_overrides(tmp_path):
 
 
 def test_variables_expand_and_stay_unexpanded_in_the_run(tmp_path, monkeypatch):
-    text = GOOD.replace("breast_cancer", "{name: table, path: '${MEDKIT_X:-here}/t.csv', target: y}")
+    text = GOOD.replace(
+        "breast_cancer", "{name: table, path: '${MEDKIT_X:-here}/t.csv', target: y}"
+    )
     experiment = load_config(write(tmp_path, text))
     assert experiment.dataset.parameters["path"] == tmp_path / "here" / "t.csv"
     monkeypatch.setenv("MEDKIT_X", "/elsewhere")
@@ -173,7 +194,9 @@ def test_relative_paths(tmp_path, monkeypatch):
 
 def test_code_is_refused_unless_allowed(tmp_path):
     text = refused(tmp_path, GOOD.replace("name: mlp", "name: 'os:getcwd'"))
-    assert "'os:getcwd' names code to run; it is not allowed unless you pass --allow-code os" in text
+    assert (
+        "'os:getcwd' names code to run; it is not allowed unless you pass --allow-code os" in text
+    )
 
 
 def test_training_settings_from_keywords():

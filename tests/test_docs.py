@@ -51,7 +51,9 @@ def test_readme_python_runs(breast_cancer_run, monkeypatch):
     monkeypatch.chdir(ROOT)
     for block in blocks:
         code = block.replace('"runs/breast-cancer-mlp/…"', repr(str(breast_cancer_run.path)))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{block}\n{done.stderr[-2000:]}"
 
 

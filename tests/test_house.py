@@ -17,7 +17,8 @@ PACKAGE = Path(medkit.__file__).parent
 
 # Floors from the ground up; a module imports from its own floor or below.
 FLOORS = (
-    ("errors", "lazy", "files", "yaml_file", "checking", "keras_names", "registry", "cohort", "config"),
+    ("errors", "lazy", "files", "yaml_file", "checking", "keras_names", "registry", "cohort",
+     "sections", "config"),
     ("layers",),
     ("datasets", "modalities", "models", "tasks"),
     ("backend", "splits", "network", "training", "trainer", "evaluation", "recording", "runs", "report",
@@ -50,12 +51,24 @@ def imports_of(path: Path) -> set[str]:
 def test_imports_go_one_way(path):
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     for other in imports_of(path):
-        assert floor_of(other) <= floor_of(room), f"{room} must not import {other}, a floor above it"
+        assert floor_of(other) <= floor_of(room), (
+            f"{room} must not import {other}, a floor above it"
+        )
         if room in FLOORS[2] and other in FLOORS[2]:
             assert room == other, f"{room} and {other} must not know each other"
 
 
-HEAVY = ("keras", "tensorflow", "jax", "torch", "pandas", "sklearn", "scipy", "matplotlib", "pyarrow")
+HEAVY = (
+    "keras",
+    "tensorflow",
+    "jax",
+    "torch",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "pyarrow",
+)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +130,14 @@ def test_names_are_those_of_keras():
 
 
 def test_no_pickle_no_eval():
-    forbidden = ("import pickle", "pickle.load", "eval(", "exec(", "yaml.load(", "allow_pickle=True")
+    forbidden = (
+        "import pickle",
+        "pickle.load",
+        "eval(",
+        "exec(",
+        "yaml.load(",
+        "allow_pickle=True",
+    )
     for path in modules():
         text = path.read_text(encoding="utf-8")
         for each in forbidden:

@@ -30,13 +30,28 @@ def test_directory_holds_what_the_design_says(breast_cancer_run):
     assert test["n"] == 85
     assert test["subjects"] == 85
     assert 0 < test["positives"] < 85
-    for name in ("auroc", "auprc", "accuracy", "precision", "recall", "specificity", "f1", "brier", "log_loss"):
+    for name in (
+        "auroc",
+        "auprc",
+        "accuracy",
+        "precision",
+        "recall",
+        "specificity",
+        "f1",
+        "brier",
+        "log_loss",
+    ):
         value = test["metrics"][name]
         assert value["low"] <= value["value"] <= value["high"], name
-    assert set(breast_cancer_run.metrics["baselines"]) == {"logistic_regression", "gradient_boosting"}
+    assert set(breast_cancer_run.metrics["baselines"]) == {
+        "logistic_regression",
+        "gradient_boosting",
+    }
     assert list(breast_cancer_run.history)[:2] == ["epoch", "loss"]
     environment = breast_cancer_run.environment
-    assert {"versions", "backend", "device", "seed", "git_commit", "data_sha256", "stages"} <= set(environment)
+    assert {"versions", "backend", "device", "seed", "git_commit", "data_sha256", "stages"} <= set(
+        environment
+    )
     predictions = pd.read_parquet(breast_cancer_run.path / "predictions.parquet")
     assert list(predictions)[:4] == ["sample", "subject", "part", "target"]
     assert len(predictions) == 569
@@ -47,9 +62,11 @@ def test_reported_numbers_are_scikit_learns(breast_cancer_run):
 
     rows = pd.read_parquet(breast_cancer_run.path / "predictions.parquet").query("part == 'test'")
     reported = breast_cancer_run.metrics["test"]
-    y = (rows["target"].astype(str) == "malignant").to_numpy() if rows["target"].dtype == object or str(
-        rows["target"].dtype
-    ).startswith("str") else rows["target"].to_numpy()
+    y = (
+        (rows["target"].astype(str) == "malignant").to_numpy()
+        if rows["target"].dtype == object or str(rows["target"].dtype).startswith("str")
+        else rows["target"].to_numpy()
+    )
     p = rows["probability"].to_numpy()
     predicted = p >= reported["threshold"]
     expected = {
@@ -86,7 +103,9 @@ def test_extra_columns_are_ignored_and_said_missing_ones_named(breast_cancer_run
     table = breast_cancer().only_input.values.head(5)
     expected = breast_cancer_run.predict(table)
     with caplog.at_level("INFO", "medkit"):
-        got = breast_cancer_run.predict(table.assign(shoe_size=42)[["shoe_size", *table.columns[::-1]]])
+        got = breast_cancer_run.predict(
+            table.assign(shoe_size=42)[["shoe_size", *table.columns[::-1]]]
+        )
     assert "shoe_size" in caplog.text
     pd.testing.assert_frame_equal(got, expected)
     name = table.columns[3]

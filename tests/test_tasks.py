@@ -329,6 +329,17 @@ def test_multiclass_metrics_are_scikit_learns(rng):
     assert many.keys() == found.keys()
 
 
+def test_a_resample_without_a_class_is_scored_as_its_rows(rng):
+    y = np.array([0, 0, 1, 1, 2])
+    p = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1], [0.7, 0.2, 0.1], [0, 0, 1.0]])
+    task = tasks.build("multiclass").fit(y)
+    weight = np.array([2, 1, 1, 1, 0])
+    many = task.score(y, p, None, weight[None])
+    rows = np.repeat(np.arange(5), weight)
+    for name, value in task.score(y[rows], p[rows]).items():
+        assert many[name][0] == pytest.approx(value), name
+
+
 def test_multilabel_metrics_are_means_over_labels(rng):
     y = rng.integers(0, 2, (80, 3))
     p = np.clip(rng.normal(0.4 + 0.2 * y, 0.2), 0, 1)

@@ -1,8 +1,9 @@
 """Reported metrics: scikit-learn's own value for the rows, and the same for many resamples.
 
 ``weights`` (resamples, n) says how often each row was drawn. Every function here takes them and
-returns (resamples,) values that equal scikit-learn's with ``sample_weight``, ties included, for
-all resamples together: the scores are sorted once, not once a resample.
+returns (resamples,) values that equal scikit-learn's of the rows so repeated (or, with
+``sample_weight``, of all rows), ties included, for all resamples together: the scores are sorted
+once, not once a resample.
 
 Undefined values are NaN, never an exception: AUROC without both classes, AUPRC, recall and F1
 without positives, specificity without negatives. Precision without predicted positives is 0.
@@ -204,7 +205,6 @@ def multiclass_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) 
     rankings = [Ranking(y == each, p[:, each]) for each in classes]
     truth = (y[:, None] == np.arange(p.shape[1])).astype(np.float64)
     guess = (predicted[:, None] == np.arange(p.shape[1])).astype(np.float64)
-    present = (truth + guess).any(axis=0)
     row_loss = log_losses(y, p)
 
     def measure(block: np.ndarray) -> Scores:
@@ -221,7 +221,7 @@ def multiclass_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) 
             "balanced_accuracy": mean_of_known(divided(right, support)),
         }
         for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-            found[f"{name}_macro"] = values[:, present].mean(1)
+            found[f"{name}_macro"] = mean_of_known(np.where(named + support > 0, values, np.nan))
             found[f"{name}_weighted"] = divided((values * support).sum(1), total)
         found["auroc_macro"] = mean_of_known(auroc)
         weighted = np.where(share > 0, auroc, 0.0) * share

@@ -26,7 +26,7 @@ def train_function(model: Any, plan: Plan, batch_size: int) -> Callable[..., Any
     if backend == "tensorflow":
         return _tensorflow(model, batch_size, plan.compiled, plan.fixed_shapes)
     if backend == "jax":
-        return _jax(model, batch_size, plan.scanned)
+        return _jax(model, batch_size, plan.compiled, plan.scanned)
     return _torch(model, batch_size, plan.compiled)
 
 
@@ -72,10 +72,10 @@ def _tensorflow(model: Any, batch_size: int, compiled: bool, fixed: bool) -> Cal
     return lambda iterator: fused(next(iterator))
 
 
-def _jax(model: Any, batch_size: int, scanned: bool) -> Callable[..., Any]:
+def _jax(model: Any, batch_size: int, compiled: bool, scanned: bool) -> Callable[..., Any]:
     import jax
 
-    step = jax.jit(model.train_step, donate_argnums=0)
+    step = jax.jit(model.train_step, donate_argnums=0) if compiled else model.train_step
 
     def scan(state: Any, batches: Any) -> Any:
         def body(carried: Any, batch: Any) -> Any:

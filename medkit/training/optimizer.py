@@ -18,7 +18,9 @@ def build_optimizer(settings: Any, steps_per_epoch: int | None) -> Any:
         steps_per_epoch: Steps an epoch; None where a stream does not say.
     """
     arguments = settings.optimizer.model_dump()
-    kind = type(keras.optimizers.get(arguments.pop("name")))
+    name = arguments.pop("name")
+    # keras.optimizers.get does not know every optimizer Keras has by its lower-case name.
+    kind = next(getattr(keras.optimizers, each) for each in dir(keras.optimizers) if each.lower() == name)
     schedule = settings.learning_rate_schedule
     if schedule is not None and schedule.name != "plateau":
         arguments["learning_rate"] = _schedule(

@@ -51,7 +51,9 @@ _CHOICES: dict[tuple[str, str | None, str | None], tuple[bool, bool, bool, str]]
     ("jax", "cpu", "convolution"): (
         True, False, False, "XLA runs a convolution inside a loop on one core only",
     ),
-    ("jax", None, None): (True, True, False, "one compiled loop over the steps"),
+    ("jax", None, None): (
+        True, True, False, "one compiled loop over the steps",
+    ),
     ("torch", None, None): (False, False, False, "PyTorch runs step by step"),
 }  # fmt: skip
 
@@ -100,4 +102,4 @@ def choose(
         fused = math.ceil(steps / math.ceil(steps / most))
     else:
         fused, reason = min(steps_per_execution, steps), "as the config says"
-    return Plan(fused, compiled, scanned and fused > 1, fixed or compiled, reason)
+    return Plan(fused, compiled, scanned and compiled and fused > 1, fixed or compiled, reason)
