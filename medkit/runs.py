@@ -195,10 +195,10 @@ class Run:
         """
         values = data.values if isinstance(data, RawInput) else data
         outputs = self.outputs(data)
-        return pd.DataFrame(
-            self.task.prediction_columns(outputs, self.threshold),
-            index=values.index if isinstance(values, pd.DataFrame) else None,
-        )
+        usable = np.isfinite(outputs).all(axis=1)
+        columns = self.task.prediction_columns(outputs[usable], self.threshold)
+        table = pd.DataFrame(columns, index=np.flatnonzero(usable)).reindex(range(len(outputs)))
+        return table.set_index(values.index) if isinstance(values, pd.DataFrame) else table
 
     def outputs(self, data: Any) -> np.ndarray:
         """The network's outputs (n, outputs), NaN for rows that cannot be used."""

@@ -149,13 +149,13 @@ class _Division:
         shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
         sizes = np.bincount(strata)
         starts = np.cumsum(sizes) - sizes
-        parts = np.zeros(self.count, dtype=np.int8)
+        chosen = np.zeros(self.count, dtype=np.int8)
         for part, total in sorted(wanted.items(), reverse=True):
             shares = _shares(sizes, total)
             for start, share in zip(starts, shares, strict=True):
-                parts[candidates[shuffled[start : start + share]]] = part
+                chosen[candidates[shuffled[start : start + share]]] = part
             starts, sizes = starts + shares, sizes - shares
-        return parts
+        return chosen
 
     def strata(self, candidates: np.ndarray, needed: int) -> np.ndarray:
         """(candidates,) stratum of each, from the targets; one stratum where that cannot be."""

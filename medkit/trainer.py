@@ -15,14 +15,14 @@ import numpy as np
 from medkit import registry
 from medkit.backend import device
 from medkit.config import Training
-from medkit.errors import TrainingError, did_you_mean
 from medkit.training import feed, validation
-from medkit.training.callbacks import EarlyStopping, Plateau, Recorder, StopOnNaN, Validation
+from medkit.training.callbacks import EarlyStopping, Recorder
 from medkit.training.checkpoint import Checkpoint
 from medkit.training.fused import train_function
 from medkit.training.optimizer import build_optimizer
 from medkit.training.plan import Plan, choose, network_kind
 from medkit.training.progress import Progress, duration
+from medkit.training.watchers import make_watchers, tensorboard
 from medkit.training.weights import class_weights, row_weights
 
 log = logging.getLogger("medkit")
@@ -135,14 +135,15 @@ class Trainer:
         keras.utils.set_random_seed(self.seed)
         data, weights = self._training_data(x, y)
         steps = self._compile(data)
-        watchers = self._watchers(validation_data)
+        watchers = make_watchers(self.settings, self.task, self._evaluator(validation_data))
         stopping, recorder = watchers.get("early_stopping"), watchers["recorder"]
-        progress = Progress(self.settings.epochs, ("loss", *self._shown(stopping)))
         checkpoint = self._checkpoint(watchers, data)
         first = checkpoint.load() if checkpoint and resume else 0
         if first:
             log.info("resuming after epoch %d", first)
-        every = [*watchers.values(), *self._tensorboard(), *callbacks, checkpoint, progress]
+        progress = Progress(self.settings.epochs, f"val_{self.task.monitor}")
+        more = [tensorboard(self.folder)] if self.settings.tensorboard else []
+        every = [*watchers.values(), *more, *callbacks, checkpoint, progress]
         if first < self.settings.epochs and not (stopping and stopping.stopped):
             try:
                 self._run(data, weights, steps, first, [each for each in every if each])
@@ -162,8 +163,7 @@ class Trainer:
         """Loss and watched metrics (approximations: see ``tasks``) on other rows, or a stream."""
         if not self.model.compiled:
             self._compile((x, y))
-        given = (x, y) if feed.is_stream(x) else self._encoded(x, y)
-        return validation.Evaluator(self.model, *given, self.settings.batch_size)()
+        return self._evaluator(x if feed.is_stream(x) else (x, y))()
 
     def predict(self, x: Any) -> np.ndarray:
         """The model's outputs, (n, outputs)."""
@@ -185,9 +185,15 @@ class Trainer:
         rows = () if weights is None else (row_weights(weights, encoded),)
         return (feed.as_arrays(x), self.task.scale(encoded), *rows), weights
 
-    def _encoded(self, x: Any, y: Any) -> tuple[Any, np.ndarray]:
+    def _evaluator(self, data: Any) -> Any:
+        if data is None:
+            return None
+        size = self.settings.batch_size
+        if feed.is_stream(data):
+            return validation.Evaluator(self.model, data, None, size)
+        x, y = data
         encoded = self.task.encode(y) if self.named else np.asarray(y)
-        return feed.as_arrays(x), self.task.scale(encoded)
+        return validation.Evaluator(self.model, feed.as_arrays(x), self.task.scale(encoded), size)
 
     def _compile(self, data: Any) -> int | None:
         """Choose how to compute and compile the model; returns the steps per epoch."""
@@ -217,63 +223,6 @@ class Trainer:
         self.model.optimizer.build(self.model.trainable_variables)
         return steps
 
-    def _watchers(self, validation_data: Any) -> dict[str, Any]:
-        """Our callbacks in their order: those that read a value come after those that add it."""
-        settings, schedule = self.settings, self.settings.learning_rate_schedule
-        mixed = self.model.dtype_policy.name.startswith("mixed")
-        watchers: dict[str, Any] = {}
-        prefix = ""
-        if validation_data is not None:
-            stream = feed.is_stream(validation_data)
-            given = (validation_data, None) if stream else self._encoded(*validation_data)
-            prefix = "val_"
-            watchers["validation"] = Validation(
-                validation.Evaluator(self.model, *given, settings.batch_size)
-            )
-        watchers["finite"] = StopOnNaN(settings.epochs, mixed)
-        asked = settings.early_stopping
-        name, mode = self._monitor(asked.monitor if asked else None)
-        if asked is not None and not prefix:
-            log.info("no validation data: early stopping is off")
-        elif asked is not None:
-            averaged = bool(settings.optimizer.use_ema)
-            if averaged and asked.restore_best:
-                log.info(
-                    "use_ema: the last epoch's averaged weights are kept, not the best epoch's"
-                )
-            watchers["early_stopping"] = EarlyStopping(
-                prefix + name,
-                mode,
-                patience=asked.patience,
-                min_delta=asked.min_delta,
-                restore_best=asked.restore_best and not averaged,
-            )
-        watchers["recorder"] = Recorder(with_rate=schedule is not None)
-        if schedule is not None and schedule.name == "plateau":
-            watchers["plateau"] = Plateau(
-                prefix + name,
-                mode,
-                factor=schedule.factor,
-                patience=schedule.patience,
-                minimum=schedule.minimum,
-            )
-        return watchers
-
-    def _monitor(self, asked: str | None) -> tuple[str, str]:
-        name = (asked or self.task.monitor).removeprefix("val_")
-        if name not in self.task.monitors:
-            near = did_you_mean(name, self.task.monitors)
-            watched = ", ".join(self.task.monitors)
-            raise TrainingError(
-                f"task '{self.task.kind}' does not watch '{name}'{near}; it watches {watched}",
-                place="training.early_stopping.monitor",
-            )
-        return name, self.task.monitors[name]
-
-    def _shown(self, stopping: EarlyStopping | None) -> tuple[str, ...]:
-        name = f"val_{self._monitor(None)[0]}" if stopping is None else stopping.name
-        return ("val_loss",) if name == "val_loss" else ("val_loss", name)
-
     def _checkpoint(self, watchers: dict[str, Any], data: Any) -> Checkpoint | None:
         if self.folder is None:
             return None
@@ -285,28 +234,11 @@ class Trainer:
         checkpoint.set_model(self.model)
         return checkpoint
 
-    def _tensorboard(self) -> list[keras.callbacks.Callback]:
-        if not self.settings.tensorboard:
-            return []
-        if self.folder is None:
-            raise TrainingError("tensorboard needs a folder", hint="Trainer(…, folder='logs')")
-        import importlib.util
-
-        if importlib.util.find_spec("tensorflow") is None:
-            raise TrainingError(
-                "TensorBoard's logs are written by TensorFlow, which is not installed",
-                place="training.tensorboard",
-                hint="pip install tensorflow, or set tensorboard: false.",
-            )
-        return [keras.callbacks.TensorBoard(self.folder / "tensorboard", write_graph=False)]
-
     def _run(
         self, data: Any, weights: dict[int, float] | None, steps: int | None, first: int, every: Any
     ) -> None:
-        assert self.plan is not None
         given: dict[str, Any] = {"x": data, "steps_per_epoch": steps, "class_weight": weights}
-        if not feed.is_stream(data):
-            assert steps is not None
+        if self.plan is not None and steps is not None and not feed.is_stream(data):
             batch_size, fused = self.settings.batch_size, self.plan.fused
             self.model.train_function = train_function(self.model, self.plan, batch_size)
             chunks = feed.chunks(

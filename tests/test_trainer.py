@@ -14,7 +14,7 @@ from medkit import keras_names
 from medkit.config import Training
 from medkit.errors import ConfigError, DataError, RunError, TrainingError
 from medkit.trainer import Trainer, set_mixed_precision
-from medkit.training import feed, plan
+from medkit.training import feed, plan, watchers
 from medkit.training.callbacks import EarlyStopping
 from medkit.training.optimizer import build_optimizer, learning_rate
 from medkit.training.weights import row_weights
@@ -251,9 +251,7 @@ def test_early_stopping_keeps_the_best_weights_and_ignores_undefined_values():
 
 def test_early_stopping_ends_the_training(caplog):
     caplog.set_level(logging.INFO, "medkit")
-    _, history = trained(
-        30, early_stopping={"monitor": "loss", "patience": 1, "min_delta": 10.0}
-    )
+    _, history = trained(30, early_stopping={"monitor": "loss", "patience": 1, "min_delta": 10.0})
     assert (history.epochs, history.best_epoch, history.stopped_early) == (2, 1, True)
     assert "weights of epoch 1 (stopped early)" in caplog.text
     x, y = rows()
@@ -324,8 +322,15 @@ def test_wrong_settings_are_named():
 
 def test_tensorboard(tmp_path):
     pytest.importorskip("tensorflow")
+    pytest.importorskip("tensorboard")
     trained(1, folder=tmp_path, tensorboard=True)
     assert list((tmp_path / "tensorboard").rglob("events.*"))
+
+
+def test_tensorboard_without_its_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match="pip install tensorflow tensorboard, or set"):
+        watchers.tensorboard(tmp_path)
 
 
 def test_mixed_precision():

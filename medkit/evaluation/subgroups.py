@@ -82,9 +82,8 @@ def subgroup_metrics(
             if len(np.unique(codes[rows])) < settings.minimum_group:
                 groups[value] = {"suppressed": f"fewer than {settings.minimum_group} subjects"}
                 continue
-            groups[value] = measure(
-                task, y[rows], p[rows], codes[rows], threshold, settings, seed
-            )[0]
+            in_group = (y[rows], p[rows], codes[rows])
+            groups[value], _ = measure(task, *in_group, threshold, settings, seed)
         found[attribute] = groups
     return found
 

@@ -32,7 +32,7 @@ class TargetScale(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make one mean and one scale for each output."""
-        width = input_shape[-1]
+        width = int(input_shape[-1] or 0)
 
         def constant(values: Sequence[float] | None, otherwise: str) -> Any:
             if values is None:

@@ -234,7 +234,7 @@ def _result_figures(inputs: ReportInputs) -> list[figures.Figure]:
         return [*found, figures.calibration(y, columns[:, 0])]
     names = _names(inputs, columns.shape[1])
     if kind == "multilabel":
-        targets, thresholds = y.T, test.get("threshold")
+        targets, thresholds = list(y.T), test.get("threshold")
     else:
         targets, thresholds = [(y.ravel() == i).astype(float) for i in range(len(names))], None
     marks = thresholds if isinstance(thresholds, list) else [thresholds] * len(names)

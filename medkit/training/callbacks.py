@@ -126,7 +126,7 @@ class EarlyStopping(keras.callbacks.Callback):
 
 
 class Plateau(keras.callbacks.Callback):
-    """Multiplies the learning rate by ``factor`` after ``patience`` epochs without a better value."""
+    """Multiplies the rate by ``factor`` after ``patience`` epochs without a better value."""
 
     def __init__(self, name: str, mode: str, *, factor: float, patience: int, minimum: float):
         super().__init__()
@@ -162,7 +162,8 @@ class Recorder(keras.callbacks.Callback):
 
     def __init__(self, with_rate: bool):
         super().__init__()
-        self.with_rate, self.history = with_rate, {}  # type: ignore[var-annotated]
+        self.with_rate = with_rate
+        self.history: dict[str, list[float]] = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.with_rate:

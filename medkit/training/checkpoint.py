@@ -51,7 +51,7 @@ class Checkpoint(keras.callbacks.Callback):
             return False
         start = time.monotonic()
         with written_whole(self.path) as temporary:
-            np.savez(temporary, **self.snapshot)
+            np.savez(temporary, allow_pickle=False, **self.snapshot)
         self.written = time.monotonic()
         # Never more than a twentieth of the time, however large the network.
         self.pause = max(SECONDS_BETWEEN_WRITES, 20 * (self.written - start))
@@ -127,5 +127,3 @@ class Checkpoint(keras.callbacks.Callback):
             )
         for array, variable in zip(found, variables, strict=True):
             variable.assign(array)
-
-

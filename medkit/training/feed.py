@@ -14,9 +14,7 @@ from medkit.lazy import keras
 
 def is_stream(x: Any) -> bool:
     """Whether ``x`` makes its own batches: a ``PyDataset``, ``tf.data`` or any generator."""
-    if isinstance(x, (Mapping, list, tuple)) or hasattr(x, "__array__"):
-        return False
-    return True
+    return not (isinstance(x, (Mapping, list, tuple)) or hasattr(x, "__array__"))
 
 
 def as_arrays(x: Any) -> Any:

@@ -20,7 +20,8 @@ def build_optimizer(settings: Any, steps_per_epoch: int | None) -> Any:
     arguments = settings.optimizer.model_dump()
     name = arguments.pop("name")
     # keras.optimizers.get does not know every optimizer Keras has by its lower-case name.
-    kind = next(getattr(keras.optimizers, each) for each in dir(keras.optimizers) if each.lower() == name)
+    known = {each.lower(): each for each in dir(keras.optimizers)}
+    kind = getattr(keras.optimizers, known[name])
     schedule = settings.learning_rate_schedule
     if schedule is not None and schedule.name != "plateau":
         arguments["learning_rate"] = _schedule(

@@ -20,19 +20,19 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         epochs: Last epoch.
-        shown: Names of the logs to show.
+        monitored: Name of a value to show beside the losses.
     """
 
-    def __init__(self, epochs: int, shown: tuple[str, ...]):
+    def __init__(self, epochs: int, monitored: str):
         super().__init__()
-        self.epochs, self.shown = epochs, shown
+        self.epochs, self.shown = epochs, dict.fromkeys(("loss", "val_loss", monitored))
         self.bar: Any = None
         self.task: Any = None
         self.text = ""
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.started = self.refreshed = time.monotonic()
-        self.said, self.first = float("-inf"), None
+        self.said, self.first = float("-inf"), -1
         if not sys.stderr.isatty():
             return
         from rich.console import Console
@@ -51,7 +51,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
-        if self.first is None:
+        if self.first < 0:
             self.first = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from medkit.training.feed import even_batches, is_stream, row_bytes, row_count, rows_without_gradient
+from medkit.training.feed import (
+    even_batches,
+    is_stream,
+    row_bytes,
+    row_count,
+    rows_without_gradient,
+)
 
 _KEPT_BYTES = 512 * 1024**2  # more than this is read again each epoch
 
@@ -31,10 +37,8 @@ class Evaluator:
         count, small = row_count((x, y)), row_bytes((x, y))
         one_batch = count <= self.rows
         if count * small <= _KEPT_BYTES and (one_batch or keras.backend.backend() != "jax"):
-            as_tensor = keras.ops.convert_to_tensor
-            self.batches = [
-                keras.tree.map_structure(as_tensor, each) for each in even_batches((x, y), self.rows)
-            ]
+            batches = even_batches((x, y), self.rows)
+            self.batches = keras.tree.map_structure(keras.ops.convert_to_tensor, batches)
 
     def __call__(self) -> dict[str, float]:
         """Metric name -> value."""
@@ -56,7 +60,7 @@ class Evaluator:
 def predict(model: Any, x: Any, batch_size: int) -> np.ndarray:
     """The model's outputs for arrays, in batches as large as memory allows."""
     rows = rows_without_gradient(model, batch_size)
-    outputs = []
+    outputs: list[np.ndarray] = []
     for batch in even_batches(x, rows):
         missing = rows - row_count(batch) if outputs else 0
         # The last batch is filled up: another shape would be another compilation.

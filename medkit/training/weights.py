@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,6 @@ def class_weights(asked: Any, task: Any, y: np.ndarray | None) -> dict[int, floa
                 hint="Give the weights by name: {class: weight}.",
             )
         return {int(each): float(w) for each, w in task.class_weights(y).items()}
-    assert isinstance(asked, Mapping)
     names = [str(each) for each in getattr(task, "classes_", (0, 1))]
     found = dict.fromkeys(range(len(names)), 1.0)
     for name, weight in asked.items():
