@@ -46,7 +46,7 @@ def test_train_prints_the_path_alone(medkit_command, tmp_path):
     assert out.count("\n") == 1
     run = Path(out.strip())
     assert (run / "MANIFEST.json").exists()
-    assert "auroc" in err
+    assert "AUROC" in err
     assert medkit_command("verify", run)[0] == 0
     status, out, _ = medkit_command("runs", tmp_path)
     assert status == 0

@@ -58,10 +58,12 @@ def age_band(age: np.ndarray) -> np.ndarray:
     return np.array(AGE_BANDS, dtype=object)[np.digitize(age, (40, 60, 75))]
 
 
-def sample_frame(prefix: str, subject: np.ndarray, **columns: Any) -> pd.DataFrame:
+def sample_frame(
+    prefix: str, subject: np.ndarray, who: str = "P", **columns: Any
+) -> pd.DataFrame:
     """The samples of a cohort: ids such as ``V00001``, ``subject``, then the given columns."""
     ids = [f"{prefix}{number:05d}" for number in range(1, len(subject) + 1)]
-    subjects = np.array([f"P{number + 1:05d}" for number in subject], dtype=object)
+    subjects = np.array([f"{who}{number + 1:05d}" for number in subject], dtype=object)
     index = pd.Index(ids, name="id", dtype=object)
     return pd.DataFrame({"subject": subjects, **columns}, index=index)
 

@@ -14,6 +14,7 @@ from medkit.datasets._columns import Roles, Targets, read_targets
 from medkit.datasets._event_files import EventColumns, read_events
 from medkit.datasets._files import column_names, read_table, require
 from medkit.datasets._grid import grid_of, hours_of
+from medkit.datasets._ranges import Outside, Ranges, check_ranges, note_of, within
 from medkit.datasets._values import as_identifier, is_sentinel
 from medkit.errors import DataError, did_you_mean
 from medkit.files import existing, sha256
@@ -48,6 +49,7 @@ def events(
     ignore: tuple[str, ...] = (),
     units: dict[str, str] | None = None,
     ranges: dict[str, tuple[float, float]] | None = None,
+    outside: Outside = "missing",
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
     subject: str | None = None,
     admission: str | None = None,
@@ -80,8 +82,9 @@ def events(
         variables: The variables that become channels, in this order; by default all, sorted.
         ignore: Variables that become no channel.
         units: Unit by variable: ``{HR: bpm}``.
-        ranges: Plausible lowest and highest value by variable; values outside are counted and
-            kept.
+        ranges: Plausible lowest and highest value by variable, in its unit: ``{pH: [6.5, 8]}``.
+        outside: What becomes of a value outside its range: missing, clip (to the range's end)
+            or keep. They are counted in any case.
         missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
         subject: The column of ``labels`` with the patient; where every stay is another
             patient, the stay's own column.
@@ -111,12 +114,13 @@ def events(
     measured = measured[place.notna()].assign(variable=place.dropna().astype("int64"))
     if labelled and measured.empty:
         raise DataError("no event has a value", place=str(path))
-    _report_implausible(measured, names, ranges or {}, units or {}, path)
+    measured, notes = _plausible(measured, names, ranges or {}, outside)
 
     steps = int(np.ceil(hours / step_hours))
     inside = (measured["hours"] >= 0) & (measured["hours"] < hours)
-    outside = int((~inside).sum())
-    notes = (f"{outside} events outside the first {hours:g} h are not used",) if outside else ()
+    if not inside.all():
+        unused = int((~inside).sum())
+        notes = (*notes, f"{unused} events outside the first {hours:g} h are not used")
     measured = measured[inside]
     present = np.zeros(len(stays), dtype=bool)
     present[measured["stay"].to_numpy()] = True
@@ -223,25 +227,19 @@ def _channels(
     return list(variables)
 
 
-def _report_implausible(
-    measured: pd.DataFrame,
-    names: list[str],
-    ranges: dict[str, tuple[float, float]],
-    units: dict[str, str],
-    path: Path,
-) -> None:
-    for name, (low, high) in ranges.items():
-        if low > high:
-            raise DataError(f"ranges.{name}: {low:g} is above {high:g}", place="dataset")
-        if name in names:
-            values = measured.loc[measured["variable"] == names.index(name), "value"]
-            outside = int(((values < low) | (values > high)).sum())
-            if outside:
-                unit = f" {units[name]}" if name in units else ""
-                log.warning(
-                    "%s: variable '%s' has %d values outside %g to %g%s; they are kept",
-                    *(path.name, name, outside, low, high, unit),
-                )
+def _plausible(
+    measured: pd.DataFrame, names: list[str], ranges: Ranges, outside: Outside
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The events whose values count, and a note on those that lay outside their range."""
+    check_ranges(ranges)
+    values = measured["value"].to_numpy(dtype="float64", copy=True)
+    variables = measured["variable"].to_numpy()
+    counts = {}
+    for name in names:
+        if name in ranges:
+            of_name = np.flatnonzero(variables == names.index(name))
+            values[of_name], counts[name] = within(values[of_name], ranges[name], outside)
+    return measured.assign(value=values)[~np.isnan(values)], note_of(counts, outside)
 
 
 def _labelled(

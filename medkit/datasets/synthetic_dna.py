@@ -80,7 +80,7 @@ def synthetic_dna(
         "element": "which promoter element the sequence carries (synthetic)",
     }
     return Cohort(
-        samples=sample_frame("D", drawn.gene, species=species),
+        samples=sample_frame("D", drawn.gene, who="G", species=species),
         inputs={"tokens": RawInput("tokens", np.array(texts, dtype=object))},
         targets=promoter if target == "promoter" else names[drawn.classes],
         source=Source(

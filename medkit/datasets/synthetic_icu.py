@@ -42,9 +42,9 @@ LOGARITHMIC = np.array([c[10] for c in CHANNELS])
 NOISE = WITHIN**2 + np.where(LOGARITHMIC, 0.0, 10.0 ** (-2 * np.array([c[9] for c in CHANNELS])) / 12)
 
 # Severity of a stay: level + trend × time, time from 0 to 1; normal, the mean by label.
-SEVERITY_MEAN = np.array([[0.0, -0.2], [0.3, 0.9]])
+SEVERITY_MEAN = np.array([[0.0, -0.2], [0.3, 1.3]])
 SEVERITY_SPREAD = np.array([1.0, 0.8])
-CONCERN = 0.3  # what the staff sense and do not write down, on the log-odds of measuring
+CONCERN = 0.15  # what the staff sense and do not write down, on the log-odds of measuring
 PREVALENCE = 0.22
 
 

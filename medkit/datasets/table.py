@@ -9,6 +9,7 @@ from pathlib import Path
 from medkit.cohort import Cohort, Feature, RawInput
 from medkit.datasets._columns import Roles, read_targets, source_of
 from medkit.datasets._files import column_names, read_table, require
+from medkit.datasets._ranges import Outside, Ranges, check_ranges, note_of, within
 from medkit.datasets._values import (
     as_category,
     as_numbers,
@@ -46,6 +47,7 @@ def table(
     categorical: tuple[str, ...] = (),
     units: dict[str, str] | None = None,
     ranges: dict[str, tuple[float, float]] | None = None,
+    outside: Outside = "missing",
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
 ) -> Cohort:
     """One row a sample, from a CSV, TSV or Parquet file.
@@ -71,7 +73,9 @@ def table(
         numeric: Columns that must hold numbers; a text in one of them is an error.
         categorical: Columns of codes, to be treated as categories though they look like numbers.
         units: Unit of a column's numbers, by column: ``{trestbps: mmHg}``.
-        ranges: Plausible lowest and highest value by column; values outside are counted and kept.
+        ranges: Plausible lowest and highest value by column, in its unit: ``{sbp: [40, 300]}``.
+        outside: What becomes of a value outside its range: missing, clip (to the range's end)
+            or keep. They are counted in any case.
         missing_values: Values that mean 'missing', by column, or for all under ``"*"``:
             ``{"*": ["?"], chol: [0]}``.
 
@@ -116,11 +120,13 @@ def table(
 
     checked = labelled and inputs is None
     values = _input_columns(frame[list(chosen)], numeric, categorical, checked, path)
-    features = tuple(_feature(values[name], units or {}, ranges or {}, path) for name in chosen)
+    notes = _bound(values, ranges or {}, outside)
+    features = tuple(_feature(values[name], units or {}, ranges or {}) for name in chosen)
     samples = roles.samples(frame, path, labelled)
 
     present = found.present
-    source = source_of(path, len(frame), {"missing target": (~present).sum()}, found.label)
+    dropped = {"missing target": (~present).sum()}
+    source = source_of(path, len(frame), dropped, found.label, notes)
     return Cohort(
         samples=samples[present],
         inputs={"tabular": RawInput("tabular", values[present], features)},
@@ -178,21 +184,19 @@ def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
         )
 
 
-def _feature(
-    column: pd.Series, units: dict[str, str], ranges: dict[str, tuple[float, float]], path: Path
-) -> Feature:
+def _bound(values: pd.DataFrame, ranges: Ranges, outside: Outside) -> tuple[str, ...]:
+    """Bound the numeric columns of ``values`` in place; a note on what lay outside."""
+    check_ranges(ranges)
+    counts = {}
+    for name in values.columns:
+        if name in ranges and values[name].dtype != object:
+            bounded, counts[name] = within(values[name].to_numpy(), ranges[name], outside)
+            values[name] = bounded
+    return note_of(counts, outside)
+
+
+def _feature(column: pd.Series, units: dict[str, str], ranges: Ranges) -> Feature:
     name = str(column.name)
     if column.dtype == object:
         return Feature(name, "categorical")
-    low, high = ranges.get(name, (None, None))
-    unit = units.get(name)
-    if low is not None and high is not None:
-        if low > high:
-            raise DataError(f"ranges.{name}: {low:g} is above {high:g}", place="dataset")
-        outside = int(((column < low) | (column > high)).sum())
-        if outside:
-            log.warning(
-                "%s: column '%s' has %d values outside %g to %g%s; they are kept",
-                *(path.name, name, outside, low, high, f" {unit}" if unit else ""),
-            )
-    return Feature(name, "numeric", unit, low, high)
+    return Feature(name, "numeric", units.get(name), *ranges.get(name, (None, None)))

@@ -71,7 +71,7 @@ def fit_baselines(
     for name, fit in fits:
         with _threads(x):
             outputs = _per_output(task, fit, x, y, x_valid, y_valid, seed)
-        threshold = task.choose_threshold(y_valid, outputs(x_valid))
+            threshold = task.choose_threshold(y_valid, outputs(x_valid))
 
         def predict(frame: Any, outputs: _Predict = outputs) -> np.ndarray:
             rows = _matrix(frame)[:, usable]

@@ -70,7 +70,7 @@ def draw(
 
     with matplotlib.rc_context(_STYLE):
         drawing = matplotlib.figure.Figure(figsize=(3.7, 3.1))
-        axes = drawing.add_axes((0.15, 0.15, 0.82, 0.82))
+        axes = drawing.add_axes((0.185, 0.15, 0.785, 0.82))  # room for 0.0025 or 1,000
         plot(axes)
         buffer = io.StringIO()
         drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

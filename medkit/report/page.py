@@ -167,7 +167,7 @@ def _positives(described: Mapping[str, Any]) -> str:
     if isinstance(positives, Mapping):
         listed = [f"{name}: {_count(count)}" for name, count in positives.items()]
         return ", ".join(listed[:12]) + (" …" if len(listed) > 12 else "")
-    return f"{_count(positives)} positive ({100 * positives / n:.1f} %)"
+    return f"{_count(positives)} positive ({100 * positives / n:.1f}\u00a0%)"
 
 
 def _names(inputs: ReportInputs, count: int) -> list[str]:

@@ -1,9 +1,8 @@
-"""Train, valid and test: by subject, time, site or a given column; no subject is ever divided."""
+"""The ways to divide a cohort: by subject, time, site or a given column."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,74 +10,21 @@ import numpy as np
 from medkit.cohort import Cohort
 from medkit.errors import DataError, did_you_mean
 from medkit.lazy import pd
+from medkit.splits.strata import outcome_strata, shares
 
 if TYPE_CHECKING:
     from medkit.config import Split
 
 PARTS = ("train", "valid", "test")
+DROPPED = len(PARTS)  # the code of a row in no part
 NO_SUBJECT = "no subject column: every row is treated as its own patient"
 
-_DROPPED = 3  # after the positions in PARTS
 _NAMES = {
     "train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "test": 2, "testing": 2,
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class SplitResult:
-    """Which part each sample belongs to.
-
-    Args:
-        parts: (n,) of ``train``, ``valid``, ``test`` or ``dropped``.
-        dropped: Reason -> number of samples dropped for it.
-        notes: What a reader of the run should know about the split.
-    """
-
-    parts: np.ndarray
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def rows(self, part: str) -> np.ndarray:
-        """Row positions of one part, ascending."""
-        return np.flatnonzero(self.parts == part)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Part -> number of samples (``dropped`` included only when there are any)."""
-        counts = {part: int((self.parts == part).sum()) for part in (*PARTS, "dropped")}
-        return {part: n for part, n in counts.items() if n or part != "dropped"}
-
-
-def split(cohort: Cohort, settings: Split, seed: int) -> SplitResult:
-    """Divide a cohort's samples into train, valid and test.
-
-    The same seed gives the same parts, whatever the order of the rows.
-
-    Args:
-        cohort: The samples; ``cohort.samples['subject']`` keeps a patient's rows together.
-        settings: How to divide, and the fractions (of subjects).
-        seed: Seed of the random choice.
-
-    Raises:
-        DataError: Too few subjects, a column or site that is not there, a part left empty, a
-            subject that the given column puts into two parts.
-    """
-    division = _Division(cohort, settings, seed)
-    codes = _WAYS[settings.by](division)
-    for position, part in enumerate(PARTS):
-        if not (codes == position).any():
-            reasons = ", ".join(f"{reason}: {n}" for reason, n in division.dropped.items())
-            raise DataError(
-                f"the part '{part}' is left without rows"
-                + (f" ({reasons})" if reasons else f" (split by {settings.by})"),
-                place="split",
-                hint="Change split.by, or the fractions or sites of the split.",
-            )
-    parts = np.array([*PARTS, "dropped"])[codes]
-    return SplitResult(parts, dict(division.dropped), tuple(division.notes))
-
-
-class _Division:
+class Division:
     """What all ways to divide share: the subjects in an order of their own, notes, counts."""
 
     def __init__(self, cohort: Cohort, settings: Split, seed: int):
@@ -101,10 +47,10 @@ class _Division:
 
     def drop(self, codes: np.ndarray, rows: np.ndarray, reason: str) -> None:
         """Take the rows of a mask out of their parts, and count them."""
-        rows = rows & (codes != _DROPPED)
+        rows = rows & (codes != DROPPED)
         if rows.any():
             self.dropped[reason] = self.dropped.get(reason, 0) + int(rows.sum())
-            codes[rows] = _DROPPED
+            codes[rows] = DROPPED
 
     def column(self, name: str, why: str) -> Any:
         """A column of the samples, or an error that names those there are."""
@@ -151,10 +97,10 @@ class _Division:
         starts = np.cumsum(sizes) - sizes
         chosen = np.zeros(self.count, dtype=np.int8)
         for part, total in sorted(wanted.items(), reverse=True):
-            shares = _shares(sizes, total)
-            for start, share in zip(starts, shares, strict=True):
+            taken = shares(sizes, total)
+            for start, share in zip(starts, taken, strict=True):
                 chosen[candidates[shuffled[start : start + share]]] = part
-            starts, sizes = starts + shares, sizes - shares
+            starts, sizes = starts + taken, sizes - taken
         return chosen
 
     def strata(self, candidates: np.ndarray, needed: int) -> np.ndarray:
@@ -163,7 +109,7 @@ class _Division:
         targets = self.cohort.targets
         if not self.settings.stratify or targets is None:
             return one
-        labels = _labels(targets, self.subject, self.count)[candidates]
+        labels = outcome_strata(targets, self.subject, self.count)[candidates]
         found, labels, sizes = np.unique(labels, return_inverse=True, return_counts=True)
         small = sizes < needed
         if small.any():
@@ -177,12 +123,12 @@ class _Division:
         return np.unique(merged, return_inverse=True)[1]
 
 
-def _by_subject(division: _Division) -> np.ndarray:
+def _by_subject(division: Division) -> np.ndarray:
     fractions = {1: division.settings.valid, 2: division.settings.test}
     return division.hold_out(np.ones(division.count, dtype=bool), fractions)[division.subject]
 
 
-def _by_time(division: _Division) -> np.ndarray:
+def _by_time(division: Division) -> np.ndarray:
     time = _as_numbers(division.column("time", "a split by time"))
     known = np.isfinite(time)
     first = np.full(division.count, np.inf)
@@ -211,7 +157,7 @@ def _by_time(division: _Division) -> np.ndarray:
     return codes
 
 
-def _by_site(division: _Division) -> np.ndarray:
+def _by_site(division: Division) -> np.ndarray:
     settings = division.settings
     column = division.column("site", "a split by site")
     known = column.notna().to_numpy()
@@ -235,7 +181,7 @@ def _by_site(division: _Division) -> np.ndarray:
     training = known & np.isin(site, [names.index(s) for s in settings.train_sites])
     testing = known & np.isin(site, [names.index(s) for s in tested])
     trained = np.bincount(division.subject[training], minlength=division.count) > 0
-    codes = np.full(len(site), _DROPPED, dtype=np.int8)
+    codes = np.full(len(site), DROPPED, dtype=np.int8)
     held_out = division.hold_out(trained, {1: settings.valid})
     codes[training] = held_out[division.subject[training]]
     codes[testing] = 2
@@ -246,7 +192,7 @@ def _by_site(division: _Division) -> np.ndarray:
     return codes
 
 
-def _by_column(division: _Division) -> np.ndarray:
+def _by_column(division: Division) -> np.ndarray:
     name = division.settings.column
     if not name:
         raise DataError("a split by column needs split.column", place="split")
@@ -282,70 +228,9 @@ def _by_column(division: _Division) -> np.ndarray:
     return codes
 
 
-_WAYS: Mapping[str, Callable[[_Division], np.ndarray]] = {
+WAYS: Mapping[str, Callable[[Division], np.ndarray]] = {
     "subject": _by_subject, "time": _by_time, "site": _by_site, "column": _by_column,
 }  # fmt: skip
-
-
-def _shares(sizes: np.ndarray, total: int) -> np.ndarray:
-    """Share ``total`` among strata by size: largest remainders, one for each where that goes."""
-    exact = sizes * (total / max(int(sizes.sum()), 1))
-    shares = np.floor(exact + 1e-9).astype(np.int64)
-    by_remainder = np.argsort(-(exact - shares), kind="stable")
-    shares[by_remainder[: total - int(shares.sum())]] += 1
-    for rare in np.flatnonzero((shares == 0) & (sizes > 1)):
-        largest = int(np.argmax(shares))
-        if shares[largest] > 1:
-            shares[largest] -= 1
-            shares[rare] += 1
-    return shares
-
-
-def _labels(targets: np.ndarray, subject: np.ndarray, count: int) -> np.ndarray:
-    """(subjects,) one stratum number per subject.
-
-    Two classes: whether any of the subject's rows is of the rarer one. More: its most common
-    class. Several binary columns: which of them ever occur. Continuous: quintiles of the mean.
-    """
-    targets = np.asarray(targets)
-    columns = targets.reshape(len(targets), -1)
-    coded = [pd.factorize(_sortable(column), sort=True) for column in columns.T]
-    if len(coded) > 1 and all(len(kinds) <= 2 for _, kinds in coded):
-        strata = np.zeros(count, dtype=np.int64)
-        for label, _ in coded:
-            strata = strata * 2 + _any_rarer(label, subject, count)
-            strata = np.unique(strata, return_inverse=True)[1]
-        return strata
-    label, kinds = coded[0]
-    if len(kinds) <= 2:
-        return _any_rarer(label, subject, count)
-    numeric = columns.dtype.kind in "fiu"
-    if numeric and len(kinds) > 20:
-        values = np.nan_to_num(columns[:, 0].astype(float))
-        rows = np.bincount(subject, minlength=count)
-        mean = np.bincount(subject, values, minlength=count) / np.maximum(rows, 1)
-        return np.searchsorted(np.quantile(mean, [0.2, 0.4, 0.6, 0.8]), mean, side="right")
-    return _most_common(label, len(kinds), subject, count)
-
-
-def _sortable(column: np.ndarray) -> np.ndarray:
-    # Mixed types cannot be sorted, and a missing value must not lose its row.
-    if column.dtype.kind == "f":
-        return np.nan_to_num(column)
-    return column.astype(str) if column.dtype == object else column
-
-
-def _any_rarer(label: np.ndarray, subject: np.ndarray, count: int) -> np.ndarray:
-    rarer = int(np.argmin(np.bincount(label, minlength=2)))
-    return (np.bincount(subject[label == rarer], minlength=count) > 0).astype(np.int64)
-
-
-def _most_common(label: np.ndarray, kinds: int, subject: np.ndarray, count: int) -> np.ndarray:
-    pairs, times = np.unique(subject * kinds + label, return_counts=True)
-    last = np.zeros(count, dtype=np.int64)
-    ascending = np.argsort(times, kind="stable")
-    last[pairs[ascending] // kinds] = pairs[ascending] % kinds
-    return last
 
 
 def _as_numbers(column: Any) -> np.ndarray:

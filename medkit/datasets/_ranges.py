@@ -1,0 +1,50 @@
+"""Values outside a variable's plausible range: taken as missing, clipped or kept, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from medkit.errors import DataError
+
+Outside = Literal["missing", "clip", "keep"]
+Ranges = Mapping[str, tuple[float, float]]
+
+_DONE: Mapping[str, str] = {
+    "missing": "taken as missing", "clip": "set to the range's end", "keep": "kept",
+}  # fmt: skip
+
+
+def check_ranges(ranges: Ranges) -> None:
+    """Raise a DataError if a range's lowest value is above its highest."""
+    for name, (low, high) in ranges.items():
+        if low > high:
+            raise DataError(f"ranges.{name}: {low:g} is above {high:g}", place="dataset")
+
+
+def within(
+    values: np.ndarray, bounds: tuple[float, float], outside: Outside
+) -> tuple[np.ndarray, int]:
+    """Values as ``outside`` wants them, and how many were outside.
+
+    Args:
+        values: float64 (n,), NaN where missing.
+        bounds: Lowest and highest plausible value, inclusive, in the values' unit.
+        outside: What becomes of the others: NaN (missing), the nearest bound (clip), or
+            nothing (keep).
+    """
+    low, high = bounds
+    wrong = (values < low) | (values > high)
+    if outside == "missing":
+        values = np.where(wrong, np.nan, values)
+    elif outside == "clip":
+        values = np.clip(values, low, high)
+    return values, int(wrong.sum())
+
+
+def note_of(counts: Mapping[str, int], outside: Outside) -> tuple[str, ...]:
+    """``('values outside their plausible range, taken as missing: 3 pH, 1 Temp',)`` or ``()``."""
+    found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return (f"values outside their plausible range, {_DONE[outside]}: {found}",) if found else ()
