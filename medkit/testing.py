@@ -137,7 +137,7 @@ def check_modality(name: str, raw: RawInput, **parameters: Any) -> None:
     assert summary.columns.is_unique, f"{name}: summary features need unique names"
 
 
-def check_task(factory: Callable[..., Any], targets: np.ndarray) -> None:
+def check_task(factory: Any, targets: np.ndarray) -> None:
     """A task keeps the contract: encodes, scores, survives JSON, and weights equal repetition.
 
     Raises:

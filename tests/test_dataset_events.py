@@ -72,6 +72,20 @@ def test_grid_labels_and_counts(files):
 
 
 @pytest.mark.parametrize(
+    ("outside", "first", "done"),
+    [
+        ("missing", [80, 70, np.nan], "taken as missing"),
+        ("clip", [82.5, 77.5, np.nan], "set to the range's end"),
+        ("keep", [85, 85, np.nan], "kept"),
+    ],
+)
+def test_values_outside_their_range_are_no_part_of_a_mean(files, outside, first, done):
+    cohort = read(files, ranges={"HR": (60, 85), "Urine": (0, 5000)}, outside=outside)
+    np.testing.assert_array_equal(cohort.only_input.values[0, :, 0], first)
+    assert cohort.source.notes[0] == f"values outside their plausible range, {done}: 3 HR"
+
+
+@pytest.mark.parametrize(
     ("way", "first", "second"),
     [("mean", 85, 85), ("last", 90, 70), ("min", 80, 70), ("max", 90, 100), ("sum", 170, 170)],
 )

@@ -115,11 +115,24 @@ def test_new_file_without_target_subject_or_attributes(file):
     np.testing.assert_array_equal(cohort.only_input.values["sbp"], [120, np.nan])
 
 
-def test_implausible_values_are_counted_and_kept(file, caplog):
-    with caplog.at_level("WARNING", "medkit"):
-        cohort = read(file(CSV), ranges={"sbp": (50, 130)})
-    assert "column 'sbp' has 1 values outside 50 to 130 mmHg; they are kept" in caplog.text
-    assert cohort.only_input.values["sbp"].max() == 135.5
+@pytest.mark.parametrize(
+    ("outside", "found", "done"),
+    [
+        ("missing", [120, np.nan, np.nan], "taken as missing"),
+        ("clip", [120, np.nan, 130], "set to the range's end"),
+        ("keep", [120, np.nan, 135.5], "kept"),
+    ],
+)
+def test_values_outside_their_range(file, outside, found, done):
+    cohort = read(file(CSV), ranges={"sbp": (50, 130)}, outside=outside)
+    np.testing.assert_array_equal(cohort.only_input.values["sbp"], found)
+    assert cohort.source.notes == (f"values outside their plausible range, {done}: 1 sbp",)
+
+
+def test_a_range_includes_its_ends(file):
+    cohort = read(file(CSV), ranges={"sbp": (120, 135.5)})
+    np.testing.assert_array_equal(cohort.only_input.values["sbp"], [120, np.nan, 135.5])
+    assert cohort.source.notes == ()
 
 
 @pytest.mark.parametrize(

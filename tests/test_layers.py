@@ -80,6 +80,14 @@ def test_series_are_filled_standardized_and_marked():
     assert layer.compute_output_shape((None, 3, 2)) == (None, 3, 3)
 
 
+def test_series_are_clipped_in_standard_deviations():
+    layer = SeriesPreprocessing(clip=2.0)
+    layer.build((None, 3, 1))
+    layer.set_statistics([7.4], [7.4], [0.1])
+    x = np.array([[[735], [7.5], [-1]]], "float32")  # pH, twice mistyped
+    np.testing.assert_allclose(numpy(layer(x)), [[[2], [1], [-2]]], atol=1e-5)
+
+
 def test_series_layer_needs_a_known_number_of_steps():
     with pytest.raises(ValueError, match="steps and channels known"):
         SeriesPreprocessing().build((None, None, 2))
@@ -236,7 +244,7 @@ table = np.c_[with_gaps((9, 2)), draw.integers(0, 4, 9)].astype("float32")
 table[3, 2] = np.nan
 cases = {
     "tabular": (TabularPreprocessing([None, None, 3], [0, 0, 1], [1, 0, 1]), table),
-    "series": (SeriesPreprocessing(True, [0, 2]), with_gaps((5, 11, 3))),
+    "series": (SeriesPreprocessing(True, [0, 2], clip=60.0), with_gaps((5, 11, 3))),
     "image": (ImagePreprocessing(True, {"flip": "both", "rotation": 9.0, "noise": 0.1}),
               draw.integers(0, 256, (3, 6, 7, 2), dtype="uint8")),
     "tokens": (TokenPreprocessing(5), draw.integers(0, 5, (4, 6)).astype("int32")),

@@ -59,6 +59,16 @@ def test_the_layer_equals_numpy(missing):
     assert series.static
 
 
+def test_values_are_clipped_in_standard_deviations():
+    x = values()
+    x[0, 0, 0] = 1e30
+    fitted = Series(clip=2.0).fit(raw())
+    assert np.abs(inside(fitted, raw(x))[..., :2]).max() == 2
+    assert Series().fit(raw()).clip == 10
+    for unbounded in (Series(clip=None), Series(standardize=False)):
+        assert inside(unbounded.fit(raw()), raw(x))[..., :2].max() > 1e28
+
+
 def test_indicators_only_where_training_had_gaps():
     x = values()
     x[..., 0] = 80

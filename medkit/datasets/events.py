@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,8 +19,6 @@ from medkit.errors import DataError, did_you_mean
 from medkit.files import existing, sha256
 from medkit.lazy import pd
 from medkit.registry import datasets
-
-log = logging.getLogger("medkit")
 
 Aggregate = Literal["mean", "last", "min", "max", "sum"]
 

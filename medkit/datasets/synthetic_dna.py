@@ -21,15 +21,15 @@ Target = Literal["promoter", "element"]
 LETTERS = np.array(list("ACGTN"))
 BACKGROUND = np.array([0.28, 0.22, 0.22, 0.28])
 CLASSES = ("none", "caat", "gc", "tata")
-CHANCES = np.array([0.5, 0.15, 0.15, 0.2])
+CHANCES = np.array([0.5, 0.1, 0.15, 0.25])
 # Consensus of each element in IUPAC letters.
-CONSENSUS = {"caat": "RRCCAATSR", "gc": "KGGGCGGRRY", "tata": "TATAWAAR"}
+CONSENSUS = {"caat": "RRCCAATSA", "gc": "KGGGCGGRRY", "tata": "TATAWAAR"}
 IUPAC = {"A": "A", "C": "C", "G": "G", "T": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT",
          "K": "GT"}  # fmt: skip
-FIDELITY = 0.88  # share of the consensus letters at each place
+FIDELITY = 0.94  # share of the consensus letters at each place
 UNREAD = 0.01  # share of bases read as N
 SPECIES = ("human", "mouse", "rat")
-DISTANCE = 0.25  # share of bases that differ between a gene and its ancestor
+DISTANCE = 0.3  # share of bases that differ between a gene and its ancestor
 
 
 class _Draw(NamedTuple):
@@ -56,7 +56,7 @@ def synthetic_dna(
     at random would leak from train to test. Attribute: ``species``.
 
     Best reachable, by the true probabilities given the sequence (`best_score`, 60 bases):
-    AUROC 0.00 and AUPRC 0.00 for promoter, accuracy 0.00 and macro AUROC 0.00 for element.
+    AUROC 0.98 and AUPRC 0.98 for promoter, accuracy 0.94 and macro AUROC 0.99 for element.
 
     Args:
         samples: Number of sequences.

@@ -77,7 +77,7 @@ def synthetic_icu(
     or several; attributes are ``time`` (admission), ``site``, ``sex`` and ``age_band``.
 
     Best reachable, by the true probability given values and gaps (`best_score`, 24 hours):
-    AUROC 0.00 and AUPRC 0.00.
+    AUROC 0.92 and AUPRC 0.78.
 
     Args:
         samples: Number of stays.

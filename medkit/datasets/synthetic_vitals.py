@@ -81,7 +81,7 @@ def synthetic_vitals(
     or several (``subject``); attributes are ``time``, ``site``, ``sex`` and ``age_band``.
 
     Best reachable, by the true expectation given what was measured (`best_score`):
-    AUROC 0.00 and AUPRC 0.00 for risk, R² 0.00 and RMSE 0.00 mmHg for systolic_pressure.
+    AUROC 0.87 and AUPRC 0.61 for risk, R² 0.58 and RMSE 8.61 mmHg for systolic_pressure.
 
     Args:
         samples: Number of visits.

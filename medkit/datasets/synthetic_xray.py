@@ -72,8 +72,8 @@ def synthetic_xray(
 
     Best reachable, by an observer who knows each patient's anatomy and each image's exposure
     and weighs every place, strength and radius of an opacity (`best_score`; no reader can do
-    better), at 32 pixels: AUROC 0.00 and AUPRC 0.00 for opacity, accuracy 0.00 and macro AUROC
-    0.00 for location, AUROC 0.00 for findings.
+    better), at 32 pixels: AUROC 0.96 and AUPRC 0.96 for opacity, accuracy 0.86 and macro AUROC
+    0.92 for location, macro AUROC 0.95 for findings.
 
     Args:
         samples: Number of images.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from medkit.datasets._values import (
 from medkit.errors import DataError
 from medkit.lazy import pd
 from medkit.registry import datasets
-
-log = logging.getLogger("medkit")
 
 
 @datasets.register(

@@ -46,15 +46,22 @@ class SeriesPreprocessing(keras.layers.Layer):
         carry_forward: Carry the last measured value forward; the fill value serves before it.
         indicators: Channels that are followed by a channel which is 1 where the value was
             measured and 0 where it was filled.
+        clip: Bound on the standardized values, in standard deviations; None for none.
 
     Input shape: (batch, steps, channels) float, physical units, NaN where not measured.
     Output shape: (batch, steps, channels + indicators) float32.
     """
 
-    def __init__(self, carry_forward: bool = True, indicators: Sequence[int] = (), **kwargs: Any):
+    def __init__(
+        self,
+        carry_forward: bool = True,
+        indicators: Sequence[int] = (),
+        clip: float | None = None,
+        **kwargs: Any,
+    ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.carry_forward, self.indicators = carry_forward, list(indicators)
+        self.carry_forward, self.indicators, self.clip = carry_forward, list(indicators), clip
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 3 or input_shape[1] is None or input_shape[2] is None:
@@ -84,6 +91,8 @@ class SeriesPreprocessing(keras.layers.Layer):
         # Converted: Keras hands JAX's where the variable itself, which grad refuses.
         values = ops.where(left, ops.convert_to_tensor(self.fill), values)
         values = (values - self.center) / self.scale
+        if self.clip is not None:
+            values = ops.clip(values, -self.clip, self.clip)
         if not self.indicators:
             return values
         if self.indicators != list(range(inputs.shape[2])):
@@ -100,4 +109,5 @@ class SeriesPreprocessing(keras.layers.Layer):
             **super().get_config(),
             "carry_forward": self.carry_forward,
             "indicators": self.indicators,
+            "clip": self.clip,
         }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from medkit.cohort import Feature, RawInput
 from medkit.errors import DataError
@@ -41,6 +42,8 @@ class Series(Modality):
         indicators: Add a channel that is 1 where the value was measured and 0 where it was
             filled, for each channel with gaps in the training rows.
         standardize: Subtract the training mean and divide by the standard deviation.
+        clip: Bound on the standardized values, in standard deviations, so that a typing error
+            in one value moves the outcome no further; null for none.
     """
 
     modality: ClassVar[str] = "series"
@@ -58,9 +61,10 @@ class Series(Modality):
         constant: float = 0.0,
         indicators: bool = True,
         standardize: bool = True,
+        clip: Annotated[float, Field(gt=0)] | None = 10.0,
     ):
         self.missing, self.constant = missing, constant
-        self.indicators, self.standardize = indicators, standardize
+        self.indicators, self.standardize, self.clip = indicators, standardize, clip
 
     def fit(self, raw: RawInput | np.ndarray) -> Self:
         """Learn fill values, means and standard deviations of each channel from training rows.
@@ -189,7 +193,8 @@ class Series(Modality):
         from medkit.layers.series import SeriesPreprocessing
 
         carry = self.missing == "forward_fill"
-        layer = SeriesPreprocessing(carry_forward=carry, indicators=self._indicators)
+        clip = self.clip if self.standardize else None
+        layer = SeriesPreprocessing(carry, self._indicators, clip)
         layer.build((None, *self.input_shape_))
         layer.set_statistics(self.fill_, self.center_, self.scale_)
         return layer

@@ -1,0 +1,297 @@
+"""Datasets written as ordinary files, with a config that reads them back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit.checking import check
+from medkit.cohort import Cohort, Feature, RawInput
+from medkit.errors import ConfigError, DataError, Problem, RunError
+from medkit.files import write_text, written_whole
+from medkit.lazy import pd
+from medkit.registry import datasets
+from medkit.yaml_file import dump_yaml, override
+
+log = logging.getLogger("medkit")
+
+# A first model for each modality.
+MODELS: Mapping[str, dict[str, Any]] = {
+    "tabular": {"name": "mlp", "hidden_units": [64, 32], "dropout": 0.2},
+    "series": {"name": "gru", "units": [32]},
+    "image": {"name": "cnn", "filters": [16, 32], "dense_units": [32]},
+    "tokens": {"name": "cnn", "filters": [32], "dense_units": [32]},
+}
+MOST_CLASSES = 20
+EVENT_COLUMNS = ("stay", "time", "variable", "value")
+
+
+def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list[Path]:
+    """Write a synthetic or embedded dataset and a config that trains on it.
+
+    Args:
+        name: A dataset that needs no files: ``synthetic_icu``, ``breast_cancer``.
+        folder: Where to write; made if it is not there.
+        assignments: Parameters of the dataset as ``samples=500``.
+
+    Returns:
+        The files a reader opens, the config last.
+
+    Raises:
+        UnknownNameError: No dataset of that name.
+        ConfigError: One that reads the user's own files, or wrong parameters.
+        RunError: There is such a config already, or the folder cannot be written.
+    """
+    entry = datasets.get(name)
+    place = f"synth {name}"
+    if not entry.tags.get("embedded"):
+        own = ", ".join(n for n in datasets.names() if datasets.get(n).tags.get("embedded"))
+        message = f"'{name}' reads files of your own; these can be written: {own}"
+        raise ConfigError([Problem("", message)], place=place)
+    given: dict[str, Any] = {}
+    for assignment in assignments:
+        override(given, assignment)
+    parameters, problems = check(datasets.schema(name), given, f"a parameter of '{name}'")
+    if parameters is None:
+        found = [Problem(".".join(map(str, path)), text) for path, text in problems]
+        raise ConfigError(found, place=place)
+    folder = Path(folder)
+    config = folder / f"{name}.yaml"
+    if config.exists():
+        raise RunError(
+            "exists already",
+            place=str(config),
+            hint="It may have been edited. Remove it, or choose another folder with --out.",
+        )
+    # The schema's values, not the model_dump: nested models stay as the factory expects them.
+    cohort = entry.factory(**{key: getattr(parameters, key) for key in type(parameters).model_fields})
+    paths, section = write_files(cohort, name, folder)
+    assert cohort.targets is not None  # noqa: S101 - embedded datasets are labelled
+    document = {
+        "name": name.replace("_", "-"),
+        "seed": 0,
+        "dataset": section,
+        "task": task_for(cohort.targets),
+        "split": {"by": "subject", "valid": 0.15, "test": 0.15},
+        "model": MODELS[cohort.only_input.modality],
+        "training": {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 10}},
+    }
+    settings = ", ".join(f"{key}={value}" for key, value in given.items())
+    head = f"# {name}{f' ({settings})' if settings else ''} as files; target: {cohort.source.label}\n"
+    write_text(config, head + dump_yaml(document))
+    return [*paths, config]
+
+
+def task_for(targets: np.ndarray) -> str:
+    """The task that fits target values: binary, multiclass, multilabel or regression."""
+    values = np.asarray(targets)
+    if values.ndim == 2 and values.shape[1] > 1:
+        return "multilabel" if set(np.unique(values)) <= {0, 1} else "regression"
+    kinds = len(set(values.ravel().tolist()))
+    text = values.dtype.kind in "OUSb"
+    if not text and (kinds > MOST_CLASSES or (values != np.round(values.astype(float))).any()):
+        return "regression"
+    return "binary" if kinds == 2 else "multiclass"
+
+
+def write_files(cohort: Cohort, name: str, folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """Write a cohort in the layout of the file datasets.
+
+    ===========  ==================================================================
+    tabular      ``<name>.csv``, read by ``table``
+    series       ``events.csv`` (stay, time, variable, value) and ``labels.csv``, read by
+                 ``events``; a time step is taken as an hour
+    image        ``images/<class>/<sample>.png`` and ``manifest.csv``, read by ``images``
+    tokens       ``<name>.csv``, read by ``sequences``
+    ===========  ==================================================================
+
+    Args:
+        cohort: One input, with or without targets.
+        name: Name of the table.
+        folder: Where to write; made if it is not there.
+
+    Returns:
+        The files a reader opens (of images, the manifest alone), and the config's ``dataset``
+        section, its paths relative to ``folder``.
+
+    Raises:
+        DataError: Images that are not 2-D uint8, or columns of one name and different content.
+        RunError: The folder cannot be written.
+    """
+    raw = cohort.only_input
+    return _WRITERS[raw.modality](cohort, raw, name, Path(folder))
+
+
+Written = tuple[list[Path], dict[str, Any]]
+
+
+def _write_table(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
+    features = raw.features or tuple(Feature(column) for column in raw.values.columns)
+    inputs = {feature.name: raw.values[feature.name] for feature in features}
+    frame, roles = _described(cohort)
+    frame = _joined(frame, inputs, _targets(cohort))
+    path = folder / f"{name}.csv"
+    section = {
+        "name": "table",
+        "path": path.name,
+        **_target_roles(cohort),
+        **roles,
+        "inputs": list(inputs),
+    }
+    codes = [feature.name for feature in features if feature.kind == "categorical"]
+    if codes:
+        section["categorical"] = codes
+    return [_csv(frame, path)], {**section, **_units(features)}
+
+
+def _write_series(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
+    values = np.asarray(raw.values)
+    variables = [feature.name for feature in raw.features]
+    variables = variables or [f"channel_{k + 1}" for k in range(values.shape[2])]
+    rows, steps, channels = np.nonzero(~np.isnan(values))
+    stays = cohort.samples.index.to_numpy()
+    measured = (stays[rows], steps, np.array(variables)[channels], values[rows, steps, channels])
+    events = _csv(pd.DataFrame(dict(zip(EVENT_COLUMNS, measured, strict=True))), folder / "events.csv")
+    section: dict[str, Any] = {"name": "events", "path": events.name}
+    paths = [events]
+    if cohort.targets is not None:
+        frame, roles = _described(cohort, index="stay", time="admission")
+        labels = _csv(_joined(frame, {}, _targets(cohort)), folder / "labels.csv")
+        paths.append(labels)
+        roles.pop("id", None)
+        section |= {"labels": labels.name, **_target_roles(cohort), **roles}
+    section |= {"hours": float(values.shape[1]), "variables": variables}
+    return paths, {**section, **_units(raw.features)}
+
+
+def _write_images(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
+    from PIL import Image
+
+    pixels = raw.values
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+        raise DataError(
+            f"images of shape {pixels.shape[1:]} and type {pixels.dtype} cannot be PNG files",
+            hint="uint8 images (height, width, 1 or 3) can be written.",
+        )
+    classes = None
+    if cohort.targets is not None and cohort.targets.ndim == 1 and task_for(cohort.targets) != (
+        "regression"
+    ):
+        classes = [_safe(value) for value in cohort.targets]
+    files = []
+    for row, sample in enumerate(cohort.samples.index):
+        parts = ("images", *([classes[row]] if classes else ()), f"{_safe(sample)}.png")
+        files.append("/".join(parts))
+        with written_whole(folder / files[-1]) as temporary:
+            Image.fromarray(pixels[row] if pixels.shape[3] == 3 else pixels[row, ..., 0]).save(
+                temporary
+            )
+        if (row + 1) % 2000 == 0:
+            log.info("wrote %d of %d images", row + 1, len(pixels))
+    if len(set(files)) < len(files):
+        raise DataError("sample ids are not different as file names")
+    frame, roles = _described(cohort)
+    roles.pop("id", None)
+    frame = _joined(frame.drop(columns="id", errors="ignore"), {}, _targets(cohort))
+    frame.insert(0, "path", files)
+    path = _csv(frame, folder / "manifest.csv")
+    section = {"name": "images", "path": path.name, **_target_roles(cohort), **roles}
+    if cohort.targets is None:
+        section["labelled"] = False
+    return [path], section
+
+
+def _write_sequences(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
+    frame, roles = _described(cohort)
+    frame = _joined(frame, {"sequence": pd.Series(raw.values, frame.index)}, _targets(cohort))
+    path = _csv(frame, folder / f"{name}.csv")
+    section = {"name": "sequences", "path": path.name, **_target_roles(cohort), **roles}
+    return [path], section
+
+
+_WRITERS: Mapping[str, Callable[[Cohort, RawInput, str, Path], Written]] = {
+    "tabular": _write_table,
+    "series": _write_series,
+    "image": _write_images,
+    "tokens": _write_sequences,
+}
+
+
+def _described(
+    cohort: Cohort, index: str = "id", time: str = "time"
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Ids, subjects, times, sites and attributes as columns, and the parameters naming them."""
+    samples = cohort.samples
+    roles: dict[str, Any] = {}
+    frame = samples.rename(columns={"time": time})
+    numbered = index == "id" and samples.index.equals(pd.RangeIndex(1, len(samples) + 1))
+    if not numbered:  # rows are numbered from 1 anyway
+        frame.insert(0, index, samples.index.to_numpy())
+        roles["id"] = index
+    for role in ("subject", "time", "site"):
+        if role in samples:
+            roles[time if role == "time" else role] = time if role == "time" else role
+    attributes = [c for c in samples.columns if c not in ("subject", "time", "site")]
+    if attributes:
+        roles["attributes"] = attributes
+    return frame.reset_index(drop=True), roles
+
+
+def _targets(cohort: Cohort) -> dict[str, np.ndarray]:
+    if cohort.targets is None:
+        return {}
+    values = np.asarray(cohort.targets)
+    columns = values.reshape(len(values), -1)
+    names = cohort.target_names or tuple(f"target_{k + 1}" for k in range(columns.shape[1]))
+    return {name: columns[:, k] for k, name in enumerate(names)}
+
+
+def _target_roles(cohort: Cohort) -> dict[str, Any]:
+    names = list(_targets(cohort))
+    if not names:
+        return {}
+    return {"target": names[0]} if cohort.targets.ndim == 1 else {"targets": names}  # type: ignore[union-attr]
+
+
+def _joined(
+    frame: pd.DataFrame, inputs: Mapping[str, pd.Series], targets: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """The frame with further columns; an input that is an attribute too is written once."""
+    for name, values in {**inputs, **targets}.items():
+        column = np.asarray(values)
+        if name in frame:
+            same = pd.Series(column).astype("str") == frame[name].astype("str")
+            if name in targets or not same.all():
+                raise DataError(
+                    f"two columns called '{name}' hold different values",
+                    hint="Give the attribute another name than the input or target.",
+                )
+            continue
+        frame = frame.assign(**{name: column})
+    return frame
+
+
+def _units(features: Iterable[Feature]) -> dict[str, Any]:
+    features = list(features)
+    units = {f.name: f.unit for f in features if f.unit}
+    ranges = {
+        f.name: [float(f.low), float(f.high)]
+        for f in features
+        if f.low is not None and f.high is not None
+    }
+    return {key: value for key, value in (("units", units), ("ranges", ranges)) if value}
+
+
+def _csv(frame: pd.DataFrame, path: Path) -> Path:
+    with written_whole(path) as temporary:
+        frame.to_csv(temporary, index=False)
+    return path
+
+
+def _safe(value: Any) -> str:
+    text = "".join(c if c.isalnum() or c in "-_." else "_" for c in str(value)).strip(".")
+    return text or "_"
