@@ -128,7 +128,9 @@ def new_data(dataset: Component, path: Path) -> Cohort:
     """
     entry = registry.datasets.get(dataset.name)
     reader = entry.tags.get("reader", dataset.name)
-    given = dict(dataset.parameters) if reader == dataset.name else {}
+    # A reader of its own takes all settings; another one, those that mean the same in both.
+    shared = dataset.parameters if reader == dataset.name else entry.tags.get("shared", ())
+    given = {key: value for key, value in dataset.parameters.items() if key in shared}
     unlabelled = registry.datasets.get(reader).tags.get("unlabelled", {})
     cohort: Cohort = registry.datasets.build(reader, **{**given, **unlabelled, "path": path})
     return cohort

@@ -67,8 +67,7 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
             place=str(config),
             hint="It may have been edited. Remove it, or choose another folder with --out.",
         )
-    # The schema's values, not the model_dump: nested models stay as the factory expects them.
-    cohort = entry.factory(**{key: getattr(parameters, key) for key in type(parameters).model_fields})
+    cohort: Cohort = entry.factory(**parameters.model_dump())
     paths, section = write_files(cohort, name, folder)
     assert cohort.targets is not None  # noqa: S101 - embedded datasets are labelled
     document = {
@@ -81,7 +80,9 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
         "training": {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 10}},
     }
     settings = ", ".join(f"{key}={value}" for key, value in given.items())
-    head = f"# {name}{f' ({settings})' if settings else ''} as files; target: {cohort.source.label}\n"
+    head = (
+        f"# {name}{f' ({settings})' if settings else ''} as files; target: {cohort.source.label}\n"
+    )
     write_text(config, head + dump_yaml(document))
     return [*paths, config]
 
@@ -155,7 +156,9 @@ def _write_series(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Wri
     rows, steps, channels = np.nonzero(~np.isnan(values))
     stays = cohort.samples.index.to_numpy()
     measured = (stays[rows], steps, np.array(variables)[channels], values[rows, steps, channels])
-    events = _csv(pd.DataFrame(dict(zip(EVENT_COLUMNS, measured, strict=True))), folder / "events.csv")
+    events = _csv(
+        pd.DataFrame(dict(zip(EVENT_COLUMNS, measured, strict=True))), folder / "events.csv"
+    )
     section: dict[str, Any] = {"name": "events", "path": events.name}
     paths = [events]
     if cohort.targets is not None:
@@ -178,10 +181,8 @@ def _write_images(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Wri
             hint="uint8 images (height, width, 1 or 3) can be written.",
         )
     classes = None
-    if cohort.targets is not None and cohort.targets.ndim == 1 and task_for(cohort.targets) != (
-        "regression"
-    ):
-        classes = [_safe(value) for value in cohort.targets]
+    if cohort.targets is not None and task_for(cohort.targets) in ("binary", "multiclass"):
+        classes = [_safe(value) for value in cohort.targets.ravel()]
     files = []
     for row, sample in enumerate(cohort.samples.index):
         parts = ("images", *([classes[row]] if classes else ()), f"{_safe(sample)}.png")

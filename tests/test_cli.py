@@ -214,6 +214,22 @@ def test_synth_files_train_by_their_own_config(medkit_command, name, tmp_path):
     assert status == 0, err
 
 
+@pytest.mark.parametrize("name", ["synthetic_icu", "synthetic_xray", "synthetic_dna"])
+def test_a_run_on_a_synthetic_dataset_predicts_for_its_files(medkit_command, name, tmp_path):
+    settings = ["--set", f"dataset={{name: {name}, samples: 120}}", "--set", "training.epochs=1"]
+    model = {"synthetic_icu": "gru", "synthetic_xray": "cnn", "synthetic_dna": "cnn"}[name]
+    config = CONFIGS / "smoke" / f"{name}_{model}.yaml"
+    status, out, err = medkit_command("train", "--config", config, "--out", tmp_path, *settings)
+    assert status == 0, err
+    run = out.strip()
+    files = tmp_path / "files"
+    status, out, err = medkit_command("synth", name, "--out", files, "--set", "samples=60")
+    assert status == 0, err
+    status, out, err = medkit_command("predict", run, "--input", out.splitlines()[0])
+    assert status == 0, err
+    assert len(pd.read_csv(io.StringIO(out))) == 60
+
+
 def test_synth_of_an_unknown_name(medkit_command, tmp_path):
     status, _, err = medkit_command("synth", "synthetic_vital", "--out", tmp_path)
     assert status == 2

@@ -13,17 +13,12 @@ AGE_BANDS = ("under 40", "40 to 59", "60 to 74", "75 and over")
 
 
 class People(NamedTuple):
-    """The patients behind the samples; every array but ``of_sample`` has one entry a patient."""
+    """The patients behind the samples: one entry a patient, except ``of_sample``."""
 
     of_sample: np.ndarray
     age: np.ndarray
     sex: np.ndarray
     site: np.ndarray
-
-    @property
-    def count(self) -> int:
-        """Number of patients."""
-        return len(self.age)
 
 
 def subject_of_each(random: np.random.Generator, samples: int, again: float) -> np.ndarray:
@@ -58,9 +53,7 @@ def age_band(age: np.ndarray) -> np.ndarray:
     return np.array(AGE_BANDS, dtype=object)[np.digitize(age, (40, 60, 75))]
 
 
-def sample_frame(
-    prefix: str, subject: np.ndarray, who: str = "P", **columns: Any
-) -> pd.DataFrame:
+def sample_frame(prefix: str, subject: np.ndarray, who: str = "P", **columns: Any) -> pd.DataFrame:
     """The samples of a cohort: ids such as ``V00001``, ``subject``, then the given columns."""
     ids = [f"{prefix}{number:05d}" for number in range(1, len(subject) + 1)]
     subjects = np.array([f"{who}{number + 1:05d}" for number in subject], dtype=object)

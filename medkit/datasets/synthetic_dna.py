@@ -47,7 +47,7 @@ def synthetic_dna(
     target: Target = "promoter",
     length: Annotated[int, Field(ge=20, le=2000)] = 60,
 ) -> Cohort:
-    """Synthetic DNA: does a sequence carry a promoter element, and which one?
+    """Synthetic DNA: whether a sequence carries a promoter element, and which.
 
     Half of the sequences are random bases; the others hold one element, a TATA box, a CAAT box
     or a GC box, drawn letter by letter from a position weight matrix, at a random place within
@@ -126,7 +126,9 @@ def weight_matrix(element: str) -> np.ndarray:
     rows = []
     for letter in CONSENSUS[element]:
         meant = np.array([base in IUPAC[letter] for base in "ACGT"], dtype=float)
-        rows.append(FIDELITY * meant / meant.sum() + (1 - FIDELITY) * (1 - meant) / (4 - meant.sum()))
+        rows.append(
+            FIDELITY * meant / meant.sum() + (1 - FIDELITY) * (1 - meant) / (4 - meant.sum())
+        )
     return np.array(rows)
 
 

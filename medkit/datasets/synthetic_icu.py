@@ -39,7 +39,9 @@ MEAN, LOADING, BETWEEN, WITHIN, RATE = (
 )
 LOGARITHMIC = np.array([c[10] for c in CHANNELS])
 # Recording 87.4 bpm as 87 adds the variance of a rounding error.
-NOISE = WITHIN**2 + np.where(LOGARITHMIC, 0.0, 10.0 ** (-2 * np.array([c[9] for c in CHANNELS])) / 12)
+NOISE = WITHIN**2 + np.where(
+    LOGARITHMIC, 0.0, 10.0 ** (-2 * np.array([c[9] for c in CHANNELS])) / 12
+)
 
 # Severity of a stay: level + trend × time, time from 0 to 1; normal, the mean by label.
 SEVERITY_MEAN = np.array([[0.0, -0.2], [0.3, 1.3]])
@@ -56,7 +58,7 @@ class _Draw(NamedTuple):
     random: np.random.Generator
 
 
-@datasets.register(yields="series", embedded=True, reader="events")
+@datasets.register(yields="series", embedded=True, reader="events", shared=("hours",))
 def synthetic_icu(
     *,
     samples: Annotated[int, Field(ge=20, le=200_000)] = 1000,
@@ -133,7 +135,7 @@ def _draw(samples: int, seed: int, hours: int) -> _Draw:
     subject = people.of_sample
     targets = (random.random(samples) < PREVALENCE).astype(np.int64)
     severity = SEVERITY_MEAN[targets] + SEVERITY_SPREAD * random.normal(size=(samples, 2))
-    usual = MEAN + BETWEEN * random.normal(size=(people.count, len(CHANNELS)))[subject]
+    usual = MEAN + BETWEEN * random.normal(size=(len(people.age), len(CHANNELS)))[subject]
     clock = np.linspace(0, 1, hours)
     course = severity[:, :1] + severity[:, 1:] * clock
     exact = usual[:, None] + course[:, :, None] * LOADING

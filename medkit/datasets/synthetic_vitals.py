@@ -145,15 +145,15 @@ def _draw(samples: int, seed: int, target: str) -> _Draw:
     people = draw_people(random, samples, again=0.35)
     subject = people.of_sample
     time = admission_times(random, subject)
-    first = np.searchsorted(subject, np.arange(people.count))
+    first = np.searchsorted(subject, np.arange(len(people.age)))
     years = (time - time[first][subject]) / np.timedelta64(365, "D")
     age = np.floor(people.age[subject] + years)
     male = (people.sex[subject] == "male").astype(float)
 
-    severity = np.sqrt(0.3) * random.normal(size=people.count)[subject]
+    severity = np.sqrt(0.3) * random.normal(size=len(people.age))[subject]
     severity += np.sqrt(0.7) * random.normal(size=samples)
     own = random.normal(size=(samples, len(VITALS)))
-    own[:, BMI] = random.normal(size=people.count)[subject]
+    own[:, BMI] = random.normal(size=len(people.age))[subject]
     exact = _mean(age) + severity[:, None] * LOADING + own * OWN
     digits = [vital[8] for vital in VITALS]
     lows, highs = ([vital[k] for vital in VITALS] for k in (2, 3))
@@ -162,7 +162,7 @@ def _draw(samples: int, seed: int, target: str) -> _Draw:
 
     measured = random.random(complete.shape) < _measured(complete, people.site[subject])
     # Both targets are drawn, so that the inputs are the same whichever is asked for.
-    patient = PATIENT_SPREAD * random.normal(size=people.count)[subject]
+    patient = PATIENT_SPREAD * random.normal(size=len(people.age))[subject]
     pressure = _pressure(age, male, complete) + patient + VISIT_SPREAD * random.normal(size=samples)
     risk = (random.random(samples) < _risk(age, male, complete)).astype(np.int64)
     targets = risk if target == "risk" else np.round(pressure, 1)
@@ -229,7 +229,7 @@ def _expected(drawn: _Draw, target: str) -> np.ndarray:
     patterns, pattern = np.unique(gaps, axis=0, return_inverse=True)
     for number, gap in enumerate(patterns):
         rows = np.flatnonzero(pattern.ravel() == number)
-        seen = [k for k in used if not gap[k]]
+        seen = np.array([k for k in used if not gap[k]])
         unseen = np.flatnonzero(gap)
         steps, weights = _normal_nodes(len(unseen))
         gain = covariance[np.ix_(unseen, seen)] @ np.linalg.inv(covariance[np.ix_(seen, seen)])

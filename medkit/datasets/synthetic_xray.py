@@ -63,7 +63,7 @@ def synthetic_xray(
     target: Target = "opacity",
     size: Annotated[int, Field(ge=16, le=256)] = 32,
 ) -> Cohort:
-    """Synthetic chest radiographs: is there an opacity, and in which lung?
+    """Synthetic chest radiographs: whether there is an opacity, and in which lung.
 
     Two dark lung fields with ribs, a bright heart and mediastinum, exposure that differs by
     image and hospital, and noise. Opacities are soft bright spots in one lung or both; one in five
@@ -104,9 +104,7 @@ def synthetic_xray(
         samples=frame,
         inputs={"image": RawInput("image", drawn.images)},
         targets=targets,
-        source=Source(
-            rows_read=samples, label=LABELS[target], notes=(f"drawn with seed {seed}",)
-        ),
+        source=Source(rows_read=samples, label=LABELS[target], notes=(f"drawn with seed {seed}",)),
         target_names=NAMES[target],
     )
 
@@ -144,7 +142,7 @@ def _draw(samples: int, seed: int, size: int) -> _Draw:
     people = draw_people(random, samples, again=0.15)
     subject = people.of_sample
     location = random.choice(len(LOCATIONS), size=samples, p=CHANCES)
-    anatomy, lungs = _anatomy(random, people.count, size)
+    anatomy, lungs = _anatomy(random, len(people.age), size)
     exposure = np.stack(
         [random.normal(1.0, 0.06, samples), random.normal(0.0, 6.0, samples)], axis=1
     )

@@ -38,7 +38,13 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path, self.others, self.identity = Path(folder) / FILE, others, identity
         self.snapshot: dict[str, np.ndarray] | None = None
+        self.random: list[np.ndarray] = []
         self.written, self.pause = time.monotonic(), SECONDS_BETWEEN_WRITES
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        # Not before: making an iterator draws from PyTorch's global state.
+        restore_random(self.random)
+        self.random = []
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.snapshot = self._take(epoch + 1)
@@ -81,11 +87,11 @@ class Checkpoint(keras.callbacks.Callback):
                 )
         for group, variables in self._variables().items():
             self._assign(group, variables, arrays)
+        self.random = _group("random", arrays)
         for name, other in self.others.items():
             other.restore(state["callbacks"][name])
-            if isinstance(other, EarlyStopping) and "best/0" in arrays:
-                count = sum(key.startswith("best/") for key in arrays)
-                other.weights = [arrays[f"best/{index}"] for index in range(count)]
+            if isinstance(other, EarlyStopping):
+                other.weights = _group("best", arrays) or None
         self.snapshot = None
         return int(state["epochs"])
 
@@ -98,6 +104,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _take(self, epochs: int) -> dict[str, np.ndarray]:
         groups = {name: copies(variables) for name, variables in self._variables().items()}
+        groups["random"] = random_state()
         for other in self.others.values():
             if isinstance(other, EarlyStopping) and other.weights is not None:
                 groups["best"] = other.weights
@@ -114,12 +121,9 @@ class Checkpoint(keras.callbacks.Callback):
         return {**snapshot, "state": np.array(json.dumps(state))}
 
     def _assign(self, group: str, variables: list[Any], arrays: dict[str, np.ndarray]) -> None:
-        found = [arrays.get(f"{group}/{index}") for index in range(len(variables))]
-        count = sum(key.startswith(f"{group}/") for key in arrays)
-        if count != len(variables) or any(
-            array is None or array.shape != tuple(variable.shape)
-            for array, variable in zip(found, variables, strict=True)
-        ):
+        found = _group(group, arrays)
+        shapes = [tuple(each.shape) for each in variables]
+        if [each.shape for each in found] != shapes:
             raise RunError(
                 f"the checkpoint's {group} has other weights than this one",
                 place=str(self.path),
@@ -127,3 +131,28 @@ class Checkpoint(keras.callbacks.Callback):
             )
         for array, variable in zip(found, variables, strict=True):
             variable.assign(array)
+
+
+def _group(group: str, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    count = sum(key.startswith(f"{group}/") for key in arrays)
+    return [arrays[f"{group}/{index}"] for index in range(count)]
+
+
+def random_state() -> list[np.ndarray]:
+    """Random states outside the model: on PyTorch, dropout draws from a global one."""
+    if keras.backend.backend() != "torch":
+        return []
+    import torch
+
+    return [each.cpu().numpy() for each in (torch.get_rng_state(), *torch.cuda.get_rng_state_all())]
+
+
+def restore_random(states: list[np.ndarray]) -> None:
+    """Take up what ``random_state`` gave."""
+    if keras.backend.backend() != "torch" or not states:
+        return
+    import torch
+
+    torch.set_rng_state(torch.from_numpy(states[0]))
+    if torch.cuda.device_count() == len(states) - 1:
+        torch.cuda.set_rng_state_all([torch.from_numpy(each) for each in states[1:]])

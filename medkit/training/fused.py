@@ -7,6 +7,7 @@ once. What is done to the weights is Keras' own ``train_step``, batch after batc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -122,7 +123,13 @@ def _torch(model: Any, batch_size: int, compiled: bool) -> Callable[..., Any]:
         rows = len(keras.tree.flatten(chunk)[0])
         for begin in range(0, rows, batch_size):
             part = slice(begin, begin + batch_size)
-            logs = step(keras.tree.map_structure(lambda a, p=part: a[p], chunk))
+            try:
+                logs = step(keras.tree.map_structure(lambda a, p=part: a[p], chunk))
+            except RuntimeError as error:
+                # PyTorch refuses probabilities that are not numbers before any loss is known.
+                if "between 0 and 1" not in str(error):
+                    raise
+                return {"loss": math.nan}
         return logs
 
     return function
