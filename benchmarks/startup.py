@@ -6,14 +6,10 @@ Targets: `medkit --help` at most 1/10 of importing Keras, `medkit validate` at m
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from processes import ROOT, seconds
+
 COMMANDS = {
     "import keras": ["-c", "import keras"],
     "medkit --help": ["-m", "medkit", "--help"],
@@ -26,14 +22,6 @@ COMMANDS = {
         str(ROOT / "configs/breast_cancer_mlp.yaml"),
     ],
 }
-
-
-def seconds(arguments: list[str]) -> float:
-    """Wall-clock seconds of one Python process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment)
-    return time.perf_counter() - start
 
 
 def main() -> None:

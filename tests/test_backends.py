@@ -13,8 +13,13 @@ import pandas as pd
 import pytest
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke"
-CONFIGS = ("synthetic_vitals_mlp", "synthetic_icu_gru", "synthetic_icu_attention", "synthetic_xray_cnn",
-           "synthetic_dna_lstm")  # fmt: skip
+CONFIGS = (
+    "synthetic_vitals_mlp",
+    "synthetic_icu_gru",
+    "synthetic_icu_attention",
+    "synthetic_xray_cnn",
+    "synthetic_dna_lstm",
+)
 
 PREDICT = """
 import sys
@@ -39,7 +44,9 @@ class Hide:
 sys.meta_path.insert(0, Hide())
 import importlib.util
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *a: None if name.split(".")[0] == "tensorflow" else find(name, *a)
+importlib.util.find_spec = lambda name, *rest: (
+    None if name.split(".")[0] == "tensorflow" else find(name, *rest)
+)
 """
 
 
@@ -126,7 +133,8 @@ def test_backend_of_the_config_is_taken_and_recorded(tmp_path):
     needs("jax")
     code = (
         "import sys\nfrom medkit.cli import main\n"
-        f"sys.exit(main(['train', '--config', {str(SMOKE / 'breast_cancer_mlp.yaml')!r}, '--backend', 'jax',"
+        f"config = {str(SMOKE / 'breast_cancer_mlp.yaml')!r}\n"
+        "sys.exit(main(['train', '--config', config, '--backend', 'jax',"
         f" '--out', {str(tmp_path)!r}, '--set', 'training.epochs=1']))"
     )
     run = Path(run_python(code, None))
@@ -137,7 +145,8 @@ def test_backend_of_the_config_is_taken_and_recorded(tmp_path):
 def test_a_backend_asked_for_too_late_is_refused():
     code = (
         "import keras\nfrom medkit.backend import BackendError, select_backend\n"
-        "try:\n    select_backend('jax')\nexcept BackendError as error:\n    print(str(error).split(chr(10))[0])\n"
+        "try:\n    select_backend('jax')\n"
+        "except BackendError as error:\n    print(str(error).splitlines()[0])\n"
     )
     said = run_python(code, "tensorflow")
     assert said == "Keras already runs on tensorflow in this process; jax was asked for"

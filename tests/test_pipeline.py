@@ -41,7 +41,8 @@ def experiment(path: Path, **changes):
     document = {
         "name": "visits",
         "dataset": {
-            "name": "table", "path": str(path), "target": "died", "subject": "record", "id": "visit",
+            "name": "table", "path": str(path), "target": "died",
+            "subject": "record", "id": "visit",
             "site": "hospital", "attributes": ["sex"], "categorical": ["sex"],
             "inputs": ["pulse", "lactate", "sex"], "units": {"pulse": "bpm", "lactate": "mmol/L"},
         },
