@@ -93,14 +93,15 @@ def torch_network(name: str, shape: tuple[int, ...]):
             super().__init__()
             self.inward, self.head = nn.Linear(shape[1], 64), nn.Linear(64, 1)
             self.attend = nn.MultiheadAttention(64, 4, batch_first=True)
-            self.first, self.second = nn.LayerNorm(64), nn.LayerNorm(64)
+            self.first, self.second, self.last = (nn.LayerNorm(64) for _ in range(3))
+            self.register_buffer("positions", torch.zeros(shape[0], 64))
             self.forth = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64))
 
         def forward(self, x):
-            x = self.inward(x)
+            x = self.inward(x) + self.positions
             normed = self.first(x)
             x = x + self.attend(normed, normed, normed, need_weights=False)[0]
-            return self.head((x + self.forth(self.second(x))).mean(1))
+            return self.head(self.last(x + self.forth(self.second(x))).mean(1))
 
     class Images(nn.Module):
         def __init__(self):

@@ -204,6 +204,7 @@ class Trainer:
             network_kind(self.model),
             device(),
             steps=steps or 32,
+            epochs=settings.epochs,
             batch_bytes=batch_bytes,
             steps_per_execution=settings.steps_per_execution,
             jit_compile=settings.jit_compile,

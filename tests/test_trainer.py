@@ -367,12 +367,11 @@ def test_the_kind_of_a_network():
 def test_every_case_has_a_plan_and_the_config_may_overrule_it(monkeypatch, backend, device, kind):
     fake = types.SimpleNamespace(backend=types.SimpleNamespace(backend=lambda: backend))
     monkeypatch.setattr(plan, "keras", fake)
-    chosen = plan.choose(kind, device, steps=100, batch_bytes=1000)
+    size = {"steps": 100, "epochs": 50, "batch_bytes": 1000}
+    chosen = plan.choose(kind, device, **size)
     assert 1 <= chosen.fused <= 100
     assert chosen.reason
     if (backend, device) == ("tensorflow", "cpu"):
         assert not chosen.compiled
-    told = plan.choose(
-        kind, device, steps=100, batch_bytes=1000, steps_per_execution=7, jit_compile=True
-    )
+    told = plan.choose(kind, device, **size, steps_per_execution=7, jit_compile=True)
     assert (told.fused, told.compiled) == (7, True)
