@@ -141,7 +141,8 @@ class Trainer:
         first = checkpoint.load() if checkpoint and resume else 0
         if first:
             log.info("resuming after epoch %d", first)
-        progress = Progress(self.settings.epochs, f"val_{self.task.monitor}")
+        monitored = stopping.name if stopping else f"val_{self.task.monitor}"
+        progress = Progress(self.settings.epochs, monitored)
         more = [tensorboard(self.folder)] if self.settings.tensorboard else []
         every = [*watchers.values(), *more, *callbacks, checkpoint, progress]
         if first < self.settings.epochs and not (stopping and stopping.stopped):

@@ -61,13 +61,21 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = ", ".join(f"{name} {logs[name]:.4f}" for name in self.shown if name in logs)
         done = epoch + 1
-        left = (time.monotonic() - self.started) / (done - self.first) * (self.epochs - done)
+        left = (self.epochs - done) * self._seconds_an_epoch(done)
         self.text = f"{values}, {duration(left)} left"
         if self.bar is not None:
             self._draw(done, done)
         elif time.monotonic() - self.said >= _LINE_SECONDS or done == self.epochs:
             self.said = time.monotonic()
             log.info("epoch %d/%d: %s", done, self.epochs, self.text)
+
+    def _seconds_an_epoch(self, done: int) -> float:
+        now = time.monotonic()
+        if done - self.first == 1:
+            self.warm = now
+            return now - self.started
+        # The first epoch compiles, and would make the others look slow.
+        return (now - self.warm) / (done - self.first - 1)
 
     def _draw(self, completed: float, epoch: int) -> None:
         now = time.monotonic()
