@@ -130,8 +130,10 @@ def predict(
 ) -> None:
     """Predict for new samples with a saved model."""
     from medkit.backend import select_backend
-    from medkit.external import predict_file, write_predictions
+    from medkit.external import check_output, predict_file, write_predictions
 
+    if output is not None:
+        check_output(output)
     opened = _opened(run, allow_code)
     select_backend(backend, preferred=opened.environment["backend"])
     table = predict_file(opened, source)
@@ -315,6 +317,11 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         _say(str(error))
         return error.exit_status
+    except OSError as error:
+        if debug:
+            raise
+        _say(f"cannot go on: {error}\n  --debug shows the traceback")
+        return 1
     except Exception as error:
         if debug:
             raise

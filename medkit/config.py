@@ -272,6 +272,9 @@ class _Checker:
                 text += f"; it watches {', '.join(watched)}"
                 self.problems.append((("training", "early_stopping", "monitor"), text))
         split = parts["split"]
+        if split and split.by in ("subject", "time") and split.valid + split.test > 0.9:
+            text = f"valid {split.valid:g} and test {split.test:g} leave too little to train on"
+            self.problems.append((("split",), f"{text}; together they may be 0.9 at most"))
         if split and split.by == "site" and not split.train_sites:
             self.problems.append((("split", "train_sites"), "is required with 'by: site'"))
         if split and split.by == "column" and not split.column:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from medkit import registry
 from medkit.cohort import Cohort
 from medkit.config import Component, Evaluation, Experiment, check_config, load_config
-from medkit.errors import DataError
+from medkit.errors import ConfigError, DataError, Problem
 from medkit.evaluation import evaluate_part, subgroup_metrics
 from medkit.files import written_whole
 from medkit.preparation import divide, new_data, read
@@ -39,12 +39,21 @@ def predict_file(run: Run, path: Path) -> pandas.DataFrame:
     return table.reset_index(drop=True)
 
 
-def write_predictions(table: pandas.DataFrame, path: Path) -> None:
-    """Write predictions as CSV or, by the suffix, Parquet; whole or not at all."""
+def check_output(path: Path) -> None:
+    """Refuse a file that predictions cannot be written to, before anything is computed.
+
+    Raises:
+        DataError: The suffix is neither .csv nor .parquet.
+    """
     if path.suffix not in (".csv", ".parquet"):
         raise DataError(
             f"predictions are written as .csv or .parquet, not '{path.suffix}'", place=str(path)
         )
+
+
+def write_predictions(table: pandas.DataFrame, path: Path) -> None:
+    """Write predictions as CSV or, by the suffix, Parquet; whole or not at all."""
+    check_output(path)
     with written_whole(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
@@ -69,16 +78,25 @@ def evaluate_run_on(
     Raises:
         ConfigError, DataError: What is wrong with the config or the data.
     """
+    own = config is None and not any(_root(each) == "dataset" for each in overrides)
     experiment = _other(run, config, overrides)
-    own = config is None and not any(o.strip().startswith("dataset") for o in overrides)
     cohort = read(experiment.dataset)
     if cohort.targets is None:
         raise DataError("the data set has no targets to evaluate against")
+    seen = _seen_in_development(run, experiment, cohort)
     if own:
+        if dict(cohort.source.files) != run.environment["data_sha256"]:
+            raise DataError(
+                "the data have changed since the run, so its test part cannot be told apart",
+                hint="Put the former files back, or evaluate on all of the new data as another "
+                "data set: --config, or --set dataset.path=FILE.",
+            )
         # The whole of it holds the training rows; only the held-out part is an evaluation.
         cohort = divide(cohort, experiment)[0]["test"]
-    else:
-        _warn_of_training_data(run, cohort)
+    elif seen:
+        log.warning(
+            "the run was developed on this data set: the numbers below are no external validation"
+        )
     usable = run.modality.keep(cohort.only_input)
     if not usable.all():
         log.warning("%d samples dropped: missing input", int((~usable).sum()))
@@ -87,6 +105,7 @@ def evaluate_run_on(
     outputs = run.outputs(cohort.only_input)
     settings: Evaluation = experiment.evaluation
     result: dict[str, Any] = {"part": "test" if own else "all"}
+    result["overlaps_development"] = seen and not own
     result |= evaluate_part(
         run.task, y, outputs, cohort.subjects, run.threshold, settings, experiment.seed
     )
@@ -105,7 +124,16 @@ def evaluate_run_on(
     return result
 
 
+def _root(assignment: str) -> str:
+    return assignment.partition("=")[0].split(".")[0].strip()
+
+
 def _other(run: Run, config: Path | None, overrides: Sequence[str]) -> Experiment:
+    for assignment in overrides:
+        if _root(assignment) not in ("dataset", "evaluation"):
+            path = assignment.partition("=")[0].strip()
+            text = "a finished run keeps its settings; only dataset and evaluation may change here"
+            raise ConfigError([Problem(path, text)], place=f"--set {assignment}")
     if config is not None:
         return load_config(config, overrides)
     document = copy.deepcopy(dict(run.config))
@@ -123,15 +151,14 @@ def _dataset(run: Run) -> Component:
     return Component(name, {each: getattr(values, each) for each in schema.model_fields})
 
 
-def _warn_of_training_data(run: Run, cohort: Cohort) -> None:
+def _seen_in_development(run: Run, experiment: Experiment, cohort: Cohort) -> bool:
     known = set(run.environment["data_sha256"].values())
-    same = known & set(cohort.source.files.values())
-    if same:
-        log.warning(
-            "%d of these files were used to develop this run: the numbers below are not an "
-            "external validation",
-            len(same),
-        )
+    if known & set(cohort.source.files.values()):
+        return True
+    # Another number of samples gives an embedded dataset another fingerprint, yet the same rows.
+    name = experiment.dataset.name
+    embedded = registry.datasets.get(name).tags.get("embedded", False)
+    return bool(embedded and name == run.config["dataset"]["name"])
 
 
-__all__ = ["evaluate_run_on", "predict_file", "write_predictions"]
+__all__ = ["evaluate_run_on", "predict_file", "write_predictions", "check_output"]

@@ -36,7 +36,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise RunError(
             f"cannot be written: {error.strerror or error}",
             place=str(path),
-            hint="Free some space, or choose another folder with --out.",
+            hint="Free some space there, or choose another place.",
         ) from error
     finally:
         with contextlib.suppress(OSError):

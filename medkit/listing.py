@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
+from medkit.errors import RunError
 from medkit.registry import Registry
-from medkit.runs import finished, read_json
+from medkit.runs import finished, read_json, verify
 
 _TAGS = {"accepts": "takes", "yields": "yields"}
 
@@ -125,14 +126,23 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
 def runs_table(folder: Path) -> Table:
     """The finished runs below a folder: what was trained, and how it did on test."""
     from medkit.evaluation import headline
+    from medkit.yaml_file import read_yaml
 
-    table = Table("run", "dataset", "model", "task", "test", box=None)
-    for path in finished(folder):
-        from medkit.yaml_file import read_yaml
-
-        config = read_yaml(path / "config.yaml")[0]
-        names = (config[key]["name"] for key in ("dataset", "model", "task"))
-        table.add_row(str(path), *names, headline(read_json(path / "metrics.json")))
+    if not folder.is_dir():
+        raise RunError("no such folder", place=str(folder))
+    found = finished(folder)
+    # Paths are there to be copied: they must not be cut.
+    widest = max((len(str(path)) for path in found), default=3)
+    table = Table(Column("run", min_width=widest), "dataset", "model", "task", "test", box=None)
+    for path in found:
+        try:
+            verify(path)
+            config = read_yaml(path / "config.yaml")[0]
+            names = [config[key]["name"] for key in ("dataset", "model", "task")]
+            table.add_row(str(path), *names, headline(read_json(path / "metrics.json")))
+        except RunError as error:
+            # One damaged run must not hide the others.
+            table.add_row(str(path), "", "", "", f"[red]damaged: {escape(error.message)}[/red]")
     if not table.row_count:
         table.add_row(f"no finished runs in {folder}", "", "", "", "")
     return table

@@ -15,7 +15,7 @@ from medkit import runs
 from medkit.backend import select_backend, start
 from medkit.cohort import Cohort
 from medkit.config import Experiment, load_config
-from medkit.errors import ConfigError, Problem, RunError
+from medkit.errors import ConfigError, Problem, RunError, TrainingError
 from medkit.evaluation import evaluate_run, headline
 from medkit.files import write_text, written_whole
 from medkit.lazy import pd
@@ -104,6 +104,11 @@ def train(
             runs.seal(folder)
         except KeyboardInterrupt as stop:
             raise Interrupted(folder) from stop
+        except TrainingError:
+            # To resume would end the same way; only epochs already kept are worth a folder.
+            if not (folder / runs.CHECKPOINT / "state.npz").exists():
+                shutil.rmtree(folder)
+            raise
     return Run.open(folder)
 
 

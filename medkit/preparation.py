@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from medkit.cohort import Cohort
 from medkit.config import Component, Experiment
 from medkit.errors import DataError
 from medkit.evaluation import check_subgroups
+from medkit.lazy import pd
 from medkit.splits import PARTS, split
 
 log = logging.getLogger("medkit")
@@ -48,6 +50,10 @@ class Flow:
 def read(dataset: Component) -> Cohort:
     """Read the raw cohort that a config's dataset section describes."""
     cohort: Cohort = registry.datasets.build(dataset.name, **dataset.parameters)
+    if not cohort.source.files:
+        # Embedded data come from no file: their content stands for one.
+        files = {dataset.name: fingerprint(cohort)}
+        cohort = replace(cohort, source=replace(cohort.source, files=files))
     source = cohort.source
     log.info("dataset %s: %d samples read, %d kept", dataset.name, source.rows_read, len(cohort))
     for reason, count in source.dropped.items():
@@ -57,6 +63,19 @@ def read(dataset: Component) -> Cohort:
     for note in source.notes:
         log.info("%s", note)
     return cohort
+
+
+def fingerprint(cohort: Cohort) -> str:
+    """SHA-256 of a cohort's inputs and targets."""
+    digest = hashlib.sha256()
+    for values in [raw.values for raw in cohort.inputs.values()] + [cohort.targets]:
+        frame = (
+            values
+            if isinstance(values, pd.DataFrame)
+            else pd.DataFrame(np.asarray(values).reshape(len(cohort), -1))
+        )
+        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], Flow]:
@@ -133,4 +152,6 @@ def new_data(dataset: Component, path: Path) -> Cohort:
     given = {key: value for key, value in dataset.parameters.items() if key in shared}
     unlabelled = registry.datasets.get(reader).tags.get("unlabelled", {})
     cohort: Cohort = registry.datasets.build(reader, **{**given, **unlabelled, "path": path})
+    for reason, count in cohort.source.dropped.items():
+        log.warning("%d samples get no prediction: %s", count, reason)
     return cohort

@@ -100,7 +100,9 @@ def verify(folder: Path | str) -> dict[str, str]:
             hint=f"Go on with: medkit train --resume {folder}",
         )
     try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        listed = dict(read_json(folder / MANIFEST)["files"])
+        if not all(isinstance(each, str) for pair in listed.items() for each in pair):
+            raise TypeError("names and hashes must be text")
     except (ValueError, KeyError, TypeError) as error:
         raise RunError("MANIFEST.json is damaged", place=place) from error
     problems = [f"{name} is missing" for name in listed if not (folder / name).is_file()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from medkit.cli import main
 from medkit.datasets.builtin import breast_cancer
+from medkit.runs import seal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMOKE = CONFIGS / "smoke" / "breast_cancer_mlp.yaml"
@@ -109,12 +111,47 @@ def test_evaluate_on_another_data_set(medkit_command, breast_cancer_run, tmp_pat
     result = json.loads(out)
     assert result["n"] == 120
     assert result["threshold"] == breast_cancer_run.metrics["test"]["threshold"]
+    assert not result["overlaps_development"]
     # Without another data set: the run's own test part, and so the run's own numbers.
     status, out, _ = medkit_command("evaluate", breast_cancer_run.path)
     result = json.loads(out)
     assert result["part"] == "test"
+    assert not result["overlaps_development"]
     saved = breast_cancer_run.metrics["test"]["metrics"]["auroc"]["value"]
     assert result["metrics"]["auroc"]["value"] == pytest.approx(saved, abs=1e-6)
+
+
+def test_evaluate_is_honest_about_its_rows(medkit_command, breast_cancer_run, tmp_path):
+    path = breast_cancer_run.path
+    status, out, err = medkit_command("evaluate", path, "--config", SMOKE)
+    assert json.loads(out)["overlaps_development"]
+    assert "no external validation" in err
+    for change in ("seed=8", "split.test=0.6", "task=multiclass"):
+        status, out, err = medkit_command("evaluate", path, "--set", change)
+        assert (status, out) == (2, "")
+        assert "only dataset and evaluation may change here" in err
+    other = Path(shutil.copytree(path, tmp_path / "run"))
+    facts = json.loads((other / "environment.json").read_text())
+    facts["data_sha256"] = {"breast_cancer": "0" * 64}
+    (other / "environment.json").write_text(json.dumps(facts))
+    (other / "MANIFEST.json").unlink()
+    seal(other)
+    status, out, err = medkit_command("evaluate", other)
+    assert (status, out) == (1, "")
+    assert "the data have changed since the run" in err
+
+
+def test_runs_shows_damaged_ones_beside_the_others(medkit_command, breast_cancer_run, tmp_path):
+    shutil.copytree(breast_cancer_run.path, tmp_path / "whole")
+    broken = Path(shutil.copytree(breast_cancer_run.path, tmp_path / "broken"))
+    (broken / "metrics.json").write_text("{")
+    status, out, _ = medkit_command("runs", tmp_path)
+    assert status == 0
+    assert "damaged: metrics.json was changed" in out
+    assert "AUROC" in out
+    status, _, err = medkit_command("runs", tmp_path / "nowhere")
+    assert status == 1
+    assert "no such folder" in err
 
 
 def test_validate(medkit_command, tmp_path):

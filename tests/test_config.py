@@ -97,6 +97,7 @@ def test_all_problems_at_once_with_lines(tmp_path):
         ),
         ("split: {by: site}", "split.train_sites: is required with 'by: site'"),
         ("split: {by: column}", "split.column: is required with 'by: column'"),
+        ("split: {valid: 0.6, test: 0.4}", "split: valid 0.6 and test 0.4 leave too little"),
         ("split: {test: 1.5}", "split.test: must be below 1; got 1.5"),
         ("training: {optimizer: adm}", "no optimizer called 'adm'; did you mean 'adam'?"),
         (
@@ -143,6 +144,11 @@ def test_yaml_that_is_no_config(tmp_path, text, message):
 def test_missing_file(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         load_config(tmp_path / "nowhere.yaml")
+
+
+def test_merge_keys_are_understood(tmp_path):
+    text = GOOD.replace("training:\n", "training:\n  <<: {batch_size: 16}\n")
+    assert load_config(write(tmp_path, text)).training.batch_size == 16
 
 
 def test_overrides(tmp_path):

@@ -128,9 +128,10 @@ def test_changed_missing_added_and_unfinished_are_refused(copy):
     with pytest.raises(RunError, match=r"extra\.txt was added"):
         Run.open(copy)
     (copy / "extra.txt").unlink()
-    (copy / "MANIFEST.json").write_text("{")
-    with pytest.raises(RunError, match=r"MANIFEST\.json is damaged"):
-        Run.open(copy)
+    for damaged in ("{", '{"files": [1]}', '{"files": {"a": 1}}'):
+        (copy / "MANIFEST.json").write_text(damaged)
+        with pytest.raises(RunError, match=r"MANIFEST\.json is damaged"):
+            Run.open(copy)
     (copy / "MANIFEST.json").unlink()
     with pytest.raises(RunError, match=r"did not finish: it has no MANIFEST\.json"):
         Run.open(copy)

@@ -329,7 +329,7 @@ def test_tensorboard(tmp_path):
 
 def test_tensorboard_without_its_package(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match="pip install tensorflow tensorboard, or set"):
+    with pytest.raises(TrainingError, match="keras-medkit.tensorboard"):
         watchers.tensorboard(tmp_path)
 
 

@@ -48,8 +48,8 @@ def fit_baselines(
 ) -> list[Fitted]:
     """Fit the linear model and gradient boosting on summary features.
 
-    Everything is learned on the training rows: medians for missing values, scale, which features
-    to use where there are very many. Validation chooses what it chooses for the network: the
+    Everything is learned on the training rows: medians for missing values, indicators of them (in
+    the linear model), scale, which features to use where there are very many. Validation chooses what it chooses for the network: the
     threshold and when to stop (here the penalty's strength and the number of trees).
 
     Args:
@@ -71,7 +71,7 @@ def fit_baselines(
     for name, fit in fits:
         with _threads(x):
             outputs = _per_output(task, fit, x, y, x_valid, y_valid, seed)
-            threshold = task.choose_threshold(y_valid, outputs(x_valid))
+            threshold = task.choose_threshold(y_valid, outputs(x_valid), model=name.replace("_", " "))
 
         def predict(frame: Any, outputs: _Predict = outputs) -> np.ndarray:
             rows = _matrix(frame)[:, usable]
@@ -138,18 +138,27 @@ def _linear(
     seed: int,
     trees: int,
 ) -> _Predict:
-    """L2-penalized linear or logistic regression on median-imputed, standardized features."""
+    """L2-penalized linear or logistic regression on median-imputed, standardized features.
+
+    That a value is missing may itself say something of the patient, and the network is told so:
+    each feature with gaps in train has an indicator (0 or 1) beside it, standardized alike.
+    Gradient boosting sends missing values down branches of their own.
+    """
     from sklearn.linear_model import LogisticRegression, RidgeCV
 
     median = np.nanmedian(x, axis=0)
-    filled = np.where(np.isnan(x), median, x)
-    mean, scale = filled.mean(axis=0), filled.std(axis=0)
+    gaps = np.flatnonzero(np.isnan(x).any(axis=0))
+
+    def filled(rows: np.ndarray) -> np.ndarray:
+        missing = np.isnan(rows)
+        return np.hstack([np.where(missing, median, rows), missing[:, gaps]])
+
+    mean, scale = filled(x).mean(axis=0), filled(x).std(axis=0)
     scale[scale == 0] = 1.0
 
     def prepared(rows: np.ndarray) -> np.ndarray:
         # A new value far outside what was seen would otherwise rule a linear prediction alone.
-        scaled = (np.where(np.isnan(rows), median, rows) - mean) / scale
-        return np.clip(scaled, -10, 10)
+        return np.clip((filled(rows) - mean) / scale, -10, 10)
 
     if regression:
         model = RidgeCV(alphas=np.logspace(-2, 4, 13)).fit(prepared(x), y)

@@ -120,11 +120,17 @@ def numbered(values: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
         named = f"class{'es' if len(unseen) > 1 else ''} {shown(unseen)}"
         if many(unseen, len(values)):
             named = f"{len(unseen)} classes"
-        raise DataError(
-            f"{named} ({count} rows) did not occur in the training rows",
-            hint=f"Known from training: {shown(classes)}. Merge rare classes, drop those rows, "
-            "or split so that every class is in train.",
+        known = f"Known from training: {shown(classes)}."
+        hint = (
+            f"{known} Merge rare classes, drop those rows, or split so that every class is in "
+            "train."
         )
+        if count == len(values):
+            hint = (
+                f"{known} None of these rows has a known class: the target column or the task may "
+                "be another than the run's."
+            )
+        raise DataError(f"{named} ({count} rows) did not occur in the training rows", hint=hint)
     return np.array([positions[v] for v in values], np.int32)
 
 

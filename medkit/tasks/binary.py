@@ -132,13 +132,15 @@ class Binary(Task):
             keras.metrics.BinaryAccuracy(name="accuracy"),
         ]
 
-    def choose_threshold(self, y: np.ndarray, p: np.ndarray) -> float:
+    def choose_threshold(self, y: np.ndarray, p: np.ndarray, model: str = "network") -> float:
         """From validation rows; 0.5 where they do not hold both classes."""
         if self.fixed_threshold is not None:
             return self.fixed_threshold
         found = best_threshold(np.asarray(y).ravel(), checked_outputs(p, y)[:, 0], self.threshold)
         if found is None:
-            log.warning("the validation rows do not hold both classes: threshold 0.5 is used")
+            log.warning(
+                "%s: the validation rows do not hold both classes: threshold 0.5 is used", model
+            )
         return 0.5 if found is None else found
 
     def score(

@@ -109,7 +109,7 @@ class Multiclass(Task):
     ) -> dict[str, Any]:
         """The metrics of ``metric_names``; see Task.score."""
         y = np.asarray(y).ravel().astype(int)
-        return multiclass_scores(y, checked_outputs(p, y), weights)
+        return multiclass_scores(y, _probabilities(checked_outputs(p, y)), weights)
 
     def positives(self, y: np.ndarray) -> dict[str, int]:
         """Class -> number of rows."""
@@ -124,7 +124,19 @@ class Multiclass(Task):
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None
     ) -> dict[str, np.ndarray]:
-        """``probability_<class>`` of each class and the ``predicted`` class."""
-        p, classes = checked_outputs(p), fitted(self, "classes_")
+        """``probability_<class>`` of each class, as scored, and the ``predicted`` class."""
+        p, classes = _probabilities(checked_outputs(p)), fitted(self, "classes_")
         columns = {f"probability_{each}": p[:, i] for i, each in enumerate(classes)}
         return {**columns, "predicted": named(classes, p.argmax(axis=1))}
+
+
+def _probabilities(p: np.ndarray) -> np.ndarray:
+    """(n, classes) float64 whose rows sum to 1: a softmax in float32 is off by some 1e-7.
+
+    Rows that sum to 1 in double precision stay as they are, so that stored probabilities give
+    the same scores again.
+    """
+    p = p.astype(np.float64)
+    total = p.sum(axis=1, keepdims=True)
+    exact = (np.abs(total - 1) < 1e-12) | (total == 0)
+    return p / np.where(exact, 1.0, total)

@@ -119,7 +119,9 @@ class Multilabel(Task):
             keras.metrics.BinaryAccuracy(name="accuracy"),
         ]
 
-    def choose_threshold(self, y: np.ndarray, p: np.ndarray) -> list[float]:
+    def choose_threshold(
+        self, y: np.ndarray, p: np.ndarray, model: str = "network"
+    ) -> list[float]:
         """One a label, from validation rows; 0.5 where they do not hold both classes."""
         known, p = fitted(self, "labels_"), checked_outputs(p, y)
         if self.fixed_threshold is not None:
@@ -128,7 +130,8 @@ class Multilabel(Task):
         absent = [name for name, at in zip(known, found, strict=True) if at is None]
         if absent:
             log.warning(
-                "threshold 0.5 is used for %s: the validation rows do not hold both classes",
+                "%s: threshold 0.5 is used for %s: the validation rows do not hold both classes",
+                model,
                 ", ".join(absent),
             )
         return [0.5 if at is None else at for at in found]

@@ -80,6 +80,10 @@ class StopOnNaN(keras.callbacks.Callback):
 class EarlyStopping(keras.callbacks.Callback):
     """Stops after ``patience`` epochs without a better value; keeps the best epoch's weights.
 
+    Of epochs whose values are equal (an AUPRC of 1.0 reached twice, an accuracy of few rows) the
+    one with the lower loss on the same rows is kept. Such a tie is no better value: it does not
+    start the patience anew.
+
     Args:
         name: Name in the logs: ``val_auroc``.
         mode: ``max`` or ``min``.
@@ -94,25 +98,34 @@ class EarlyStopping(keras.callbacks.Callback):
         super().__init__()
         self.name, self.sign = name, -1.0 if mode == "min" else 1.0
         self.patience, self.min_delta, self.restore_best = patience, min_delta, restore_best
+        self.loss_name = "val_loss" if name.startswith("val_") else "loss"
         self.best, self.best_epoch, self.wait, self.stopped = -math.inf, -1, 0, False
+        self.best_loss = math.inf
         self.weights: list[np.ndarray] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         value = self.sign * float(monitored(logs, self.name))
+        loss = float(logs.get(self.loss_name, math.inf))
         self.wait += 1
         # Not a number (a metric undefined on this validation set) is never better.
-        if value - self.min_delta > self.best or (self.best_epoch < 0 and math.isfinite(value)):
-            self.best, self.best_epoch, self.wait = value, epoch, 0
+        better = value - self.min_delta > self.best
+        better = better or (self.best_epoch < 0 and math.isfinite(value))
+        if better:
+            self.wait = 0
+        if better or (value == self.best and loss < self.best_loss):
+            self.best, self.best_loss, self.best_epoch = value, loss, epoch
             if self.restore_best:
                 self.weights = copies(self.model.weights)
         if self.wait >= self.patience:
             self.stopped = self.model.stop_training = True
 
     def state(self) -> dict[str, Any]:
-        """Best value so far, when, and how long ago."""
+        """Best value so far, its loss, when, and how long ago a better value came."""
         best = self.best if math.isfinite(self.best) else None
+        loss = self.best_loss if math.isfinite(self.best_loss) else None
         return {
             "best": best,
+            "best_loss": loss,
             "best_epoch": self.best_epoch,
             "wait": self.wait,
             "stopped": self.stopped,
@@ -121,6 +134,7 @@ class EarlyStopping(keras.callbacks.Callback):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``."""
         self.best = -math.inf if state["best"] is None else state["best"]
+        self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
         self.best_epoch, self.wait = state["best_epoch"], state["wait"]
         self.stopped = state["stopped"]
 

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from medkit.errors import TrainingError, did_you_mean
 from medkit.training.callbacks import EarlyStopping, Plateau, Recorder, StopOnNaN, Validation
 from medkit.training.validation import Evaluator
 
 log = logging.getLogger("medkit")
+
+# Undefined without both classes; Keras then says 0 (or 1) in every epoch.
+_RANKINGS = ("auroc", "auprc")
 
 
 def make_watchers(settings: Any, task: Any, evaluator: Evaluator | None) -> dict[str, Any]:
@@ -34,6 +38,14 @@ def make_watchers(settings: Any, task: Any, evaluator: Evaluator | None) -> dict
     asked, schedule = settings.early_stopping, settings.learning_rate_schedule
     name, mode = monitor(task, asked.monitor if asked else None)
     if evaluator is not None:
+        if name in _RANKINGS and (asked or _is_plateau(schedule)) and _one_class(task, evaluator):
+            log.warning(
+                "the validation rows hold one class only, so that %s is undefined there: "
+                "val_loss is followed instead of val_%s",
+                name,
+                name,
+            )
+            name, mode = "loss", task.monitors["loss"]
         name = f"val_{name}"
     if asked is not None and evaluator is None:
         log.info("no validation data: early stopping is off")
@@ -49,7 +61,7 @@ def make_watchers(settings: Any, task: Any, evaluator: Evaluator | None) -> dict
             restore_best=asked.restore_best and not averaged,
         )
     watchers["recorder"] = Recorder(with_rate=schedule is not None)
-    if schedule is not None and schedule.name == "plateau":
+    if _is_plateau(schedule):
         watchers["plateau"] = Plateau(
             name,
             mode,
@@ -58,6 +70,18 @@ def make_watchers(settings: Any, task: Any, evaluator: Evaluator | None) -> dict
             minimum=schedule.minimum,
         )
     return watchers
+
+
+def _is_plateau(schedule: Any) -> bool:
+    return schedule is not None and schedule.name == "plateau"
+
+
+def _one_class(task: Any, evaluator: Evaluator) -> bool:
+    """Whether no output has both classes among the validation rows; False of a stream, unread."""
+    if task.kind not in ("binary", "multilabel") or evaluator.y is None:
+        return False
+    y = np.asarray(evaluator.y)
+    return bool((y == y[:1]).all())
 
 
 def monitor(task: Any, asked: str | None) -> tuple[str, str]:
@@ -91,6 +115,6 @@ def tensorboard(folder: Path | None) -> keras.callbacks.Callback:
         raise TrainingError(
             f"TensorBoard's logs need packages that are not installed: {', '.join(missing)}",
             place="training.tensorboard",
-            hint=f"pip install {' '.join(missing)}, or set tensorboard: false.",
+            hint="pip install 'keras-medkit[tensorboard]', or set tensorboard: false.",
         )
     return keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
