@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from medkit.errors import DataError
+from medkit.values import Outside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,8 @@ class Feature:
         kind: ``numeric`` or ``categorical``.
         unit: Unit of the numbers as given (``mmHg``, ``bpm``, ``°C``); None if dimensionless.
         low, high: Plausible range in that unit, inclusive; None where unknown.
+        outside: What becomes of a value outside that range: missing, clip or keep.
+        missing_values: Values that mean 'missing'.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Feature:
     unit: str | None = None
     low: float | None = None
     high: float | None = None
+    outside: Outside = "missing"
+    missing_values: tuple[str | int | float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class RawInput:
       width, channels); may be a memmap
     - ``tokens``: object array (n,) of ``str``
 
-    ``features`` names the columns or channels (empty for images and tokens).
+    ``features`` names the columns or channels (empty for images and tokens). The values keep to
+    what their features say: sentinels are emptied and ranges applied already.
     """
 
     modality: str

@@ -33,7 +33,7 @@ def predict_file(run: Run, path: Path) -> pandas.DataFrame:
     Raises:
         DataError: The file cannot be read, or lacks what the model takes.
     """
-    cohort = new_data(_dataset(run), path)
+    cohort = new_data(_dataset(run), path, run.modality)
     table = run.predict(cohort.only_input)
     table.insert(0, "sample", cohort.samples.index.to_numpy())
     return table.reset_index(drop=True)

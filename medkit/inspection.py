@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from medkit.datasets._files import column_names, read_table, require
-from medkit.datasets._values import is_text, share_of_numbers
+from medkit.datasets._times import as_time
+from medkit.datasets._values import check_finite, is_text, share_of_commas, share_of_numbers
 from medkit.errors import DataError, RunError
 from medkit.files import write_text
 from medkit.lazy import pd
@@ -24,6 +25,9 @@ SITE_NAME = re.compile(
     r"(^|_)(site|hospital|cent(er|re)|clinic|institution|facility|ward)(_?(id|name|no))?$"
 )
 TIME_NAME = re.compile(r"(^|_)(date|time|datetime|timestamp|year|admitted|admission|visit_date)$")
+BIRTH_NAME = re.compile(r"(^|_)(dob|born|(date|year|day)_of_birth|birth_?(date|day|year))$")
+# An id that may stand in a list of predictions: a name may not.
+OWN_ID_NAME = re.compile(r"(^|_)(id|ids|uid|uuid|record|index|row|no|nr|number)$")
 GROUP_NAME = re.compile(r"^(sex|gender|race|ethnicity|ethnic_group)$")
 
 # Numbers often written for 'missing', checked only where they stand apart from the others.
@@ -41,9 +45,12 @@ class _Guess:
     codes: list[str] = field(default_factory=list)
     missing: dict[str, list[Any]] = field(default_factory=dict)
     doubtful: dict[str, tuple[float, str]] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    unique: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
     sites: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
+    time_formats: dict[str, str] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
 
 
@@ -88,7 +95,7 @@ def propose_config(
 
     Raises:
         DataError: The table cannot be read, has no such column, or has a target that is empty,
-            constant, or different in almost every row though it is text.
+            constant, infinite, or different in almost every row though it is text.
     """
     file = Path(file)
     names = column_names(file)
@@ -96,6 +103,9 @@ def propose_config(
     if subject is not None:
         require(subject, names, file, "subject column")
     frame = read_table(file)
+    # Where commas separate the columns, only a wish makes them decimal marks too.
+    comma = any(share_of_commas(frame[name]) >= 0.5 for name in names)
+    frame = read_table(file, decimal=",") if comma else frame
     guess = _Guess()
     values = frame[target]
     if is_text(values) and share_of_numbers(values) >= 0.5:
@@ -103,8 +113,9 @@ def propose_config(
     task, about = _task(values, file)
     for name in names:
         if name not in (target, subject):
-            _inspect(frame[name], guess)
-    used = [n for n in names if n not in (target, subject) and n not in guess.ignored]
+            _inspect(frame[name], guess, file)
+    _choose_id(guess, subject)
+    used = [n for n in names if n not in (target, subject, *guess.ids[:1], *guess.ignored)]
     if not used:
         reasons = "; ".join(f"{_shown(name)}: {why}" for name, why in guess.ignored.items())
         raise DataError(
@@ -123,6 +134,7 @@ def propose_config(
         "  name: table",
         f"  path: {_quoted(Path(path).as_posix())}",
         f"  target: {_quoted(target)}",
+        *(['  decimal: ","'] if comma else []),
         *_dataset_lines(guess, subject, used),
         *about,
         f"task: {task}",
@@ -151,10 +163,14 @@ def _dataset_lines(guess: _Guess, subject: str | None, used: list[str]) -> list[
         lines.append("  # If a patient can have several rows, name the patient's column, or the")
         lines.append("  # same patient may be in train and test.")
         lines += [f"  # subject: {_quoted(name)}" for name in guess.subjects[:1]]
+    if guess.ids:
+        lines.append(f"  id: {_quoted(guess.ids[0])}")
     for role, columns in (("site", guess.sites), ("time", guess.times)):
         if columns:
             lines.append(f"  # Looks like the {role} of the sample; for splits by {role}:")
             lines.append(f"  # {role}: {_quoted(columns[0])}")
+            if role == "time" and columns[0] in guess.time_formats:
+                lines.append(f"  # time_format: {guess.time_formats[columns[0]]}")
     if guess.groups:
         lines.append(f"  attributes: {_list(guess.groups)}")
     if guess.ignored:
@@ -193,6 +209,8 @@ def _task(values: pd.Series, file: Path) -> tuple[str, list[str]]:
             f"the target column '{name}' holds one value only; there is nothing to predict",
             place=str(file),
         )
+    if not is_text(values):
+        check_finite(values.astype("float64"), file, "target column")
     notes = []
     if len(values) > count:
         notes.append(f"# {len(values) - count} rows lack the target and will be dropped.")
@@ -224,7 +242,15 @@ def _counts(values: pd.Series) -> list[str]:
     return lines
 
 
-def _inspect(values: pd.Series, guess: _Guess) -> None:
+def _choose_id(guess: _Guess, subject: str | None) -> None:
+    """Keep one column as the samples' ids, and no longer ignore it."""
+    if not guess.ids and subject is None:
+        guess.ids = [n for n in guess.subjects if n in guess.unique]
+    for name in guess.ids[:1]:
+        del guess.ignored[name]
+
+
+def _inspect(values: pd.Series, guess: _Guess, file: Path) -> None:
     """Put one column where it seems to belong."""
     name = str(values.name)
     folded = re.sub(r"[^a-z0-9]+", "_", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()).strip(
@@ -232,14 +258,21 @@ def _inspect(values: pd.Series, guess: _Guess) -> None:
     )
     present = values.dropna()
     kinds, count = present.nunique(), len(present)
+    unique = kinds == count == len(values) >= 10
+    if unique:
+        guess.unique.append(name)
     dates = pd.api.types.is_datetime64_any_dtype(values) or (
         is_text(values) and _are_dates(present)
     )
     if kinds <= 1:
         guess.ignored[name] = "empty" if not count else "the same value in every row"
+    elif (BIRTH_NAME.search(folded) and kinds > 2) or (dates and "birth" in folded):
+        guess.ignored[name] = "a date of birth, by its name; an age would be an input"
     elif dates or (TIME_NAME.search(folded) and not is_text(values)):
         guess.times.append(name)
         guess.ignored[name] = "dates" if dates else "a point in time, by its name"
+        if dates and (question := _doubtful_format(values, file)):
+            guess.time_formats[name] = question
     elif SUBJECT_NAME.search(folded) and kinds > 0.05 * count:
         guess.subjects.append(name)
         guess.ignored[name] = "identifies the patient, by its name"
@@ -260,6 +293,9 @@ def _inspect(values: pd.Series, guess: _Guess) -> None:
         guess.ignored[name] = "a different whole number in every row: an identifier"
     else:
         _inspect_numbers(present, guess)
+    own = unique and OWN_ID_NAME.search(folded) and name in guess.ignored
+    if own and not (dates or name in guess.subjects):
+        guess.ids.append(name)
     if GROUP_NAME.search(folded) and name not in guess.ignored:
         guess.groups.append(name)
 
@@ -310,8 +346,18 @@ def _are_dates(present: pd.Series) -> bool:
     texts = present.astype("str").head(1000)
     if not texts.str.contains(r"\d[-/.:]\d", regex=True).mean() > 0.95:
         return False
-    parsed = pd.to_datetime(texts, errors="coerce", format="mixed", utc=True)
+    # Only whether they are dates, not which: day or month first is the same here.
+    parsed = pd.to_datetime(texts, errors="coerce", format="mixed", dayfirst=True, utc=True)
     return bool(parsed.notna().mean() > 0.95)
+
+
+def _doubtful_format(values: pd.Series, file: Path) -> str | None:
+    """What to write where the dates could be read in two ways, or in none."""
+    try:
+        as_time(values, file)
+    except DataError as error:
+        return f'"%d.%m.%Y"   as it is: {error.message}'
+    return None
 
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")

@@ -115,9 +115,11 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
         "metric", "network", "interval", *(n.replace("_", " ") for n in baselines), title=title
     )
     for name, found in part["metrics"].items():
-        interval = (
-            "" if found["low"] is None else f"{readable(found['low'])} – {readable(found['high'])}"
-        )
+        interval = f"{readable(found['low'])} – {readable(found['high'])}"
+        if found["low"] is None:
+            interval = ""
+        elif found.get("degenerate"):
+            interval = "the same in all resamples"
         others = (readable(each["metrics"][name]["value"]) for each in baselines.values())
         table.add_row(called(name), readable(found["value"]), interval, *others)
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -140,18 +141,40 @@ def encode(
     return modality, task, parts
 
 
-def new_data(dataset: Component, path: Path) -> Cohort:
+def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
     """Read a new file, without labels, in the layout the dataset's own files have.
 
-    Embedded and synthetic datasets name the reader of files laid out like theirs.
+    Embedded and synthetic datasets name the reader of files laid out like theirs. What a reader
+    would find out from a file (kinds of columns, size of images), it is told from training: a
+    prediction must not depend on what else is in the file.
+
+    Args:
+        dataset: The dataset section the model was trained with.
+        path: The new file or folder.
+        modality: The fitted modality.
     """
     entry = registry.datasets.get(dataset.name)
     reader = entry.tags.get("reader", dataset.name)
+    tags = registry.datasets.get(reader).tags
     # A reader of its own takes all settings; another one, those that mean the same in both.
     shared = dataset.parameters if reader == dataset.name else entry.tags.get("shared", ())
     given = {key: value for key, value in dataset.parameters.items() if key in shared}
-    unlabelled = registry.datasets.get(reader).tags.get("unlabelled", {})
-    cohort: Cohort = registry.datasets.build(reader, **{**given, **unlabelled, "path": path})
+    given |= fitted_kinds(tags, modality)
+    shape = modality.input_shape_
+    if "shape" in tags and len(shape) == 3 and shape[2] in (1, 3):
+        size, channels = tags["shape"]
+        given |= {size: tuple(shape[:2]), channels: shape[2]}
+    given |= {**tags.get("unlabelled", {}), "path": path}
+    cohort: Cohort = registry.datasets.build(reader, **given)
     for reason, count in cohort.source.dropped.items():
         log.warning("%d samples get no prediction: %s", count, reason)
     return cohort
+
+
+def fitted_kinds(tags: Mapping[str, Any], modality: Any) -> dict[str, tuple[str, ...]]:
+    """Parameters that tell a reader which columns were categories and which numbers in training."""
+    return {
+        tags[kind]: tuple(each.name for each in modality.features if each.kind == kind)
+        for kind in ("categorical", "numeric")
+        if kind in tags
+    }

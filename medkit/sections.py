@@ -45,7 +45,11 @@ class Warmup(Section):
 
 
 class EarlyStopping(Section):
-    """Stop when the monitored validation value no longer gets better."""
+    """Stop when the monitored validation value no longer gets better.
+
+    Of epochs with equal values the one with the lower validation loss is kept. Where validation
+    holds one class only, the loss is followed instead of AUROC or AUPRC.
+    """
 
     monitor: str | None = None
     """Watched metric; null: the task's own choice."""
@@ -140,7 +144,7 @@ class Evaluation(Section):
     baselines: bool = True
     """Logistic or linear regression and gradient boosting on the same split."""
     minimum_group: Annotated[int, Field(ge=1)] = 10
-    """Smaller groups are suppressed."""
+    """Groups of fewer subjects are merged into one, and suppressed if still too small."""
 
 
 class Header(Section):

@@ -275,3 +275,25 @@ def test_physionet_2012(real_data):
     assert not {"SAPS-I", "SOFA", "Length_of_stay", "Survival", "RecordID"} & set(names)
     age = cohort.only_input.values[:, :, names.index("Age")]
     assert 15 <= np.nanmin(age) <= np.nanmax(age) <= 90
+
+
+def test_time_format_of_events_and_admissions(files):
+    header = "stay,time,variable,value\n"
+    (files / "long.csv").write_text(
+        header + "1,03.02.2024 10:00,HR,80\n1,03.02.2024 11:30,HR,90\n2,03.02.2024 09:00,HR,1\n"
+    )
+    (files / "labels.csv").write_text("stay,died,day\n1,0,03.02.2024 09:00\n2,1,04.02.2024 09:00\n")
+    settings = {"subject": None, "site": None, "admission": "day"}
+    cohort = read(files, time_format="%d.%m.%Y %H:%M", **settings)
+    np.testing.assert_array_equal(cohort.only_input.values[0, :, 0], [80, 90, np.nan])
+    assert cohort.samples["time"].dt.month.tolist() == [2, 2]
+    with pytest.raises(DataError, match="3 values that are no time") as error:
+        read(files, **settings)
+    assert "time_format" in str(error.value)
+
+
+def test_features_say_how_their_values_are_cleaned(files):
+    cohort = read(files, ranges={"HR": (60, 85), "Urine": (0, 60)}, aggregates={"Urine": "sum"})
+    of = {f.name: f for f in cohort.only_input.features}
+    assert (of["HR"].outside, of["HR"].missing_values) == ("missing", (-1,))
+    assert of["Urine"].outside == "keep"  # the sum of a step may exceed one event's range

@@ -235,3 +235,16 @@ def test_pneumoniamnist(real_data):
     assert cohort.samples["split"].value_counts().to_dict() == {
         "train": 4708, "valid": 524, "test": 624,
     }  # fmt: skip
+
+
+def test_new_images_take_the_shape_of_the_trained_ones(tmp_path, folder):
+    from medkit import registry
+
+    tags = registry.datasets.get("images").tags
+    trained = images(path=folder).only_input.values.shape[1:]
+    draw(tmp_path / "new" / "x.png", 50, size=(9, 9), mode="RGB")
+    shape = dict(zip(tags["shape"], (trained[:2], trained[2]), strict=True))
+    settings = {"subject_pattern": r"(p\d+)_", **tags["unlabelled"], **shape}
+    new = images(path=tmp_path / "new", **settings)
+    assert new.only_input.values.shape == (1, *trained)
+    assert "subject" not in new.samples

@@ -101,6 +101,92 @@ def test_codes_as_categories_are_the_same_text_in_every_file(file):
     assert gaps.only_input.values["cp"].tolist() == ["1", None]
 
 
+def test_texts_of_codes_are_not_changed(file):
+    path = file("icd,y\n038,0\n250.0,1\n250.00,0\n250,1\n")
+    found = table(path=path, target="y", categorical=("icd",)).only_input.values["icd"]
+    assert found.tolist() == ["038", "250.0", "250.00", "250"]
+
+
+def test_none_is_a_category_and_missing_among_numbers(file):
+    cohort = table(path=file("alcohol,x,y\nNone,1,0\nsome,None,1\nNA,3,1\n"), target="y")
+    values = cohort.only_input.values
+    assert values["alcohol"].tolist() == ["None", "some", None]
+    np.testing.assert_array_equal(values["x"], [1, np.nan, 3])
+    classes = table(path=file("x,y\n1,None\n2,mild\n"), target="y").targets
+    assert classes.tolist() == ["None", "mild"]
+    with pytest.raises(DataError, match=r"1 samples have no subject \(first at row 1\)"):
+        table(path=file("x,y,p\n1,0,None\n2,1,b\n"), target="y", subject="p")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas(file, separator):
+    text = "crp;icd;y\n12,5;1,2;0,5\n-3;3,4;1\n?;5;2,25\n".replace(";", separator)
+    found = table(
+        path=file(text, "data.txt"), target="y", categorical=("icd",),
+        missing_values={"crp": ("?",)},
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.only_input.values["crp"], [12.5, -3, np.nan])
+    assert found.only_input.values["icd"].tolist() == ["1,2", "3,4", "5"]
+    assert found.targets.tolist() == [0.5, 1, 2.25]
+    row = file(text.split("\n")[0] + "\n" + separator.join(("?", "1,2", "0,5")), "row.txt")
+    new = table(path=row, numeric=("crp",), categorical=("icd",), missing_values={"*": ("?",)})
+    assert np.isnan(new.only_input.values["crp"]).all()
+
+
+def test_decimal_commas_between_commas_must_be_declared(file):
+    path = file('crp,y\n"12,5",0\n"1,5",1\n')
+    with pytest.raises(DataError) as error:
+        table(path=path, target="y")
+    assert "column 'crp' holds numbers with a decimal comma" in str(error.value)
+    assert 'Give decimal: ","' in str(error.value)
+    found = table(path=path, target="y", decimal=",").only_input.values["crp"]
+    assert found.tolist() == [12.5, 1.5]
+
+
+def test_times_are_read_alike_in_every_row(file):
+    def days(texts, **settings):
+        rows = "\n".join(f"{i},{i % 2},{text}" for i, text in enumerate(texts))
+        path = file(f"x,y,t\n{rows}\n")
+        cohort = table(path=path, target="y", time="t", **settings)
+        return cohort.samples["time"].dt.strftime("%Y-%m-%d").tolist()
+
+    assert days(["05.01.2024", "13.02.2024"]) == ["2024-01-05", "2024-02-13"]
+    assert days(["05/01/2024", "05/31/2024"]) == ["2024-05-01", "2024-05-31"]
+    assert days(["2024-01-05", "2024-02-03 14:30"]) == ["2024-01-05", "2024-02-03"]
+    assert days(["05.05.2024", "06.06.2024"]) == ["2024-05-05", "2024-06-06"]
+    doubtful = ["05.01.2024", "06.02.2024"]
+    assert days(doubtful, time_format="%d.%m.%Y") == ["2024-01-05", "2024-02-06"]
+    with pytest.raises(DataError) as error:
+        days(doubtful)
+    assert "the dates in column 't' may be dd.mm.yyyy or mm.dd.yyyy: 2 different" in str(
+        error.value
+    )
+    assert 'time_format: "%d.%m.%Y"' in str(error.value)
+    assert "05" not in str(error.value).split("data.csv")[1]
+    with pytest.raises(DataError, match=r"1 texts that are no date \(first at row 2\) as dd.mm"):
+        days(["05.01.2024", "2024-01-05"], time_format="%d.%m.%Y")
+    with pytest.raises(DataError, match="time_format '%Q' is no format"):
+        days(doubtful, time_format="%Q")
+
+
+def test_a_new_file_needs_no_readable_time(file):
+    new = table(path=file("x,t\n1,soon\n"), time="t")
+    assert "time" not in new.samples
+
+
+def test_targets_written_as_text_are_numbers(tmp_path):
+    frame = pd.DataFrame({"x": [1, 2, 3], "y": ["1.5", "2", "3"], "grade": ["0", "1", "3+"]})
+    frame["code"] = ["250.0", "250.00", "038"]
+    frame.to_parquet(tmp_path / "data.parquet")
+
+    def targets(name):
+        return table(path=tmp_path / "data.parquet", target=name, inputs=("x",)).targets.tolist()
+
+    assert targets("y") == [1.5, 2, 3]
+    assert targets("grade") == ["0", "1", "3+"]
+    assert targets("code") == ["250.0", "250.00", "038"]
+
+
 def test_ignored_attribute_is_no_input(file):
     cohort = read(file(CSV), ignore=("sex",))
     assert "sex" in cohort.samples
@@ -155,6 +241,11 @@ def test_a_range_includes_its_ends(file):
         ("age,y\n1,2\n", {"units": {"agee": "years"}},
          "no column (named under units) called 'agee'; did you mean 'age'?"),
         ("x,y\n1,\n2,\n", {}, "every row lacks a target: 'y' is empty in all 2 rows"),
+        ("x,y\n1,0.5\n2,\n3,high\n4,2.5\n5,3\n", {},
+         "target column 'y' looks numeric but has text: 1 of 4 values, first at row 3\n"
+         "  If they mean 'missing': missing_values: {y: [\"high\"]}."),
+        ("x,y\n1,0.5\n2,\n3,inf\n4,2.5\n", {},
+         "target column 'y' has 1 infinite values (first at row 3)"),
         ("x,y\n1,0\ninf,1\n-inf,1\n", {}, "column 'x' has 2 infinite values (first at row 2)"),
         ("x,y\n1,0\n2,1\n?,1\n", {},
          "column 'x' looks numeric but has text: 1 of 3 values, first at row 3\n"

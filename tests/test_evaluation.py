@@ -25,6 +25,7 @@ from medkit.evaluation import (
 )
 from medkit.evaluation.baselines import fit_baselines
 from medkit.evaluation.intervals import interval, resample_weights
+from medkit.evaluation.proportions import denominators, wilson
 from medkit.registry import tasks
 
 
@@ -41,7 +42,7 @@ class Means:
     def positives(self, y):
         return None
 
-    def choose_threshold(self, y, p):
+    def choose_threshold(self, y, p, model="network"):
         return None
 
 
@@ -149,6 +150,87 @@ def test_one_class_one_subject_and_no_bootstrap_give_null_not_an_error():
     assert none["accuracy"] == {"value": 0.5, "low": None, "high": None}
 
 
+def test_a_proportion_that_no_resample_moves_has_wilsons_interval():
+    y = np.repeat([0.0, 1.0], [53, 10])[:, None]
+    p = np.clip(y * 0.5 + 0.2 + np.linspace(0, 0.2, 63)[:, None], 0, 1)
+    p[-1] = 0.1
+    settings, subjects = Evaluation(bootstrap=50), np.arange(63)
+    found = evaluate_part(binary(), y, p, subjects, 0.5, settings, 0)["metrics"]
+    assert found["specificity"] == {
+        "value": 1.0, "low": pytest.approx(0.9324, abs=1e-4), "high": 1.0, "method": "wilson",
+    }  # fmt: skip
+    assert found["precision"]["low"] == pytest.approx(wilson(1.0, 9, 0.95)[0])
+    assert "method" not in found["recall"]
+    assert "degenerate" not in found["auroc"]
+    # Nine rows of each of few subjects tell no more than so many subjects.
+    few = evaluate_part(binary(), y, p, np.arange(63) // 9, 0.5, settings, 0)["metrics"]
+    assert few["specificity"]["low"] == pytest.approx(wilson(1.0, 6, 0.95)[0])
+    perfect = evaluate_part(binary(), y, y, subjects, 0.5, settings, 0)["metrics"]
+    assert perfect["auroc"] == {"value": 1.0, "low": 1.0, "high": 1.0, "degenerate": True}
+    assert perfect["recall"]["low"] == pytest.approx(0.7225, abs=1e-4)
+    # Nobody is predicted positive: there is nothing to count.
+    none = evaluate_part(binary(), y, 0 * y, subjects, 0.5, settings, 0)["metrics"]
+    assert none["precision"] == {"value": 0.0, "low": 0.0, "high": 0.0, "degenerate": True}
+    assert none["recall"]["low"] == 0.0
+    assert none["recall"]["high"] == pytest.approx(0.2775, abs=1e-4)
+
+
+def test_wilsons_interval():
+    # Newcombe, Statistics in Medicine 17, 1998, table I.
+    assert wilson(81 / 263, 263, 0.95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15 / 148, 148, 0.95) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson(0.0, 20, 0.95) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(1 / 29, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def test_which_proportions_have_a_denominator():
+    labels = tasks.build("multilabel").fit([[0, 1], [1, 0]], ["a", "b"])
+    y, p = np.array([[0, 1], [0, 0], [1, 0], [1, 1]]), np.array([[0.1, 0.9]] * 4)
+    assert denominators(labels, y, p, [0.5, 0.5], np.array([0, 0, 1, 2])) == {
+        "accuracy_a": 3, "precision_a": 0, "recall_a": 2, "specificity_a": 1,
+        "accuracy_b": 3, "precision_b": 3, "recall_b": 2, "specificity_b": 2,
+    }  # fmt: skip
+    classes = tasks.build("multiclass").fit(["a", "b", "c"])
+    assert denominators(classes, y[:, 0], p, None, np.arange(4)) == {"accuracy": 4}
+    assert denominators(Means(), y, p, None, np.arange(4)) == {}
+
+
+def test_a_part_without_positives_says_so(caplog):
+    y, p = np.zeros((20, 1)), np.linspace(0, 1, 20)[:, None]
+    settings = Evaluation(bootstrap=20)
+    found = evaluate_part(binary(), y, p, np.arange(20), 0.5, settings, 0)
+    note = "no positives among 20 rows: undefined are AUROC, AUPRC, recall, F1"
+    assert found["notes"] == [note]
+    assert f"evaluated rows: {note}" in caplog.text
+    found = evaluate_part(binary(), y + 1, p, np.arange(20), 0.5, settings, 0)
+    assert found["notes"] == ["no negatives among 20 rows: undefined are AUROC, specificity"]
+    classes = tasks.build("multiclass").fit(["a", "b"])
+    both = (np.hstack([p, 1 - p]), np.arange(20), None, settings, 0)
+    found = evaluate_part(classes, y.astype("int32").ravel(), *both)
+    assert found["notes"][0].startswith("one class only among 20 rows: undefined are macro AUROC")
+    labels = tasks.build("multilabel").fit([[0, 1], [1, 0]], ["a", "b"])
+    both = np.hstack([y, np.arange(20)[:, None] % 2])
+    found = evaluate_part(labels, both, np.hstack([p, p]), np.arange(20), None, settings, 0)
+    said = "one class only of a among 20 rows: undefined are AUROC a, AUPRC a, recall a, F1 a"
+    assert found["notes"] == [said]
+
+
+def test_a_run_whose_test_part_has_no_positives(caplog):
+    parts, outputs = breast_cancer()
+    parts["test"].y[:] = 0
+    parts["valid"].y[:] = 0
+    settings = Evaluation(bootstrap=20)
+    metrics = evaluate_run(binary(), Flat(), parts, outputs, 0.5, settings, 0)
+    assert metrics["test"]["notes"][0].startswith("no positives among 114 rows: undefined are")
+    assert "notes" not in metrics["train"]
+    assert "test: no positives among 114 rows" in caplog.text
+    assert "validation: no positives among 85 rows" in caplog.text
+    for name in ("logistic regression", "gradient boosting"):
+        assert caplog.text.count(f"{name}: the validation rows do not hold both classes") == 1
+        assert "notes" not in metrics["baselines"][name.replace(" ", "_")]
+    assert headline(metrics).startswith("AUROC undefined")
+
+
 def test_run_is_measured_beside_its_baselines():
     parts, outputs = breast_cancer()
     settings = Evaluation(bootstrap=200, subgroups=("large",))
@@ -192,6 +274,18 @@ def test_baselines_learn_from_training_rows_and_choose_on_validation():
         assert np.isfinite(baseline.predict(np.full((3, 6), np.nan))).all()
     again = fit_baselines(binary(), train, valid, 0)
     assert all((a.predict(x) == b.predict(x)).all() for a, b in zip(again, fitted, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_the_linear_baseline_is_told_what_is_missing(kind):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(300, 4))
+    missing = random.random(300) < 0.3
+    x[missing, 2] = np.nan
+    y = missing[:, None].astype("float32")
+    task = binary() if kind == "binary" else Means()
+    linear = fit_baselines(task, (x[:200], y[:200]), (x[200:], y[200:]), 0)[0]
+    assert roc_auc_score(y[200:], linear.predict(x[200:])) == 1.0
 
 
 def test_baselines_of_other_tasks():
@@ -278,7 +372,8 @@ def test_subgroups():
     assert found["sex"]["F"]["n"] == 97
     assert [group["n"] for group in found["age"].values()] == pytest.approx([50] * 4, abs=4)
     assert next(iter(found["age"])).startswith("up to ")
-    assert found["grade"]["2"] == small
+    assert list(found["grade"]) == ["1", "other (1 value)"]
+    assert found["grade"]["other (1 value)"] == small
     assert found["grade"]["1"]["n"] == 195
     assert list(found["ward"]) == ["A", "other (49 values)"]
     assert list(found["when"]) == ["2019", "2020"]
@@ -289,7 +384,25 @@ def test_groups_are_counted_in_subjects():
     y = np.zeros((40, 1))
     settings = Evaluation(bootstrap=0, subgroups=("sex",))
     found = subgroup_metrics(Means(), y, y, samples, np.arange(40) // 8, None, settings, 0)
-    assert found == {"sex": {"F": {"suppressed": "fewer than 10 subjects"}}}
+    assert found == {"sex": {"other (1 value)": {"suppressed": "fewer than 10 subjects"}}}
+
+
+def test_names_of_small_groups_are_written_nowhere():
+    doctors = np.repeat([f"Dr {i}" for i in range(18)], [60, 40] + [5] * 16)
+    n = len(doctors)
+    samples = pd.DataFrame({"doctor": doctors, "few": np.repeat(["rare", "common"], [4, n - 4])})
+    samples["site"] = np.where(np.arange(n) < 15, np.arange(n) // 3, 9)  # five small sites
+    y = np.zeros((n, 1))
+    settings = Evaluation(bootstrap=0, subgroups=("doctor", "few", "site"))
+    found = subgroup_metrics(Means(), y, y, samples, np.arange(n), None, settings, 0)
+    assert list(found["doctor"]) == ["Dr 0", "Dr 1", "other (16 values)"]
+    assert found["doctor"]["other (16 values)"]["n"] == 80
+    assert list(found["few"]) == ["common", "other (1 value)"]
+    assert found["few"]["other (1 value)"] == {"suppressed": "fewer than 10 subjects"}
+    assert list(found["site"]) == ["9", "other (5 values)"]
+    assert found["site"]["other (5 values)"]["n"] == 15
+    assert "Dr 5" not in json.dumps(found)
+    assert "rare" not in json.dumps(found)
 
 
 def test_subgroup_messages(caplog):

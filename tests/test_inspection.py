@@ -54,8 +54,9 @@ def test_roles(clinic):
     assert config["task"] == "binary"
     assert config["name"] == "clinic-mlp"
     assert dataset["ignore"] == [
-        "record", "patient_id", "surname", "Hospital", "admitted", "always", "nothing",
+        "patient_id", "surname", "Hospital", "admitted", "always", "nothing",
     ]  # fmt: skip
+    assert dataset["id"] == "record"
     assert dataset["categorical"] == ["sex", "on", "kind"]
     assert dataset["missing_values"] == {"glucose": ["?"], "on": ["?"]}
     assert dataset["attributes"] == ["sex"]
@@ -73,6 +74,28 @@ def test_roles(clinic):
 )
 def test_tasks(clinic, target, task):
     assert yaml.safe_load(propose_config(clinic, target))["task"] == task
+
+
+def test_ids_births_days_and_decimal_commas(tmp_path):
+    rows = [f'P{i:02d},{i % 28 + 1:02d}.01.1950,{i % 9 + 1:02d}.0{i % 3 + 1}.2024,"{i},5",{i % 2}'
+            for i in range(30)]  # fmt: skip
+    file = tmp_path / "data.csv"
+    file.write_text("patient_id,date_of_birth,visit,crp,died\n" + "\n".join(rows) + "\n")
+    text = propose_config(file, "died")
+    dataset = yaml.safe_load(text)["dataset"]
+    assert dataset["id"] == "patient_id"
+    assert dataset["decimal"] == ","
+    assert dataset["ignore"] == ["date_of_birth", "visit"]
+    assert "# time: visit" in text
+    assert "# time: date_of_birth" not in text
+    assert "# time_format: \"%d.%m.%Y\"   as it is: the dates in column 'visit' may be" in text
+    assert "Units appear in the report and the model card: units: {crp: ...}" in text
+
+
+def test_weight_at_birth_is_an_input(tmp_path):
+    rows = "\n".join(f"{2500 + 7 * i},{i % 2}" for i in range(40))
+    (tmp_path / "data.csv").write_text(f"birth_weight,died\n{rows}\n")
+    assert "ignore" not in yaml.safe_load(propose_config(tmp_path / "data.csv", "died"))["dataset"]
 
 
 def test_target_with_stand_ins_for_missing(clinic):
@@ -123,6 +146,8 @@ def test_an_existing_config_is_kept(clinic, tmp_path):
         ("always,died\n1,0\n1,1\n", {}, "no column is left as an input"),
         ("age,died\n" + "".join(f"{i},x{i}\n" for i in range(40)), {},
          "has 40 different texts in 40 rows; is it an identifier?"),
+        ("age,died\n1,0.5\n2,inf\n3,1.5\n", {},
+         "target column 'died' has 1 infinite values (first at row 2)"),
         ("", {}, "the file is empty"),
     ],
 )  # fmt: skip

@@ -165,3 +165,25 @@ def test_summary_of_what_was_measured():
     assert summary.iloc[0].to_dict() == expected
     assert summary.iloc[1].isna().sum() == 6
     assert summary["HR count"].tolist() == [2, 0]
+
+
+def test_plain_arrays_are_cleaned_as_the_dataset_did():
+    features = (
+        Feature("heart rate", low=20, high=150.1, missing_values=(-1,)),
+        Feature("lactate", low=0, high=0.1, outside="clip"),
+        Feature("urine", low=0, high=5, outside="keep"),
+    )
+    x = np.full((2, 2, 3), 0.1, dtype="float32")
+    x[..., 0] = 80
+    series = Series.from_dict(Series().fit(RawInput("series", x, features)).to_dict())
+    new = x.copy()
+    new[0, :, 0], new[1, 0, 0], new[1, 0, 1], new[1, 1, 2] = (-1, 300), np.float32(150.1), 7, 9
+    before = new.copy()
+    found = series.encode(new)
+    np.testing.assert_array_equal(found[..., 0], [[NAN, NAN], [np.float32(150.1), 80]])
+    np.testing.assert_array_equal(found[..., 1], np.full((2, 2), np.float32(0.1)))
+    assert found[1, 1, 2] == 9
+    np.testing.assert_array_equal(new, before)
+    np.testing.assert_array_equal(series.encode(found), found)
+    # Already cleaned by a dataset that says the same.
+    assert series.encode(RawInput("series", new, features)) is new

@@ -277,3 +277,87 @@ def test_heart_disease_has_gaps_of_every_kind():
     tabular = Tabular().fit(train.drop(columns=["site", "num"]))
     assert np.isfinite(inside(tabular, new)).all()
     assert tabular.missing_ == ["ca", "thal"]
+
+
+CODES = ["038", "V27", "250.0", "250.00", "401", "TRUE", "None"]
+
+
+def rows_of(path, texts, *, header="icd,stage,flag,x", **settings):
+    """The table's raw input of a file with these lines."""
+    from medkit.datasets.table import table
+
+    path.write_text("\n".join([header, *texts]) + "\n")
+    return table(path=path, **settings).only_input
+
+
+def test_an_encoded_row_depends_on_nothing_but_the_row(tmp_path):
+    stages = ["1.0", "2.0", "3.0", "", "1.0", "2.0", "3.0"]
+    flags = ["true", "false", "", "true", "true", "false", "false"]
+    lines = [
+        f"{c},{s},{f},{i}" for i, (c, s, f) in enumerate(zip(CODES, stages, flags, strict=True))
+    ]
+    declared = {"categorical": ("stage",)}
+    whole = rows_of(tmp_path / "train.csv", lines, **declared)
+    tabular = Tabular.from_dict(Tabular(rare_below=1).fit(whole).to_dict())
+    assert len(tabular.categories_["icd"]) == len(CODES)
+    assert tabular.categories_["stage"] == ["1", "2", "3"]
+    expected = tabular.encode(whole)
+    fitted = {
+        kind: tuple(f.name for f in tabular.features if f.kind == kind)
+        for kind in ("numeric", "categorical")
+    }
+    whole_frame = pd.read_csv(tmp_path / "train.csv", keep_default_na=False, na_values=[""])
+    np.testing.assert_array_equal(tabular.encode(whole_frame), expected)
+    np.testing.assert_array_equal(
+        tabular.encode(rows_of(tmp_path / "again.csv", lines, **fitted)), expected
+    )
+    for number, line in enumerate(lines):
+        one = rows_of(tmp_path / "one.csv", [line], **fitted)
+        row = expected[[number]]
+        np.testing.assert_array_equal(tabular.encode(one), row, err_msg=line)
+        np.testing.assert_array_equal(tabular.encode(whole_frame.iloc[[number]]), row)
+        np.testing.assert_array_equal(tabular.encode(one.values), row)
+        np.testing.assert_array_equal(tabular.encode(rows_of(
+            tmp_path / "one.csv", [line.replace(".0,", ",", 1) if number == 4 else line], **fitted
+        )), row)  # fmt: skip
+
+
+def test_numbers_stand_for_the_only_code_they_can_mean():
+    train = pd.DataFrame({"icd": ["038", "V27", "250.0", "250.00"]})
+    tabular = Tabular(rare_below=1).fit(train)
+    known = tabular.categories_["icd"]
+    new = pd.DataFrame({"icd": [38, 250.0]})  # as pandas reads them without the texts
+    assert tabular.encode(new)[:, 0].tolist() == [known.index("038") + 1, 0]
+    texts = pd.DataFrame({"icd": ["38", "250", "250.00"]})
+    assert tabular.encode(texts)[:, 0].tolist() == [0, 0, known.index("250.00") + 1]
+
+
+def test_mixed_objects_do_not_depend_on_their_order():
+    train = pd.DataFrame({"a": ["True", "1", "b"]})
+    tabular = Tabular(rare_below=1).fit(train)
+    for values in ([True, 1, "1"], [1, True, "1"]):
+        found = tabular.encode(pd.DataFrame({"a": pd.Series(values, dtype=object)}))[:, 0]
+        wanted = ["True" if value is True else "1" for value in values]
+        assert found.tolist() == [tabular.categories_["a"].index(each) + 1 for each in wanted]
+
+
+@pytest.mark.parametrize(("outside", "last"), [("missing", NAN), ("clip", 120.0), ("keep", 300.0)])
+def test_sentinels_and_ranges_are_those_of_the_file(tmp_path, outside, last):
+    settings = {
+        "missing_values": {"*": ("?",), "age": (-1,), "sex": ("9",)},
+        "ranges": {"age": (0, 120)}, "outside": outside, "categorical": ("sex",),
+    }  # fmt: skip
+    header, train = "age,sex", ["40,1", "50,2", "60,1", "-1,9"]
+    raw_input = rows_of(tmp_path / "a.csv", train, header=header, **settings)
+    tabular = Tabular.from_dict(Tabular(rare_below=1).fit(raw_input).to_dict())
+    new = ["40,1", "-1,9", "?,?", "300,2"]
+    expected = np.array([[40, 1], [NAN, NAN], [NAN, NAN], [last, 2]], "float32")
+    read = rows_of(tmp_path / "b.csv", new, header=header, **settings)
+    np.testing.assert_array_equal(tabular.encode(read), expected)
+    plain = pd.read_csv(tmp_path / "b.csv")
+    np.testing.assert_array_equal(tabular.encode(plain), expected)
+    np.testing.assert_array_equal(tabular.encode(read.values), expected)
+    numbers_only = pd.DataFrame({"age": [-1, 300.0], "sex": [9, 2]})
+    np.testing.assert_array_equal(tabular.encode(numbers_only), expected[[1, 3]])
+    drop = Tabular(missing="drop", rare_below=1).fit(raw_input)
+    assert drop.keep(plain).tolist() == (~np.isnan(expected).any(axis=1)).tolist()

@@ -173,6 +173,35 @@ def test_confusion_matrix_counts_the_test_rows(tmp_path):
     assert re.search(rf">{hits}<small>", row[: row.index("</tr>")])
 
 
+def test_intervals_that_are_no_percentiles_say_so(tmp_path):
+    inputs = example("binary")
+    test = inputs.metrics["test"]["metrics"]
+    plain = page(tmp_path, inputs)
+    assert "Wilson" not in plain
+    assert "the same in all resamples" not in plain
+    test["specificity"] = {"value": 1.0, "low": 0.932, "high": 1.0, "method": "wilson"}
+    test["auroc"] = {"value": 1.0, "low": 1.0, "high": 1.0, "degenerate": True}
+    text = " ".join(page(tmp_path, inputs).split())
+    assert "1.000 (0.932 to 1.000, Wilson)" in text
+    assert "1.000 (the same in all resamples)" in text
+    assert "<strong>1.000</strong> (the same in all resamples)." in text
+    assert "1.000 to 1.000" not in text
+    assert "Wilson: no resample moves a proportion of 0 or 1, so its interval is Wilson" in text
+    assert "the bootstrap cannot tell how far this number would move" in text
+
+
+def test_absent_classes_are_said(tmp_path):
+    inputs = example("binary")
+    inputs.metrics["test"]["notes"] = ["no positives among 80 rows: undefined are AUROC, AUPRC"]
+    text = page(tmp_path, inputs)
+    assert "Test part: no positives among 80 rows: undefined are AUROC, AUPRC." in text
+    assert "Learning: AUPRC" in text
+    inputs.metrics["valid"]["metrics"]["auprc"]["value"] = None
+    text = page(tmp_path, inputs)
+    assert "Learning: AUPRC" not in text
+    assert "Learning: loss" in text
+
+
 def test_same_inputs_same_bytes(tmp_path):
     assert page(tmp_path, example("binary")) == page(tmp_path, example("binary"))
 
@@ -215,6 +244,7 @@ def difference(value, low, high, metric="auroc"):
     ("metrics", "main", "level", "text"),
     [
         ({}, "auroc", "none", "No baseline was computed"),
+        (difference(None, None, None), "auroc", "none", "AUROC is undefined on the test part"),
         (difference(0.05, 0.01, 0.09), "auroc", "good",
          "The network is ahead of gradient boosting, the best baseline, by 0.050 in AUROC "
          "(interval of the paired difference 0.010 to 0.090)."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -70,6 +71,19 @@ def test_a_class_unknown_from_training_is_named(task):
     built = tasks.build(task).fit(["a", "b", "a"])
     with pytest.raises(DataError, match="class 'c' \\(2 rows\\) did not occur in the training"):
         built.encode(["a", "c", "c"])
+
+
+def test_other_data_of_which_no_class_is_known():
+    built = tasks.build("multiclass").fit(["a", "b", "a"])
+    with pytest.raises(DataError) as error:
+        built.encode([1, 2, 1])
+    assert "classes '1', '2' (3 rows) did not occur in the training rows" in str(error.value)
+    assert "Known from training: 'a', 'b'. None of these rows has a known class: the target " in (
+        str(error.value)
+    )
+    assert "the target column or the task may be another than the run's" in str(error.value)
+    with pytest.raises(DataError, match="Merge rare classes"):
+        built.encode(["a", "c"])
 
 
 def test_binary_positive_class(caplog):
@@ -213,7 +227,16 @@ def test_threshold_is_the_best_of_all(rng):
 def test_threshold_edges(caplog):
     task = tasks.build("binary").fit([0, 1])
     assert task.choose_threshold(np.zeros((3, 1)), np.full((3, 1), 0.2)) == 0.5
-    assert "do not hold both classes" in caplog.text
+    assert "network: the validation rows do not hold both classes" in caplog.text
+    caplog.clear()
+    task.choose_threshold(np.zeros((3, 1)), np.full((3, 1), 0.2), model="logistic regression")
+    assert [each.getMessage() for each in caplog.records] == [
+        "logistic regression: the validation rows do not hold both classes: threshold 0.5 is used"
+    ]
+    caplog.clear()
+    labels = tasks.build("multilabel").fit([[0, 1], [1, 0]], names=("x", "y"))
+    labels.choose_threshold(np.array([[0, 1], [0, 0]]), np.full((2, 2), 0.2), model="trees")
+    assert "trees: threshold 0.5 is used for x: the validation rows" in caplog.text
     assert task.choose_threshold(np.zeros((0, 1)), np.zeros((0, 1))) == 0.5
     fixed = tasks.build("binary", fixed_threshold=0.2).fit([0, 1])
     assert fixed.choose_threshold(np.array([[0], [1]]), np.array([[0.1], [0.9]])) == 0.2
@@ -327,6 +350,34 @@ def test_multiclass_metrics_are_scikit_learns(rng):
         for name, value in multiclass_by_scikit_learn(y, p, weight).items():
             assert many[name][row] == pytest.approx(value, abs=1e-12), name
     assert many.keys() == found.keys()
+
+
+def test_a_softmax_in_single_precision_is_scored_as_probabilities(rng):
+    y = rng.integers(0, 4, 160)
+    raw = rng.normal(size=(160, 4)).astype("float32")
+    raw = np.exp(raw) / np.exp(raw).sum(axis=1, keepdims=True)
+    task, p = tasks.build("multiclass").fit(y), raw.astype(np.float64)
+    assert np.abs(p.sum(axis=1) - 1).max() > 1e-9
+    exact = p / p.sum(axis=1, keepdims=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = task.score(task.encode(y), p)
+        expected = multiclass_by_scikit_learn(y, exact)
+        columns = task.prediction_columns(p)
+    assert found["log_loss"] == expected["log_loss"]
+    assert found["accuracy"] == expected["accuracy"]
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=1e-14), name
+    # What is stored gives the reported numbers again, to the last digit.
+    stored = np.column_stack([columns[f"probability_{each}"] for each in range(4)])
+    np.testing.assert_array_equal(stored, exact)
+    assert task.score(task.encode(y), stored) == found
+    assert task.score(task.encode(y), raw) == found
+    weights = resamples(rng, len(y))
+    many = task.score(task.encode(y), p, None, weights)
+    for row, weight in enumerate(weights):
+        for name, value in multiclass_by_scikit_learn(y, exact, weight).items():
+            assert many[name][row] == pytest.approx(value, abs=1e-12), name
 
 
 def test_a_resample_without_a_class_is_scored_as_its_rows(rng):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import types
+import warnings
 
 import keras
 import numpy as np
@@ -152,6 +153,18 @@ def test_streams():
         assert Trainer(network(), epochs=2).fit(data).epochs == 2
 
 
+def test_keras_has_nothing_to_warn_of():
+    x, y = rows()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        trained(2, class_weight="balanced")
+        trainer = Trainer(network(), epochs=1)
+        trainer.task.fit([0, 1])
+        trainer.fit(Batches(), validation_data=Batches())
+        trainer.evaluate(x, y)
+        trainer.predict(x)
+
+
 def test_a_named_task_takes_targets_as_they_come_and_keeps_their_units():
     x, y = rows()
     trainer = Trainer(network(), epochs=1)
@@ -249,6 +262,61 @@ def test_early_stopping_keeps_the_best_weights_and_ignores_undefined_values():
     assert stopping.weights[0] == 1.0
 
 
+def stopped_at(epochs, stopping=None, first=0, **settings):
+    stopping = stopping or EarlyStopping("val_a", "max", min_delta=0.0, **settings)
+    layer = keras.layers.Dense(1)
+    layer.build((None, 1))
+    stopping.set_model(layer)
+    layer.stop_training = False
+    for epoch, (value, loss) in enumerate(epochs, start=first):
+        layer.kernel.assign([[float(epoch)]])
+        stopping.on_epoch_end(epoch, {"val_a": value, "val_loss": loss})
+    return stopping
+
+
+def test_of_equal_values_the_lower_loss_is_kept_without_more_patience():
+    epochs = [(0.9, 0.5), (1.0, 0.4), (1.0, 0.6), (1.0, 0.3), (0.9, 0.1)]
+    found = stopped_at(epochs, patience=3, restore_best=True)
+    assert (found.best, found.best_loss, found.best_epoch) == (1.0, 0.3, 3)
+    assert found.weights[0] == 3.0
+    assert (found.wait, found.stopped) == (3, True)
+    # In two halves, by way of a checkpoint.
+    half = stopped_at(epochs[:3], patience=3, restore_best=True)
+    again = EarlyStopping("val_a", "max", patience=3, min_delta=0.0, restore_best=True)
+    again.restore(json.loads(json.dumps(half.state())))
+    assert stopped_at(epochs[3:], again, first=3).state() == found.state()
+    unseen = EarlyStopping("val_a", "max", patience=3, min_delta=0.0, restore_best=True)
+    unseen.restore(json.loads(json.dumps(unseen.state())))
+    assert (unseen.best, unseen.best_loss) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("plateau", [None, {"name": "plateau", "patience": 1}])
+def test_a_ranking_undefined_on_validation_is_not_followed(plateau, caplog):
+    x, y = rows()
+    trainer = Trainer(network(), epochs=4, learning_rate_schedule=plateau)
+    history = trainer.fit(x, y, validation_data=(x[:20], np.zeros(20)))
+    said = "the validation rows hold one class only, so that auprc is undefined there: val_loss "
+    assert said + "is followed instead of val_auprc" in caplog.text
+    assert history.best_epoch == 1 + int(np.argmin(history.history["val_loss"]))
+    caplog.clear()
+    Trainer(network(), epochs=1).fit(x, y, validation_data=(x[:20], y[:20]))
+    Trainer(network(), epochs=1, early_stopping={"monitor": "accuracy"}).fit(
+        x, y, validation_data=(x[:20], np.zeros(20))
+    )
+    assert "one class only" not in caplog.text
+
+
+def test_of_several_labels_one_with_both_classes_is_enough(caplog):
+    x, y = rows()
+    both = np.column_stack([y, 1 - y])
+    for column, fallen_back in ((y, False), (np.ones(70), True)):
+        caplog.clear()
+        Trainer(network(outputs=2), task="multilabel", epochs=1).fit(
+            x, both, validation_data=(x, np.column_stack([column, np.zeros(70)]))
+        )
+        assert ("val_loss is followed" in caplog.text) is fallen_back
+
+
 def test_early_stopping_ends_the_training(caplog):
     caplog.set_level(logging.INFO, "medkit")
     _, history = trained(30, early_stopping={"monitor": "loss", "patience": 1, "min_delta": 10.0})
@@ -329,7 +397,7 @@ def test_tensorboard(tmp_path):
 
 def test_tensorboard_without_its_package(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match="keras-medkit.tensorboard"):
+    with pytest.raises(TrainingError, match=r"keras-medkit\[tensorboard\]"):
         watchers.tensorboard(tmp_path)
 
 

@@ -12,12 +12,25 @@ import numpy as np
 
 from medkit.cohort import Source
 from medkit.datasets._files import require
-from medkit.datasets._values import as_category, as_identifier, as_numbers, as_time, is_text
+from medkit.datasets._times import as_time
+from medkit.datasets._values import (
+    as_category,
+    as_identifier,
+    as_numbers,
+    check_finite,
+    describe_texts,
+    is_text,
+    refuse_decimal_commas,
+    share_of_numbers,
+    suggest_missing,
+)
 from medkit.errors import DataError
 from medkit.files import sha256
 from medkit.lazy import pd
 
 log = logging.getLogger("medkit")
+
+MOST_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,7 @@ class Roles:
     time: str | None = None
     site: str | None = None
     attributes: tuple[str, ...] = ()
+    time_format: str | None = None
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -66,20 +80,22 @@ class Roles:
         return Roles(
             **{role: column if column in names else None for role, column in kept.items()},
             attributes=tuple(c for c in self.attributes if c in names),
+            time_format=self.time_format,
         )
 
     def samples(self, frame: pd.DataFrame, path: Path, labelled: bool) -> pd.DataFrame:
         """The samples frame of a Cohort: index, ``subject``, ``time``, ``site``, attributes.
 
-        Without labels nothing is split: patients that are not all known are left out.
+        Without labels nothing is split: times, and patients that are not all known, are left
+        out.
         """
         columns: dict[str, Any] = {}
         if self.subject:
             subjects = as_identifier(frame[self.subject])
             if labelled or subjects.notna().all():
                 columns["subject"] = subjects
-        if self.time:
-            columns["time"] = as_time(frame[self.time], path)
+        if self.time and labelled:
+            columns["time"] = as_time(frame[self.time], path, self.time_format)
         if self.site:
             columns["site"] = as_category(frame[self.site])
         columns |= {name: frame[name] for name in self.attributes}
@@ -113,11 +129,15 @@ def read_targets(
     targets: tuple[str, ...],
     target_above: float | None,
     path: Path,
+    text: Sequence[str] = (),
 ) -> Targets:
     """The target columns of a table; ``values`` covers the rows where ``present`` is True.
 
+    Targets among ``text`` are classes though they look like numbers.
+
     Raises:
-        DataError: A target column is absent or wholly empty, or the parameters contradict.
+        DataError: A target column is absent or wholly empty, holds texts among numbers or
+            infinite values, or the parameters contradict.
     """
     if target is not None and targets:
         raise DataError("give either target or targets, not both", place="dataset")
@@ -140,7 +160,7 @@ def read_targets(
     if target_above is not None:
         columns = [(as_numbers(c, path) > target_above).astype("int64") for c in columns]
         label = ", ".join(f"1 where '{name}' is above {target_above:g}" for name in names)
-    arrays = [_plain(column) for column in columns]
+    arrays = [_plain(_numeric(c, path) if c.name not in text else c, path) for c in columns]
     values = arrays[0] if target is not None else _stacked(arrays)
     return Targets(values, tuple(names), present, label)
 
@@ -149,7 +169,30 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def _plain(column: pd.Series) -> np.ndarray:
+def _numeric(column: pd.Series, path: Path) -> pd.Series:
+    """Texts that are all numbers as numbers; classes as they are."""
+    if not is_text(column) or pd.api.types.is_bool_dtype(column):
+        return column
+    share, texts = share_of_numbers(column), column.astype("str").str.strip()
+    numbers = pd.to_numeric(column, errors="coerce")
+    if share == 1.0:
+        # 038 and 38, 250.0 and 250.00 are different codes but the same number.
+        return numbers if numbers.nunique() == texts.nunique() else column
+    refuse_decimal_commas(column, path)
+    if share < 0.5:
+        return column
+    others = texts[numbers.isna()]
+    if texts.nunique() <= MOST_CLASSES and others.str.contains(r"\d").all():
+        return column  # classes such as 0, 1, 2, 3+
+    raise DataError(
+        f"target column '{column.name}' looks numeric but has text: {describe_texts(column)}",
+        place=str(path),
+        hint=f"If they mean 'missing': missing_values: {suggest_missing(column)}. "
+        "If all are classes, write each of them as text.",
+    )
+
+
+def _plain(column: pd.Series, path: Path) -> np.ndarray:
     if pd.api.types.is_bool_dtype(column):
         return column.to_numpy(dtype=bool, copy=True)
     if is_text(column):
@@ -157,6 +200,7 @@ def _plain(column: pd.Series) -> np.ndarray:
         if kinds <= {bool, np.bool_}:
             return column.to_numpy(dtype=bool, copy=True)
         return as_category(column).to_numpy(copy=True)
+    check_finite(column.astype("float64"), path, "target column")
     numbers = column.to_numpy(dtype="float64", copy=True)
     whole = np.isfinite(numbers).all() and (numbers == np.round(numbers)).all()
     return numbers.astype("int64") if whole else numbers

@@ -6,19 +6,24 @@ import csv
 import gzip
 import hashlib
 import io
+import logging
 import re
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from medkit.datasets._values import is_text, numbers_if_all, share_of_commas, with_points
 from medkit.errors import DataError, did_you_mean
 from medkit.files import existing
 from medkit.lazy import pd
+from medkit.values import BLANK
 
+log = logging.getLogger("medkit")
+
+Decimal = Literal[".", ","]
 PARQUET = (".parquet", ".pq")
-EMPTY = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 DELIMITED = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 
 
@@ -62,6 +67,8 @@ def read_table(
     columns: Sequence[str] | None = None,
     text: Iterable[str | None] = (),
     literal: Iterable[str | None] = (),
+    numeric: Iterable[str] = (),
+    decimal: Decimal | None = None,
 ) -> pd.DataFrame:
     """A table as a frame with rows numbered from 1, missing cells as NaN.
 
@@ -69,7 +76,10 @@ def read_table(
         path: A ``.csv``, ``.tsv``, ``.txt`` (each also with ``.gz``) or ``.parquet`` file.
         columns: Read only these; None: all.
         text: Columns kept as text where they look like numbers (``007`` stays ``007``).
-        literal: Text columns in which ``NA`` or ``None`` is a value; only empty is missing.
+        literal: Text columns in which ``NA`` is a value; only empty is missing.
+        numeric: Columns known to hold numbers.
+        decimal: The decimal mark of the numbers; None: a point, and a comma in columns of mostly
+            such numbers where it does not separate the columns.
 
     Raises:
         DataError: The file cannot be read, holds no rows, or lacks one of ``columns``.
@@ -82,9 +92,23 @@ def read_table(
 
         wanted = list(columns) if columns is not None else names
         frame = pyarrow.parquet.read_table(path, columns=wanted).to_pandas(ignore_metadata=True)
+        if decimal == ",":
+            kept = {*text, *literal}
+            frame = frame.assign(
+                **{n: with_points(frame[n]) for n in frame if n not in kept and is_text(frame[n])}
+            )
     else:
         separator = _header(path)[1]
-        frame = parse_delimited(path, names, separator, text=text, literal=literal, place=path)
+        frame = parse_delimited(
+            path,
+            names,
+            separator,
+            text=text,
+            literal=literal,
+            numeric=numeric,
+            decimal=decimal,
+            place=path,
+        )
         frame = frame if columns is None else frame[list(columns)]
     if frame.empty:
         raise DataError("has a header but no rows", place=str(path))
@@ -111,6 +135,8 @@ def parse_delimited(
     *,
     text: Iterable[str | None] = (),
     literal: Iterable[str | None] = (),
+    numeric: Iterable[str] = (),
+    decimal: Decimal | None = None,
     place: Path,
 ) -> pd.DataFrame:
     """The rows below the header line of a delimited file or buffer.
@@ -120,12 +146,12 @@ def parse_delimited(
     """
     literal = [name for name in literal if name in names]
     kept_text = [name for name in (*text, *literal) if name in names]
-    missing = {name: [""] if name in literal else list(EMPTY) for name in names}
+    missing = {name: [""] if name in literal else list(BLANK) for name in names}
     try:
         with warnings.catch_warnings():
             # Raised when the lines are longer than the header: cells would be lost.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
+            frame = pd.read_csv(
                 source,
                 sep=separator,
                 header=0,
@@ -144,6 +170,34 @@ def parse_delimited(
         raise DataError(f"not a readable gzip file: {error}", place=str(place)) from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         raise _unparsable(str(error), len(names), place) from error
+    others = [name for name in names if name not in kept_text]
+    return _numbers_among_texts(frame, others, separator, set(numeric), decimal)
+
+
+def _numbers_among_texts(
+    frame: pd.DataFrame,
+    names: Sequence[str],
+    separator: str,
+    numeric: set[str],
+    decimal: Decimal | None,
+) -> pd.DataFrame:
+    """The frame, its columns with decimal commas or with ``None`` among numbers as numbers."""
+    commas = []
+    changed: dict[str, pd.Series] = {}
+    for name in names:
+        column = frame[name]
+        if not is_text(column) or pd.api.types.is_bool_dtype(column):
+            continue
+        found_out = decimal is None and separator != ","
+        share = share_of_commas(column) if decimal == "," or found_out else 0.0
+        if share >= 0.5 or (share and (decimal == "," or name in numeric)):
+            changed[name] = with_points(column)
+            commas.append(name)
+        elif (column == "None").any():
+            changed[name] = numbers_if_all(column)
+    if commas:
+        log.info("read with a decimal comma: %s", ", ".join(commas))
+    return frame.assign(**changed) if changed else frame
 
 
 def fingerprint(files: Iterable[tuple[str, bytes | Path]]) -> str:

@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from medkit.datasets._times import parsed
 from medkit.errors import DataError
 from medkit.lazy import pd
 
 
-def hours_of(times: pd.Series, stays: np.ndarray, place: str) -> np.ndarray:
+def hours_of(
+    times: pd.Series, stays: np.ndarray, place: str, time_format: str | None = None
+) -> np.ndarray:
     """Hours since the start of each event's stay, float64, NaN where the time is missing.
 
     Numbers are hours already. Texts like ``07:30`` or ``107:30:00`` are hours and minutes since
-    admission. Timestamps count from the stay's first event.
+    admission. Timestamps count from the stay's first event; they are ISO 8601, or written as
+    ``time_format`` says.
 
     Raises:
         DataError: A text that is none of these; its row is named.
@@ -35,7 +39,9 @@ def hours_of(times: pd.Series, stays: np.ndarray, place: str) -> np.ndarray:
         if not np.isnan(hours).all() or not len(hours):
             _refuse(times, np.isnan(hours)[codes] & (codes >= 0), place)
             return np.append(hours, np.nan)[codes]
-        days = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=True)
+        days = parsed(texts, "ISO8601")
+        if time_format is not None and not days.notna().all():
+            days = parsed(texts, time_format)
         _refuse(times, days.isna().to_numpy()[codes] & (codes >= 0), place)
         times = days.reindex([*range(len(days)), -1]).iloc[codes]
     moments = pd.to_datetime(times, utc=True).reset_index(drop=True)
@@ -50,7 +56,7 @@ def _refuse(times: pd.Series, wrong: np.ndarray, place: str) -> None:
             f"(first at row {times.index[wrong][0]})",
             place=place,
             hint="Write hours as numbers, clock times as HH:MM, or timestamps as "
-            "2024-05-31 14:30, the same way in every row.",
+            "2024-05-31 14:30, the same way in every row; or give time_format.",
         )
 
 

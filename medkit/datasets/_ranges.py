@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 
 from medkit.errors import DataError
+from medkit.values import Outside, bounded
 
-Outside = Literal["missing", "clip", "keep"]
 Ranges = Mapping[str, tuple[float, float]]
 
 _DONE: Mapping[str, str] = {
@@ -35,12 +34,7 @@ def within(
         outside: What becomes of the others: NaN (missing), the nearest bound (clip), or
             nothing (keep).
     """
-    low, high = bounds
-    wrong = (values < low) | (values > high)
-    if outside == "missing":
-        values = np.where(wrong, np.nan, values)
-    elif outside == "clip":
-        values = np.clip(values, low, high)
+    values, wrong = bounded(values, *bounds, outside)
     return values, int(wrong.sum())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,87 +11,78 @@ import numpy as np
 
 from medkit.errors import DataError
 from medkit.lazy import pd
+from medkit.values import (
+    BLANK,
+    DECIMAL_COMMA,
+    category_key,
+    factorize,
+    is_sentinel,
+    without_decimal_comma,
+)
 
 Sentinels = Mapping[str, Sequence[Any]]
 
 
 def as_identifier(values: pd.Series) -> pd.Series:
     """Ids as text, so that 7, 7.0 and '7' are one patient in every file; missing as None."""
-    return as_category(values)
+    return _named(values, lambda level: _without_zeros(category_key(level)), (*BLANK, "None"))
 
 
-def as_category(values: pd.Series) -> pd.Series:
-    """Categories as stripped text (object dtype), 1 and 1.0 alike; missing as None."""
-    codes, levels = pd.factorize(values)
-    names = [_text_of(level) for level in levels]
-    taken = np.array([*(name or None for name in names), None], dtype=object)
-    return pd.Series(taken[codes], index=values.index, name=values.name, dtype=object)
-
-
-def _text_of(level: Any) -> str:
-    if isinstance(level, (float, np.floating)) and float(level).is_integer():
-        return str(int(level))
-    text = str(level).strip()
+def _without_zeros(text: str) -> str:
     return text.split(".")[0] if re.fullmatch(r"-?\d+\.0+", text) else text
 
 
-def as_time(values: pd.Series, path: Path) -> pd.Series:
-    """Times as numbers where the column is numeric, else as timestamps.
-
-    Raises:
-        DataError: A text that is no date; the row is named.
-    """
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
-        return values
-    times = values
-    for form in ("ISO8601", "mixed"):
-        # utc: texts with different offsets would otherwise be refused.
-        times = pd.to_datetime(values, errors="coerce", format=form, utc=True).dt.tz_localize(None)
-        if times.notna().equals(values.notna()):
-            break
-    wrong = values.index[values.notna() & times.isna()]
-    if len(wrong):
-        raise DataError(
-            f"column '{values.name}' holds {len(wrong)} texts that are no date "
-            f"(first at row {wrong[0]})",
-            place=str(path),
-            hint="Write times as 2024-05-31 or 2024-05-31 14:30, or as numbers.",
-        )
-    return times
+def as_category(values: pd.Series) -> pd.Series:
+    """Categories as text (object dtype) by `category_key`; missing as None."""
+    return _named(values, category_key, ("",))
 
 
-def without_sentinels(frame: pd.DataFrame, sentinels: Sentinels | None) -> pd.DataFrame:
+def _named(values: pd.Series, name: Callable[[Any], str], empty: Sequence[str]) -> pd.Series:
+    codes, levels = factorize(values)
+    names = [name(level) for level in levels]
+    taken = np.array([*(None if name in empty else name for name in names), None], dtype=object)
+    return pd.Series(taken[codes], index=values.index, name=values.name, dtype=object)
+
+
+def without_sentinels(
+    frame: pd.DataFrame, sentinels: Sentinels | None, text: Iterable[str] = ()
+) -> pd.DataFrame:
     """The frame with the stand-ins for 'missing' (``?``, -1) emptied, column by column.
 
-    A text column that holds only numbers once they are gone becomes numeric.
+    A text column that holds only numbers once they are gone becomes numeric, unless it is
+    among ``text``.
     """
     if not sentinels:
         return frame
-    everywhere = tuple(sentinels.get("*", ()))
     columns = {}
     for name in frame.columns:
         column = frame[name]
-        found = is_sentinel(column, (*everywhere, *sentinels.get(str(name), ())))
+        found = is_sentinel(column, sentinels_of(sentinels, str(name)))
         if found.any():
             column = column.mask(found)
-            numbers = pd.to_numeric(column, errors="coerce")
-            column = numbers if numbers.notna().equals(column.notna()) else column
+            if name not in text:
+                column = numbers_if_all(column)
         columns[name] = column
     return pd.DataFrame(columns, index=frame.index)
 
 
-def is_sentinel(values: pd.Series, sentinels: Sequence[Any]) -> pd.Series:
-    """Which values equal one of the sentinels, as text or as number."""
-    if not sentinels:
-        return pd.Series(False, index=values.index)
-    texts = {str(each).strip() for each in sentinels}
-    numbers = pd.to_numeric(pd.Series(sorted(texts)), errors="coerce").dropna().tolist()
-    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return values.isin(numbers)
-    found = values.astype("str").str.strip().isin(texts) & values.notna()
-    if numbers:
-        found |= pd.to_numeric(values, errors="coerce").isin(numbers)
-    return found
+def sentinels_of(sentinels: Sentinels | None, name: str) -> tuple[Any, ...]:
+    """The stand-ins for 'missing' of one column or variable."""
+    return (*(sentinels or {}).get("*", ()), *(sentinels or {}).get(name, ()))
+
+
+def numbers_if_all(values: pd.Series) -> pd.Series:
+    """A text column as numbers if all its values are; else as it is.
+
+    ``None`` among numbers is no number that someone wrote: it is missing.
+    """
+    if not is_text(values) or pd.api.types.is_bool_dtype(values):
+        return values
+    given = values.notna() & (values.astype("str").str.strip() != "None")
+    if share_of_numbers(values) == 0.0:
+        return values
+    numbers = pd.to_numeric(values, errors="coerce")
+    return numbers if numbers.notna().equals(given) else values
 
 
 def is_text(values: pd.Series) -> bool:
@@ -110,9 +101,11 @@ def as_numbers(values: pd.Series, path: Path) -> pd.Series:
     """
     if not is_text(values) or pd.api.types.is_bool_dtype(values):
         return values.astype("float64")
+    values = values.mask(values.astype("str").str.strip() == "None")
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
     wrong = values.notna() & numbers.isna()
     if wrong.any():
+        refuse_decimal_commas(values, path)
         raise DataError(
             f"column '{values.name}' has text where numbers are due: {describe_texts(values)}",
             place=str(path),
@@ -120,6 +113,33 @@ def as_numbers(values: pd.Series, path: Path) -> pd.Series:
             f"If the column holds categories: categorical: [{values.name}].",
         )
     return numbers
+
+
+def refuse_decimal_commas(values: pd.Series, path: Path) -> None:
+    """Raise a DataError with a remedy if most texts of a column are like ``12,5``."""
+    if share_of_commas(values) >= 0.5:
+        raise DataError(
+            f"column '{values.name}' holds numbers with a decimal comma",
+            place=str(path),
+            hint='Give decimal: "," in the dataset section, or write them with a point. If the '
+            f"column holds categories: categorical: [{values.name}].",
+        )
+
+
+def share_of_commas(values: pd.Series) -> float:
+    """The share of the present texts that are whole numbers or like ``12,5``, if any is so."""
+    if not is_text(values) or pd.api.types.is_bool_dtype(values):
+        return 0.0
+    texts = values.dropna().astype("str").str.strip()
+    commas = texts.str.fullmatch(DECIMAL_COMMA.pattern)
+    if not commas.any():
+        return 0.0
+    return float((commas | texts.str.fullmatch(r"[+-]?\d+")).mean())
+
+
+def with_points(values: pd.Series) -> pd.Series:
+    """A text column with decimal commas as numbers, or as text where others are among them."""
+    return numbers_if_all(without_decimal_comma(values))
 
 
 def share_of_numbers(values: pd.Series) -> float:
@@ -148,12 +168,12 @@ def suggest_missing(values: pd.Series) -> str:
     return f"{{{values.name}: [{shown}]}}"
 
 
-def check_finite(values: pd.Series, path: Path) -> None:
+def check_finite(values: pd.Series, path: Path, what: str = "column") -> None:
     """Raise a DataError naming column and row if a numeric column holds an infinite value."""
     infinite = values.index[np.isinf(values.to_numpy())]
     if len(infinite):
         raise DataError(
-            f"column '{values.name}' has {len(infinite)} infinite values "
+            f"{what} '{values.name}' has {len(infinite)} infinite values "
             f"(first at row {infinite[0]})",
             place=str(path),
             hint="Mend them, or leave the cells empty: they then count as missing.",

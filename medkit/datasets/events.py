@@ -14,11 +14,12 @@ from medkit.datasets._event_files import EventColumns, read_events
 from medkit.datasets._files import column_names, read_table, require
 from medkit.datasets._grid import grid_of, hours_of
 from medkit.datasets._ranges import Outside, Ranges, check_ranges, note_of, within
-from medkit.datasets._values import as_identifier, is_sentinel
+from medkit.datasets._values import as_identifier, sentinels_of
 from medkit.errors import DataError, did_you_mean
 from medkit.files import existing, sha256
 from medkit.lazy import pd
 from medkit.registry import datasets
+from medkit.values import is_sentinel
 
 Aggregate = Literal["mean", "last", "min", "max", "sum"]
 
@@ -50,6 +51,7 @@ def events(
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
     subject: str | None = None,
     admission: str | None = None,
+    time_format: str | None = None,
     site: str | None = None,
     attributes: tuple[str, ...] = (),
 ) -> Cohort:
@@ -86,6 +88,8 @@ def events(
         subject: The column of ``labels`` with the patient; where every stay is another
             patient, the stay's own column.
         admission: The column of ``labels`` with the date of admission, for splits by time.
+        time_format: How timestamps of events and admissions are written, as in
+            ``"%d.%m.%Y %H:%M"``; by default ISO 8601 (2024-05-31 14:30).
         site: The column of ``labels`` with the hospital, for splits by site.
         attributes: Columns of ``labels`` kept for splits and subgroups.
 
@@ -105,7 +109,9 @@ def events(
     codes, stays = pd.factorize(frame["stay"])
     # A patient number or an outcome that lies among the measurements is no measurement.
     excluded = {*ignore, stay, *targets, target}
-    measured = _measurements(frame, codes, excluded, missing_values or {}, columns, path)
+    measured = _measurements(
+        frame, codes, excluded, missing_values or {}, columns, time_format, path
+    )
     names = _channels(measured["variable"], variables, labelled, path)
     place = measured["variable"].map({name: k for k, name in enumerate(names)})
     measured = measured[place.notna()].assign(variable=place.dropna().astype("int64"))
@@ -128,7 +134,7 @@ def events(
         found, read = Targets(None, (), present, ""), len(stays)
         dropped = {"no events": len(stays) - len(kept)}
     else:
-        roles = Roles(subject, stay, admission, site, attributes)
+        roles = Roles(subject, stay, admission, site, attributes, time_format)
         samples, found, kept, dropped, read = _labelled(
             labels, roles, (target, targets, target_above), stays, present
         )
@@ -149,7 +155,15 @@ def events(
     counted = {reason: int(count) for reason, count in dropped.items() if count}
     limits = ranges or {}
     features = tuple(
-        Feature(name, "numeric", (units or {}).get(name), *limits.get(name, (None, None)))
+        Feature(
+            name,
+            unit=(units or {}).get(name),
+            low=limits[name][0] if name in limits else None,
+            high=limits[name][1] if name in limits else None,
+            # A range is that of a single event, which a step's sum may well exceed.
+            outside="keep" if (aggregates or {}).get(name, aggregate) == "sum" else outside,
+            missing_values=sentinels_of(missing_values, name),
+        )
         for name in names
     )
     return Cohort(
@@ -167,6 +181,7 @@ def _measurements(
     excluded: set[str | None],
     missing_values: dict[str, tuple[Any, ...]],
     columns: EventColumns,
+    time_format: str | None,
     path: Path,
 ) -> pd.DataFrame:
     """Events with a variable, a time and a finite value: ``stay`` code, variable, hours, value."""
@@ -178,7 +193,7 @@ def _measurements(
         of_name = np.flatnonzero((variables == name).to_numpy())
         found = is_sentinel(frame["value"].iloc[of_name], missing_values[name])
         usable[of_name[found.to_numpy()]] = False
-    hours = hours_of(frame["time"].rename(columns.time), codes, str(path))
+    hours = hours_of(frame["time"].rename(columns.time), codes, str(path), time_format)
     usable &= ~np.isnan(hours)
     values = pd.to_numeric(frame["value"][usable], errors="coerce")
     wrong = values.index[values.isna()]

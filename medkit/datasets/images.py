@@ -32,7 +32,14 @@ PARTS = {"train": "train", "val": "valid", "valid": "valid", "validation": "vali
 
 @datasets.register(
     yields="image",
-    unlabelled={"labelled": False, "target": None, "targets": (), "target_above": None},
+    unlabelled={
+        "labelled": False,
+        "target": None,
+        "targets": (),
+        "target_above": None,
+        "subject_pattern": None,
+    },
+    shape=("size", "channels"),
 )
 def images(
     *,
@@ -45,6 +52,7 @@ def images(
     subject: str | None = None,
     subject_pattern: str | None = None,
     time: str | None = None,
+    time_format: str | None = None,
     site: str | None = None,
     attributes: tuple[str, ...] = (),
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
@@ -74,6 +82,8 @@ def images(
         subject_pattern: For a folder: a regular expression whose first group finds the patient
             in an image's path, as in ``person(\\d+)_``.
         time: The manifest's column with the time, for splits by time.
+        time_format: How texts of that column are written, as in ``"%d.%m.%Y"``; by default ISO 8601
+            (2024-05-31), or the only format that fits all rows.
         site: The manifest's column with the hospital, for splits by site.
         attributes: Columns of the manifest kept for splits and subgroups.
         missing_values: Values in the manifest that mean 'missing', by column, or for all under
@@ -106,7 +116,7 @@ def images(
                 place="dataset",
                 hint=f"Its columns: {', '.join(column_names(path))}.",
             )
-        roles = Roles(subject, None, time, site, attributes)
+        roles = Roles(subject, None, time, site, attributes, time_format)
         return _from_manifest(path, image, asked, roles, missing_values, size, channels)
     if labelled and (target is not None or targets):
         raise DataError(
@@ -152,10 +162,8 @@ def _from_folder(
             )
         targets = np.array([each[0] for each in folders], dtype=object)
         label = "name of the image's folder"
-    if subject_pattern is not None:
-        subjects = _subjects(names, subject_pattern, path)
-        if labelled or not subjects.isna().any():
-            samples["subject"] = subjects.to_numpy()
+    if labelled and subject_pattern is not None:
+        samples["subject"] = _subjects(names, subject_pattern, path).to_numpy()
     fingerprints = {f"{root.resolve().name}/": fingerprint(zip(names, files, strict=True))}
     if path.is_file():
         fingerprints = {path.name: sha256(path)}

@@ -25,6 +25,7 @@ def sequences(
     subject: str | None = None,
     id: str | None = None,
     time: str | None = None,
+    time_format: str | None = None,
     site: str | None = None,
     attributes: tuple[str, ...] = (),
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
@@ -44,6 +45,8 @@ def sequences(
         subject: The column of what must stay together in a split: the patient, gene or family.
         id: The sample's own id column; by default the row number, counted from 1.
         time: The column of the time of prediction: dates or numbers, for splits by time.
+        time_format: How texts of that column are written, as in ``"%d.%m.%Y"``; by default ISO 8601
+            (2024-05-31), or the only format that fits all rows.
         site: The hospital's column, for splits by site.
         attributes: Columns kept for splits and subgroups.
         missing_values: Values that mean 'missing', by column, or for all under ``"*"``.
@@ -60,7 +63,7 @@ def sequences(
     require(sequence, names, path, "sequence column")
     if sequence in (target, *targets):
         raise DataError(f"'{sequence}' is both sequence and target", place=str(path))
-    roles = Roles(subject, id, time, site, attributes).within(names, path, labelled)
+    roles = Roles(subject, id, time, site, attributes, time_format).within(names, path, labelled)
 
     # 'NA' and '0101' are sequences, not a missing value and a number.
     frame = read_table(path, text=(subject, id), literal=(sequence,))

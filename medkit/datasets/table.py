@@ -7,14 +7,17 @@ from pathlib import Path
 
 from medkit.cohort import Cohort, Feature, RawInput
 from medkit.datasets._columns import Roles, read_targets, source_of
-from medkit.datasets._files import column_names, read_table, require
+from medkit.datasets._files import Decimal, column_names, read_table, require
 from medkit.datasets._ranges import Outside, Ranges, check_ranges, note_of, within
 from medkit.datasets._values import (
+    Sentinels,
     as_category,
     as_numbers,
     check_finite,
     describe_texts,
     is_text,
+    refuse_decimal_commas,
+    sentinels_of,
     share_of_numbers,
     suggest_missing,
     without_sentinels,
@@ -25,7 +28,10 @@ from medkit.registry import datasets
 
 
 @datasets.register(
-    yields="tabular", unlabelled={"target": None, "targets": (), "target_above": None}
+    yields="tabular",
+    unlabelled={"target": None, "targets": (), "target_above": None},
+    categorical="categorical",
+    numeric="numeric",
 )
 def table(
     *,
@@ -36,6 +42,7 @@ def table(
     subject: str | None = None,
     id: str | None = None,
     time: str | None = None,
+    time_format: str | None = None,
     site: str | None = None,
     attributes: tuple[str, ...] = (),
     inputs: tuple[str, ...] | None = None,
@@ -46,6 +53,7 @@ def table(
     ranges: dict[str, tuple[float, float]] | None = None,
     outside: Outside = "missing",
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
+    decimal: Decimal | None = None,
 ) -> Cohort:
     """One row a sample, from a CSV, TSV or Parquet file.
 
@@ -62,6 +70,8 @@ def table(
         subject: The patient's column; a patient's rows are never divided between train and test.
         id: The sample's own id column; by default the row number, counted from 1.
         time: The column of the time of prediction: dates or numbers, for splits by time.
+        time_format: How texts of that column are written, as in ``"%d.%m.%Y"``; by default ISO 8601
+            (2024-05-31), or the only format that fits all rows.
         site: The hospital's column, for splits by site.
         attributes: Columns kept for splits and subgroups. With ``inputs`` left out they are
             inputs too, unless ``ignore`` names them.
@@ -69,12 +79,15 @@ def table(
         ignore: Columns that are no inputs.
         numeric: Columns that must hold numbers; a text in one of them is an error.
         categorical: Columns of codes, to be treated as categories though they look like numbers.
+            They are read as text: ``038`` and ``250.00`` stay what they are.
         units: Unit of a column's numbers, by column: ``{trestbps: mmHg}``.
         ranges: Plausible lowest and highest value by column, in its unit: ``{sbp: [40, 300]}``.
         outside: What becomes of a value outside its range: missing, clip (to the range's end)
             or keep. They are counted in any case.
         missing_values: Values that mean 'missing', by column, or for all under ``"*"``:
             ``{"*": ["?"], chol: [0]}``.
+        decimal: The decimal mark of the numbers; by default a point, or a comma in columns that
+            hold mostly such numbers where commas do not separate the columns.
 
     Returns:
         A cohort with one ``tabular`` input: float64 columns with NaN, and text columns
@@ -86,7 +99,7 @@ def table(
     """
     names = column_names(path)
     labelled = target is not None or bool(targets)
-    roles = Roles(subject, id, time, site, attributes).within(names, path, labelled)
+    roles = Roles(subject, id, time, site, attributes, time_format).within(names, path, labelled)
     if labelled:
         for option, used in (
             ("ignore", ignore),
@@ -102,8 +115,9 @@ def table(
     if both:
         raise DataError(f"column '{both[0]}' is both numeric and categorical", place="dataset")
 
-    frame = without_sentinels(read_table(path, text=(subject, id)), missing_values)
-    found = read_targets(frame, target, targets, target_above, path)
+    frame = read_table(path, text=(subject, id, *categorical), numeric=numeric, decimal=decimal)
+    frame = without_sentinels(frame, missing_values, text=categorical)
+    found = read_targets(frame, target, targets, target_above, path, text=categorical)
     chosen = inputs
     if chosen is None:
         other_uses = {*roles.own, *ignore, *targets, target}
@@ -118,7 +132,10 @@ def table(
     checked = labelled and inputs is None
     values = _input_columns(frame[list(chosen)], numeric, categorical, checked, path)
     notes = _bound(values, ranges or {}, outside)
-    features = tuple(_feature(values[name], units or {}, ranges or {}) for name in chosen)
+    features = tuple(
+        _feature(values[name], units or {}, ranges or {}, outside, missing_values)
+        for name in chosen
+    )
     samples = roles.samples(frame, path, labelled)
 
     present = found.present
@@ -163,6 +180,7 @@ def _input_columns(
 
 
 def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
+    refuse_decimal_commas(column, path)
     if share_of_numbers(column) >= 0.5:
         raise DataError(
             f"column '{column.name}' looks numeric but has text: {describe_texts(column)}",
@@ -192,8 +210,16 @@ def _bound(values: pd.DataFrame, ranges: Ranges, outside: Outside) -> tuple[str,
     return note_of(counts, outside)
 
 
-def _feature(column: pd.Series, units: dict[str, str], ranges: Ranges) -> Feature:
+def _feature(
+    column: pd.Series,
+    units: dict[str, str],
+    ranges: Ranges,
+    outside: Outside,
+    missing_values: Sentinels | None,
+) -> Feature:
     name = str(column.name)
+    stand_ins = sentinels_of(missing_values, name)
     if column.dtype == object:
-        return Feature(name, "categorical")
-    return Feature(name, "numeric", units.get(name), *ranges.get(name, (None, None)))
+        return Feature(name, "categorical", missing_values=stand_ins)
+    low, high = ranges.get(name, (None, None))
+    return Feature(name, "numeric", units.get(name), low, high, outside, stand_ins)

@@ -1,16 +1,15 @@
 """What a model is worth: metrics with intervals, subgroups, and baselines on the same split."""
 
 from medkit.evaluation.evaluate import (
-    called,
     evaluate_part,
     evaluate_run,
     headline,
     lower_is_better,
     main_metric,
-    readable,
 )
 from medkit.evaluation.intervals import resampled_scores
 from medkit.evaluation.subgroups import check_subgroups, subgroup_metrics
+from medkit.evaluation.wording import called, readable
 
 __all__ = [
     "called", "check_subgroups", "evaluate_part", "evaluate_run", "headline", "lower_is_better",

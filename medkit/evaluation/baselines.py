@@ -49,8 +49,9 @@ def fit_baselines(
     """Fit the linear model and gradient boosting on summary features.
 
     Everything is learned on the training rows: medians for missing values, indicators of them (in
-    the linear model), scale, which features to use where there are very many. Validation chooses what it chooses for the network: the
-    threshold and when to stop (here the penalty's strength and the number of trees).
+    the linear model), scale, which features to use where there are very many. Validation chooses
+    what it chooses for the network: the threshold and when to stop (here the penalty's strength
+    and the number of trees).
 
     Args:
         task: The fitted task.
@@ -71,7 +72,8 @@ def fit_baselines(
     for name, fit in fits:
         with _threads(x):
             outputs = _per_output(task, fit, x, y, x_valid, y_valid, seed)
-            threshold = task.choose_threshold(y_valid, outputs(x_valid), model=name.replace("_", " "))
+            named = name.replace("_", " ")
+            threshold = task.choose_threshold(y_valid, outputs(x_valid), model=named)
 
         def predict(frame: Any, outputs: _Predict = outputs) -> np.ndarray:
             rows = _matrix(frame)[:, usable]

@@ -9,17 +9,14 @@ import numpy as np
 
 from medkit.evaluation.baselines import fit_baselines
 from medkit.evaluation.intervals import interval, measure, plain
+from medkit.evaluation.notes import with_notes
 from medkit.evaluation.subgroups import subgroup_metrics
+from medkit.evaluation.wording import called, readable
 
 if TYPE_CHECKING:
     from medkit.cohort import Cohort
     from medkit.config import Evaluation
 
-# What metrics are called in text.
-_CALLED = {
-    "auroc": "AUROC", "auprc": "AUPRC", "mae": "MAE", "rmse": "RMSE", "r2": "R²", "f1": "F1",
-    "brier": "Brier score", "log_loss": "log loss",
-}  # fmt: skip
 # The metric a summary leads with: the first of these that the task reports.
 _LEADING = ("auroc", "auroc_macro", "accuracy", "mae")
 _LOWER_IS_BETTER = ("mae", "rmse", "mse", "brier", "log_loss")
@@ -46,43 +43,20 @@ def lower_is_better(metric: str) -> bool:
     return any(metric == name or metric.startswith(f"{name}_") for name in _LOWER_IS_BETTER)
 
 
-def called(metric: str) -> str:
-    """A metric's name in text: ``auroc_macro`` is macro AUROC, ``mae_pressure`` MAE pressure."""
-    if metric in _CALLED:
-        return _CALLED[metric]
-    for average in ("macro", "weighted"):
-        if metric.endswith(f"_{average}"):
-            return f"{average} {called(metric.removesuffix(f'_{average}'))}"
-    for name, text in _CALLED.items():
-        if metric.startswith(f"{name}_"):
-            return f"{text} {metric.removeprefix(f'{name}_')}"
-    return metric.replace("_", " ")
-
-
 def headline(metrics: Mapping[str, Any]) -> str:
     """The test result in one line, from the content of ``metrics.json``."""
     test = metrics["test"]["metrics"]
     name = main_metric(test)
     found = test[name]
     text = f"{called(name)} {readable(found['value'])}"
-    if found["low"] is not None:
+    if found.get("degenerate"):
+        text += " (the same in all resamples)"
+    elif found["low"] is not None:
         text += f" ({readable(found['low'])} to {readable(found['high'])})"
     for baseline, described in metrics.get("baselines", {}).items():
         value = described["metrics"][name]["value"]
         text += f"; {baseline.replace('_', ' ')} {readable(value)}"
     return text
-
-
-def readable(value: float | None) -> str:
-    """A number with as many digits as a reader can use."""
-    if value is None:
-        return "undefined"
-    size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}"
-    if size > 1:
-        return f"{value:.1f}" if size >= 100 else f"{value:.2f}"
-    return f"{value:.3f}" if size >= 0.001 or value == 0 else f"{value:.2g}"
 
 
 def evaluate_run(
@@ -108,7 +82,8 @@ def evaluate_run(
     Returns:
         ``{"test": {n, subjects, positives, metrics, threshold}, "valid": …, "train": …,
         "subgroups": …, "baselines": …}``. Of the training part the values alone, since an
-        interval there says nothing about new patients.
+        interval there says nothing about new patients. A part with one class only has ``notes``
+        of the metrics that are undefined there; they are logged too.
     """
     test = parts["test"]
     samples, subjects = test.cohort.samples, test.cohort.subjects
@@ -121,6 +96,8 @@ def evaluate_run(
         result[name], _ = measure(
             task, part.y, outputs[name], part.cohort.subjects, threshold, settings, seed, resamples
         )
+    for name, called_so in (("test", "test"), ("valid", "validation")):
+        with_notes(result[name], task.kind, logged_for=called_so)
     if settings.subgroups:
         result["subgroups"] = subgroup_metrics(
             task, test.y, outputs["test"], samples, subjects, threshold, settings, seed
@@ -153,9 +130,11 @@ def evaluate_part(
 
     Returns:
         ``n``, ``subjects``, ``positives``, ``threshold`` and ``metrics`` (name -> value, low,
-        high), as JSON has them: null where a value is undefined.
+        high), as JSON has them: null where a value is undefined; ``notes`` where that is for
+        want of a class.
     """
-    return measure(task, y, p, subjects, threshold, settings, seed)[0]
+    described = measure(task, y, p, subjects, threshold, settings, seed)[0]
+    return with_notes(described, task.kind, logged_for="evaluated rows")
 
 
 def _compared(

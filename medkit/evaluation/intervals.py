@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.evaluation.proportions import denominators, wilson
 from medkit.lazy import pd
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Weights held at once: 2 million doubles are 16 MB, and score() makes a few copies of them.
 _WEIGHTS_AT_ONCE = 2_000_000
+_SAME = 1e-12  # resampled values closer than this differ by rounding only
 
 
 def subject_codes(subjects: np.ndarray) -> np.ndarray:
@@ -87,7 +89,9 @@ def interval(replicates: np.ndarray | None, confidence: float) -> dict[str, Any]
     """Percentile interval: ``low``, ``high``, and ``undefined`` if many resamples had no value.
 
     Resamples in which the metric is undefined (one class only, say) are left out. More than one
-    in a hundred of them is reported; with more than half of them there is no interval.
+    in a hundred of them is reported; with more than half of them there is no interval. Where all
+    resamples have one value (an AUROC of 1, say), ``degenerate`` is true: the bootstrap cannot
+    tell how far the number would move.
     """
     if replicates is None or len(replicates) == 0:
         return {"low": None, "high": None}
@@ -98,9 +102,24 @@ def interval(replicates: np.ndarray | None, confidence: float) -> dict[str, Any]
         tail = (1 - confidence) / 2
         low, high = np.quantile(defined, [tail, 1 - tail])
         found = {"low": float(low), "high": float(high)}
+        if np.ptp(defined) < _SAME:
+            found["degenerate"] = True
     if undefined * 100 > len(replicates):
         found["undefined"] = int(undefined)
     return found
+
+
+def _with_wilson(
+    metrics: dict[str, dict[str, Any]], counts: dict[str, int], confidence: float
+) -> dict[str, dict[str, Any]]:
+    """Degenerate intervals of proportions of 0 or 1 replaced by Wilson's, ``method: wilson``."""
+    for name, found in metrics.items():
+        value = float(found["value"])
+        if found.get("degenerate") and value in (0.0, 1.0) and counts.get(name, 0) > 0:
+            found["low"], found["high"] = wilson(value, counts[name], confidence)
+            found["method"] = "wilson"
+            del found["degenerate"]
+    return metrics
 
 
 def measure(
@@ -115,7 +134,9 @@ def measure(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What ``evaluate_part`` returns, and the resampled scores behind it.
 
-    ``resamples`` takes the place of ``settings.bootstrap`` where given.
+    ``resamples`` takes the place of ``settings.bootstrap`` where given. A proportion of 0 or 1
+    that all resamples share has Wilson's interval instead, on the number of subjects in its
+    denominator.
     """
     resamples = settings.bootstrap if resamples is None else resamples
     values = task.score(y, p, threshold)
@@ -124,6 +145,10 @@ def measure(
         name: {"value": value, **interval(replicates.get(name), settings.confidence)}
         for name, value in values.items()
     }
+    if any(found.get("degenerate") for found in metrics.values()):
+        codes = subject_codes(subjects)
+        counts = denominators(task, np.asarray(y), np.asarray(p), threshold, codes)
+        metrics = _with_wilson(metrics, counts, settings.confidence)
     described = {
         "n": len(y),
         "subjects": int(subject_codes(subjects).max()) + 1,

@@ -10,6 +10,7 @@ import numpy as np
 
 from medkit.errors import DataError, did_you_mean
 from medkit.evaluation.intervals import measure, subject_codes
+from medkit.evaluation.notes import with_notes
 from medkit.lazy import pd
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("medkit")
 
 _MANY_VALUES = 10  # a numeric attribute with more distinct values is cut into quarters
-_MANY_GROUPS = 20
 
 
 def check_subgroups(samples: pd.DataFrame, settings: Evaluation) -> None:
@@ -53,9 +53,10 @@ def subgroup_metrics(
 ) -> dict[str, Any]:
     """Metrics of each group of each attribute.
 
-    A numeric attribute with many values is cut at its quartiles; a text attribute with more than
-    20 values keeps its large groups, the others become one. Groups of fewer than
-    ``settings.minimum_group`` subjects are suppressed: no numbers, for privacy and for sense.
+    A numeric attribute with many values is cut at its quartiles. Groups of fewer than
+    ``settings.minimum_group`` subjects become one, ``other (k values)``, and are named nowhere:
+    values this rare may identify a patient. If even together they are too few (or those with the
+    attribute missing are), the group is suppressed: no numbers, for privacy and for sense.
 
     Args:
         task: The fitted task.
@@ -68,8 +69,9 @@ def subgroup_metrics(
         seed: Seed of the bootstrap.
 
     Returns:
-        ``{attribute: {value: {n, subjects, positives, metrics, threshold}}}``, or
-        ``{"suppressed": reason}`` in place of a small group's numbers.
+        ``{attribute: {value: {n, subjects, positives, metrics, threshold}}}`` with ``notes``
+        where one class only leaves metrics undefined, or ``{"suppressed": reason}`` in place of a
+        small group's numbers.
     """
     codes = subject_codes(subjects)
     found: dict[str, Any] = {}
@@ -83,7 +85,8 @@ def subgroup_metrics(
                 groups[value] = {"suppressed": f"fewer than {settings.minimum_group} subjects"}
                 continue
             in_group = (y[rows], p[rows], codes[rows])
-            groups[value], _ = measure(task, *in_group, threshold, settings, seed)
+            described, _ = measure(task, *in_group, threshold, settings, seed)
+            groups[value] = with_notes(described, task.kind)
         found[attribute] = groups
     return found
 
@@ -99,13 +102,12 @@ def _groups(column: pd.Series, codes: np.ndarray, minimum: int) -> list[tuple[st
     else:
         values, names = pd.factorize(column, sort=column.dtype != object)
         groups = [(_named(name), np.flatnonzero(values == i)) for i, name in enumerate(names)]
-        if len(groups) > _MANY_GROUPS:
-            large = [len(np.unique(codes[rows])) >= minimum for _, rows in groups]
-            small = [rows for (_, rows), keep in zip(groups, large, strict=True) if not keep]
-            groups = [group for group, keep in zip(groups, large, strict=True) if keep]
-            if small:
-                # Their names stay out: values this rare may identify a patient.
-                groups.append((f"other ({len(small)} values)", np.sort(np.concatenate(small))))
+    large = [len(np.unique(codes[rows])) >= minimum for _, rows in groups]
+    small = [rows for (_, rows), keep in zip(groups, large, strict=True) if not keep]
+    groups = [group for group, keep in zip(groups, large, strict=True) if keep]
+    if small:
+        values_of = "value" if len(small) == 1 else "values"
+        groups.append((f"other ({len(small)} {values_of})", np.sort(np.concatenate(small))))
     if missing.any():
         groups.append(("missing", np.flatnonzero(missing)))
     return groups

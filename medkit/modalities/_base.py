@@ -58,12 +58,25 @@ class Modality:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The fitted columns or channels, with units, in encoded order."""
-        return tuple(Feature(**each) for each in self._learned("features_"))
+        return tuple(
+            Feature(**{**each, "missing_values": tuple(each["missing_values"])})
+            for each in self._learned("features_")
+        )
 
     @property
     def names(self) -> list[str]:
         """Names of the fitted columns or channels, in encoded order (empty where unnamed)."""
         return [feature.name for feature in self.features]
+
+    def _to_clean(self, raw: Any) -> list[Feature]:
+        """The fitted features whose sentinels and range have yet to be applied to ``raw``.
+
+        A dataset that says the same of a feature has done so; a second time could do harm, as
+        where a value was set to the end of its range and that number means 'missing'.
+        """
+        given = raw.features if isinstance(raw, RawInput) else ()
+        done = {(f.name, *_cleaning(f)) for f in given}
+        return [f for f in self.features if _cleaning(f) and (f.name, *_cleaning(f)) not in done]
 
     def keep(self, raw: Any) -> np.ndarray:
         """(n,) boolean: the rows that can be used; all, unless rows with gaps are dropped."""
@@ -132,6 +145,15 @@ class Modality:
                 f"no training rows to fit the {self.modality} preprocessing on",
                 hint="With missing: drop, every row may have a gap; try missing: median.",
             )
+
+
+def _cleaning(feature: Feature) -> tuple[Any, ...]:
+    """What a feature says of values to be emptied or bounded; () if nothing."""
+    ranged = (feature.low, feature.high) != (None, None) and feature.outside != "keep"
+    if not ranged and not feature.missing_values:
+        return ()
+    bounds = (feature.low, feature.high, feature.outside) if ranged else ()
+    return (bounds, tuple(map(str, feature.missing_values)))
 
 
 def feature_dicts(features: Iterable[Feature]) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from medkit.cohort import Feature
 from medkit.errors import DataError
 from medkit.lazy import pd
+from medkit.values import BLANK, bounded, category_key, factorize, is_sentinel
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +39,7 @@ def numbers(name: str, column: pandas.Series) -> np.ndarray:
     given = column.notna().to_numpy()
     if not pd.api.types.is_numeric_dtype(column):
         text = column.map(_without_booleans).astype("str").str.strip()
-        given = given & (text != "").to_numpy()
+        given = given & ~text.isin((*BLANK, "None")).to_numpy()
         column = pd.to_numeric(text, errors="coerce")
     values = column.to_numpy(dtype="float64", na_value=np.nan)
     refused = np.flatnonzero(given & np.isnan(values))
@@ -58,24 +61,75 @@ def numbers(name: str, column: pandas.Series) -> np.ndarray:
     return values
 
 
-def category_codes(column: pandas.Series) -> tuple[np.ndarray, list[str]]:
-    """Positions (n,) in a list of category keys, -1 where missing or blank; and that list.
+def clean(column: pandas.Series, feature: Feature) -> pandas.Series:
+    """A column without the feature's sentinels, and within its range."""
+    column = column.mask(is_sentinel(column, feature.missing_values))
+    if feature.kind == "categorical" or (feature.low is None and feature.high is None):
+        return column
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    values, wrong = bounded(values, feature.low, feature.high, feature.outside)
+    if not wrong.any():
+        return column
+    # Texts stay as they are, to be refused with their row.
+    return column.astype(object).mask(wrong, pd.Series(values, column.index, dtype=object))
 
-    1, 1.0 and "1" are one category: a gap turns a column of whole numbers into floats.
-    """
-    codes, found = pd.factorize(column)
-    keys = [_key(value) for value in found]
+
+def category_codes(
+    column: pandas.Series, key_of: Callable[[Any], str] = category_key
+) -> tuple[np.ndarray, list[str]]:
+    """Positions (n,) in a list of category keys, -1 where missing or blank; and that list."""
+    codes, found = factorize(column)
+    keys = [key_of(value) for value in found]
     distinct = [key for key in dict.fromkeys(keys) if key]
     position = {key: i for i, key in enumerate(distinct)}
     table = np.array([*(position.get(key, -1) for key in keys), -1], dtype="int64")
     return table[codes], distinct
 
 
+def whole_numbers(keys: list[str]) -> bool:
+    """Whether all keys are whole numbers, some perhaps written ``1.0``, and none written twice.
+
+    A gap turns a file's column of whole numbers into ``1.0``; codes like ``038`` or ``250.00``
+    are no numbers.
+    """
+    plain = [_INTEGER.match(key) for key in keys]
+    return all(plain) and len({found[1] for found in plain if found}) == len(keys)
+
+
+def number_spellings(keys: list[str], kept: list[str]) -> dict[str, str]:
+    """Number -> the only category whose text means it: a frame may hold 38 where 038 is meant."""
+    meant: dict[str, list[str]] = {}
+    for key in keys:
+        try:
+            number = float(key)
+        except ValueError:
+            continue
+        if np.isfinite(number):
+            meant.setdefault(category_key(number), []).append(key)
+    return {
+        number: found[0]
+        for number, found in meant.items()
+        if len(found) == 1 and found[0] in kept and found[0] != number
+    }
+
+
+def known_key(value: Any, categories: list[str], whole: bool, spellings: dict[str, str]) -> str:
+    """The key of a value under what training found the column to hold; "" if missing.
+
+    It depends on the value alone, never on what else is in the column.
+    """
+    key = category_key(value)
+    if key in categories:
+        return key
+    if whole and (found := _INTEGER.match(key)):
+        return found[1]
+    if not isinstance(value, str | bool | np.bool_):
+        return spellings.get(key, key)
+    return "" if key in BLANK else key
+
+
+_INTEGER = re.compile(r"^(-?(?:0|[1-9]\d*))(?:\.0)?$")
+
+
 def _without_booleans(value: Any) -> Any:
     return int(value) if isinstance(value, bool | np.bool_) else value
-
-
-def _key(value: Any) -> str:
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()

@@ -21,6 +21,7 @@ from medkit.modalities._base import (
 )
 from medkit.modalities._pixels import blocks
 from medkit.registry import modalities
+from medkit.values import bounded
 
 if TYPE_CHECKING:
     import keras
@@ -106,7 +107,9 @@ class Series(Modality):
         """Rows as float32 (n, steps, channels), the channels aligned by name to the fitted ones.
 
         A channel that is absent was not measured: it is NaN throughout. A plain array has the
-        fitted channels in the fitted order (``names``).
+        fitted channels in the fitted order (``names``). Values that mean 'missing', and those
+        outside a range, are treated as the dataset treated them, but for the range of channels
+        that hold sums.
 
         Raises:
             DataError: Another number of steps, no known channel, or infinite values.
@@ -128,9 +131,23 @@ class Series(Modality):
                 )
             given = names
         _refuse_infinite(values)
-        if given == names:
-            return values
-        return self._aligned(values, given)
+        if given != names:
+            values = self._aligned(values, given)
+        return self._cleaned(values, self._to_clean(raw))
+
+    def _cleaned(self, values: np.ndarray, features: list[Feature]) -> np.ndarray:
+        mine = values
+        for feature in features:
+            position = self.names.index(feature.name)
+            channel = np.asarray(values[:, :, position])
+            texts = pd.Series([str(each) for each in feature.missing_values], dtype=object)
+            stand_ins = pd.to_numeric(texts, errors="coerce").dropna().to_numpy("float32")
+            found = np.where(np.isin(channel, stand_ins), np.float32(np.nan), channel)
+            found, _ = bounded(found, feature.low, feature.high, feature.outside)
+            if not np.array_equal(found, channel, equal_nan=True):
+                mine = np.array(values) if mine is values else mine  # never the caller's own
+                mine[:, :, position] = found
+        return mine
 
     def _aligned(self, values: np.ndarray, given: list[str]) -> np.ndarray:
         check_unique(given, "channels")

@@ -18,7 +18,15 @@ from medkit.modalities._base import (
     log,
     statistics,
 )
-from medkit.modalities._columns import category_codes, infer_features, numbers
+from medkit.modalities._columns import (
+    category_codes,
+    clean,
+    infer_features,
+    known_key,
+    number_spellings,
+    numbers,
+    whole_numbers,
+)
 from medkit.registry import modalities
 
 if TYPE_CHECKING:
@@ -51,6 +59,8 @@ class Tabular(Modality):
     modality: ClassVar[str] = "tabular"
     static: ClassVar[bool] = True
     categories_: dict[str, list[str]]
+    whole_: list[str]
+    spellings_: dict[str, dict[str, str]]
     rare_: list[str]
     missing_: list[str]
     fill_: dict[str, float]
@@ -84,9 +94,10 @@ class Tabular(Modality):
         self.features_ = feature_dicts(features)
         frame = self._aligned(frame)
         if self.missing == "drop":
-            frame = frame[self.keep(frame)]
+            frame = frame[_complete(frame)]
         self._check_rows(len(frame))
         self.categories_, self.rare_, self.missing_ = {}, [], []
+        self.whole_, self.spellings_ = [], {}
         self.fill_, self.center_, self.scale_ = {}, {}, {}
         for feature in self.features:
             if feature.kind == "categorical":
@@ -110,9 +121,13 @@ class Tabular(Modality):
 
     def _fit_categories(self, name: str, column: pandas.Series) -> None:
         codes, keys = category_codes(column)
+        if keys and whole_numbers(keys):
+            self.whole_.append(name)
+            keys = [key.removesuffix(".0") for key in keys]
         counts = np.bincount(codes[codes >= 0], minlength=len(keys))
         kept = [key for key, count in zip(keys, counts, strict=True) if count >= self.rare_below]
         self.categories_[name] = sorted(kept)
+        self.spellings_[name] = number_spellings(keys, kept)
         if len(kept) < len(keys):
             self.rare_.append(name)
             log.info(
@@ -137,12 +152,13 @@ class Tabular(Modality):
     def encode(self, raw: RawInput | pandas.DataFrame | np.ndarray) -> np.ndarray:
         """Rows as float32 (n, columns), the columns aligned by name to the fitted ones.
 
-        A plain array has the fitted columns in the fitted order (``names``).
+        A plain array has the fitted columns in the fitted order (``names``). Values that mean
+        'missing', and those outside a range, are treated as the dataset treated them.
 
         Raises:
             DataError: A column is missing, or holds text where numbers are due, or infinities.
         """
-        frame = self._aligned(self._frame(raw))
+        frame = self._cleaned(raw)
         encoded = np.empty((len(frame), len(self.features)), dtype="float32")
         for position, feature in enumerate(self.features):
             column = frame[feature.name]
@@ -153,8 +169,12 @@ class Tabular(Modality):
         return encoded
 
     def _encode_categories(self, name: str, column: pandas.Series) -> np.ndarray:
-        codes, keys = category_codes(column)
-        known = {key: code for code, key in enumerate(self.categories_[name], start=1)}
+        categories = self.categories_[name]
+        whole, spellings = name in self.whole_, self.spellings_[name]
+        codes, keys = category_codes(
+            column, lambda value: known_key(value, categories, whole, spellings)
+        )
+        known = {key: code for code, key in enumerate(categories, start=1)}
         # The last entry is what code -1 (missing) picks.
         table = np.array([*(known.get(key, 0) for key in keys), np.nan], dtype="float32")
         encoded = table[codes]
@@ -170,9 +190,14 @@ class Tabular(Modality):
         if self.missing != "drop":
             return np.ones(len(frame), dtype=bool)
         if "features_" in vars(self):
-            frame = self._aligned(frame)
-        blank = frame.apply(lambda column: category_codes(column)[0] < 0)
-        return ~np.any(blank.to_numpy(), axis=1)
+            return ~np.isnan(self.encode(raw)).any(axis=1)
+        return _complete(frame)
+
+    def _cleaned(self, raw: Any) -> pandas.DataFrame:
+        """The fitted columns, without sentinels and values outside their range."""
+        frame = self._aligned(self._frame(raw))
+        columns = {f.name: clean(frame[f.name], f) for f in self._to_clean(raw)}
+        return frame.assign(**columns) if columns else frame
 
     def _frame(self, raw: Any) -> pandas.DataFrame:
         values = self._values(raw)
@@ -264,3 +289,9 @@ class Tabular(Modality):
             for code, category in enumerate(self.categories_[name], start=1):
                 columns[f"{name} = {category}"] = (values == code).astype("float32")
         return pd.DataFrame(columns)
+
+
+def _complete(frame: pandas.DataFrame) -> np.ndarray:
+    """(n,) boolean: rows without a missing or blank value."""
+    blank = frame.apply(lambda column: category_codes(column)[0] < 0)
+    return ~np.any(blank.to_numpy(), axis=1)

@@ -71,7 +71,7 @@ def write_report(path: Path, inputs: ReportInputs) -> None:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(number=readable, called=called, count=_count, interval=_interval)
-    environment.filters.update(small=_small, title_of=_title)
+    environment.filters.update(small=_small, title_of=_title, bounds=_bounds)
     metrics = inputs.metrics
     main = main_metric(metrics["test"]["metrics"])
     text = environment.get_template("report.html.j2").render(
@@ -81,14 +81,13 @@ def write_report(path: Path, inputs: ReportInputs) -> None:
         main=main,
         percent=f"{100 * inputs.confidence:g} %",
         verdict=verdict(metrics, main),
+        special=_special(metrics),
         parts=[(n, called_so) for n, called_so in _PART_NAMES.items() if n in metrics],
         positives=_positives,
         arrow=lambda name: "↓" if lower_is_better(name) else "↑",
         confusion=_confusion(inputs),
         result_figures=_result_figures(inputs),
-        learning_figures=figures.learning_curves(
-            inputs.history, getattr(inputs.task, "monitor", "loss")
-        ),
+        learning_figures=figures.learning_curves(inputs.history, _watched(inputs)),
         subgroup_metrics=_subgroup_metrics(metrics, main),
         most_rows=_MOST_ROWS,
     )
@@ -102,6 +101,9 @@ def verdict(metrics: Mapping[str, Any], main: str) -> dict[str, str]:
         for name, described in metrics.get("baselines", {}).items()
         if described.get("difference", {}).get("value") is not None
     }
+    if not baselines and metrics.get("baselines"):
+        return {"level": "none", "text": f"{_title(main)} is undefined on the test part: nothing "
+                "says whether the network is better than the baselines."}  # fmt: skip
     if not baselines:
         return {"level": "none", "text": "No baseline was computed: nothing says whether a simpler "
                 "model would do as well."}  # fmt: skip
@@ -135,6 +137,33 @@ def readable(value: float | None) -> str:
     return _readable(value).replace("-", "−")
 
 
+def _watched(inputs: ReportInputs) -> str:
+    """The task's monitor, unless the validation rows leave it undefined: Keras then says 0."""
+    monitor = getattr(inputs.task, "monitor", "loss")
+    measured = inputs.metrics.get("valid", {}).get("metrics", {})
+    return "loss" if monitor in measured and measured[monitor]["value"] is None else monitor
+
+
+def _special(metrics: Mapping[str, Any]) -> str:
+    """What to say of intervals that are no percentiles of the resamples; empty without any."""
+    groups = [group for each in metrics.get("subgroups", {}).values() for group in each.values()]
+    parts = [metrics[name] for name in _PART_NAMES if name in metrics]
+    measured = [*parts, *metrics.get("baselines", {}).values(), *groups]
+    found = [each for one in measured for each in one.get("metrics", {}).values()]
+    text = ""
+    if any(each.get("method") == "wilson" for each in found):
+        text += (
+            "Wilson: no resample moves a proportion of 0 or 1, so its interval is Wilson's (1927), "
+            "on the number of subjects in the denominator. "
+        )
+    if any(each.get("degenerate") for each in found):
+        text += (
+            "The same in all resamples: the bootstrap cannot tell how far this number would move; "
+            "that is no certainty."
+        )
+    return text.strip()
+
+
 def _title(metric: str) -> str:
     text = called(metric)
     return text[:1].upper() + text[1:]
@@ -147,9 +176,18 @@ def _count(value: Any) -> str:
 def _interval(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "–"
+    bounds = _bounds(found)
+    return readable(found["value"]) + (f" ({bounds})" if bounds else "")
+
+
+def _bounds(found: Mapping[str, Any]) -> str:
+    """``0.93 to 1.00, Wilson``; what is known of how far a value would move, empty if nothing."""
+    if found.get("degenerate"):
+        return "the same in all resamples"
     if found.get("low") is None:
-        return readable(found["value"])
-    return f"{readable(found['value'])} ({readable(found['low'])} to {readable(found['high'])})"
+        return ""
+    method = ", Wilson" if found.get("method") == "wilson" else ""
+    return f"{readable(found['low'])} to {readable(found['high'])}{method}"
 
 
 def _small(value: Any) -> str:

@@ -115,9 +115,7 @@ class Task:
         """A layer from the core model's outputs to those of the whole model; None if equal."""
         return None
 
-    def choose_threshold(
-        self, y: np.ndarray, p: np.ndarray, model: str = "network"
-    ) -> Threshold:
+    def choose_threshold(self, y: np.ndarray, p: np.ndarray, model: str = "network") -> Threshold:
         """The decision threshold, from validation rows; None where the task has none.
 
         ``model`` is what a warning calls the model whose outputs ``p`` are.

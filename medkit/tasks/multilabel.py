@@ -119,9 +119,7 @@ class Multilabel(Task):
             keras.metrics.BinaryAccuracy(name="accuracy"),
         ]
 
-    def choose_threshold(
-        self, y: np.ndarray, p: np.ndarray, model: str = "network"
-    ) -> list[float]:
+    def choose_threshold(self, y: np.ndarray, p: np.ndarray, model: str = "network") -> list[float]:
         """One a label, from validation rows; 0.5 where they do not hold both classes."""
         known, p = fitted(self, "labels_"), checked_outputs(p, y)
         if self.fixed_threshold is not None:

@@ -1,0 +1,97 @@
+"""Points in time: every row of a column read in the same way."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from medkit.datasets._values import is_text
+from medkit.errors import DataError
+from medkit.lazy import pd
+
+DAY_FIRST = tuple(f"%d{sign}%m{sign}%Y" for sign in "./-")
+MONTH_FIRST = tuple(f"%m{sign}%d{sign}%Y" for sign in "./-")
+OTHERS = ("%Y.%m.%d", "%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
+CLOCKS = ("", " %H:%M", " %H:%M:%S")
+
+
+def as_time(values: pd.Series, path: Path, time_format: str | None = None) -> pd.Series:
+    """Times as numbers where the column is numeric, else as timestamps.
+
+    Texts are ISO 8601, or all of one format: the one given, or the only one that fits.
+
+    Raises:
+        DataError: A text that is no date, or a column that may be day first or month first.
+    """
+    if not is_text(values):
+        return values
+    codes, levels = pd.factorize(values)
+    texts = pd.Series(levels, dtype="str").str.strip()
+    texts = texts.mask(texts.isin(["", "None"]))
+    if time_format is None:
+        days, tried = _found_out(texts, str(values.name), path), None
+    else:
+        days, tried = parsed(texts, time_format), time_format
+    wrong = np.append((texts.notna() & days.isna()).to_numpy(), False)[codes]
+    if wrong.any():
+        raise DataError(
+            f"column '{values.name}' holds {int(wrong.sum())} texts that are no date "
+            f"(first at row {values.index[wrong][0]})" + (f" as {_shown(tried)}" if tried else ""),
+            place=str(path),
+            hint="Write times as 2024-05-31 or 2024-05-31 14:30, as numbers, or all alike and "
+            'give their format, as in time_format: "%d.%m.%Y".',
+        )
+    taken = days.reindex([*range(len(days)), -1]).iloc[codes]
+    return pd.Series(taken.to_numpy(), index=values.index, name=values.name)
+
+
+def parsed(texts: pd.Series, time_format: str) -> pd.Series:
+    """Timestamps without a time zone; NaT where a text has another format.
+
+    Raises:
+        DataError: ``time_format`` is no format.
+    """
+    try:
+        # utc: texts with different offsets would otherwise be refused.
+        days = pd.to_datetime(texts, errors="coerce", format=time_format, utc=True)
+    except ValueError as error:
+        raise DataError(
+            f"time_format '{time_format}' is no format: {error}",
+            place="dataset",
+            hint='As in "%d.%m.%Y" or "%m/%d/%Y %H:%M".',
+        ) from error
+    return days.dt.tz_localize(None)
+
+
+def _found_out(texts: pd.Series, name: str, path: Path) -> pd.Series:
+    best = parsed(texts, "ISO8601")
+    if best.notna().equals(texts.notna()):
+        return best
+    fitting: dict[str, pd.Series] = {}
+    for date, clock in product((*DAY_FIRST, *MONTH_FIRST, *OTHERS), CLOCKS):
+        days = parsed(texts, date + clock)
+        if days.notna().equals(texts.notna()):
+            if not any(days.equals(other) for other in fitting.values()):
+                fitting[date + clock] = days
+        elif days.notna().sum() > best.notna().sum():
+            best = days
+    if len(fitting) > 1:
+        ways = " or ".join(_shown(each) for each in fitting)
+        first = next(iter(fitting))
+        raise DataError(
+            f"the dates in column '{name}' may be {ways}: {int(texts.notna().sum())} different "
+            "texts fit both",
+            place=str(path),
+            hint=f'Give their format in the dataset section: time_format: "{first}".',
+        )
+    return next(iter(fitting.values()), best)
+
+
+def _shown(time_format: str) -> str:
+    """``%d.%m.%Y`` as dd.mm.yyyy."""
+    for code, letters in (("%d", "dd"), ("%m", "mm"), ("%Y", "yyyy"), ("%y", "yy"), ("%H", "hh"),
+                          ("%M", "mm"), ("%S", "ss"), ("%b", "Mon"), ("%B", "Month")):  # fmt: skip
+        time_format = time_format.replace(code, letters)
+    return time_format

@@ -1,0 +1,69 @@
+"""Intervals of proportions that no resample moves: 53 right of 53 is no certainty."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+
+def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
+    """Bounds of the score interval of a proportion.
+
+    Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat.
+    Assoc. 22, 1927.
+
+    Args:
+        share: Observed proportion, 0 to 1.
+        count: Number of independent observations, at least 1.
+        confidence: Coverage, such as 0.95.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    stretched = 1 + z**2 / count
+    centre = (share + z**2 / (2 * count)) / stretched
+    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / stretched
+    # At 0 and 1 the nearer bound is the share itself, but for rounding.
+    low = 0.0 if share == 0 else max(centre - half, 0.0)
+    high = 1.0 if share == 1 else min(centre + half, 1.0)
+    return low, high
+
+
+def denominators(
+    task: Any, y: np.ndarray, p: np.ndarray, threshold: Any, subjects: np.ndarray
+) -> dict[str, int]:
+    """Metric -> subjects among the rows of its denominator, for metrics that are proportions.
+
+    Accuracy counts all rows, recall the positive ones, specificity the negative ones and
+    precision those predicted positive. Rows of one subject are not independent: it counts once,
+    as if its rows told no more than a single one. Means over classes or labels are no proportion
+    and are left out.
+
+    Args:
+        task: The fitted task.
+        y: (n, …) encoded targets.
+        p: (n, outputs) the model's outputs.
+        threshold: Operating point of the task.
+        subjects: (n,) subject of each row.
+    """
+
+    def count(rows: np.ndarray) -> int:
+        return len(np.unique(subjects[rows]))
+
+    every = np.ones(len(y), bool)
+    if task.kind == "multiclass":
+        return {"accuracy": count(every)}
+    if task.kind not in ("binary", "multilabel"):
+        return {}
+    targets, outputs = y.reshape(len(y), -1), p.reshape(len(p), -1).astype(np.float64)
+    endings = [f"_{name}" for name in task.labels_] if task.kind == "multilabel" else [""]
+    given = threshold if isinstance(threshold, list) else [threshold] * len(endings)
+    found = {}
+    for ending, truth, output, at in zip(endings, targets.T, outputs.T, given, strict=True):
+        predicted = output >= (0.5 if at is None else at)
+        found[f"accuracy{ending}"] = count(every)
+        found[f"precision{ending}"] = count(predicted)
+        found[f"recall{ending}"] = count(truth == 1)
+        found[f"specificity{ending}"] = count(truth == 0)
+    return found
