@@ -14,7 +14,7 @@ from medkit.config import Component, Evaluation, Experiment, check_config, load_
 from medkit.errors import ConfigError, DataError, Problem
 from medkit.evaluation import evaluate_part, subgroup_metrics
 from medkit.files import written_whole
-from medkit.preparation import divide, new_data, read
+from medkit.preparation import as_trained, divide, new_data, read
 from medkit.runs import Run
 from medkit.yaml_file import override
 
@@ -80,7 +80,12 @@ def evaluate_run_on(
     """
     own = config is None and not any(_root(each) == "dataset" for each in overrides)
     experiment = _other(run, config, overrides)
-    cohort = read(experiment.dataset)
+    dataset = experiment.dataset
+    if not own:
+        tags = registry.datasets.get(dataset.name).tags
+        told = as_trained(tags, run.modality, dataset.parameters)
+        dataset = Component(dataset.name, {**dataset.parameters, **told})
+    cohort = read(dataset)
     if cohort.targets is None:
         raise DataError("the data set has no targets to evaluate against")
     seen = _seen_in_development(run, experiment, cohort)

@@ -159,11 +159,7 @@ def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
     # A reader of its own takes all settings; another one, those that mean the same in both.
     shared = dataset.parameters if reader == dataset.name else entry.tags.get("shared", ())
     given = {key: value for key, value in dataset.parameters.items() if key in shared}
-    given |= fitted_kinds(tags, modality)
-    shape = modality.input_shape_
-    if "shape" in tags and len(shape) == 3 and shape[2] in (1, 3):
-        size, channels = tags["shape"]
-        given |= {size: tuple(shape[:2]), channels: shape[2]}
+    given |= as_trained(tags, modality, given)
     given |= {**tags.get("unlabelled", {}), "path": path}
     cohort: Cohort = registry.datasets.build(reader, **given)
     for reason, count in cohort.source.dropped.items():
@@ -171,10 +167,25 @@ def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
     return cohort
 
 
-def fitted_kinds(tags: Mapping[str, Any], modality: Any) -> dict[str, tuple[str, ...]]:
-    """Parameters that tell a reader which columns were categories and which numbers in training."""
-    return {
-        tags[kind]: tuple(each.name for each in modality.features if each.kind == kind)
-        for kind in ("categorical", "numeric")
-        if kind in tags
-    }
+def as_trained(
+    tags: Mapping[str, Any], modality: Any, given: Mapping[str, Any]
+) -> dict[str, tuple[Any, ...] | int]:
+    """What a reader would find out from a file, as it was in training.
+
+    Args:
+        tags: The reader's tags, which name the parameters for each.
+        modality: The fitted modality: kinds of columns, size of images.
+        given: The reader's own parameters; kinds of other columns (a target's) are kept.
+    """
+    found: dict[str, tuple[Any, ...] | int] = {}
+    inputs = {each.name for each in modality.features}
+    for kind in ("categorical", "numeric"):
+        if kind in tags:
+            fitted = [each.name for each in modality.features if each.kind == kind]
+            others = [each for each in given.get(tags[kind], ()) if each not in inputs]
+            found[tags[kind]] = (*fitted, *others)
+    shape = modality.input_shape_
+    if "shape" in tags and len(shape) == 3 and shape[2] in (1, 3):
+        size, channels = tags["shape"]
+        found |= {size: tuple(shape[:2]), channels: shape[2]}
+    return found

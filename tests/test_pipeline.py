@@ -147,6 +147,30 @@ def test_rows_with_gaps_are_dropped_when_asked(tmp_path):
     assert (predicted["probability"].isna() == rows["lactate"].isna()).all()
 
 
+def test_a_row_is_read_alike_whatever_else_is_in_its_file(tmp_path):
+    from medkit.external import evaluate_run_on, predict_file
+
+    path = patients(tmp_path)
+    table = pd.read_csv(path)
+    low = np.where(table["lactate"] > 1, "250.0", "V27")
+    table["code"] = np.where(table["lactate"] > 2, "250.00", low)
+    table.to_csv(path, index=False)
+    dataset = {**experiment(path).plain["dataset"], "inputs": ["pulse", "lactate", "code"]}
+    dataset |= {"categorical": [], "attributes": [], "site": None}
+    evaluation = {"bootstrap": 0, "baselines": False}
+    config = experiment(path, dataset=dataset, evaluation=evaluation)
+    run = medkit.train(config, out=tmp_path / "runs")
+    # Alone, the codes "250.00" look like a number, which is one with "250.0".
+    some = table[table["code"] == "250.00"]
+    some.to_csv(tmp_path / "some.csv", index=False)
+    apart = predict_file(run, tmp_path / "some.csv").set_index("sample")["probability"]
+    together = predict_file(run, path).set_index("sample")["probability"]
+    np.testing.assert_allclose(apart, together[apart.index], atol=1e-6)
+    result = evaluate_run_on(run, overrides=[f"dataset.path={tmp_path / 'some.csv'}"])
+    brier = ((apart.to_numpy() - some["died"].to_numpy()) ** 2).mean()
+    assert result["metrics"]["brier"]["value"] == pytest.approx(brier, abs=1e-6)
+
+
 def test_a_loss_that_is_no_number_stops_training(tmp_path):
     path = patients(tmp_path)
     settings = {"epochs": 3, "optimizer": {"name": "sgd", "learning_rate": 1e38}}
