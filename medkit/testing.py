@@ -42,11 +42,22 @@ def check_signature(factory: Callable[..., Any]) -> None:
     json.dumps(schema.model_json_schema())
 
 
-def check_model(factory: Callable[..., Any], accepts: tuple[str, ...], **parameters: Any) -> None:
+def check_model(
+    factory: Callable[..., Any],
+    accepts: tuple[str, ...],
+    shapes: Mapping[str, tuple[tuple[int, ...], ...]] | None = None,
+    **parameters: Any,
+) -> None:
     """A model factory keeps the contract for every modality it accepts.
 
     It returns an uncompiled model, gives the asked number of outputs and, for None, an
     embedding; its outputs are finite; it trains one step; saving and loading changes nothing.
+
+    Args:
+        factory: The factory.
+        accepts: The modalities it takes.
+        shapes: Shapes of samples to try, by modality, where it takes special ones only.
+        **parameters: Parameters of the factory.
 
     Raises:
         AssertionError: With the rule that is broken.
@@ -56,7 +67,7 @@ def check_model(factory: Callable[..., Any], accepts: tuple[str, ...], **paramet
     check_signature(factory)
     random = np.random.default_rng(0)
     for modality in accepts:
-        for shape in SHAPES[modality]:
+        for shape in {**SHAPES, **(shapes or {})}[modality]:
             where = f"{factory.__name__} on {modality} {shape}"
             x = random.normal(size=(6, *shape)).astype("float32")
             embedding = factory(shape, None, **parameters)

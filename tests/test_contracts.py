@@ -23,7 +23,7 @@ EMBEDDED = [n for n in registry.datasets.names() if registry.datasets.get(n).tag
 @pytest.mark.parametrize("name", registry.models.names())
 def test_model(name):
     entry = registry.models.get(name)
-    check_model(entry.factory, entry.tags["accepts"])
+    check_model(entry.factory, entry.tags["accepts"], entry.tags.get("shapes"))
 
 
 @pytest.mark.parametrize("name", registry.datasets.names())

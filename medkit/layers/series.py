@@ -36,6 +36,27 @@ def _later(values: Any, shift: int) -> Any:
     return ops.concatenate([values[:, :shift], values[:, :-shift]], axis=1)
 
 
+def time_since_measured(measured: Any) -> Any:
+    """Steps since each channel was measured, before the present step; since the start if never.
+
+    0 at the first step; one step after a measurement, 1 (Che et al., Scientific Reports 8, 2018,
+    equation 1, for steps of equal length).
+
+    Args:
+        measured: Boolean (batch, steps, channels).
+
+    Returns:
+        (batch, steps, channels) float32.
+    """
+    steps = measured.shape[1]
+    positions = np.arange(steps, dtype="float32")[None, :, None]
+    # The step of the last measurement before this one: the first step stands for 'never'.
+    at = ops.where(measured, positions, 0.0)
+    at, _ = forward_fill(at, ops.logical_not(measured))
+    before = ops.concatenate([ops.zeros_like(at[:, :1]), at[:, :-1]], axis=1)
+    return positions - before
+
+
 @keras.saving.register_keras_serializable(package="medkit")
 class SeriesPreprocessing(keras.layers.Layer):
     """Fill, standardize and mark what was measured, inside the model.
@@ -47,9 +68,11 @@ class SeriesPreprocessing(keras.layers.Layer):
         indicators: Channels that are followed by a channel which is 1 where the value was
             measured and 0 where it was filled.
         clip: Bound on the standardized values, in standard deviations; None for none.
+        since: Whether each indicator is followed by the time since the channel was measured, as
+            a share of the whole.
 
     Input shape: (batch, steps, channels) float, physical units, NaN where not measured.
-    Output shape: (batch, steps, channels + indicators) float32.
+    Output shape: (batch, steps, channels + indicators (+ indicators)) float32.
     """
 
     def __init__(
@@ -57,11 +80,13 @@ class SeriesPreprocessing(keras.layers.Layer):
         carry_forward: bool = True,
         indicators: Sequence[int] = (),
         clip: float | None = None,
+        since: bool = False,
         **kwargs: Any,
     ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.carry_forward, self.indicators, self.clip = carry_forward, list(indicators), clip
+        self.since = since
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 3 or input_shape[1] is None or input_shape[2] is None:
@@ -69,16 +94,29 @@ class SeriesPreprocessing(keras.layers.Layer):
                 f"{type(self).__name__} expects (batch, steps, channels) with steps and channels "
                 f"known, got input of shape {tuple(input_shape)}"
             )
-        self.fill, self.center, self.scale = (
-            self.add_weight(shape=(input_shape[2],), initializer=start, trainable=False, name=name)
-            for name, start in (("fill", "zeros"), ("center", "zeros"), ("scale", "ones"))
+        starts = {"fill": 0.0, "center": 0.0, "scale": 1.0, "low": -np.inf, "high": np.inf}
+        self.fill, self.center, self.scale, self.low, self.high = (
+            self.add_weight(
+                shape=(input_shape[2],),
+                initializer=keras.initializers.Constant(start),
+                trainable=False,
+                name=name,
+            )
+            for name, start in starts.items()
         )
         self.built = True
 
     def set_statistics(
-        self, fill: Sequence[float], center: Sequence[float], scale: Sequence[float]
+        self,
+        fill: Sequence[float],
+        center: Sequence[float],
+        scale: Sequence[float],
+        bounds: tuple[Sequence[float], Sequence[float]] | None = None,
     ) -> None:
-        """Set fill values, means and standard deviations, one a channel, in its unit."""
+        """Set fill values, centres, scales and bounds, one a channel, in its unit."""
+        if bounds is not None:
+            self.low.assign(np.asarray(bounds[0], "float32"))
+            self.high.assign(np.asarray(bounds[1], "float32"))
         self.fill.assign(np.asarray(fill, "float32"))
         self.center.assign(np.asarray(center, "float32"))
         self.scale.assign(np.asarray(scale, "float32"))
@@ -90,6 +128,7 @@ class SeriesPreprocessing(keras.layers.Layer):
             values, left = forward_fill(values, missing)
         # Converted: Keras hands JAX's where the variable itself, which grad refuses.
         values = ops.where(left, ops.convert_to_tensor(self.fill), values)
+        values = ops.minimum(ops.maximum(values, self.low), self.high)
         values = (values - self.center) / self.scale
         if self.clip is not None:
             values = ops.clip(values, -self.clip, self.clip)
@@ -98,11 +137,15 @@ class SeriesPreprocessing(keras.layers.Layer):
         if self.indicators != list(range(inputs.shape[2])):
             missing = ops.take(missing, np.asarray(self.indicators, "int32"), axis=2)
         measured = 1.0 - ops.cast(missing, self.compute_dtype)
-        return ops.concatenate([values, measured], axis=-1)
+        if not self.since:
+            return ops.concatenate([values, measured], axis=-1)
+        since = time_since_measured(ops.logical_not(missing)) / inputs.shape[1]
+        return ops.concatenate([values, measured, since], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, steps, channels = input_shape
-        return (batch, steps, None if channels is None else channels + len(self.indicators))
+        more = len(self.indicators) * (2 if self.since else 1)
+        return (batch, steps, None if channels is None else channels + more)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -110,4 +153,5 @@ class SeriesPreprocessing(keras.layers.Layer):
             "carry_forward": self.carry_forward,
             "indicators": self.indicators,
             "clip": self.clip,
+            "since": self.since,
         }

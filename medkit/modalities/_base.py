@@ -179,7 +179,7 @@ def absent_names(wanted: list[str], given: list[str]) -> list[str]:
 
 
 def statistics(
-    observed: np.ndarray, missing: str, constant: float, standardize: bool
+    observed: np.ndarray, missing: str, constant: float, standardize: bool | str
 ) -> tuple[float, float, float]:
     """Fill value, centre and scale of one column's observed values, computed in float64.
 
@@ -197,6 +197,11 @@ def statistics(
                      np.median(observed))  # fmt: skip
     if not standardize or not len(observed):
         return float(fill), 0.0, 1.0
+    if standardize == "robust":
+        lower, median, upper = np.quantile(observed, [0.25, 0.5, 0.75])
+        # Of a normal distribution the quartiles lie 1.349 standard deviations apart.
+        if upper > lower:
+            return float(fill), float(median), float((upper - lower) / 1.349)
     # Compared, not std == 0: the rounded mean of equal values may differ from them.
     varies = observed.max() > observed.min()
     scale = float(np.std(observed)) if varies else 1.0

@@ -78,12 +78,19 @@ def dense_blocks(
 
 
 def pooled(x: Any, pooling: str) -> Any:
-    """(batch, time, channels) -> (batch, channels): the last step, the mean or the maximum."""
+    """(batch, time, channels) -> (batch, channels): last step, mean, maximum or weighted mean.
+
+    ``attention`` weighs the steps by a small learned network (Bahdanau, Cho and Bengio, "Neural
+    machine translation by jointly learning to align and translate", ICLR 2015).
+    """
     if pooling == "mean":
         return keras.layers.GlobalAveragePooling1D()(x)
     if pooling == "max":
         # Not a layer: masked steps repeat the state before them, so they change no maximum.
         return ops.max(x, axis=1)
+    if pooling == "attention":
+        scores = keras.layers.Dense(1)(keras.layers.Dense(x.shape[-1], activation="tanh")(x))
+        return ops.sum(ops.softmax(scores, axis=1) * x, axis=1)
     return x[:, -1]
 
 
