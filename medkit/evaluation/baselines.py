@@ -1,16 +1,41 @@
-"""A linear model and gradient boosting on the same split: the network never stands alone."""
+"""Simple models on the same split: the network never stands alone.
+
+``majority`` (``mean`` in regression), ``logistic_regression`` (``linear_regression``) and
+``gradient_boosting``, the latter two on the modality's summary features, their hyper-parameters
+chosen by cross-validation within the training rows, grouped by subject.
+
+``fit_baselines(task, train, valid, seed, subjects=…)`` returns a list of ``Fitted``, in that
+order. ``Fitted.facts``, which becomes part of ``metrics.json``::
+
+    {"features": 30,              # summary features used; 0 for majority and mean
+     "train_rows": 399,
+     "hyper_parameters": {"C": 0.1},   # scikit-learn's names; {} for majority and mean
+     "inner_folds": 5,            # 0: nothing was chosen
+     "candidates": 13,            # settings compared
+     "search_rows": 399,          # training rows of the inner cross-validation
+     "inner_loss": 0.21,          # held-out log loss or squared error relative to predicting the
+                                  # average (1: no better); None without folds
+     "note": "…"}                 # only where something was cut short or could not be done
+
+Gradient boosting's ``hyper_parameters`` are ``learning_rate``, ``max_leaf_nodes``,
+``l2_regularization``, ``max_features`` and ``max_iter`` (trees); ``linear_regression`` has
+``alpha``. ``majority`` and ``mean`` have ``features``, ``train_rows``, ``hyper_parameters`` and
+``inner_folds`` only.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from medkit.evaluation._boosting import Boosting
+from medkit.evaluation._inner_folds import Family, Output, Predict, search, threads
+from medkit.evaluation._linear import Linear, Logistic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +44,6 @@ log = logging.getLogger("medkit")
 
 _MOST_FEATURES = 500
 _MOST_ROWS = 100_000
-_LARGE = 5_000_000  # values
-_Predict = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -28,10 +51,12 @@ class Fitted:
     """One baseline, fitted on the training rows.
 
     Args:
-        name: ``logistic_regression`` (or ``linear_regression``) or ``gradient_boosting``.
+        name: ``majority`` (``mean``), ``logistic_regression`` (``linear_regression``) or
+            ``gradient_boosting``.
         predict: (n rows) summary features -> (n, outputs), laid out as the network's output.
-        threshold: Operating point, chosen on validation as for the network.
-        facts: What to report of the fit: features and rows used.
+        threshold: Operating point, chosen on validation as for the network; of ``majority`` 0.5,
+            so that it calls positive what most training rows are.
+        facts: What to report of the fit; see the module.
     """
 
     name: str
@@ -45,202 +70,115 @@ def fit_baselines(
     train: tuple[pd.DataFrame, np.ndarray],
     valid: tuple[pd.DataFrame, np.ndarray],
     seed: int,
+    subjects: np.ndarray | None = None,
 ) -> list[Fitted]:
-    """Fit the linear model and gradient boosting on summary features.
+    """Fit majority or mean, the linear model and gradient boosting.
 
     Everything is learned on the training rows: medians for missing values, indicators of them (in
-    the linear model), scale, which features to use where there are very many. Validation chooses
-    what it chooses for the network: the threshold and when to stop (here the penalty's strength
-    and the number of trees).
+    the linear model), scale, which features to use where there are very many, and, by inner
+    cross-validation grouped by subject, the hyper-parameters. Validation chooses the threshold
+    alone, as for the network.
 
     Args:
         task: The fitted task.
         train: Features (n rows; NaN for missing) and encoded targets of the training part.
         valid: The same for validation.
         seed: Seed of the choices at random.
+        subjects: (n,) subject of each training row; None: each row is its own.
+
+    Returns:
+        The baselines, the simplest first.
     """
     features, y = train
     rows = _some_rows(len(features), seed)
     x = _matrix(features)[rows]
     usable = _usable(x, y[rows], regression=task.kind == "regression")
     x, y = x[:, usable], y[rows]
-    x_valid, y_valid = _matrix(valid[0])[:, usable], valid[1]
-    facts = {"features": len(usable), "train_rows": len(x)}
-    linear = "linear_regression" if task.kind == "regression" else "logistic_regression"
-    fits = ((linear, _linear), ("gradient_boosting", _boosting))
-    fitted = []
-    for name, fit in fits:
-        with _threads(x):
-            outputs = _per_output(task, fit, x, y, x_valid, y_valid, seed)
-            named = name.replace("_", " ")
-            threshold = task.choose_threshold(y_valid, outputs(x_valid), model=named)
+    groups = np.arange(len(x)) if subjects is None else np.asarray(subjects)[rows]
+    outputs = _outputs(task, y)
+    columns = _columns(outputs, y)
+    linear: Family = Linear() if task.kind == "regression" else Logistic()
+    fitted = [_average(task, outputs, columns)]
+    for family in (linear, Boosting(seed)):
+        with threads(x):
+            model, facts = _fit(family, outputs, x, columns, groups, seed)
 
-        def predict(frame: Any, outputs: _Predict = outputs) -> np.ndarray:
+        def predict(frame: Any, model: Predict = model) -> np.ndarray:
             rows = _matrix(frame)[:, usable]
-            with _threads(rows):
-                return outputs(rows)
+            with threads(rows):
+                return model(rows)
 
-        fitted.append(Fitted(name, predict, threshold, facts))
+        called = family.name.replace("_", " ")
+        threshold = task.choose_threshold(valid[1], predict(valid[0]), model=called)
+        facts = {"features": len(usable), "train_rows": len(x), **facts}
+        fitted.append(Fitted(family.name, predict, threshold, facts))
     return fitted
 
 
-def _threads(x: np.ndarray) -> contextlib.AbstractContextManager[Any]:
-    # On small data the threads of OpenMP mostly wait for one another: where the cores are shared,
-    # one thread was measured 7 to 30 times faster.
-    if x.size > _LARGE:
-        return contextlib.nullcontext()
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(limits=1)
+def _outputs(task: Any, y: np.ndarray) -> list[Output]:
+    if task.kind == "multiclass":
+        return [Output(regression=False, classes=task.num_outputs)]
+    width = y.reshape(len(y), -1).shape[1]
+    return [Output(regression=task.kind == "regression")] * width
 
 
-def _per_output(
-    task: Any,
-    fit: Callable[..., _Predict],
+def _columns(outputs: Sequence[Output], y: np.ndarray) -> np.ndarray:
+    """(n, outputs) targets: class numbers, or measured numbers in double precision."""
+    return y.reshape(len(y), -1).astype(float if outputs[0].regression else np.int64)
+
+
+def _average(task: Any, outputs: Sequence[Output], y: np.ndarray) -> Fitted:
+    """The training mean, or the training share of each class, for every row."""
+    model = _together(
+        outputs, [each.average(target) for each, target in zip(outputs, y.T, strict=True)]
+    )
+    threshold = {"binary": 0.5, "multilabel": [0.5] * len(outputs)}.get(task.kind)
+    facts = {"features": 0, "train_rows": len(y), "hyper_parameters": {}, "inner_folds": 0}
+    name = "mean" if task.kind == "regression" else "majority"
+    return Fitted(name, lambda frame: model(np.empty((len(frame), 0))), threshold, facts)
+
+
+def _fit(
+    family: Family,
+    outputs: Sequence[Output],
     x: np.ndarray,
     y: np.ndarray,
-    x_valid: np.ndarray,
-    y_valid: np.ndarray,
+    subjects: np.ndarray,
     seed: int,
-) -> _Predict:
-    """One model for a class, several for several labels or values."""
-    regression, classes = task.kind == "regression", 2
-    columns, columns_valid = y.reshape(len(y), -1), y_valid.reshape(len(y_valid), -1)
-    if task.kind == "multiclass":
-        classes = task.num_outputs
+) -> tuple[Predict, dict[str, Any]]:
+    """One model for a class, several for several labels or values, with one choice for all."""
+    learnable = [len(np.unique(target)) > 1 for target in y.T]
+    unlearnable = "no feature varies among the training rows"
+    if not all(learnable):
+        unlearnable = "the training rows of an output hold one value only"
+    some = np.flatnonzero(learnable) if x.shape[1] else np.arange(0)
+    facts: dict[str, Any] = {"hyper_parameters": {}, "inner_folds": 0}
+    choice: dict[str, Any] = {}
+    if len(some):
+        found = search(family, [outputs[int(i)] for i in some], x, y[:, some], subjects, seed)
+        choice, facts = found.choice, dict(found.facts)
     models = []
-    for target, target_valid in zip(columns.T, columns_valid.T, strict=True):
-        if not regression:
-            target, target_valid = target.astype(np.int64), target_valid.astype(np.int64)
-        if len(np.unique(target)) == 1:
-            models.append(_constant(target[0], regression, classes))
-        elif x.shape[1] == 0:
-            models.append(_prevalence(target, regression, classes))
-        else:
-            trees = 100 if columns.shape[1] <= 5 else 40
-            models.append(fit(x, target, x_valid, target_valid, regression, classes, seed, trees))
+    for i, (output, target) in enumerate(zip(outputs, y.T, strict=True)):
+        fits = i in some
+        models.append(family.fit(output, x, target, choice) if fits else output.average(target))
+    if len(some) < len(outputs):
+        notes = [facts.get("note"), f"{unlearnable}: its average is predicted there"]
+        facts["note"] = "; ".join(each for each in notes if each)
+    return _together(outputs, models), facts
+
+
+def _together(outputs: Sequence[Output], models: Sequence[Predict]) -> Predict:
+    """The models of all outputs as one, laid out as the network's output."""
+    alone = len(outputs) == 1 and outputs[0].classes > 2
 
     def predict(rows: np.ndarray) -> np.ndarray:
-        outputs = [model(rows) for model in models]
-        if task.kind == "multiclass":
-            return outputs[0]
-        last = [each if each.ndim == 1 else each[:, 1] for each in outputs]
+        found = [model(rows) for model in models]
+        if alone:
+            return found[0]
+        last = [each if each.ndim == 1 else each[:, 1] for each in found]
         return np.column_stack(last).astype(float)
 
     return predict
-
-
-def _linear(
-    x: np.ndarray,
-    y: np.ndarray,
-    x_valid: np.ndarray,
-    y_valid: np.ndarray,
-    regression: bool,
-    classes: int,
-    seed: int,
-    trees: int,
-) -> _Predict:
-    """L2-penalized linear or logistic regression on median-imputed, standardized features.
-
-    That a value is missing may itself say something of the patient, and the network is told so:
-    each feature with gaps in train has an indicator (0 or 1) beside it, standardized alike.
-    Gradient boosting sends missing values down branches of their own.
-    """
-    from sklearn.linear_model import LogisticRegression, RidgeCV
-
-    median = np.nanmedian(x, axis=0)
-    gaps = np.flatnonzero(np.isnan(x).any(axis=0))
-
-    def filled(rows: np.ndarray) -> np.ndarray:
-        missing = np.isnan(rows)
-        return np.hstack([np.where(missing, median, rows), missing[:, gaps]])
-
-    mean, scale = filled(x).mean(axis=0), filled(x).std(axis=0)
-    scale[scale == 0] = 1.0
-
-    def prepared(rows: np.ndarray) -> np.ndarray:
-        # A new value far outside what was seen would otherwise rule a linear prediction alone.
-        return np.clip((filled(rows) - mean) / scale, -10, 10)
-
-    if regression:
-        model = RidgeCV(alphas=np.logspace(-2, 4, 13)).fit(prepared(x), y)
-        return lambda rows: np.asarray(model.predict(prepared(rows)))
-    candidates = []
-    for strength in (1.0, 0.03):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # 200 steps are enough for a baseline
-            model = LogisticRegression(C=strength, max_iter=200).fit(prepared(x), y)
-        predict = _all_classes(model.classes_, classes, prepared, model.predict_proba)
-        candidates.append((_log_loss(y_valid, predict(x_valid)), -strength, predict))
-    return min(candidates, key=lambda each: each[:2])[2]
-
-
-def _boosting(
-    x: np.ndarray,
-    y: np.ndarray,
-    x_valid: np.ndarray,
-    y_valid: np.ndarray,
-    regression: bool,
-    classes: int,
-    seed: int,
-    trees: int,
-) -> _Predict:
-    """Histogram gradient boosting; as many trees as validation finds best."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-    settings = {"max_iter": trees, "max_leaf_nodes": 15, "early_stopping": False}
-    model = kind(learning_rate=0.1, l2_regularization=1.0, random_state=seed, **settings)
-    model.fit(x, y)
-    if regression:
-        losses = [np.mean((y_valid - each) ** 2) for each in model.staged_predict(x_valid)]
-        staged = model.staged_predict
-    else:
-        losses = [
-            _log_loss(y_valid, _placed(each, model.classes_, classes))
-            for each in model.staged_predict_proba(x_valid)
-        ]
-        staged = model.staged_predict_proba
-    best = int(np.argmin(losses))
-
-    def predict(rows: np.ndarray) -> np.ndarray:
-        outputs = next(itertools.islice(staged(rows), best, None))
-        return outputs if regression else _placed(outputs, model.classes_, classes)
-
-    return predict
-
-
-def _all_classes(
-    present: np.ndarray,
-    classes: int,
-    prepared: Callable[[np.ndarray], np.ndarray],
-    probabilities: Callable[[np.ndarray], np.ndarray],
-) -> _Predict:
-    return lambda rows: _placed(probabilities(prepared(rows)), present, classes)
-
-
-def _placed(probabilities: np.ndarray, present: np.ndarray, classes: int) -> np.ndarray:
-    """(n, classes): a class without training rows has probability 0."""
-    placed = np.zeros((len(probabilities), classes))
-    placed[:, present] = probabilities
-    return placed
-
-
-def _constant(value: Any, regression: bool, classes: int) -> _Predict:
-    row = np.array([value]) if regression else np.eye(classes)[int(value)]
-    return lambda rows: np.full(len(rows), row[0]) if regression else np.tile(row, (len(rows), 1))
-
-
-def _prevalence(target: np.ndarray, regression: bool, classes: int) -> _Predict:
-    if regression:
-        return lambda rows: np.full(len(rows), target.mean())
-    shares = np.bincount(target, minlength=classes) / len(target)
-    return lambda rows: np.tile(shares, (len(rows), 1))
-
-
-def _log_loss(y: np.ndarray, probabilities: np.ndarray) -> float:
-    chosen = probabilities[np.arange(len(y)), y]
-    return float(-np.log(np.clip(chosen, 1e-7, 1)).mean())
 
 
 def _matrix(features: Any) -> np.ndarray:

@@ -1,21 +1,29 @@
-"""Metrics of each part with intervals, by subgroup, and beside the baselines."""
+"""Metrics of each part with intervals, calibration, decisions, subgroups, baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from medkit.evaluation.baselines import fit_baselines
-from medkit.evaluation.intervals import interval, measure, plain
+from medkit.evaluation.calibration import calibration_of
+from medkit.evaluation.decisions import decisions_of
+from medkit.evaluation.fairness import fairness_gaps
+from medkit.evaluation.intervals import measure, plain
 from medkit.evaluation.notes import with_notes
+from medkit.evaluation.paired import compare_outputs
 from medkit.evaluation.subgroups import subgroup_metrics
+from medkit.evaluation.uncertainty import evaluate_uncertainty
 from medkit.evaluation.wording import called, readable
 
 if TYPE_CHECKING:
     from medkit.cohort import Cohort
     from medkit.config import Evaluation
+
+Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 
 # The metric a summary leads with: the first of these that the task reports.
 _LEADING = ("auroc", "auroc_macro", "accuracy", "mae")
@@ -31,6 +39,10 @@ class EncodedPart(Protocol):
     def x(self) -> np.ndarray: ...
     @property
     def y(self) -> np.ndarray: ...
+
+
+def _unnamed(stage: str) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext()
 
 
 def main_metric(metrics: Mapping[str, Any]) -> str:
@@ -67,44 +79,76 @@ def evaluate_run(
     threshold: Any,
     settings: Evaluation,
     seed: int,
+    *,
+    before: np.ndarray | None = None,
+    recalibration: Mapping[str, Any] | None = None,
+    spread: Mapping[str, Iterable[np.ndarray]] | None = None,
+    stages: Stage = _unnamed,
 ) -> dict[str, Any]:
-    """Everything measured of a run: the content of ``metrics.json``.
+    """What was measured of a run's predictions: most of ``metrics.json``.
 
     Args:
         task: The fitted task.
         modality: The fitted modality; its summary features feed the baselines.
         parts: ``train``, ``valid`` and ``test``.
-        outputs: (n, outputs) of the network, for the same parts.
+        outputs: (n, outputs) of the saved network, for the same parts.
         threshold: The operating point, chosen on validation.
-        settings: Resamples, confidence, subgroups, baselines.
+        settings: Resamples, confidence, subgroups, baselines, …
         seed: Seed of the bootstrap and the baselines.
+        before: (n, outputs) of the test part without the recalibration layer; None without one.
+        recalibration: What ``fit_recalibration`` returned, where one was asked for.
+        spread: What the members of an ensemble, or passes with dropout, say of the test rows.
+        stages: Called with a stage's name, gives the context it runs in (to take its time).
 
     Returns:
-        ``{"test": {n, subjects, positives, metrics, threshold}, "valid": …, "train": …,
-        "subgroups": …, "baselines": …}``. Of the training part the values alone, since an
-        interval there says nothing about new patients. A part with one class only has ``notes``
-        of the metrics that are undefined there; they are logged too.
+        ``{"test": {n, subjects, positives, metrics, threshold, calibration, decisions,
+        uncertainty}, "valid": …, "train": …, "subgroups": …, "fairness": …, "baselines": …}``; see
+        ``measure``, ``calibration_of``, ``decisions_of``, ``evaluate_uncertainty``,
+        ``subgroup_metrics``, ``fairness_gaps`` and ``compare_outputs``. Of the training part the
+        values alone, since an interval there says nothing about new patients. A part with one
+        class only has ``notes`` of the metrics that are undefined there; they are logged too.
     """
-    test = parts["test"]
+    valid, test = parts["valid"], parts["test"]
     samples, subjects = test.cohort.samples, test.cohort.subjects
+    rows = (test.y, outputs["test"], subjects)
     result: dict[str, Any] = {}
-    result["test"], replicates = measure(
-        task, test.y, outputs["test"], subjects, threshold, settings, seed
-    )
-    for name, resamples in (("valid", settings.bootstrap), ("train", 0)):
-        part = parts[name]
-        result[name], _ = measure(
-            task, part.y, outputs[name], part.cohort.subjects, threshold, settings, seed, resamples
+    with stages("evaluate: metrics"):
+        for name, resamples in (("test", None), ("valid", None), ("train", 0)):
+            part = parts[name]
+            result[name], _ = measure(
+                task,
+                part.y,
+                outputs[name],
+                part.cohort.subjects,
+                threshold,
+                settings,
+                seed,
+                resamples,
+            )
+        for name, called_so in (("test", "test"), ("valid", "validation")):
+            with_notes(result[name], task.kind, logged_for=called_so)
+    with stages("evaluate: calibration"):
+        result["test"]["calibration"] = calibration_of(
+            task, *rows, settings, seed, before=before, recalibration=recalibration
         )
-    for name, called_so in (("test", "test"), ("valid", "validation")):
-        with_notes(result[name], task.kind, logged_for=called_so)
+    with stages("evaluate: decisions"):
+        result["test"]["decisions"] = decisions_of(
+            task, valid.y, outputs["valid"], *rows, threshold, settings, seed
+        )
+    with stages("evaluate: uncertainty"):
+        result["test"]["uncertainty"] = evaluate_uncertainty(
+            task, valid, test, outputs, threshold, settings, seed, spread
+        )
     if settings.subgroups:
-        result["subgroups"] = subgroup_metrics(
-            task, test.y, outputs["test"], samples, subjects, threshold, settings, seed
-        )
+        with stages("evaluate: subgroups"):
+            grouped = (test.y, outputs["test"], samples, subjects, threshold, settings, seed)
+            result["subgroups"] = subgroup_metrics(task, *grouped)
+            result["fairness"] = fairness_gaps(task, *grouped)
     if settings.baselines:
-        reference = (result["test"], replicates)
-        result["baselines"] = _compared(task, modality, parts, reference, settings, seed)
+        with stages("evaluate: baselines"):
+            result["baselines"] = _compared(
+                task, modality, parts, outputs["test"], threshold, settings, seed
+            )
     return result
 
 
@@ -141,27 +185,35 @@ def _compared(
     task: Any,
     modality: Any,
     parts: Mapping[str, EncodedPart],
-    reference: tuple[dict[str, Any], dict[str, np.ndarray]],
+    of_network: np.ndarray,
+    threshold: Any,
     settings: Evaluation,
     seed: int,
 ) -> dict[str, Any]:
     """Each baseline on the test part, and by how much the network differs from it."""
     features = {name: modality.summarize(part.x) for name, part in parts.items()}
     train, valid, test = parts["train"], parts["valid"], parts["test"]
-    network, of_network = reference
-    main = main_metric(network["metrics"])
+    subjects = test.cohort.subjects
     results: dict[str, Any] = {}
     for baseline in fit_baselines(
-        task, (features["train"], train.y), (features["valid"], valid.y), seed
+        task,
+        (features["train"], train.y),
+        (features["valid"], valid.y),
+        seed,
+        train.cohort.subjects,
     ):
         p = baseline.predict(features["test"])
-        described, replicates = measure(
-            task, test.y, p, test.cohort.subjects, baseline.threshold, settings, seed
+        described, _ = measure(task, test.y, p, subjects, baseline.threshold, settings, seed)
+        comparison = compare_outputs(
+            task, test.y, of_network, p, threshold, baseline.threshold, subjects, settings, seed
         )
-        values = [each["metrics"][main]["value"] for each in (network, described)]
-        value = None if None in values else values[0] - values[1]
-        # The same resamples for both: the interval is that of the paired difference.
-        pairs = of_network[main] - replicates[main] if main in replicates else None
-        difference = {"metric": main, "value": value, **interval(pairs, settings.confidence)}
-        results[baseline.name] = {**described, "difference": difference, **baseline.facts}
+        main = main_metric(described["metrics"])
+        found = dict(comparison["metrics"][main])
+        difference = {"metric": main, "value": found.pop("difference"), **found}
+        results[baseline.name] = {
+            **described,
+            "difference": difference,
+            "comparison": comparison,
+            **baseline.facts,
+        }
     return plain(results)

@@ -1,55 +1,87 @@
-"""Bootstrap intervals that resample patients, not rows."""
+"""Bootstrap intervals that resample patients, not rows.
+
+``measure`` gives ``metrics``: name -> ``{"value", "low", "high"}`` and, where they apply,
+``degenerate`` (true), ``undefined`` (resamples without a value), ``method`` (``wilson``) and, of
+an AUROC, ``delong``: ``{"low", "high"}``, with a ``note`` beside two nulls where it has none.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.evaluation.bca import Correction, correction
+from medkit.evaluation.delong import delong_interval
+from medkit.evaluation.notes import doubts
 from medkit.evaluation.proportions import denominators, wilson
-from medkit.lazy import pd
+from medkit.evaluation.resampling import (
+    Groups,
+    left_out_groups,
+    outcome_strata,
+    resample_weights,
+    subject_codes,
+)
 
 if TYPE_CHECKING:
     from medkit.config import Evaluation
 
-# Weights held at once: 2 million doubles are 16 MB, and score() makes a few copies of them.
-_WEIGHTS_AT_ONCE = 2_000_000
+__all__ = [
+    "Resampled", "interval", "measure", "plain", "resample", "resample_by", "resample_weights",
+    "resampled_scores", "subject_codes",
+]  # fmt: skip
+
 _SAME = 1e-12  # resampled values closer than this differ by rounding only
 
 
-def subject_codes(subjects: np.ndarray) -> np.ndarray:
-    """(n,) numbers 0 … of the subjects in the order of their first row."""
-    return np.asarray(pd.factorize(np.asarray(subjects))[0])
-
-
-def resample_weights(codes: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each row occurs in each resample, in chunks of resamples.
-
-    Subjects are drawn with replacement, and a subject's rows come and go together. The same
-    codes and seed give the same resamples, so that two models can be compared in pairs.
+@dataclass(frozen=True)
+class Resampled:
+    """Every metric in every resample of the subjects, and with each group of them left out.
 
     Args:
-        codes: (n,) subject number of each row.
-        resamples: How many resamples in all.
-        seed: Seed of the draws.
-
-    Yields:
-        (chunk, n) float weights.
+        replicates: metric -> (resamples,), NaN if undefined.
+        left_out: metric -> (groups,), NaN if undefined.
+        groups: The groups of subjects; None without resamples.
     """
-    random = np.random.default_rng(seed)
-    count = int(codes.max()) + 1
-    chunk = max(1, _WEIGHTS_AT_ONCE // len(codes))
-    for start in range(0, resamples, chunk):
-        size = min(chunk, resamples - start)
-        drawn = random.integers(0, count, size=(size, count))
-        drawn += np.arange(size)[:, None] * count
-        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        yield times[:, codes].astype(float)
+
+    replicates: dict[str, np.ndarray]
+    left_out: dict[str, np.ndarray]
+    groups: Groups | None
+
+    def interval(self, name: str, value: float, confidence: float) -> dict[str, Any]:
+        """What ``interval`` returns of one metric."""
+        replicates = self.replicates.get(name)
+        if replicates is None:
+            return interval(None, confidence)
+        return interval(replicates, confidence, self.corrected(name, value))
+
+    def corrected(self, name: str, value: float) -> Correction | None:
+        """The metric's correction; None where it is undefined."""
+        replicates = self.replicates[name]
+        defined = replicates[np.isfinite(replicates)]
+        if self.groups is None or len(defined) == 0 or not np.isfinite(value):
+            return None
+        return correction(defined, float(value), self.left_out[name], self.groups)
+
+    def p_value(self, name: str, value: float) -> float:
+        """Two-sided p of the hypothesis that the metric, a difference, is 0."""
+        replicates = self.replicates[name]
+        corrected = self.corrected(name, value) or Correction()
+        return corrected.p_value(replicates[np.isfinite(replicates)], value)
+
+    def less(self, other: Resampled) -> Resampled:
+        """The differences to another model in the same resamples."""
+        return Resampled(
+            {name: each - other.replicates[name] for name, each in self.replicates.items()},
+            {name: each - other.left_out[name] for name, each in self.left_out.items()},
+            self.groups,
+        )
 
 
-def resampled_scores(
+def resample(
     task: Any,
     y: np.ndarray,
     p: np.ndarray,
@@ -57,12 +89,11 @@ def resampled_scores(
     subjects: np.ndarray,
     resamples: int,
     seed: int,
-) -> dict[str, np.ndarray]:
-    """Every metric in every resample of the subjects: metric -> (resamples,), NaN if undefined.
+) -> Resampled:
+    """Every metric of the task in every resample of the subjects, stratified by outcome.
 
-    A percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993) over
-    clusters: rows of one patient are not independent, so whole patients are drawn (Field and
-    Welsh, Bootstrapping clustered data, J. R. Stat. Soc. B 69, 2007).
+    The same subjects, targets and seed give the same resamples, so that two models can be
+    compared in pairs.
 
     Args:
         task: The task; its ``score`` takes (B, n) weights.
@@ -74,24 +105,81 @@ def resampled_scores(
         seed: Seed of the draws.
     """
     codes = subject_codes(subjects)
-    if resamples == 0 or codes.max() == 0:
-        return {}
-    collected: dict[str, list[np.ndarray]] = {}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        for weights in resample_weights(codes, resamples, seed):
-            for name, values in task.score(y, p, threshold, weights=weights).items():
-                filled = np.broadcast_to(np.asarray(values, dtype=float), len(weights))
-                collected.setdefault(name, []).append(filled)
-    return {name: np.concatenate(chunks) for name, chunks in collected.items()}
+
+    def score(weights: np.ndarray) -> dict[str, Any]:
+        return task.score(y, p, threshold, weights=weights)
+
+    return resample_by(score, codes, outcome_strata(task.kind, y, codes), resamples, seed)
 
 
-def interval(replicates: np.ndarray | None, confidence: float) -> dict[str, Any]:
-    """Percentile interval: ``low``, ``high``, and ``undefined`` if many resamples had no value.
+def resample_by(
+    score: Callable[[np.ndarray], Mapping[str, Any]],
+    codes: np.ndarray,
+    strata: np.ndarray | None,
+    resamples: int,
+    seed: int,
+) -> Resampled:
+    """Any statistics in every resample of the subjects.
+
+    A bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993) over clusters: rows
+    of one patient are not independent, so whole patients are drawn (Field and Welsh,
+    Bootstrapping clustered data, J. R. Stat. Soc. B 69, 2007), by stratum as ``resample_weights``
+    describes.
+
+    Args:
+        score: (B, n) weights of the rows -> name -> (B,) values, NaN if undefined.
+        codes: (n,) subject number of each row.
+        strata: (subjects,) stratum of each subject, as ``outcome_strata`` gives them, or None.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+
+    Returns:
+        Without anything in it where there are no resamples, or one subject only.
+    """
+    if resamples == 0 or len(codes) == 0 or codes.max() == 0:
+        return Resampled({}, {}, None)
+    groups = left_out_groups(codes, seed, strata)
+
+    def collected(chunks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
+        found: dict[str, list[np.ndarray]] = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for weights in chunks:
+                for name, values in score(weights).items():
+                    filled = np.broadcast_to(np.asarray(values, dtype=float), len(weights))
+                    found.setdefault(name, []).append(filled)
+        return {name: np.concatenate(each) for name, each in found.items()}
+
+    drawn = collected(resample_weights(codes, resamples, seed, strata))
+    return Resampled(drawn, collected(groups.weights(codes)), groups)
+
+
+def resampled_scores(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    threshold: Any,
+    subjects: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """The replicates of ``resample``: metric -> (resamples,), NaN if undefined."""
+    return resample(task, y, p, threshold, subjects, resamples, seed).replicates
+
+
+def interval(
+    replicates: np.ndarray | None, confidence: float, corrected: Correction | None = None
+) -> dict[str, Any]:
+    """Interval from resampled values: ``low``, ``high``, and what is wrong with it.
 
     Resamples in which the metric is undefined (one class only, say) are left out. More than one
-    in a hundred of them is reported; with more than half of them there is no interval. Where all
-    resamples have one value (an AUROC of 1, say), ``degenerate`` is true: the bootstrap cannot
-    tell how far the number would move.
+    in a hundred of them is reported as ``undefined``; with more than half of them there is no
+    interval. Where all resamples have one value (an AUROC of 1, say), ``degenerate`` is true: the
+    bootstrap cannot tell how far the number would move.
+
+    Args:
+        replicates: (B,) resampled values, NaN if undefined; None for none.
+        confidence: Coverage, such as 0.95.
+        corrected: Which quantiles to take; None: the plain percentiles.
     """
     if replicates is None or len(replicates) == 0:
         return {"low": None, "high": None}
@@ -100,7 +188,8 @@ def interval(replicates: np.ndarray | None, confidence: float) -> dict[str, Any]
     found: dict[str, Any] = {"low": None, "high": None}
     if len(defined) * 2 >= len(replicates):
         tail = (1 - confidence) / 2
-        low, high = np.quantile(defined, [tail, 1 - tail])
+        levels = corrected.quantiles(confidence) if corrected else (tail, 1 - tail)
+        low, high = np.quantile(defined, levels)
         found = {"low": float(low), "high": float(high)}
         if np.ptp(defined) < _SAME:
             found["degenerate"] = True
@@ -140,23 +229,48 @@ def measure(
     """
     resamples = settings.bootstrap if resamples is None else resamples
     values = task.score(y, p, threshold)
-    replicates = resampled_scores(task, y, p, threshold, subjects, resamples, seed)
+    resampled = resample(task, y, p, threshold, subjects, resamples, seed)
     metrics = {
-        name: {"value": value, **interval(replicates.get(name), settings.confidence)}
+        name: {"value": value, **resampled.interval(name, value, settings.confidence)}
         for name, value in values.items()
     }
+    codes = subject_codes(subjects)
     if any(found.get("degenerate") for found in metrics.values()):
-        codes = subject_codes(subjects)
         counts = denominators(task, np.asarray(y), np.asarray(p), threshold, codes)
         metrics = _with_wilson(metrics, counts, settings.confidence)
+    if resampled.groups is not None:
+        _add_delong(metrics, task, y, p, codes, settings.confidence)
     described = {
         "n": len(y),
-        "subjects": int(subject_codes(subjects).max()) + 1,
+        "subjects": int(codes.max()) + 1,
         "positives": task.positives(y),
         "metrics": metrics,
         "threshold": threshold,
     }
-    return plain(described), replicates
+    found = doubts(task, np.asarray(y), np.asarray(p), codes)
+    if found:
+        described["notes"] = found
+    return plain(described), resampled.replicates
+
+
+def _add_delong(
+    metrics: dict[str, dict[str, Any]],
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    codes: np.ndarray,
+    confidence: float,
+) -> None:
+    """DeLong's interval beside the bootstrap's, for each AUROC that is defined."""
+    if task.kind not in ("binary", "multilabel"):
+        return
+    columns = (np.asarray(each).reshape(len(y), -1).T for each in (y, p))
+    endings = [f"_{name}" for name in task.labels_] if task.kind == "multilabel" else [""]
+    for ending, truth, output in zip(endings, *columns, strict=True):
+        found = metrics[f"auroc{ending}"]
+        if math.isfinite(found["value"]):
+            found["delong"] = delong_interval(truth, output, confidence, codes)
+            found["delong"].pop("standard_error", None)
 
 
 def plain(value: Any) -> Any:

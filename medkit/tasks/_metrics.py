@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from medkit.tasks._ranking import Ranking, divided
+from medkit.tasks._ranking import best_threshold as best_threshold
+
 Scores = dict[str, Any]
 
 # Numbers in one block of weights: bounds the memory of 1,000 resamples to some 100 MB.
@@ -34,78 +37,11 @@ def _blocks(weights: np.ndarray) -> Iterator[np.ndarray]:
         yield weights[start : start + step].astype(np.float64)
 
 
-def divided(numerator: Any, denominator: Any, otherwise: float = np.nan) -> Any:
-    """The quotient; ``otherwise`` where the denominator is 0."""
-    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
-    empty = denominator == 0
-    return np.where(empty, otherwise, numerator / np.where(empty, 1.0, denominator))
-
-
 def mean_of_known(values: Any) -> Any:
     """Mean over the last axis of what is not NaN; NaN where nothing is."""
     values = np.asarray(values, float)
     known = ~np.isnan(values)
     return divided(np.where(known, values, 0.0).sum(-1), known.sum(-1))
-
-
-class Ranking:
-    """Scores sorted once, for AUROC and AUPRC of any number of resamples.
-
-    Args:
-        y: (n,) 0 or 1.
-        p: (n,) scores, higher for 1.
-    """
-
-    def __init__(self, y: np.ndarray, p: np.ndarray):
-        self.order = np.argsort(-p, kind="stable")
-        ranked = p[self.order]
-        # Rows of equal score are one step of the curve.
-        self.starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-        self.positive = y[self.order].astype(np.float64)
-
-    def curves(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(resamples, steps) weight of the true and false positives, from the highest score."""
-        ranked = weights[:, self.order]
-        true = np.add.reduceat(ranked * self.positive, self.starts, axis=1)
-        false = np.add.reduceat(ranked, self.starts, axis=1) - true
-        return np.cumsum(true, axis=1), np.cumsum(false, axis=1)
-
-    def areas(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(resamples,) AUROC and AUPRC (average precision)."""
-        true, false = self.curves(weights)
-        positives, negatives = true[:, -1], false[:, -1]
-        new_true = np.diff(true, axis=1, prepend=0.0)
-        new_false = np.diff(false, axis=1, prepend=0.0)
-        auroc = divided((new_false * (true - new_true / 2)).sum(1), positives * negatives)
-        precision = divided(true, true + false, 0.0)
-        auprc = divided((new_true * precision).sum(1), positives)
-        return auroc, auprc
-
-
-def best_threshold(y: np.ndarray, p: np.ndarray, by: str) -> float | None:
-    """The threshold with the largest Youden index or F1; None where a class is absent.
-
-    Between two neighbouring scores it lies half way, so that new scores may fall a little short.
-    Of equally good ones the nearest to 0.5 is taken.
-
-    Args:
-        y: (n,) 0 or 1.
-        p: (n,) scores, higher for 1.
-        by: ``youden`` (sensitivity + specificity - 1) or ``f1``.
-    """
-    y, p = y.astype(bool), p.astype(np.float64)
-    if y.all() or not y.any():
-        return None
-    ranking = Ranking(y, p)
-    true, false = (curve[0] for curve in ranking.curves(np.ones((1, len(y)))))
-    if by == "youden":
-        gain = true / true[-1] - false / false[-1]
-    else:
-        gain = 2 * true / (true + false + true[-1])
-    scores = p[ranking.order][ranking.starts]
-    thresholds = np.r_[(scores[:-1] + scores[1:]) / 2, scores[-1]]
-    best = np.flatnonzero(gain >= gain.max() - 1e-12)
-    return float(thresholds[best[np.argmin(np.abs(thresholds[best] - 0.5))]])
 
 
 def binary_scores(

@@ -11,7 +11,9 @@ from pydantic import Field
 from medkit.errors import DataError
 from medkit.lazy import keras
 from medkit.registry import tasks
-from medkit.tasks._metrics import BINARY, best_threshold, binary_scores
+from medkit.tasks._metrics import BINARY, binary_scores
+from medkit.tasks._ranking import best_threshold
+from medkit.tasks._rules import AtLeast, CostRatio, Rule, check_rule
 from medkit.tasks._targets import classes_of, labels, many, numbered, shown
 from medkit.tasks._task import (
     Task,
@@ -41,8 +43,11 @@ class Binary(Task):
         focal_gamma: With loss focal, how much less the rows count that are already right.
         focal_alpha: With loss focal, weight of the positives (the negatives weigh 1 - alpha);
             null weighs both alike.
-        threshold: What the threshold maximizes on the validation rows: youden (sensitivity +
-            specificity - 1) or f1.
+        threshold: How it is chosen on the validation rows: youden (largest sensitivity +
+            specificity - 1), f1 (largest F1), sensitivity or specificity (largest other one of
+            those that reach at_least), or cost (smallest cost by cost_ratio).
+        at_least: With threshold sensitivity or specificity, what it must reach on validation.
+        cost_ratio: With threshold cost, how many false positives one false negative is worth.
         fixed_threshold: A threshold used as it is; nothing is chosen on the validation rows.
     """
 
@@ -61,12 +66,16 @@ class Binary(Task):
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         focal_gamma: Annotated[float, Field(ge=0)] = 2.0,
         focal_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None,
-        threshold: Literal["youden", "f1"] = "youden",
+        threshold: Rule = "youden",
+        at_least: AtLeast = None,
+        cost_ratio: CostRatio = None,
         fixed_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
     ):
+        check_rule(threshold, at_least, cost_ratio)
         self.positive, self.loss, self.label_smoothing = positive, loss, label_smoothing
         self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
         self.threshold, self.fixed_threshold = threshold, fixed_threshold
+        self.at_least, self.cost_ratio = at_least, cost_ratio
         self.classes_: list[Any] | None = None
 
     def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
@@ -136,7 +145,8 @@ class Binary(Task):
         """From validation rows; 0.5 where they do not hold both classes."""
         if self.fixed_threshold is not None:
             return self.fixed_threshold
-        found = best_threshold(np.asarray(y).ravel(), checked_outputs(p, y)[:, 0], self.threshold)
+        rule = (self.threshold, self.at_least, self.cost_ratio)
+        found = best_threshold(np.asarray(y).ravel(), checked_outputs(p, y)[:, 0], *rule)
         if found is None:
             log.warning(
                 "%s: the validation rows do not hold both classes: threshold 0.5 is used", model

@@ -11,7 +11,9 @@ from pydantic import Field
 from medkit.errors import DataError
 from medkit.lazy import keras
 from medkit.registry import tasks
-from medkit.tasks._metrics import BINARY, best_threshold, binary_scores, mean_of_known
+from medkit.tasks._metrics import BINARY, binary_scores, mean_of_known
+from medkit.tasks._ranking import best_threshold
+from medkit.tasks._rules import AtLeast, CostRatio, Rule, check_rule
 from medkit.tasks._targets import numbers
 from medkit.tasks._task import Task, Threshold, checked_outputs, fitted, log, yes_no_loss
 
@@ -30,8 +32,11 @@ class Multilabel(Task):
         focal_gamma: With loss focal, how much less the labels count that are already right.
         focal_alpha: With loss focal, weight of the positives (the negatives weigh 1 - alpha);
             null weighs both alike.
-        threshold: What each threshold maximizes on the validation rows: youden (sensitivity +
-            specificity - 1) or f1.
+        threshold: How each is chosen on the validation rows: youden (largest sensitivity +
+            specificity - 1), f1 (largest F1), sensitivity or specificity (largest other one of
+            those that reach at_least), or cost (smallest cost by cost_ratio).
+        at_least: With threshold sensitivity or specificity, what it must reach on validation.
+        cost_ratio: With threshold cost, how many false positives one false negative is worth.
         fixed_threshold: One threshold for all labels, used as it is.
     """
 
@@ -49,12 +54,16 @@ class Multilabel(Task):
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         focal_gamma: Annotated[float, Field(ge=0)] = 2.0,
         focal_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None,
-        threshold: Literal["youden", "f1"] = "youden",
+        threshold: Rule = "youden",
+        at_least: AtLeast = None,
+        cost_ratio: CostRatio = None,
         fixed_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
     ):
+        check_rule(threshold, at_least, cost_ratio)
         self.loss, self.label_smoothing = loss, label_smoothing
         self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
         self.threshold, self.fixed_threshold = threshold, fixed_threshold
+        self.at_least, self.cost_ratio = at_least, cost_ratio
         self.labels_: list[str] | None = None
 
     def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
@@ -124,7 +133,8 @@ class Multilabel(Task):
         known, p = fitted(self, "labels_"), checked_outputs(p, y)
         if self.fixed_threshold is not None:
             return [self.fixed_threshold] * len(known)
-        found = [best_threshold(y[:, i], p[:, i], self.threshold) for i in range(len(known))]
+        rule = (self.threshold, self.at_least, self.cost_ratio)
+        found = [best_threshold(y[:, i], p[:, i], *rule) for i in range(len(known))]
         absent = [name for name, at in zip(known, found, strict=True) if at is None]
         if absent:
             log.warning(
