@@ -1,81 +1,26 @@
 """The report: one page that needs nothing else and says when the network is not worth it."""
 
+import copy
 import re
 from html.parser import HTMLParser
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from sklearn.metrics import precision_recall_curve, roc_curve
+from report_example import BLOCK, NONE, example, full
+from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
-from medkit.cohort import Cohort, Feature, RawInput, Source
-from medkit.config import Evaluation
-from medkit.evaluation import evaluate_run
-from medkit.registry import tasks
+import medkit.report
+from medkit.cohort import Feature
 from medkit.report import ReportInputs, write_report
-from medkit.report.figures import (
-    calibration_points,
-    draw,
-    recall_precision_points,
-    roc_points,
-    thinned,
-)
-from medkit.report.page import verdict
+from medkit.report.drawing import draw, plottable, thinned
+from medkit.report.figures import recall_precision_points, roc_points
+from medkit.report.flow import flow_diagram
+from medkit.report.slider import slider_data
+from medkit.report.summary import verdict
+from medkit.report.templates import p_value, percent, sentence
 
-ROWS = {"train": slice(0, 160), "valid": slice(160, 220), "test": slice(220, 300)}
-
-
-def example(kind, **more):
-    random = np.random.default_rng(0)
-    x = random.normal(size=(300, 4))
-    noisy = x + random.normal(size=x.shape)
-    targets = {
-        "binary": np.where(noisy[:, 0] > 0.5, "malignant", "benign"),
-        "regression": 120 + 10 * noisy[:, :1],
-        "multiclass": np.array(["N", "EI", "IE"])[np.digitize(noisy[:, 0], [-0.7, 0.7])],
-        "multilabel": (noisy[:, :3] > 0.3).astype(int),
-    }[kind]
-    names = {"multilabel": ["edema", "<effusion>", "mass"], "regression": ["pressure (mmHg)"]}
-    task = tasks.build(kind, **({"positive": "malignant"} if kind == "binary" else {}))
-    task.fit(targets, names.get(kind, []))
-    y = task.encode(targets)
-    p = random.dirichlet(np.ones(max(task.num_outputs, 2)), size=300)[:, : task.num_outputs]
-    p = p + 120 if kind == "regression" else p
-    parts = {}
-    for name, rows in ROWS.items():
-        frame = pd.DataFrame({"sex": np.where(x[rows, 1] > 0, "F", "M")})
-        frame.loc[:2, "sex"] = "X"
-        cohort = Cohort(frame, {"t": RawInput("tabular", frame)}, targets[rows])
-        parts[name] = SimpleNamespace(cohort=cohort, x=x[rows], y=y[rows])
-    outputs = {name: p[rows] for name, rows in ROWS.items()}
-    settings = Evaluation(bootstrap=50, subgroups=("sex",))
-    threshold = task.choose_threshold(parts["valid"].y, outputs["valid"])
-    flat = SimpleNamespace(summarize=pd.DataFrame)
-    metrics = evaluate_run(task, flat, parts, outputs, threshold, settings, 0)
-    metrics["flow"] = {
-        "rows_read": 305,
-        "dropped": {"missing target": 5},
-        "parts": {},
-        "notes": ["no subject column: every row is treated as its own patient"],
-    }
-    curve = np.linspace(1, 0.2, 12).tolist()
-    given = {
-        "name": f"{kind} <example>",
-        "task": task,
-        "metrics": metrics,
-        "history": {"loss": curve, "val_loss": curve, "auprc": curve, "val_auprc": curve},
-        "predictions": {name: (parts[name].y, outputs[name]) for name in parts},
-        "source": Source({"data.csv": "ab" * 32}, 305, label="malignant by biopsy"),
-        "features": (Feature("heart rate", unit="bpm", low=20, high=300), Feature("sex")),
-        "environment": {
-            "python": "3.12", "backend": "jax", "git_commit": None, "versions": {"keras": "3.15"},
-            "data_sha256": {}, "stages": {"fit": {"seconds": 1.5, "peak_memory_mib": 900}},
-        },
-        "config": "name: example  # <script>alert(1)</script>\n",
-        "model": "mlp",
-    }  # fmt: skip
-    return ReportInputs(**(given | more))
+KINDS = ["binary", "regression", "multiclass", "multilabel"]
 
 
 def page(tmp_path, inputs):
@@ -84,15 +29,38 @@ def page(tmp_path, inputs):
     return path.read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures without their content, for tests of the words about them: drawing costs most."""
+
+    def blank(figure, buffer, **_):
+        buffer.write('<svg viewBox="0 0 1 1">\n</svg>')
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", blank)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The words of a binary run with every block."""
+    return words(page(tmp_path_factory.mktemp("whole"), full("binary")))
+
+
+def words(text):
+    """The page's text, without elements and with single spaces."""
+    text = re.sub(r"<(script|style)\b.*?</\1>", " ", text, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+
+
 class Structure(HTMLParser):
     """Checks that elements nest, ids differ, and nothing is loaded."""
 
-    empty = ("meta", "br", "link", "img")
+    empty = ("meta", "br", "link", "img", "input")
 
     def __init__(self):
         super().__init__()
-        self.open, self.ids, self.links = [], [], []
-        self.loaded, self.scopes, self.labels = [], [], []
+        self.open, self.ids, self.links, self.levels = [], [], [], []
+        self.loaded, self.scopes, self.labels, self.regions = [], [], [], []
+        self.scripts, self.fields, self.described, self.language = [], [], [], None
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
@@ -100,18 +68,28 @@ class Structure(HTMLParser):
             self.open.append(tag)
         if "id" in given:
             self.ids.append(given["id"])
+        if tag == "html":
+            self.language = given.get("lang")
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if tag == "script":
+            self.scripts.append(given.get("type"))
+        if tag in ("input", "select"):
+            self.fields.append(given["id"])
+        if tag == "label":
+            self.described.append(given["for"])
         if tag == "a":
             self.links.append(given["href"])
-        elif tag in ("script", "link", "img", "iframe", "object"):
+        elif tag in ("link", "img", "iframe", "object") or "src" in given:
             self.loaded.append(tag)
-        elif "src" in given:
-            self.loaded.append(given["src"])
         elif given.get("href", given.get("xlink:href", "#"))[0] != "#":
             self.loaded.append(given)
         if tag == "th":
             self.scopes.append(given.get("scope"))
         if tag == "svg":
             self.labels.append((given.get("role"), given.get("aria-label")))
+        if given.get("class", "").startswith("scroll"):
+            self.regions.append((given.get("tabindex"), given.get("aria-label")))
 
     def handle_startendtag(self, tag, attributes):
         self.handle_starttag(tag, attributes)
@@ -122,36 +100,44 @@ class Structure(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.parametrize("kind", ["binary", "regression", "multiclass", "multilabel"])
-def test_page_is_whole_and_self_contained(kind, tmp_path):
-    text = page(tmp_path, example(kind))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("made", [example, full])
+def test_page_is_whole_and_self_contained(made, kind, tmp_path):
+    text = page(tmp_path, made(kind))
     assert text.startswith("<!DOCTYPE html>")
     assert len(text) < 2_000_000
     found = Structure()
     found.feed(text)
     assert found.open == []
     assert found.loaded == []
+    assert found.language == "en"
     assert len(found.ids) == len(set(found.ids))
     assert all(link[1:] in found.ids for link in found.links)
-    assert set(found.scopes) <= {"row", "col"}
+    assert set(found.scopes) <= {"row", "col", "rowgroup"}
     assert len(found.labels) >= 3
     assert all(role == "img" and label for role, label in found.labels)
+    assert all(index == "0" and label for index, label in found.regions)
+    assert found.levels[0] == 1
+    assert found.levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(found.levels, found.levels[1:], strict=False))
+    assert set(found.fields) == set(found.described)
+    assert found.scripts == (["application/json", None] if kind in ("binary", "multilabel") else [])
     urls = set(re.findall(r"https?://[^\"\s<]+", text))
     assert urls <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert "url(http" not in text
     assert "@import" not in text
     assert f"{kind} &lt;example&gt;" in text
-    assert "<script" not in text
-    assert "<effusion>" not in text
+    for foreign in ("<effusion>", "<events>", "<both kept>", "<f>", "alert(1)</script>"):
+        assert foreign not in text
 
 
-def test_numbers_are_those_of_the_metrics(tmp_path):
+def test_numbers_are_those_of_the_metrics(undrawn, tmp_path):
     inputs = example("binary")
     text = " ".join(page(tmp_path, inputs).split())
     auroc = inputs.metrics["test"]["metrics"]["auroc"]
     shown = f"{auroc['value']:.3f} ({auroc['low']:.3f} to {auroc['high']:.3f})"
     assert text.count(shown) >= 2
-    baseline = inputs.metrics["baselines"]["logistic_regression"]["metrics"]["auroc"]["value"]
+    baseline = inputs.metrics["baselines"]["gradient_boosting"]["metrics"]["auroc"]["value"]
     assert f'<span class="value">{baseline:.3f}</span>' in text
     assert "On 80 test samples of 80 subjects" in text
     assert "The network does not beat" in text
@@ -163,34 +149,73 @@ def test_numbers_are_those_of_the_metrics(tmp_path):
     assert "malignant by biopsy" in text
 
 
-def test_confusion_matrix_counts_the_test_rows(tmp_path):
-    inputs = example("binary")
-    text = page(tmp_path, inputs)
+def test_plain_words_count_the_test_rows(undrawn, tmp_path):
+    inputs = full("binary")
+    y, p = (each.ravel() for each in inputs.predictions["test"])
+    (_, false), (missed, hits) = confusion_matrix(y, p >= inputs.metrics["test"]["threshold"])
+    text = words(page(tmp_path, inputs))
+    assert f"it finds {hits} of {hits + missed} positives" in text
+    assert f"raises {false} false alarms among" in text
+    assert "Its probabilities are too extreme: too near 0 and 1 (calibration slope 0.700" in text
+    assert "made to hold the outcome of 90 % of patients, held it for 88.0 %" in text
+    inputs = full("regression")
+    mae = inputs.metrics["test"]["metrics"]["mae"]["value"]
+    assert f"a prediction is {mae:.2f} away" in words(page(tmp_path, inputs))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.5, 0.9, "are too extreme"), (1.1, 1.5, "are too timid"), (0.8, 1.2, "Nothing says that"),
+     (None, None, None)],
+)  # fmt: skip
+def test_slope_in_words(low, high, said, undrawn, tmp_path):
+    inputs = full("binary")
+    slope = {"value": 1.0, "low": low, "high": high}
+    block = {**BLOCK, "metrics": {**BLOCK["metrics"], "slope": slope}}
+    inputs.metrics["test"]["calibration"] = {"kind": "binary", **block}
+    text = words(page(tmp_path, inputs))
+    assert ("probabilities are" in text) == (said is not None)
+    assert said is None or said in text
+
+
+def test_multiclass_confusion_counts_the_test_rows(undrawn, tmp_path):
+    inputs = example("multiclass")
     y, p = inputs.predictions["test"]
-    threshold = inputs.metrics["test"]["threshold"]
-    hits = int(((p >= threshold) & (y == 1)).sum())
-    row = text[text.index('<th scope="row">malignant</th>') :]
-    assert re.search(rf">{hits}<small>", row[: row.index("</tr>")])
+    counts = confusion_matrix(y.ravel(), p.argmax(axis=1))
+    text = page(tmp_path, inputs)
+    for i, name in enumerate(inputs.task.classes_):
+        row = text[text.index(f'<th scope="row">{name}</th><td style') :]
+        found = re.findall(r">(\d+)<small>", row[: row.index("</tr>")])
+        assert [int(each) for each in found] == counts[i].tolist()
 
 
-def test_intervals_that_are_no_percentiles_say_so(tmp_path):
+def test_intervals_that_are_no_percentiles_say_so(undrawn, tmp_path):
     inputs = example("binary")
     test = inputs.metrics["test"]["metrics"]
+    for other in ("subgroups", "valid", "train"):
+        del inputs.metrics[other]
+    for described in (inputs.metrics["test"], *inputs.metrics["baselines"].values()):
+        described["metrics"]["auroc"].pop("delong", None)
     plain = page(tmp_path, inputs)
-    assert "Wilson" not in plain
+    assert "Wilson: no resample" not in plain
     assert "the same in all resamples" not in plain
+    assert "DeLong" not in plain
     test["specificity"] = {"value": 1.0, "low": 0.932, "high": 1.0, "method": "wilson"}
     test["auroc"] = {"value": 1.0, "low": 1.0, "high": 1.0, "degenerate": True}
-    text = " ".join(page(tmp_path, inputs).split())
+    text = words(page(tmp_path, inputs))
     assert "1.000 (0.932 to 1.000, Wilson)" in text
-    assert "1.000 (the same in all resamples)" in text
-    assert "<strong>1.000</strong> (the same in all resamples)." in text
+    assert text.count("1.000 (the same in all resamples)") >= 1
+    assert "the network reached AUROC 1.000 (the same in all resamples)." in text
     assert "1.000 to 1.000" not in text
     assert "Wilson: no resample moves a proportion of 0 or 1, so its interval is Wilson" in text
     assert "the bootstrap cannot tell how far this number would move" in text
+    test["auroc"] = {"value": 0.9, "low": 0.8, "high": 0.95, "delong": {"low": 0.81, "high": 0.96}}
+    text = words(page(tmp_path, inputs))
+    assert "0.900 (0.800 to 0.950) DeLong 0.810 to 0.960" in text
+    assert "DeLong: interval of the AUROC from DeLong's variance" in text.replace("&#39;", "'")
 
 
-def test_absent_classes_are_said(tmp_path):
+def test_absent_classes_are_said(undrawn, tmp_path):
     inputs = example("binary")
     inputs.metrics["test"]["notes"] = ["no positives among 80 rows: undefined are AUROC, AUPRC"]
     text = page(tmp_path, inputs)
@@ -203,7 +228,7 @@ def test_absent_classes_are_said(tmp_path):
 
 
 def test_same_inputs_same_bytes(tmp_path):
-    assert page(tmp_path, example("binary")) == page(tmp_path, example("binary"))
+    assert page(tmp_path, full("binary")) == page(tmp_path, full("binary"))
 
 
 def test_a_bare_run_still_has_a_page(tmp_path):
@@ -212,6 +237,45 @@ def test_a_bare_run_still_has_a_page(tmp_path):
     text = page(tmp_path, ReportInputs("bare", inputs.task, metrics, {}, {}))
     assert "No baseline was computed" in text
     assert "Too few epochs to draw a curve." in text
+    for absent in ("table-one", "leakage", "thresholds", "calibration", "uncertainty",
+                   "subgroups", "explanations", "errors", "inputs"):  # fmt: skip
+        assert f'href="#{absent}"' not in text
+
+
+@pytest.mark.parametrize("block", ["table_one", "leakage", "explanations", "fairness", "flow",
+                                   "sample_size", "subgroups", "baselines"])  # fmt: skip
+def test_every_block_may_be_absent_or_empty(block, whole, undrawn, tmp_path):
+    inputs = full("binary")
+    inputs.metrics[block] = {}
+    assert len(words(page(tmp_path, inputs))) < len(whole)
+    del inputs.metrics[block]
+    assert len(words(page(tmp_path, inputs))) < len(whole)
+
+
+@pytest.mark.parametrize("block", ["calibration", "decisions", "uncertainty"])
+def test_what_cannot_be_estimated_is_said(block, undrawn, tmp_path):
+    inputs = full("binary")
+    inputs.metrics["test"][block] = {"kind": "binary", "not_estimable": "there are <no> rows"}
+    if block == "uncertainty":
+        inputs.metrics["test"][block] = {
+            name: {"not_estimable": "there are <no> rows"}
+            for name in ("conformal", "entropy", "abstention")
+        }
+    assert "here are &lt;no&gt; rows" in page(tmp_path, inputs)
+
+
+def test_a_part_of_one_class_has_a_page(tmp_path):
+    inputs = full("binary")
+    y, p = inputs.predictions["test"]
+    inputs.predictions["test"] = (np.zeros_like(y), p)
+    test = inputs.metrics["test"]
+    test["metrics"]["auroc"] = {"value": None, "low": None, "high": None}
+    test["positives"], test["calibration"] = 0, {"kind": "binary", **BLOCK, "curve": None}
+    inputs.metrics["subgroups"]["sex"]["F"]["metrics"]["auroc"] = NONE
+    text = page(tmp_path, inputs)
+    assert 'id="slider"' not in text
+    assert "undefined" in text
+    assert "not estimable" in text
 
 
 def test_undefined_values_and_long_runs(tmp_path):
@@ -233,6 +297,188 @@ def test_undefined_values_and_long_runs(tmp_path):
     assert "800 of 50000 rows, at random." in text
     assert "5000 input variables, the first 200 shown" in text
     assert len(text) < 500_000
+
+
+def test_waived_findings_are_in_front(whole):
+    text = whole
+    summary = text[: text.index("From rows to parts")]
+    assert "Leakage finding waived (duplicates): 12 of 80 test rows are copies." in summary
+    assert "Reason given: twins &lt;both kept&gt;." in summary
+    gate = text[text.index("Looked for, before training") :]
+    assert gate.index("Waived findings") < gate.index("Findings that were not waived")
+    assert "Same period warning train and test" in gate
+    assert "200 of 300 rows were looked at." in text
+    assert "The leakage gate warns: train and test are of one period." in summary
+
+
+def test_table_one_keeps_small_cells_back(whole):
+    text = whole
+    assert "heart rate (bpm) 80.25 ± 9.80; 79.00 [72.00, 88.00] fewer than 10 subjects" in text
+    assert "F 40 (25.0 %) few" in text
+    assert "M 120 (75.0 %) 72 (90.0 %)" in text
+    assert "missing 10 (6.2 %) few" in text
+
+
+def test_table_one_is_cut_where_it_is_long(undrawn, tmp_path):
+    inputs = full("binary")
+    row = inputs.metrics["table_one"]["rows"][0]
+    rows = [{**row, "name": f"input {i}"} for i in range(60)]
+    inputs.metrics["table_one"] = {**inputs.metrics["table_one"], "rows": rows}
+    text = words(page(tmp_path, inputs))
+    assert "input 39 (bpm)" in text
+    assert "input 40 (bpm)" not in text
+    assert "Inputs: 40 of 60 are shown here; the others are in metrics.json." in text
+
+
+def test_operating_points_with_one_threshold_share_a_row(whole):
+    text = whole
+    assert "in use, Youden: 0.400 0.800 (0.700 to 0.900)" in text
+    assert "PPV at prevalence 10.0 %" in text
+    assert "sensitivity 0.9: 0.200" in text
+    assert "specificity 0.9 not estimable: too few" in text
+    assert "The network is above both others at thresholds 0.1 to 0.5." in text
+
+
+def test_gaps_and_paired_tests(whole):
+    text = whole
+    assert "M − F −0.120 (−0.220 to −0.020), p 0.020" in text
+    assert "not estimable: only 3 &lt;events&gt;" in text
+    assert "sex, X: not shown (too few)." in text.replace("Sex, X", "sex, X")
+    assert "−0.010 (−0.050 to 0.020) 0.400" in text
+    assert "3 against 5 rows right alone, p below 0.001" in text
+
+
+def test_recalibration_before_and_after(whole, undrawn, tmp_path):
+    assert "Recalibration, fitted on 60 validation rows: platt ." in whole
+    assert "few &lt;events&gt;" in whole
+    assert "Measure Ideal Before recalibration After" in whole
+    inputs = full("binary")
+    del inputs.metrics["test"]["calibration"]["before"]
+    assert "Measure Ideal Value" in words(page(tmp_path, inputs))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_largest_errors_are_named_by_hash(kind, undrawn, tmp_path):
+    inputs = full(kind)
+    y, p = inputs.predictions["test"]
+    if kind == "multiclass":
+        worst = p[np.arange(len(p)), y.ravel().astype(int)].argmin()
+    else:
+        worst = np.unravel_index(np.abs(y - p).argmax(), p.shape)[0]
+    text = page(tmp_path, inputs)
+    errors = text[text.index('id="errors"') :]
+    assert re.search(r'<th scope="row">(\w+)</th>', errors).group(1) == f"test{worst:012d}"
+    assert errors[: errors.index("</section>")].count("<tr>") == 11
+
+
+# The slider.
+
+
+@pytest.mark.parametrize("rows", [30, 20_000])
+def test_slider_counts_every_threshold(rows):
+    random = np.random.default_rng(1)
+    y = (random.random((rows, 1)) < 0.2).astype(float)
+    p = np.clip(0.3 * y + 0.7 * random.random((rows, 1)), 0, 1)
+    (found,) = slider_data(["died"], y, p, [0.4242])["outcomes"]
+    at = np.array(found["thresholds"])
+    assert len(at) <= 200
+    assert (np.diff(at) > 0).all()
+    assert at[found["start"]] == 0.4242
+    for t, tp, fp in zip(at, found["tp"], found["fp"], strict=True):
+        expected = confusion_matrix(y.ravel(), p.ravel() >= t, labels=[0, 1])
+        assert (fp, tp) == tuple(expected[:, 1])
+    assert found["positives"] == y.sum()
+    assert found["prevalence"] == y.mean()
+    if rows == 30:
+        assert set(p.ravel()) <= set(at)
+
+
+def test_slider_leaves_out_what_it_cannot_show():
+    y = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0]], float)
+    p = np.array([[0.2, 0.5, np.nan], [0.5, 0.5, 0.5], [0.9, 0.5, 0.5]])
+    found = slider_data(["a", "one class", "not finite"], y, p, [None] * 3, 0.1)
+    assert [each["name"] for each in found["outcomes"]] == ["a"]
+    assert found["outcomes"][0]["prevalence"] == 0.1
+    assert found["outcomes"][0]["thresholds"] == [0.0, 0.2, 0.5, 0.9, 1.0]
+    assert slider_data(["one class"], y[:, 1:2], p[:, 1:2], [0.5]) is None
+
+
+def test_slider_says_the_threshold_in_use_without_scripts(undrawn, tmp_path):
+    inputs = full("binary")
+    y, p = (each.ravel() for each in inputs.predictions["test"])
+    (rest, false), (missed, hits) = confusion_matrix(y, p >= inputs.metrics["test"]["threshold"])
+    text = page(tmp_path, inputs)
+    for name, n in (("tp", hits), ("fn", missed), ("fp", false), ("tn", rest)):
+        assert f'id="slider-{name}">{n}<' in text
+    sensitivity, specificity = hits / (hits + missed), rest / (rest + false)
+    ppv = sensitivity * 0.1 / (sensitivity * 0.1 + (1 - specificity) * 0.9)
+    assert f'id="slider-ppv">{100 * ppv:.1f}\xa0%<' in text
+    assert "<noscript>" in text
+
+
+# Drawing.
+
+
+def test_flow_diagram_says_why_rows_were_dropped():
+    dropped = {f"reason {i}": 1 for i in range(15)}
+    parts = [("Training", ["10 samples"]), ("Test", ["5 <samples>"])]
+    svg = flow_diagram({"rows_read": 30, "dropped": dropped}, parts).svg
+    assert "30 samples read" in svg
+    assert "15 dropped" in svg
+    assert "15 samples used" in svg
+    assert "reason 11: 1" in svg
+    assert "and 3 other reasons" in svg
+    assert "5 &lt;samples&gt;" in svg
+    assert svg.count("<polyline") == 4
+    assert flow_diagram({}, parts).svg.count("<polyline") == 0
+    assert flow_diagram({}, []) is None
+
+
+def contrast(one, other):
+    """WCAG 2's contrast ratio of two colours, #rrggbb."""
+
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_text_can_be_read_on_every_ground():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    folder = Path(medkit.report.__file__).parent
+    style = (folder / "_style.css.j2").read_text() + (folder / "_report.css.j2").read_text()
+    named = dict(re.findall(r"--(\w+): (#\w{6})", style))
+    grounds = {"#ffffff", named["tint"], *re.findall(r"background: (#\w{6})", style)}
+    assert len(grounds) >= 5
+    # On tinted grounds stand ink, soft text and links; marks have colours of their own.
+    for ground in grounds:
+        for text in ("ink", "soft", "blue"):
+            assert contrast(named[text], ground) >= 4.5, (text, ground)
+    for level in ("good", "unsure", "bad"):
+        ground = re.search(rf"\.{level}[ ,][^}}]*?background: (#\w{{6}})", style).group(1)
+        text = re.search(rf"\.mark\.{level} {{ color: (#\w{{6}})", style).group(1)
+        assert contrast(text, ground) >= 4.5, level
+
+
+def test_small_words():
+    assert p_value(None) == "–"
+    assert p_value(0.0004) == "below 0.001"
+    assert p_value(0.0312) == "0.031"
+    assert percent(None) == "–"
+    assert percent(-0.125) == "−12.5\xa0%"
+    assert sentence("few rows.") == "Few rows."
+    assert sentence("") == ""
+    assert np.isnan(plottable([None, 1.0])[0])
+
+
+def test_inputs_are_left_as_they_were(undrawn, tmp_path):
+    inputs = full("binary")
+    before = copy.deepcopy(inputs.metrics)
+    page(tmp_path, inputs)
+    assert inputs.metrics == before
 
 
 def difference(value, low, high, metric="auroc"):
@@ -285,16 +531,6 @@ def test_curves_agree_with_scikit_learn():
     expected = precision_recall_curve(y, p)
     assert np.allclose(recall, expected[1][-2::-1])
     assert np.allclose(precision, expected[0][-2::-1])
-
-
-def test_calibration_points():
-    p = np.repeat([0.2, 0.8], 100)
-    y = np.concatenate([np.arange(100) < 20, np.arange(100) < 80]).astype(float)
-    predicted, share, low, high = calibration_points(y, p, bins=2)
-    assert np.allclose(predicted, [0.2, 0.8])
-    assert np.allclose(share, [0.2, 0.8])
-    assert low == pytest.approx([0.1334, 0.7112], abs=1e-3)
-    assert high == pytest.approx([0.2888, 0.8666], abs=1e-3)
 
 
 def test_thinning_keeps_the_ends():

@@ -1,100 +1,17 @@
-"""Figures as inline SVG with a text that says what they show."""
+"""How well the outputs tell, as curves: ROC, precision and recall, learning, residuals."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from medkit.evaluation import called
+from medkit.report.drawing import BLUE, CYCLE, GREY, ORANGE, Figure, draw, thinned, unit_square
 
-BLUE, ORANGE, GREY, INK = "#1f5fa8", "#c2571a", "#8a94a0", "#22303c"
-_CYCLE = (BLUE, ORANGE, "#2e7d4f", "#8e4585", "#7a6a1c", "#b0344a", "#4a7f9c", "#5b5b9e")
 _MOST_CURVES = 8
 _MOST_POINTS = 800  # of a scatter plot, so that the page stays small
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: smaller, searchable, in the page's own font
-    "svg.hashsalt": "medkit",  # the same figure has the same bytes
-    "font.size": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.grid": True,
-    "grid.color": "#e4e8ec",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 7.5,
-    "lines.linewidth": 1.6,
-    "path.simplify_threshold": 0.5,
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawn figure.
-
-    Args:
-        title: Heading.
-        caption: What to read from it.
-        svg: The inline ``<svg>`` element, with its alternative text.
-    """
-
-    title: str
-    caption: str
-    svg: str
-
-
-def draw(
-    name: str, title: str, caption: str, alternative: str, plot: Callable[[Any], None]
-) -> Figure:
-    """Draw one figure of one pair of axes.
-
-    Args:
-        name: Unique in the page; prefix of the element ids.
-        title: Heading.
-        caption: What to read from it.
-        alternative: What a reader who cannot see it should know.
-        plot: Draws on the axes.
-    """
-    import matplotlib
-    import matplotlib.figure  # no pyplot: no window system, no global state
-
-    with matplotlib.rc_context(_STYLE):
-        drawing = matplotlib.figure.Figure(figsize=(3.7, 3.1))
-        axes = drawing.add_axes((0.185, 0.15, 0.785, 0.82))  # room for 0.0025 or 1,000
-        plot(axes)
-        buffer = io.StringIO()
-        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return Figure(title, caption, _inline(buffer.getvalue(), name, alternative))
-
-
-def _inline(svg: str, name: str, alternative: str) -> str:
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Several figures share one page: their ids must differ.
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    box = re.search(r'viewBox="[^"]*"', svg)
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{box.group(0) if box else ""} role="img" aria-label="{html.escape(alternative)}">'
-    )
-    return opening + svg[svg.index(">") + 1 :].strip()
-
-
-def thinned(*curves: np.ndarray, most: int = 300) -> list[np.ndarray]:
-    """Every so many points of long curves, ends kept."""
-    count = len(curves[0])
-    kept = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-    return [curve[kept] for curve in curves]
 
 
 def roc_points(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,22 +33,6 @@ def _cumulated(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     last = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)
     hits, alarms = np.cumsum(y)[last], np.cumsum(1 - y)[last]
     return np.append(0, hits), np.append(0, alarms), np.append(np.inf, p[last])
-
-
-def calibration_points(
-    y: np.ndarray, p: np.ndarray, bins: int = 10
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean prediction, observed share and its Wilson 95 % bounds in bins of equal size."""
-    bins = int(np.clip(len(y) // 10, 2, bins))
-    order = np.argsort(p, kind="stable")
-    groups = [g for g in np.array_split(order, bins) if len(g)]
-    size = np.array([len(g) for g in groups])
-    predicted = np.array([p[g].mean() for g in groups])
-    share = np.array([y[g].mean() for g in groups])
-    z = 1.959964
-    centre = (share + z**2 / (2 * size)) / (1 + z**2 / size)
-    half = z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
-    return predicted, share, np.minimum(centre - half, share), np.maximum(centre + half, share)
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], watched: str) -> list[Figure]:
@@ -172,18 +73,18 @@ def discrimination(
 
     def roc(axes: Any) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
-        for (name, y, p, mark), colour in zip(drawn, _CYCLE, strict=False):
+        for (name, y, p, mark), colour in zip(drawn, CYCLE, strict=False):
             axes.plot(*thinned(*roc_points(y, p)), color=colour, label=name)
             if mark is not None:
                 alarm, hit = (p[y == 0] >= mark).mean(), (p[y == 1] >= mark).mean()
                 axes.plot(alarm, hit, "o", color=colour, markersize=5)
         axes.set(xlabel="1 − specificity", ylabel="sensitivity (recall)")
-        _unit_square(axes)
+        unit_square(axes)
         if len(drawn) > 1:
             axes.legend(loc="lower right")
 
     def precision(axes: Any) -> None:
-        for (name, y, p, mark), colour in zip(drawn, _CYCLE, strict=False):
+        for (name, y, p, mark), colour in zip(drawn, CYCLE, strict=False):
             axes.axhline(y.mean(), color=colour if len(drawn) > 1 else GREY, linewidth=0.9,
                          linestyle="--")  # fmt: skip
             axes.plot(*thinned(*recall_precision_points(y, p)), color=colour, label=name)
@@ -192,7 +93,7 @@ def discrimination(
                     (p[y == 1] >= mark).mean(), y[p >= mark].mean(), "o", color=colour, markersize=5
                 )
         axes.set(xlabel="recall (sensitivity)", ylabel="precision")
-        _unit_square(axes)
+        unit_square(axes)
         if len(drawn) > 1:
             axes.legend(loc="lower left")
 
@@ -207,29 +108,6 @@ def discrimination(
             precision,
         ),
     ]
-
-
-def calibration(y: np.ndarray, p: np.ndarray) -> Figure:
-    """Observed share against mean predicted probability, in bins of equal size."""
-    predicted, share, low, high = calibration_points(y, p)
-
-    def plot(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
-        axes.errorbar(
-            predicted, share, yerr=[share - low, high - share], color=BLUE, marker="o",
-            markersize=4, linewidth=1.2, elinewidth=0.9,
-        )  # fmt: skip
-        axes.set(xlabel="mean predicted probability", ylabel="observed share of positives")
-        _unit_square(axes)
-
-    gap = float(np.abs(predicted - share).max())
-    said = f"Calibration in {len(predicted)} bins; largest gap to the observed share {gap:.2f}"
-    caption = "On the dashed line predicted probabilities can be taken at their word. Bars: 95 %."
-    return draw("calibration", "Calibration", caption, said, plot)
-
-
-def _unit_square(axes: Any) -> None:
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
 
 def observed_and_predicted(name: str, label: str, y: np.ndarray, p: np.ndarray) -> list[Figure]:

@@ -1,0 +1,124 @@
+"""Decisions drawn and told: decision curves and operating points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from medkit.report.drawing import BLUE, GREY, INK, Figure, draw, plottable
+from medkit.report.inputs import ReportInputs
+from medkit.report.templates import interval, percent, readable
+
+_MOST_DRAWN = 4
+_RATES = {
+    "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV",
+    "alerts_per_100": "Alerts per 100", "net_benefit": "Net benefit",
+}  # fmt: skip
+_AT_PREVALENCE = ("ppv", "npv", "alerts_per_100")
+_RULES = {"in_use": "in use", "youden": "Youden", "f1": "best F1", "cost": "cost ratio"}
+
+
+def decision_section(inputs: ReportInputs) -> dict[str, Any] | None:
+    """What the page tells of ``metrics["test"]["decisions"]``.
+
+    Returns:
+        ``{"tables": [{"title", "caption", "head", "rows"}], "figures", "notes"}``; None without it.
+    """
+    found = inputs.metrics["test"].get("decisions")
+    if not found or inputs.task.kind == "regression":
+        return None
+    blocks = {**(found.get("per_label") or {}), **(found.get("per_class") or {})}
+    if not blocks and "curve" in found:
+        blocks = {"": found}
+    notes = [f"{name}: {note}" if name else note for name, block in blocks.items()
+             for note in block.get("notes", ())]  # fmt: skip
+    if found.get("not_estimable"):
+        notes.append(f"not estimable: {found['not_estimable']}")
+    tables: list[dict[str, Any]] = []
+    figures: list[Figure] = []
+    for i, (name, block) in enumerate(blocks.items()):
+        if block.get("operating_points"):
+            tables.append(_points(name, block["operating_points"]))
+        if block.get("curve") and len(figures) < _MOST_DRAWN:
+            figures.append(_curve(f"decision-{i}", name, block["curve"]))
+    return {"tables": tables, "figures": figures, "notes": list(dict.fromkeys(notes))}
+
+
+def _points(name: str, points: list[Mapping[str, Any]]) -> dict[str, Any]:
+    stated = next((each["at_prevalence"] for each in points if each.get("at_prevalence")), None)
+    head = ["Threshold", *_RATES.values()]
+    if stated:
+        at = percent(stated["prevalence"])
+        head += [f"{_RATES[each]} at prevalence {at}" for each in _AT_PREVALENCE]
+    rows = []
+    for called_so, point in _merged(points):
+        if point.get("threshold") is None:
+            reason = f"not estimable: {point.get('not_estimable', 'no threshold')}"
+            rows.append([called_so, reason, *[""] * (len(head) - 2)])
+            continue
+        cells = [_rate(point.get(each)) for each in _RATES]
+        if stated:
+            there = point.get("at_prevalence") or {}
+            cells += [_rate(there.get(each)) for each in _AT_PREVALENCE]
+        rows.append([f"{called_so}: {readable(point['threshold'])}", *cells])
+    caption = (
+        "Chosen on the validation part, measured on the test part, with intervals. Net benefit is "
+        "per patient, at that threshold."
+    )
+    title = f"Operating points: {name}" if name else "Operating points"
+    return {"title": title, "caption": caption, "head": head, "rows": rows}
+
+
+def _merged(points: list[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Rules that lead to one threshold share a row: their names, and the first of the points."""
+    named: dict[Any, tuple[list[str], Mapping[str, Any]]] = {}
+    for point in points:
+        alike = point.get("threshold")
+        key = ("none", point.get("not_estimable")) if alike is None else alike
+        named.setdefault(key, ([], point))[0].append(rule_name(point["name"]))
+    return [(", ".join(names), point) for names, point in named.values()]
+
+
+def rule_name(name: str) -> str:
+    """``sensitivity_0.9`` as ``sensitivity 0.9``, ``in_use`` as ``in use``."""
+    return _RULES.get(name, name.replace("_", " "))
+
+
+def _rate(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return "–"
+    if found.get("value") is None:
+        return f"not estimable: {found.get('not_estimable', 'no value')}"
+    return interval(found)
+
+
+def _curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
+    at = plottable(curve["thresholds"])
+    model, everyone = plottable(curve["model"]), plottable(curve["treat_all"])
+    low, high = plottable(curve["low"]), plottable(curve["high"])
+    most = float(np.nanmax([np.nanmax(model), np.nanmax(everyone), 0.01]))
+
+    def plot(axes: Any) -> None:
+        axes.plot(at, plottable(curve["treat_none"]), color=INK, linewidth=0.9, label="treat none")
+        axes.plot(at, everyone, color=GREY, linewidth=1.1, linestyle="--", label="treat all")
+        axes.fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        axes.plot(at, model, color=BLUE, label="network")
+        axes.set(xlabel="threshold probability", ylabel="net benefit", xlim=(0, 1),
+                 ylim=(-0.25 * most, 1.12 * most))  # fmt: skip
+        axes.legend(loc="upper right")
+
+    useful = ", ".join(
+        f"{low:g} to {high:g}" if low < high else f"{low:g}"
+        for low, high in curve.get("useful") or ()
+    )
+    said = f"The network is above both others at thresholds {useful}" if useful else (
+        "Nowhere is the network above both others"
+    )  # fmt: skip
+    caption = (
+        f"{said}. A threshold of 0.1 means that one missed patient weighs as much as nine treated "
+        "in vain."
+    )
+    title = f"Decision curve: {name}" if name else "Decision curve"
+    return draw(key, title, caption, f"{title}. {said}", plot)

@@ -1,0 +1,104 @@
+"""What the pages are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import yaml
+
+from medkit.cohort import Feature, Source
+
+# Parts in the order of a reader's interest.
+PART_NAMES = {"test": "Test", "valid": "Validation", "train": "Training"}
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """What the pages tell.
+
+    Args:
+        name: Name of the experiment.
+        task: The fitted task (``kind``, ``monitor``, ``classes_`` where it has classes).
+        metrics: The content of ``metrics.json``, with ``flow`` (rows_read, dropped, parts, notes).
+        history: Watched value -> one number per epoch.
+        predictions: Part -> (targets as encoded, outputs of the network).
+        source: Where the data came from.
+        features: Input variables with their units.
+        environment: The content of ``environment.json``.
+        config: The config as YAML text.
+        description: A sentence of the user's own.
+        model: Name of the model.
+        target_names: Names of the outputs of a multilabel or regression task.
+        confidence: Coverage of the intervals.
+        hashed: Part -> salted hash of each sample, in the order of its predictions, as in
+            ``predictions.parquet``.
+        weights: Trainable weights of the network; None where unknown.
+    """
+
+    name: str
+    task: Any
+    metrics: Mapping[str, Any]
+    history: Mapping[str, Sequence[float]]
+    predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    source: Source = field(default_factory=Source)
+    features: Sequence[Feature] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    config: str = ""
+    description: str = ""
+    model: str = ""
+    target_names: Sequence[str] = ()
+    confidence: float = 0.95
+    hashed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    weights: int | None = None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The config, read back; empty without one."""
+        read = yaml.safe_load(self.config) if self.config else None
+        return read if isinstance(read, dict) else {}
+
+    def setting(self, path: str, default: Any = None) -> Any:
+        """One of the settings by its dotted path; ``default`` where it is not set."""
+        found: Any = self.settings
+        for key in path.split("."):
+            if not isinstance(found, Mapping) or found.get(key) is None:
+                return default
+            found = found[key]
+        return found
+
+    def names(self, count: int) -> list[str]:
+        """Names of the outputs or classes: as given, as the task learned them, or numbers."""
+        given: Sequence[Any] = self.target_names
+        for learned in ("labels_", "names_", "classes_"):
+            if len(given) != count:
+                given = getattr(self.task, learned, None) or ()
+        if len(given) == count:
+            return [str(each) for each in given]
+        return [str(i) for i in range(count)]
+
+    def test(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(n, …) targets and (n, outputs) outputs of the test part in double precision."""
+        if "test" not in self.predictions:
+            return None
+        y, p = (np.asarray(each, dtype=float) for each in self.predictions["test"])
+        return y, p.reshape(len(p), -1)
+
+    def one_against_rest(self) -> tuple[list[str], np.ndarray, np.ndarray] | None:
+        """Names, (n, k) of 0 and 1, and (n, k) probabilities of the outcomes of a classification.
+
+        Of a binary task there is one outcome, the positive class.
+        """
+        found = self.test()
+        if found is None or self.task.kind not in ("binary", "multiclass", "multilabel"):
+            return None
+        y, p = found
+        if self.task.kind == "binary":
+            return [self.names(2)[1]], y.reshape(len(y), -1), p
+        names = self.names(p.shape[1])
+        if self.task.kind == "multiclass":
+            y = (y.reshape(-1, 1) == np.arange(p.shape[1])).astype(float)
+        return names, y, p

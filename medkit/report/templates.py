@@ -1,0 +1,125 @@
+"""Pages from templates: one environment, one way to write numbers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medkit.evaluation import called, lower_is_better
+from medkit.evaluation import readable as _readable
+
+__all__ = [
+    "bounds", "count", "interval", "label", "p_value", "percent", "readable", "render", "sentence",
+    "title",
+]  # fmt: skip
+
+
+_SMALLEST_P = 0.001
+
+
+def render(template: str, **context: Any) -> str:
+    """A page of this folder's templates; text is escaped, an unknown name is an error.
+
+    Args:
+        template: Name of the file, ``report.html.j2``.
+        context: What the template names.
+    """
+    return _environment().get_template(template).render(**context).lstrip()
+
+
+@functools.cache
+def _environment() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(
+        number=readable, called=called, count=count, interval=interval, bounds=bounds,
+        small=small, title_of=title, label=label, percent=percent, sentence=sentence,
+    )  # fmt: skip
+    environment.globals["arrow"] = lambda name: "↓" if lower_is_better(name) else "↑"
+    environment.globals["delong"] = delong
+    return environment
+
+
+def readable(value: float | None) -> str:
+    """A number as the page shows it, with a true minus sign."""
+    return _readable(value).replace("-", "−")
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """``36.8 %`` of 0.368; ``–`` for None."""
+    return "–" if share is None else f"{100 * share:.{digits}f}\u00a0%".replace("-", "−")
+
+
+def title(metric: str) -> str:
+    """A metric's name at the start of a line."""
+    text = called(metric)
+    return text[:1].upper() + text[1:]
+
+
+def label(name: str) -> str:
+    """``gradient_boosting`` as ``Gradient boosting``."""
+    text = str(name).replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """With a capital at its start and a full stop at its end."""
+    text = str(text).strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def count(value: Any) -> str:
+    """A whole number with separators; ``–`` for None."""
+    return "–" if value is None else f"{value:,}"
+
+
+def interval(found: Mapping[str, Any] | None) -> str:
+    """``0.973 (0.925 to 1.000)``; ``–`` where nothing was measured."""
+    if found is None:
+        return "–"
+    between = bounds(found)
+    return readable(found["value"]) + (f" ({between})" if between else "")
+
+
+def bounds(found: Mapping[str, Any]) -> str:
+    """``0.93 to 1.00, Wilson``; what is known of how far a value would move, empty if nothing."""
+    if found.get("degenerate"):
+        return "the same in all resamples"
+    if found.get("low") is None:
+        return ""
+    method = ", Wilson" if found.get("method") == "wilson" else ""
+    return f"{readable(found['low'])} to {readable(found['high'])}{method}"
+
+
+def delong(found: Mapping[str, Any] | None) -> Any:
+    """DeLong's interval as a line of its own; empty without one."""
+    from markupsafe import Markup
+
+    bounds_of = (found or {}).get("delong") or {}
+    if bounds_of.get("low") is None:
+        return ""
+    between = f"{readable(bounds_of['low'])} to {readable(bounds_of['high'])}"
+    return Markup('<span class="below">DeLong {}</span>').format(between)
+
+
+def p_value(p: float | None) -> str:
+    """``0.034``, ``below 0.001``, ``–`` for None."""
+    if p is None:
+        return "–"
+    return f"below {_SMALLEST_P:g}" if p < _SMALLEST_P else f"{p:.3f}"
+
+
+def small(value: Any) -> str:
+    """Any small value of the environment as text."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {each}" for key, each in value.items())
+    return "–" if value is None else str(value)
