@@ -1,0 +1,75 @@
+"""All checks of the gate, in one pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.leakage.evidence import Evidence, Part
+from medkit.leakage.features import outcome_findings
+from medkit.leakage.findings import CHECKS, Finding, Findings
+from medkit.leakage.identifiers import identifiers, identifying
+from medkit.leakage.near import near_rows
+from medkit.leakage.pictures import near_images
+from medkit.leakage.rows import duplicates, row_keys, subject_overlap
+from medkit.leakage.stretches import near_texts, shared_stretches
+from medkit.leakage.tables import column_hashes, table_duplicates
+from medkit.leakage.times import after_prediction, same_period
+
+if TYPE_CHECKING:
+    from medkit.sections import Split
+
+log = logging.getLogger("medkit")
+
+
+def audit(parts: Mapping[str, Part], modality: Any, task: Any, split: Split) -> Findings:
+    """Look for leakage between the parts and from the outcome into the inputs.
+
+    Args:
+        parts: Part name -> encoded samples, the earlier parts (train) first.
+        modality: The fitted modality.
+        task: The fitted task.
+        split: How the parts were divided.
+
+    Returns:
+        The findings in the order of ``CHECKS``, a list; ``.notes`` says what was looked at in a
+        sample only.
+    """
+    evidence = Evidence(parts, modality, task)
+    found = list(_all(evidence, split))
+    found.sort(key=lambda each: list(CHECKS).index(each.name))
+    notes = list(dict.fromkeys(evidence.notes))
+    for note in notes:
+        log.info("leakage gate: %s", note)
+    return Findings(found, notes)
+
+
+def _all(evidence: Evidence, split: Split) -> Iterator[Finding]:
+    yield from subject_overlap(evidence)
+    named = identifying(evidence)
+    yield from identifiers(named)
+    yield from _repeated_rows(evidence, set(named))
+    yield from outcome_findings(evidence)
+    yield from after_prediction(evidence)
+    yield from same_period(evidence, split)
+
+
+def _repeated_rows(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
+    if evidence.frame is not None:
+        hashed = column_hashes(evidence, left_out)
+        yield from table_duplicates(evidence, hashed)
+        yield from near_rows(evidence, hashed.sum(axis=1, dtype=np.uint64), left_out)
+        return
+    keys, telling = row_keys(evidence)
+    yield from duplicates(evidence, keys, telling)
+    kind = evidence.modality.modality
+    if kind == "image":
+        yield from near_images(evidence, keys)
+    elif kind == "tokens":
+        yield from near_texts(evidence, keys)
+    elif kind == "series":
+        yield from near_rows(evidence, keys, set())
+        yield from shared_stretches(evidence, keys)

@@ -1,0 +1,172 @@
+"""What the checks look at: the rows of all parts, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from medkit.lazy import pd
+
+if TYPE_CHECKING:
+    import pandas
+
+    from medkit.cohort import Cohort
+
+MOST_ROWS = 20_000
+
+
+class Part(Protocol):
+    """The samples of one part, encoded (``medkit.preparation.Part``)."""
+
+    @property
+    def cohort(self) -> Cohort: ...
+    @property
+    def x(self) -> np.ndarray: ...
+    @property
+    def y(self) -> np.ndarray: ...
+
+
+class Outcome(NamedTuple):
+    """One thing to predict: (n,) bool of a class or label, or (n,) float64."""
+
+    name: str
+    values: np.ndarray
+
+
+@dataclass
+class Evidence:
+    """The rows of all parts, in the order of the parts.
+
+    Args:
+        parts: Part name -> samples.
+        modality: The fitted modality.
+        task: The fitted task.
+        notes: Filled by the checks: what was not looked at in full.
+    """
+
+    parts: Mapping[str, Part]
+    modality: Any
+    task: Any
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def names(self) -> list[str]:
+        return list(self.parts)
+
+    @cached_property
+    def part(self) -> np.ndarray:
+        """(n,) position of each row's part in ``names``."""
+        return np.repeat(np.arange(len(self.parts)), [len(p.cohort) for p in self.parts.values()])
+
+    @cached_property
+    def samples(self) -> pandas.DataFrame:
+        return pd.concat([part.cohort.samples for part in self.parts.values()])
+
+    @cached_property
+    def declared(self) -> bool:
+        """Whether the subjects are known."""
+        return all("subject" in part.cohort.samples for part in self.parts.values())
+
+    @cached_property
+    def subject(self) -> np.ndarray:
+        """(n,) number of each row's subject; every row its own where subjects are unknown."""
+        if not self.declared:
+            return np.arange(len(self.part))
+        names = pd.Series(self.samples["subject"].to_numpy(dtype=object)).astype(str).str.strip()
+        return pd.factorize(names)[0]
+
+    @property
+    def times_are_dates(self) -> bool:
+        """Whether the times of prediction are dates (and not plain numbers)."""
+        return not pd.api.types.is_numeric_dtype(self.samples["time"])
+
+    @property
+    def texts_of_subjects(self) -> bool:
+        """Whether the inputs are sequences or texts of known subjects."""
+        return self.declared and bool(self.modality.modality == "tokens")
+
+    @cached_property
+    def frame(self) -> pandas.DataFrame | None:
+        """The raw columns of a table, only those that are inputs; None for other modalities."""
+        frames = [part.cohort.only_input.values for part in self.parts.values()]
+        if not all(isinstance(frame, pd.DataFrame) for frame in frames):
+            return None
+        together = pd.concat(frames, ignore_index=True).rename(columns=str)
+        return together[[name for name in self.modality.names if name in together.columns]]
+
+    @property
+    def table(self) -> pandas.DataFrame:
+        """The raw columns, where ``frame`` is known to be there."""
+        if self.frame is None:
+            raise TypeError("not a table")
+        return self.frame
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        """Positions of the rows that single features are judged on: all, or a seeded sample."""
+        return self.some(MOST_ROWS, "inputs that predict the target")
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """Encoded inputs of the chosen rows."""
+        return self.encoded(self.chosen)
+
+    def encoded(self, rows: np.ndarray) -> np.ndarray:
+        """Encoded inputs of the given rows (ascending); they may be all that fits in memory."""
+        ends = np.cumsum([0, *(len(part.x) for part in self.parts.values())])
+        pieces = []
+        for part, start, stop in zip(self.parts.values(), ends, ends[1:], strict=False):
+            inside = rows[(rows >= start) & (rows < stop)] - start
+            whole = len(inside) == stop - start
+            pieces.append(part.x if whole else part.x[inside])
+        return np.concatenate(pieces)
+
+    @property
+    def width(self) -> int:
+        """Numbers in one encoded row."""
+        return max(1, int(np.prod(next(iter(self.parts.values())).x.shape[1:])))
+
+    def some(self, most: int, what: str) -> np.ndarray:
+        """Positions of all rows, or of a seeded sample of at most ``most`` for a check."""
+        count = len(self.part)
+        if count <= most:
+            return np.arange(count)
+        self.notes.append(f"{what}: looked for in {most:,} of {count:,} rows")
+        return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """Encoded targets of the chosen rows."""
+        return np.concatenate([part.y for part in self.parts.values()])[self.chosen]
+
+    @cached_property
+    def regression(self) -> bool:
+        return bool(self.task.kind == "regression")
+
+    @cached_property
+    def outcomes(self) -> list[Outcome]:
+        """What is to be predicted: numbers, or one yes/no each class or label."""
+        y, names = self.y, list(getattr(self.task, "names_", ()))
+        if y.ndim == 1:
+            return [Outcome(f"class {code + 1}", y == code) for code in np.unique(y)]
+        named = (
+            names if len(names) == y.shape[1] else [f"output {i + 1}" for i in range(y.shape[1])]
+        )
+        if self.regression:
+            return [Outcome(n, y[:, i].astype("float64")) for i, n in enumerate(named)]
+        return [Outcome(name, y[:, i] > 0.5) for i, name in enumerate(named)]
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Positions of every two parts, the earlier one first."""
+        count = len(self.parts)
+        return [(a, b) for a in range(count) for b in range(a + 1, count)]
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """``columns a, b`` for a finding's ``where``."""
+    shown = ", ".join(names[:most]) + (f" and {len(names) - most} more" * (len(names) > most))
+    return f"{'column' if len(names) == 1 else 'columns'} {shown}"

@@ -1,0 +1,100 @@
+"""Subjects and identical rows in more than one part."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from medkit.leakage.evidence import Evidence
+from medkit.leakage.findings import Finding, finding
+
+RECURRING = 0.25  # more than this share of a part's texts is no coincidence of nature
+SHORTEST = 16  # letters of a text whose recurrence means something
+
+
+def subject_overlap(evidence: Evidence) -> Iterator[Finding]:
+    """Subjects with rows in two parts."""
+    if not evidence.declared:
+        return
+    for a, b in evidence.pairs():
+        both = np.intersect1d(*(evidence.subject[evidence.part == each] for each in (a, b)))
+        if len(both):
+            plural = "subject has" if len(both) == 1 else "subjects have"
+            yield finding("subject_overlap", f"{len(both):,} {plural} rows in both parts",
+                          f"{evidence.names[a]} and {evidence.names[b]}", len(both))  # fmt: skip
+
+
+def duplicates(evidence: Evidence, keys: np.ndarray, telling: np.ndarray) -> Iterator[Finding]:
+    """Series, images or texts of a later part that are identical to those of an earlier one.
+
+    Args:
+        evidence: The rows.
+        keys: (n,) hash of each row's input.
+        telling: (n,) bool: rows with enough content that equality means something.
+    """
+    for a, b in evidence.pairs():
+        first, second = (np.flatnonzero((evidence.part == each) & telling) for each in (a, b))
+        copies = second[np.isin(keys[second], keys[first])]
+        if not len(copies):
+            continue
+        mine, theirs = (_joint(keys[r], evidence.subject[r]) for r in (copies, first))
+        own = np.isin(mine, theirs)
+        recurring = evidence.texts_of_subjects and not own.any()
+        yield pair_finding(
+            "duplicates", evidence, a, b, copies, "identical to", recurring=recurring
+        )
+
+
+def pair_finding(
+    name: str,
+    evidence: Evidence,
+    a: int,
+    b: int,
+    copies: np.ndarray,
+    relation: str,
+    *,
+    recurring: bool = False,
+    doubtful: bool = False,
+) -> Finding:
+    """A finding on the rows ``copies`` of part ``b`` that are found again in part ``a``.
+
+    Sequences recur in nature and phrases in clinics: ``recurring`` texts, of subjects that are
+    known to differ, are only worth a warning unless they are many; so are ``doubtful`` copies,
+    which may have come about by chance.
+    """
+    total = int((evidence.part == b).sum())
+    warn = doubtful or (recurring and len(copies) <= RECURRING * total)
+    earlier, later = evidence.names[a], evidence.names[b]
+    what = f"{len(copies):,} of {total:,} {later} rows are {relation} {earlier} rows"
+    what += " of other subjects" * recurring + "; so few may be chance" * doubtful
+    return finding(name, what, f"{earlier} and {later}", len(copies), "warn" if warn else "fail")
+
+
+def _joint(keys: np.ndarray, subject: np.ndarray) -> np.ndarray:
+    return keys ^ (subject.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def row_keys(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) uint64 hash of each row's raw series, image or text, and (n,) bool: has content."""
+    keys, telling = [], []
+    for part in evidence.parts.values():
+        for row in part.cohort.only_input.values:
+            if isinstance(row, np.ndarray):
+                content, enough = np.ascontiguousarray(row).tobytes(), _has_content(row)
+            else:
+                text = "".join(str(row).split()).upper()
+                content, enough = text.encode(), len(text) >= SHORTEST and len(set(text)) > 1
+            digest = hashlib.blake2b(content, digest_size=8).digest()
+            keys.append(int.from_bytes(digest, "little"))
+            telling.append(enough)
+    return np.array(keys, dtype=np.uint64), np.array(telling)
+
+
+def _has_content(array: np.ndarray) -> bool:
+    """Whether a series or image holds enough different numbers to be told from any other."""
+    values = array.ravel()
+    if values.dtype.kind == "f":
+        values = values[~np.isnan(values)]
+    return len(values) >= SHORTEST // 2 and len(np.unique(values[:4096])) >= SHORTEST // 2

@@ -1,0 +1,978 @@
+"""The leakage gate: every planted leak is found and named, clean data pass."""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import medkit
+from medkit import registry
+from medkit.cli import main
+from medkit.cohort import Cohort, Feature, RawInput
+from medkit.config import Split, load_config
+from medkit.datasets.builtin import breast_cancer, diabetes
+from medkit.datasets.events import events
+from medkit.datasets.images import images
+from medkit.datasets.sequences import sequences
+from medkit.datasets.synthetic_icu import synthetic_icu
+from medkit.datasets.synthetic_xray import synthetic_xray
+from medkit.datasets.table import table
+from medkit.errors import ConfigError, DataError
+from medkit.leakage import CHECKS, Finding, audit, gate, summary
+from medkit.leakage.scores import (
+    FOLDS,
+    auroc,
+    binned_auroc,
+    binned_correlation,
+    bins,
+    correlation,
+    folds_of,
+    ranks,
+)
+from medkit.preparation import Part, divide, encode, read
+from medkit.sections import Leakage
+from medkit.splits import PARTS, split
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+# Cohorts, and leaks planted in them
+
+
+def prepared(cohort, task="binary", parts=None, settings=None, **parameters):
+    """Parts as ``train`` prepares them, the modality and the task; ``parts`` names each row's."""
+    if parts is None:
+        parts = split(cohort, settings or Split(), 7).parts
+    divided = {name: cohort.take(parts == name) for name in PARTS}
+    raw = divided["train"].only_input
+    modality = registry.modalities.build(raw.modality, **parameters).fit(raw)
+    fitted = registry.tasks.build(task).fit(divided["train"].targets)
+    return (
+        {
+            name: Part(each, modality.encode(each.only_input), fitted.encode(each.targets))
+            for name, each in divided.items()
+        },
+        modality,
+        fitted,
+    )
+
+
+def audited(cohort, task="binary", parts=None, settings=None, **parameters):
+    prepared_parts = prepared(cohort, task, parts, settings, **parameters)
+    return audit(*prepared_parts, settings or Split())
+
+
+def failing(findings):
+    return {each.name for each in findings if each.severity == "fail"}
+
+
+def warned(findings):
+    return {each.name for each in findings if each.severity == "warn"}
+
+
+def only(findings, name):
+    found = [each for each in findings if each.name == name]
+    assert len(found) == 1, [each.name for each in findings]
+    return found[0]
+
+
+def with_column(cohort, name, values):
+    """The cohort with one more input column, as a dataset would hand it over."""
+    raw = cohort.only_input
+    column = pd.Series(np.asarray(values), index=raw.values.index)
+    kind = "numeric" if pd.api.types.is_numeric_dtype(column) else "categorical"
+    frame = raw.values.assign(**{name: column})
+    return replace(
+        cohort, inputs={"tabular": RawInput("tabular", frame, (*raw.features, Feature(name, kind)))}
+    )
+
+
+def with_samples(cohort, **columns):
+    return replace(cohort, samples=cohort.samples.assign(**columns))
+
+
+def with_copies(cohort, rows, change=lambda values, random: values):
+    """The cohort with copies of some rows at its end, inputs changed; and where each came from."""
+    order = np.append(np.arange(len(cohort)), rows)
+    longer = replace(cohort.take(np.arange(len(cohort))), samples=cohort.samples)
+    raw, random = cohort.only_input, np.random.default_rng(1)
+    taken = raw.take(order)
+    values = taken.values.copy()
+    if isinstance(values, pd.DataFrame):
+        values = values.reset_index(drop=True)
+        values.iloc[len(cohort) :] = change(values.iloc[len(cohort) :].copy(), random)
+    else:
+        values[len(cohort) :] = change(values[len(cohort) :].copy(), random)
+    samples = cohort.samples.iloc[order].reset_index(drop=True)
+    if "subject" in samples:
+        # The same patient, admitted under another number.
+        samples["subject"] = samples["subject"].astype(str)
+        again = [f"again-{i}" for i in range(len(rows))]
+        samples.loc[len(cohort) :, "subject"] = again
+    return replace(
+        longer,
+        samples=samples,
+        inputs={raw.modality: replace(taken, values=values)},
+        targets=np.asarray(cohort.targets)[order],
+    )
+
+
+def copies_across(cohort, change=lambda values, random: values, task="binary", count=6):
+    """Findings where ``count`` test rows were copied into train."""
+    parts = split(cohort, Split(), 7).parts
+    rows = np.flatnonzero(parts == "test")[:count]
+    longer = with_copies(cohort, rows, change)
+    return audited(longer, task, np.append(parts, np.repeat("train", len(rows))))
+
+
+def jittered(frame, random):
+    for name in frame.columns:
+        if frame[name].dtype != object:
+            frame[name] += random.normal(0, 0.01, len(frame)) * (frame[name].std() or 1)
+    return frame
+
+
+def labels(cohort):
+    """(n,) 0 or 1."""
+    return np.unique(np.asarray(cohort.targets), return_inverse=True)[1]
+
+
+@pytest.fixture(scope="session")
+def heart(real_data):
+    chosen = load_config(CONFIGS / "heart_disease_mlp.yaml").dataset.parameters
+    path = real_data / "heart_disease" / "heart_disease_4sites.csv"
+    return table(**{**chosen, "path": path})
+
+
+@pytest.fixture(scope="session")
+def xrays(real_data):
+    return images(path=real_data / "pneumoniamnist" / "pneumoniamnist.npz")
+
+
+@pytest.fixture(scope="session")
+def splice(real_data):
+    return sequences(
+        path=real_data / "splice" / "splice.csv", sequence="sequence", target="label",
+        subject="gene",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def stays(real_data):
+    folder = real_data / "physionet2012"
+    return events(
+        path=folder / "set-a.tar.gz", labels=folder / "Outcomes-a.txt", stay="RecordID",
+        subject="RecordID", time="Time", variable="Parameter", value="Value",
+        target="In-hospital_death", missing_values={"*": (-1,)},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def beats(real_data):
+    """Beats of the MIT-BIH records: 0.25 s before to 0.45 s after each R peak."""
+    values, target, record = [], [], []
+    for name in (106, 108, 114, 116, 119):
+        signal = np.fromfile(real_data / "mitbih" / f"{name}.dat", dtype="<i2")
+        for place, kind in annotations(real_data / "mitbih" / f"{name}.atr"):
+            if kind in (1, 5) and 90 <= place < len(signal) - 162:
+                values.append(signal[place - 90 : place + 162])
+                target.append(int(kind == 5))
+                record.append(f"record-{name}")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(values))[:3000])
+    series = np.array(values, dtype="float32")[chosen, :, None]
+    return Cohort(
+        pd.DataFrame({"subject": np.array(record)[chosen]}),
+        {"series": RawInput("series", series, (Feature("MLII"),))},
+        np.array(target)[chosen],
+    )
+
+
+def annotations(path):
+    """(sample, code) of a WFDB annotation file."""
+    content, time, position = path.read_bytes(), 0, 0
+    while position < len(content):
+        (word,) = struct.unpack_from("<H", content, position)
+        code, number, position = word >> 10, word & 0x3FF, position + 2
+        if code == 59:  # a longer interval, high word first
+            high, low = struct.unpack_from("<hH", content, position)
+            time, position = time + (high << 16) + low, position + 4
+        elif code == 63:
+            position += number + number % 2
+        elif code < 60 and word:
+            time += number
+            yield time, code
+
+
+# Clean data
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("cohort", "task"), [(breast_cancer, "binary"), (diabetes, "regression")])
+def test_clean_embedded_data_pass(cohort, task, seed):
+    data = cohort()
+    assert audited(data, task, split(data, Split(), seed).parts) == []
+
+
+def test_small_samples_raise_no_alarm():
+    data = breast_cancer()
+    for seed in range(10):
+        rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:80])
+        assert failing(audited(data.take(rows))) == set()
+    random = np.random.default_rng(0)
+    noise = pd.DataFrame(random.normal(size=(40, 300))).rename(columns="x{}".format)
+    raw = RawInput("tabular", noise, tuple(Feature(name) for name in noise))
+    cohort = Cohort(pd.DataFrame(index=noise.index), {"tabular": raw}, np.arange(40) % 2)
+    assert audited(cohort) == []
+
+
+def test_clean_real_tables_pass(heart):
+    settings = Split(by="site", train_sites=("cleveland",))
+    assert failing(audited(heart, settings=settings)) == set()
+    for seed in range(3):
+        assert failing(audited(heart, parts=split(heart, Split(), seed).parts)) == set()
+
+
+def test_clean_real_images_sequences_and_series_pass(xrays, splice, stays, beats):
+    by_part = split(xrays, Split(by="column", column="split"), 7).parts
+    # Eight validation images are training images; the test part is clean.
+    pairs = {each.where for each in audited(xrays, parts=by_part)}
+    assert pairs == {"train and valid"}
+    found = audited(splice, "multiclass")
+    assert failing(found) == set()
+    # Homologous genes share sequences; the report says so.
+    assert warned(found) == {"duplicates", "near_duplicates"}
+    assert "of other subjects" in found[0].what
+    assert audited(stays) == []
+    by_record = np.where(np.isin(beats.subjects, ["record-106", "record-116"]), "train", "test")
+    by_record[beats.subjects == "record-119"] = "valid"
+    assert audited(beats, parts=by_record) == []
+
+
+SMOKE = ("synthetic_vitals_mlp", "synthetic_icu_gru", "synthetic_xray_cnn", "synthetic_dna_cnn")
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_smoke_configs_pass(name):
+    assert failing(of_config(CONFIGS / "smoke" / f"{name}.yaml")) == set()
+
+
+def of_config(path, *overrides):
+    experiment = load_config(path, overrides)
+    divided, flow = divide(read(experiment.dataset), experiment)
+    modality, task, parts = encode(divided, experiment, flow)
+    return gate(audit(parts, modality, task, experiment.split), experiment.leakage)
+
+
+@pytest.mark.parametrize(
+    "name", ["heart_disease_mlp", "splice_cnn", "physionet2012_gru", "pneumoniamnist_cnn"]
+)
+def test_real_configs_pass(name, real_data, monkeypatch):
+    monkeypatch.setenv("MEDKIT_DATA", str(real_data))
+    # The official validation images: known, and said in the report.
+    known = 'leakage={allow: {duplicates: "8 validation images are training images too"}}'
+    of_config(CONFIGS / f"{name}.yaml", *([known] if name == "pneumoniamnist_cnn" else []))
+
+
+# Subjects and rows
+
+
+def test_a_subject_in_two_parts_fails():
+    data = with_samples(breast_cancer(), subject=[f"p{i // 2}" for i in range(569)])
+    found = audited(
+        data, parts=np.random.default_rng(0).permutation(np.repeat(PARTS, [399, 85, 85]))
+    )
+    overlap = [each for each in found if each.name == "subject_overlap"]
+    assert {each.where for each in overlap} == {
+        "train and valid", "train and test", "valid and test"
+    }  # fmt: skip
+    assert failing(found) == {"subject_overlap"}
+    assert failing(audited(data)) == set()
+
+
+@pytest.mark.parametrize(("cohort", "task"), [(breast_cancer, "binary"), (diabetes, "regression")])
+def test_copied_rows_fail(cohort, task):
+    found = only(copies_across(cohort(), task=task), "duplicates")
+    assert (found.severity, found.count, found.where) == ("fail", 6, "train and test")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        jittered,
+        lambda frame, _: frame.map(lambda value: float(f"{value:.3g}")),
+        lambda frame, _: frame.assign(**{"worst texture": frame["worst texture"] * 1.5 + 3}),
+    ],
+    ids=["noise", "rounding", "one column changed"],
+)  # fmt: skip
+def test_nearly_copied_rows_fail(change):
+    found = copies_across(breast_cancer(), change)
+    assert failing(found) == {"near_duplicates"}
+    assert only(found, "near_duplicates").count >= 5
+
+
+def test_a_new_number_hides_no_copy():
+    data = with_column(breast_cancer(), "row_number", np.arange(569.0))
+
+    def renumbered(frame, _):
+        return frame.assign(row_number=np.arange(len(frame)) + 1000.0)
+
+    assert failing(copies_across(data, renumbered)) >= {"identifier", "duplicates"}
+
+
+def coarse(rows, seed=0, columns=4):
+    """Patients described by a few yes/no answers: many agree in all of them."""
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame(random.integers(0, 2, (rows, columns)) * 1.0)
+    frame = frame.rename(columns="answer_{}".format)
+    frame["age"] = random.integers(40, 80, rows) * 1.0
+    raw = RawInput("tabular", frame, tuple(Feature(name) for name in frame))
+    return Cohort(pd.DataFrame(index=frame.index), {"t": raw}, random.integers(0, 2, rows))
+
+
+@pytest.mark.parametrize("rows", [200, 2000])
+@pytest.mark.parametrize("columns", [2, 4, 12])
+def test_coincidences_in_a_coarse_table_are_no_duplicates(rows, columns):
+    for seed in range(4):
+        data = coarse(rows, seed, columns)
+        parts = split(data, Split(), seed).parts
+        assert audited(data, parts=parts) == []
+
+
+def test_rare_flags_are_no_duplicates():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame((random.random((600, 40)) < 0.03) * 1.0).rename(columns="flag_{}".format)
+    raw = RawInput("tabular", frame, tuple(Feature(name) for name in frame))
+    data = Cohort(pd.DataFrame(index=frame.index), {"t": raw}, random.integers(0, 2, 600))
+    assert failing(audited(data)) == set()
+
+
+def test_copies_in_real_data_fail(heart, xrays, stays):
+    assert "duplicates" in failing(copies_across(heart))
+    assert only(copies_across(stays), "duplicates").count == 6
+    test_part = xrays.take(xrays.samples["split"].to_numpy() == "test")
+    assert "duplicates" in failing(copies_across(test_part))
+
+
+def test_nearly_copied_stays_fail(stays):
+    def noisy(values, random):
+        return values + random.normal(0, 0.01, values.shape).astype("float32")
+
+    assert failing(copies_across(stays, noisy)) == {"near_duplicates"}
+
+
+IMAGES = {
+    "brighter": lambda x, _: np.clip(x * 0.8 + 30, 0, 255).astype("uint8"),
+    "mirrored": lambda x, _: x[:, :, ::-1],
+    "noisy": lambda x, random: np.clip(x + random.normal(0, 3, x.shape), 0, 255).astype("uint8"),
+}
+
+
+@pytest.mark.parametrize("change", IMAGES.values(), ids=IMAGES)
+def test_images_that_look_the_same_fail(change, xrays):
+    test_part = xrays.take(xrays.samples["split"].to_numpy() == "test")
+    found = only(copies_across(test_part, change), "near_duplicates")
+    assert found.severity == "fail"
+    assert found.count >= 6
+
+
+def test_blank_images_are_no_copies():
+    data = synthetic_xray(samples=120)
+    pixels = np.array(data.only_input.values)
+    pixels[::3] = 0
+    blank = replace(data, inputs={"image": replace(data.only_input, values=pixels)})
+    assert {"duplicates", "near_duplicates"} & failing(audited(blank)) == set()
+
+
+def test_repeated_and_overlapping_sequences_fail(splice):
+    nameless = replace(splice, samples=splice.samples.drop(columns="subject"))
+    found = audited(nameless, "multiclass")
+    assert failing(found) == {"duplicates", "near_duplicates"}
+
+    def moved(texts, _):
+        return np.array([f"{text[6:]}ACGTCA" for text in texts], dtype=object)
+
+    before = sum(each.count for each in audited(splice, "multiclass")
+                 if each.name == "near_duplicates" and each.where == "train and test")  # fmt: skip
+    after = copies_across(splice, moved, "multiclass")
+    after = [e for e in after if e.name == "near_duplicates" and e.where == "train and test"]
+    assert after[0].count >= before + 5
+
+
+def test_many_recurring_texts_fail_even_of_other_subjects(splice):
+    assert "duplicates" in failing(copies_across(splice, task="multiclass", count=200))
+
+
+def test_beats_split_at_random_fail(beats):
+    parts = np.random.default_rng(0).permutation(np.repeat(PARTS, [2100, 450, 450]))
+    assert "subject_overlap" in failing(audited(beats, parts=parts))
+    # Also where nobody said whose beats they are, as series and as a table.
+    nameless = replace(beats, samples=beats.samples[[]])
+    assert failing(audited(nameless)) == {"near_duplicates"}
+    columns = pd.DataFrame(beats.only_input.values[:, :, 0]).rename(columns="mv_{}".format)
+    flat = replace(nameless, inputs={"tabular": RawInput("tabular", columns)})
+    assert failing(audited(flat)) == {"near_duplicates"}
+
+
+def test_overlapping_windows_fail():
+    random = np.random.default_rng(0)
+    recording = np.cumsum(random.normal(size=4000)).astype("float32")
+    # Windows of 100 steps, 40 apart: neighbours share 60 steps.
+    starts = np.arange(0, 3900, 40)
+    values = np.stack([recording[s : s + 100] for s in starts])[:, :, None]
+    cohort = Cohort(
+        pd.DataFrame(index=range(len(starts))),
+        {"series": RawInput("series", values, (Feature("pressure"),))},
+        random.integers(0, 2, len(starts)),
+    )
+    found = audited(cohort)
+    assert failing(found) == {"near_duplicates"}
+    assert any("share a stretch" in each.what for each in found)
+    # The first half of the recording trains, the second tests: one window overlaps at each cut.
+    halves = np.where(starts < 2000, "train", np.where(starts < 3000, "valid", "test"))
+    assert {each.count for each in audited(cohort, parts=halves)} <= {1, 2}
+
+
+# Inputs that know the outcome
+
+
+TARGETS = {
+    "as it is": lambda y: y * 1.0,
+    "turned and scaled": lambda y: 7.5 - 3.0 * y,
+    "as words": lambda y: np.array(["healthy", "ill"], dtype=object)[y],
+    "partly missing": lambda y: np.where(np.arange(len(y)) % 4 == 0, np.nan, y),
+}
+
+
+@pytest.mark.parametrize("recode", TARGETS.values(), ids=TARGETS)
+def test_a_copied_target_fails(recode):
+    data = breast_cancer()
+    found = audited(with_column(data, "outcome_code", recode(labels(data))))
+    assert failing(found) == {"copied_target"}
+    assert only(found, "copied_target").where == "column outcome_code"
+
+
+@pytest.mark.parametrize(
+    "recode",
+    [lambda y: y, lambda y: -2 * y + 3, lambda y: np.log(y), lambda y: y.astype("float32")],
+    ids=["as it is", "linear", "logarithm", "rounded"],
+)
+def test_a_copied_number_fails(recode):
+    data = diabetes()
+    found = audited(with_column(data, "score", recode(data.targets)), "regression")
+    assert "copied_target" in failing(found)
+    assert only(found, "copied_target").where == "column score"
+
+
+def test_a_copied_number_in_other_codes_fails():
+    data = diabetes()
+    data = replace(data, targets=np.round(data.targets / 40))
+    names = dict(enumerate(np.random.default_rng(0).permutation(10)))
+    codes = np.array([f"grade {names[int(value)]}" for value in data.targets], dtype=object)
+    found = audited(with_column(data, "grade", codes), "regression")
+    assert only(found, "copied_target").where == "column grade"
+
+
+def nearly(y, random, wrong=0.004):
+    return np.where(random.random(len(y)) < wrong, 1 - y, y)
+
+
+PREDICTORS = {
+    "monotone": lambda y, random: y * 3.0 + random.normal(0, 0.5, len(y)),
+    "reversed": lambda y, random: 10 - y * 3.0 + random.normal(0, 0.5, len(y)),
+    "U shape": lambda y, random: (
+        (y * 2 - 1 + 3 * y) * random.choice([-1.0, 1.0], len(y)) + random.normal(0, 0.4, len(y))
+    ),
+    "categories": lambda y, random: np.array(list("abcdefgh"), dtype=object)[
+        nearly(y, random) * 4 + random.integers(0, 4, len(y))
+    ],
+}
+
+
+@pytest.mark.parametrize("plant", PREDICTORS.values(), ids=PREDICTORS)
+def test_a_feature_that_alone_predicts_fails(plant):
+    data = breast_cancer()
+    values = plant(labels(data), np.random.default_rng(0))
+    found = audited(with_column(data, "biopsy_done", values))
+    assert failing(found) == {"predictive_feature"}
+    assert only(found, "predictive_feature").where == "column biopsy_done"
+
+
+def test_a_number_predicted_by_one_feature_fails():
+    data, random = diabetes(), np.random.default_rng(0)
+    near = data.targets + random.normal(0, 5, len(data))
+    assert failing(audited(with_column(data, "later_score", near), "regression")) == {
+        "predictive_feature"
+    }
+    folded = (data.targets - 150) ** 2 * np.sign(random.normal(size=len(data)))
+    assert failing(audited(with_column(data, "noise", folded), "regression")) == set()
+
+
+def test_multiclass_and_multilabel_leaks_fail():
+    data, random = breast_cancer(), np.random.default_rng(0)
+    three = replace(data, targets=random.integers(0, 3, 569))
+    assert audited(three, "multiclass") == []
+    one = (three.targets == 1) + random.normal(0, 0.1, 569)
+    assert failing(audited(with_column(three, "tells_one", one), "multiclass")) == {
+        "predictive_feature"
+    }
+    code = np.array([2.0, 0.0, 1.0])[three.targets]
+    assert failing(audited(with_column(three, "code", code), "multiclass")) == {"copied_target"}
+    several = replace(data, targets=random.integers(0, 2, (569, 3)))
+    assert audited(several, "multilabel") == []
+    second = several.targets[:, 1] * 2.0 - 1
+    assert failing(audited(with_column(several, "second", second), "multilabel")) == {
+        "copied_target"
+    }
+
+
+def test_leaks_of_the_outcome_in_real_data_fail(heart, xrays, splice, stays, beats):
+    # The grade of disease from which the label was made.
+    graded = with_column(heart, "grade", labels(heart) * (1 + np.arange(len(heart)) % 4) * 1.0)
+    assert failing(audited(graded)) == {"predictive_feature"}
+
+    pixels = np.array(xrays.only_input.values)
+    pixels[labels(xrays) == 1, 2, 3] = 255  # a marker on the films of one class
+    pixels[labels(xrays) == 0, 2, 3] = 0
+    marked = replace(xrays, inputs={"image": replace(xrays.only_input, values=pixels)})
+    test_part = marked.take(marked.samples["split"].to_numpy() == "test")
+    found = audited(test_part)
+    assert failing(found) & {"copied_target", "predictive_feature"}
+
+    named = replace(
+        splice,
+        inputs={"tokens": replace(splice.only_input, values=np.array(
+            [f"{'donor' if y == 'EI' else 'other'} {s}"
+             for s, y in zip(splice.only_input.values, splice.targets, strict=True)], object))},
+    )  # fmt: skip
+    assert "predictive_feature" in failing(audited(named, "multiclass"))
+
+    series = np.array(stays.only_input.values)
+    random = np.random.default_rng(0)
+    series[:, 40, 0] = 100 * labels(stays) + random.normal(0, 5, len(stays))
+    series[:, 41:, 0] = np.nan
+    told = replace(stays, inputs={"series": replace(stays.only_input, values=series)})
+    found = audited(told)
+    assert failing(found) == {"predictive_feature"}
+
+    waves = np.array(beats.only_input.values)
+    waves[:, 200:210, 0] = 5000 * labels(beats)[:, None]
+    parts = np.where(beats.subjects == "record-106", "test", "train")
+    parts[beats.subjects == "record-119"] = "valid"
+    found = audited(replace(beats, inputs={"series": replace(beats.only_input, values=waves)}),
+                    parts=parts)  # fmt: skip
+    assert failing(found) == {"predictive_feature"}
+
+
+def test_telling_gaps_are_warned_of():
+    data, random = breast_cancer(), np.random.default_rng(0)
+    y = labels(data)
+    values = np.where(random.random(569) < np.where(y, 0.95, 0.05), 1.0, np.nan)
+    found = audited(with_column(data, "stage", values * random.normal(size=569)))
+    assert failing(found) == set()
+    assert only(found, "informative_missingness").where == "column stage"
+    anywhere = np.where(random.random(569) < 0.5, np.nan, random.normal(size=569))
+    assert audited(with_column(data, "sometimes", anywhere)) == []
+
+
+def test_telling_gaps_of_a_channel_are_warned_of():
+    data = synthetic_icu(samples=300)
+    series = np.array(data.only_input.values)
+    series[labels(data) == 0, :, 5] = np.nan
+    series[labels(data) == 1, 3, 5] = 1.0
+    found = audited(replace(data, inputs={"series": replace(data.only_input, values=series)}))
+    assert "lactate" in only(found, "informative_missingness").where
+
+
+# Identifiers
+
+
+def patient_numbers(random, count=569):
+    return np.sort(random.choice(9_000_000, count, replace=False)) + 1_000_000.0
+
+
+IDENTIFIERS = {
+    "row number": lambda random: np.arange(569.0),
+    "shuffled row number": lambda random: random.permutation(569) + 1.0,
+    "patient number": lambda random: random.permutation(patient_numbers(random)),
+    "rising with the rows": lambda random: np.cumsum(random.exponential(size=569)),
+    "falling with the rows": lambda random: -np.cumsum(random.exponential(size=569)),
+    "name": lambda random: np.array([f"patient-{i:04d}" for i in range(569)], dtype=object),
+}
+
+
+@pytest.mark.parametrize("plant", IDENTIFIERS.values(), ids=IDENTIFIERS)
+def test_identifiers_fail(plant):
+    values = plant(np.random.default_rng(0))
+    found = audited(with_column(breast_cancer(), "number", values), parts=None)
+    assert failing(found) == {"identifier"}
+    assert only(found, "identifier").where == "column number"
+
+
+HONEST = {
+    "continuous": lambda random: random.normal(size=569),
+    "wide whole numbers": lambda random: np.round(np.exp(random.normal(8, 1.5, 569))),
+    "platelets": lambda random: np.round(random.normal(250_000, 60_000, 569)),
+    "age": lambda random: random.integers(18, 95, 569) * 1.0,
+    "sorted groups": lambda random: np.sort(random.integers(0, 12, 569)) * 1.0,
+    "diagnosis": lambda random: np.array([f"I{k}" for k in random.integers(0, 90, 569)], object),
+}
+
+
+@pytest.mark.parametrize("plant", HONEST.values(), ids=HONEST)
+@pytest.mark.parametrize("seed", range(3))
+def test_honest_measurements_are_no_identifiers(plant, seed):
+    values = plant(np.random.default_rng(seed))
+    assert audited(with_column(breast_cancer(), "number", values)) == []
+
+
+def test_a_number_for_every_subject_is_an_identifier():
+    random = np.random.default_rng(0)
+    subject = np.repeat(np.arange(190), 3)[:569]
+    data = with_samples(breast_cancer(), subject=[f"p{s}" for s in subject])
+    number = random.permutation(patient_numbers(random, 190))[subject]
+    assert failing(audited(with_column(data, "mrn", number))) == {"identifier"}
+    own = np.array([f"p{s}" for s in subject], dtype=object)
+    assert failing(audited(with_column(data, "whose", own))) == {"identifier"}
+    weight = random.normal(70, 10, 190)[subject]
+    assert failing(audited(with_column(data, "weight", weight))) == set()
+
+
+def test_identifiers_in_real_data_fail(real_data, heart, stays, splice):
+    named = table(
+        path=real_data / "splice" / "splice.csv", target="label", subject="gene",
+        categorical=("instance_name",), inputs=("instance_name", "sequence"),
+    )  # fmt: skip
+    assert "identifier" in failing(audited(named, "multiclass"))
+    text = sequences(path=real_data / "splice" / "splice.csv", sequence="instance_name",
+                     target="label", subject="gene")  # fmt: skip
+    found = audited(text, "multiclass")
+    assert failing(found) >= {"identifier", "predictive_feature"}
+    numbered = with_column(heart, "number", np.arange(len(heart)) + 1.0)
+    assert failing(audited(numbered)) == {"identifier"}
+    series = np.array(stays.only_input.values)
+    record = stays.samples["subject"].astype(float).to_numpy()
+    series[:, :, 3] = np.where(np.isnan(series[:, :, 3]), np.nan, record[:, None])
+    found = audited(replace(stays, inputs={"series": replace(stays.only_input, values=series)}))
+    assert failing(found) == {"identifier"}
+
+
+# Times
+
+
+def dated(days):
+    return pd.Timestamp("2020-01-01") + pd.to_timedelta(days, unit="D")
+
+
+LATE = {
+    "text": lambda day: dated(day).strftime("%Y-%m-%d").to_numpy(dtype=object),
+    "text, day first": lambda day: dated(day).strftime("%d.%m.%Y").to_numpy(dtype=object),
+    "number": lambda day: dated(day).strftime("%Y%m%d").astype(float).to_numpy(),
+    "seconds": lambda day: (dated(day) - pd.Timestamp(0)).total_seconds().to_numpy(),
+}
+
+
+@pytest.mark.parametrize("written", LATE.values(), ids=LATE)
+def test_inputs_after_the_prediction_fail(written):
+    random = np.random.default_rng(0)
+    day = random.integers(0, 300, 569)
+    data = with_samples(breast_cancer(), time=dated(day))
+    by_time = Split(by="time")
+    earlier = with_column(data, "referred", written(day - random.integers(0, 30, 569)))
+    assert audited(earlier, settings=by_time) == []
+    later = with_column(data, "discharged", written(day + random.integers(0, 3, 569)))
+    found = audited(later, settings=by_time)
+    assert failing(found) == {"after_prediction_time"}
+    assert only(found, "after_prediction_time").count > 300
+
+
+def test_hours_after_the_prediction_fail():
+    random = np.random.default_rng(0)
+    hours = random.uniform(0, 1000, 569)
+    data = with_samples(breast_cancer(), time=hours)
+    later = with_column(data, "result_at", hours + random.exponential(5, 569))
+    assert failing(audited(later)) == {"after_prediction_time"}
+    earlier = with_column(data, "sample_at", hours - random.exponential(5, 569))
+    assert failing(audited(earlier)) == set()
+
+
+def test_dates_without_a_time_of_prediction_are_warned_of():
+    dates = LATE["text"](np.random.default_rng(0).integers(0, 300, 569))
+    found = audited(with_column(breast_cancer(), "seen", dates))
+    assert only(found, "after_prediction_time").severity == "warn"
+
+
+def test_the_same_period_is_warned_of():
+    time = dated(np.random.default_rng(0).integers(0, 900, 569))
+    data = with_samples(breast_cancer(), time=time)
+    assert only(audited(data), "same_period").severity == "warn"
+    assert audited(data, settings=Split(by="time")) == []
+
+
+# Scores against independent references
+
+
+def test_scores_agree_with_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(0)
+    y = random.random(500) < 0.3
+    x = random.normal(size=(500, 3)) + y[:, None] * np.array([1.0, -2.0, 0.2])
+    x[:, 1] = np.round(x[:, 1])
+    fold = folds_of(np.arange(500), y.astype(float))
+    pairs = np.array([[(y & (fold == k)).sum() * (~y & (fold == k)).sum()] for k in range(FOLDS)])
+    each = np.array([[roc_auc_score(y[fold == k], x[fold == k, j]) for j in range(3)]
+                     for k in range(FOLDS)])  # fmt: skip
+    each[:, 1] = 1 - each[:, 1]
+    assert auroc(x, y, fold) == pytest.approx((each * pairs).sum(0) / pairs.sum(), abs=1e-9)
+
+
+def test_bins_find_what_is_not_monotone():
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=2000)
+    y = np.abs(x) > 1
+    fold = folds_of(np.arange(2000), y.astype(float))
+    codes = bins(ranks(x[:, None]), np.ones((2000, 1), bool))
+    assert auroc(x[:, None], y, fold)[0] < 0.6
+    found = binned_auroc(codes, y, fold)[0]
+    expected = np.empty(2000)
+    for k in range(FOLDS):
+        for code in np.unique(codes):
+            mine = codes[:, 0] == code
+            other = y[mine & (fold != k)]
+            expected[mine & (fold == k)] = (other.sum() + y.mean()) / (len(other) + 1)
+    assert found == pytest.approx(roc_auc_score(y, expected), abs=2e-3)
+    assert found > 0.99
+    noise = binned_auroc(codes, random.random(2000) < 0.3, fold)[0]
+    assert 0.4 < noise < 0.6
+
+
+def test_correlations_are_cross_fitted():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(300, 2))
+    y = -3 * x[:, 0] + 100
+    fold = folds_of(np.arange(300), y)
+    found = correlation(x, y, fold)
+    assert found[0] == pytest.approx(1)
+    assert abs(found[1]) < 0.2
+    # One wild point makes a correlation of 0.99 on all rows, but not in the other folds.
+    wild = random.normal(size=300)
+    wild[0], y[0] = 1000.0, y[0] + 1000
+    assert np.corrcoef(wild, y)[0, 1] > 0.9
+    assert correlation(wild[:, None], y, fold)[0] < 0.5
+    codes = bins(ranks(x), np.ones_like(x, bool))
+    assert binned_correlation(codes, (x[:, 0] - 0.2) ** 2, fold)[0] > 0.85
+
+
+def test_too_few_events_are_not_judged():
+    y = np.zeros(100, bool)
+    y[:9] = True
+    fold = folds_of(np.arange(100), y.astype(float))
+    assert np.isnan(auroc(y[:, None] * 1.0, y, fold)).all()
+    assert np.isnan(binned_auroc(y[:, None].astype(int), y, fold)).all()
+
+
+def test_folds_keep_subjects_whole_and_outcomes_alike():
+    subject = np.random.default_rng(0).integers(0, 200, 1000)
+    y = (subject % 4 == 0).astype(float)
+    fold = folds_of(subject, y)
+    assert all(len(np.unique(fold[subject == s])) == 1 for s in np.unique(subject))
+    events = [len(np.unique(subject[(fold == k) & (y == 1)])) for k in range(FOLDS)]
+    assert max(events) - min(events) <= 1
+
+
+# Large and degenerate data
+
+
+def test_large_tables_are_sampled_and_it_is_said():
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(21_000, 3)).round(6)).rename(columns="x{}".format)
+    raw = RawInput("tabular", frame, tuple(Feature(name) for name in frame))
+    data = Cohort(pd.DataFrame(index=frame.index), {"t": raw}, random.integers(0, 2, 21_000))
+    found = audited(data)
+    assert found == []
+    assert "inputs that predict the target: looked for in 20,000 of 21,000 rows" in found.notes
+    again = audited(data)
+    assert summary(again) == summary(found)
+
+
+DEGENERATE = {
+    "one column": lambda data: data[["mean radius"]],
+    "constant": lambda data: data.assign(constant=1.0),
+    "all missing": lambda data: data.assign(empty=np.nan),
+    "mostly missing": lambda data: data.mask(np.random.default_rng(0).random(data.shape) < 0.9),
+}
+
+
+@pytest.mark.parametrize("change", DEGENERATE.values(), ids=DEGENERATE)
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_degenerate_tables_pass(change, task):
+    data = diabetes() if task == "regression" else breast_cancer()
+    frame = data.only_input.values.select_dtypes("number")
+    frame = frame.rename(columns={"bmi": "mean radius"})
+    frame = change(frame)
+    raw = RawInput("tabular", frame, tuple(Feature(name) for name in frame))
+    assert failing(audited(replace(data, inputs={"tabular": raw}), task)) == set()
+
+
+def test_a_part_of_one_class_and_one_row_passes():
+    data = breast_cancer()
+    parts = np.full(569, "train", dtype="<U5")
+    parts[0], parts[1] = "valid", "test"
+    assert audited(data, parts=parts) == []
+
+
+# The gate
+
+
+def a_finding(name="duplicates", severity="fail"):
+    return Finding(name, severity, "3 of 10 test rows are copies", "train and test", 3,
+                   "it is remembered", "Drop the copies.")  # fmt: skip
+
+
+def test_the_gate_stops_with_all_that_is_wrong():
+    findings = [a_finding(), a_finding("identifier"), a_finding("same_period", "warn")]
+    with pytest.raises(DataError) as caught:
+        gate(findings, Leakage())
+    text = str(caught.value)
+    assert text.startswith("leakage gate: 2 problems between the parts or in the inputs")
+    assert "duplicates (train and test): 3 of 10 test rows are copies" in text
+    assert "Why it matters: it is remembered" in text
+    assert "What to do: Drop the copies." in text
+    assert 'leakage: {allow: {duplicates: "why it is no leak", identifier: "why' in text
+    assert "same_period" not in text
+
+
+def test_a_waived_finding_keeps_its_reason(caplog):
+    caplog.set_level(logging.INFO, "medkit")
+    waivers = Leakage(allow={"duplicates": "twins", "identifier": "left over"})
+    found = gate([a_finding(), a_finding("same_period", "warn")], waivers)
+    assert [each.waived for each in found] == ["twins", None]
+    assert "waived: duplicates: 3 of 10 test rows are copies (reason: twins)" in caplog.text
+    assert "leakage.allow.identifier: nothing of the kind was found" in caplog.text
+    kept = json.loads(json.dumps(summary(found)))
+    assert kept["checked"] == list(CHECKS)
+    assert kept["findings"][0] == {
+        "name": "duplicates", "severity": "fail", "what": "3 of 10 test rows are copies",
+        "where": "train and test", "count": 3, "why": "it is remembered",
+        "mend": "Drop the copies.", "waived": "twins",
+    }  # fmt: skip
+
+
+def test_an_unknown_waiver_is_refused():
+    with pytest.raises(ConfigError, match="no finding called 'duplicate'; did you mean 'dupli"):
+        gate([], Leakage(allow={"duplicate": "a reason"}))
+
+
+def test_nobody_is_named(splice):
+    data = with_samples(breast_cancer(), subject=[f"patient-{i // 2}" for i in range(569)])
+    data = with_column(data, "name", np.array([f"patient-{i // 2}" for i in range(569)], object))
+    parts = np.random.default_rng(0).permutation(np.repeat(PARTS, [399, 85, 85]))
+    text = json.dumps(summary(audited(data, parts=parts)))
+    assert "subject_overlap" in text
+    assert "identifier" in text
+    assert "patient-" not in text
+    assert "ATRINS" not in json.dumps(summary(audited(splice, "multiclass")))
+
+
+# The commands
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """A config on a table with the row number among the inputs."""
+    data = breast_cancer()
+    frame = data.only_input.values.assign(number=np.arange(569), diagnosis=data.targets)
+    frame.to_csv(tmp_path / "masses.csv", index=False)
+    path = tmp_path / "leaking.yaml"
+    path.write_text(
+        "dataset: {name: table, path: masses.csv, target: diagnosis}\n"
+        "task: binary\nmodel: mlp\ntraining: {epochs: 1}\n"
+        "evaluation: {bootstrap: 10, baselines: false, explanations: false}\n"
+    )
+    return path
+
+
+def test_audit_exits_1_and_names_the_leak(leaking, capsys):
+    assert main(["audit", "--config", str(leaking)]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert [each["name"] for each in found["findings"]] == ["identifier"]
+    assert "identifier" in err
+    assert "column number" in err
+
+    waiver = "leakage.allow={identifier: it is the order of the slides}"
+    assert main(["audit", "--config", str(leaking), "--set", waiver]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["findings"][0]["waived"] == "it is the order of the slides"
+    assert "it is the order of the slides" in err
+
+    assert main(["audit", "--config", str(leaking), "--set", "dataset.ignore=[number]"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["findings"] == []
+    assert "no findings" in err
+
+    assert main(["audit", "--config", str(leaking), "--set", "leakage.allow={x: y}"]) == 2
+    assert "no finding called 'x'" in capsys.readouterr().err
+
+
+def planted(name, frame, random):
+    """A table of breast masses with one leak in it."""
+    y = labels(breast_cancer())
+    if name in ("duplicates", "near_duplicates"):
+        again = frame.iloc[:60].copy()
+        if name == "near_duplicates":
+            again = again.assign(**{c: again[c] * 1.0001 for c in again.columns[:-1]})
+        return pd.concat([frame, again])
+    columns = {
+        "copied_target": np.where(y, "code 7", "code 2"),
+        "predictive_feature": y + random.normal(0, 0.1, 569),
+        "identifier": random.permutation(569),
+        "after_prediction_time": LATE["number"](random.integers(20, 30, 569)),
+    }
+    seen = dated(random.integers(0, 20, 569)).strftime("%Y-%m-%d")
+    return frame.assign(planted=columns[name], seen=seen)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["duplicates", "near_duplicates", "copied_target", "predictive_feature", "identifier",
+     "after_prediction_time"],
+)  # fmt: skip
+def test_audit_names_every_planted_leak(name, tmp_path, capsys):
+    data = breast_cancer()
+    frame = data.only_input.values.assign(diagnosis=data.targets)
+    frame = planted(name, frame, np.random.default_rng(0))
+    frame.to_csv(tmp_path / "masses.csv", index=False)
+    path = tmp_path / "planted.yaml"
+    path.write_text(
+        "dataset: {name: table, path: masses.csv, target: diagnosis}\ntask: binary\nmodel: mlp\n"
+    )
+    time = ["--set", "dataset.time=seen"] if "seen" in frame else []
+    assert main(["audit", "--config", str(path), *time]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)["findings"]
+    assert {each["name"] for each in found if each["severity"] == "fail"} == {name}
+    assert name in err
+
+
+def test_train_stops_at_the_gate_and_keeps_waivers(leaking, tmp_path, capsys):
+    out = tmp_path / "runs"
+    assert main(["train", "--config", str(leaking), "--out", str(out)]) == 1
+    assert "leakage gate: 1 problem" in capsys.readouterr().err
+    assert not out.exists()
+    run = medkit.train(
+        leaking, overrides=["leakage.allow={identifier: the order of slides}"], out=out
+    )
+    (kept,) = run.metrics["leakage"]["findings"]
+    assert (kept["name"], kept["waived"]) == ("identifier", "the order of slides")
+    assert "audit" in run.environment["stages"]
+    assert "waived: identifier" in (run.path / "log.txt").read_text()
