@@ -1,0 +1,35 @@
+"""Where a network with self-attention looked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from medkit.explanation.groups import PADDING
+from medkit.models.attention import attention_weights
+
+
+def attention_received(model: Any, modality: Any, x: np.ndarray) -> np.ndarray:
+    """The share of attention that each step gets, the mean over blocks, heads and queries.
+
+    It says where the network looked, not what it made of it: other weights may give the same
+    output (Jain and Wallace, Attention is not explanation, NAACL 2019). Padding asks for nothing.
+
+    Args:
+        model: The saved network.
+        modality: The fitted modality.
+        x: (n, …) encoded samples.
+
+    Returns:
+        (n, steps), each row summing to 1.
+
+    Raises:
+        MedkitError: The network has no self-attention layer.
+    """
+    received = attention_weights(model, x).mean(axis=(1, 2))  # (n, queries, steps)
+    asking = np.ones(received.shape[:2])
+    if modality.modality == "tokens":
+        asking = (x != PADDING).astype(float)
+        asking[asking.sum(axis=1) == 0] = 1.0
+    return np.einsum("nqs,nq->ns", received, asking) / asking.sum(axis=1, keepdims=True)

@@ -1,0 +1,110 @@
+"""The features of a raw sample, as a person would name them: what is permuted or hidden whole.
+
+A table's column is one feature (its one-hot columns and indicators arise inside the network), a
+series' channel is one with its whole course and its gaps, an image's is a block of pixels, a
+sequence's is a position or a band of positions.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+UNSEEN, PADDING = 1, 0  # token ids
+BANDS = 20  # of positions, in global explanations
+GRID = 4  # blocks along each axis of an image, in global explanations
+
+
+@dataclass(frozen=True)
+class Group:
+    """One feature.
+
+    Args:
+        name: As the user knows it.
+        unit: Of its values; None if they have none.
+        where: Index of its values in one encoded sample.
+    """
+
+    name: str
+    unit: str | None
+    where: tuple[Any, ...]
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """(n, …) the feature's values in encoded samples: a view."""
+        return x[(slice(None), *self.where)]
+
+
+def groups_of(modality: Any, shape: Sequence[int], fine: bool = False) -> list[Group]:
+    """The features of encoded samples.
+
+    Args:
+        modality: The fitted modality.
+        shape: Shape of one encoded sample.
+        fine: Single positions of a sequence, and 8 blocks along each axis of an image, rather
+            than bands and 4 blocks.
+    """
+    if modality.modality == "tabular":
+        return [Group(f.name, f.unit, (i,)) for i, f in enumerate(modality.features)]
+    if modality.modality == "series":
+        return [Group(f.name, f.unit, (slice(None), i)) for i, f in enumerate(modality.features)]
+    if modality.modality == "tokens":
+        spans = _spans(shape[0], shape[0] if fine else BANDS)
+        return [Group(_named("position", span), None, (span,)) for span in spans]
+    return windows(shape[:-1], 2 * GRID if fine else GRID)
+
+
+def windows(sizes: Sequence[int], count: int) -> list[Group]:
+    """Blocks of an image or volume, ``count`` along each axis where it has as many pixels."""
+    axes = ("row", "column") if len(sizes) == 2 else ("slice", "row", "column")
+    found = []
+    for spans in itertools.product(*(_spans(size, count) for size in sizes)):
+        name = ", ".join(_named(axis, span) for axis, span in zip(axes, spans, strict=True))
+        found.append(Group(name, None, spans))
+    return found
+
+
+def hidden(modality: Any, x: np.ndarray, group: Group) -> np.ndarray:
+    """A copy of encoded samples without one feature.
+
+    A number, category or channel is missing; a token is unseen (padding stays); pixels take the
+    training images' mean.
+    """
+    changed = np.array(x)
+    hide(modality, changed, group)
+    return changed
+
+
+def hide(modality: Any, x: np.ndarray, group: Group) -> None:
+    """``hidden`` in place."""
+    part = group.of(x)
+    if modality.modality in ("tabular", "series"):
+        part[...] = np.nan
+    elif modality.modality == "tokens":
+        part[...] = np.where(part == PADDING, PADDING, UNSEEN)
+    else:
+        part[...] = mean_pixel(modality).astype(x.dtype)
+
+
+def mean_pixel(modality: Any) -> np.ndarray:
+    """(channels,) the training images' mean, as raw pixels have it."""
+    center = np.asarray(modality.center_)
+    raw = modality.low_ + center * (modality.high_ - modality.low_)
+    return np.round(raw) if modality.dtype_ == "uint8" else raw
+
+
+def _spans(size: int, count: int) -> list[slice]:
+    edges = np.unique(np.linspace(0, size, min(size, count) + 1).round().astype(int))
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+
+
+def _named(what: str, span: slice) -> str:
+    """Counted from 1, both ends included."""
+    if span.stop - span.start == 1:
+        return f"{what} {span.stop}"
+    return f"{what}s {span.start + 1}–{span.stop}"

@@ -1,0 +1,172 @@
+"""Where in an image a network looks: Grad-CAM and occlusion."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from medkit.errors import MedkitError
+from medkit.explanation.gradients import differentiated
+from medkit.explanation.groups import Predict, groups_of, hide, mean_pixel
+from medkit.explanation.taps import last_convolutions, one_hot, tapped, without_recalibration
+from medkit.lazy import ops
+
+_BYTES = 64 * 2**20
+_WINDOWS = 400
+_BATCH = 64
+
+
+def grad_cam(model: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Heat maps of the evidence for one output, in the last convolution's own resolution.
+
+    ``relu(sum over channels k of mean over places (df / dA_k) * A_k)``, with ``A`` what the last
+    convolution returns, and then interpolated to the image's size (Selvaraju et al., Grad-CAM:
+    visual explanations from deep networks via gradient-based localization, ICCV 2017). The
+    output is the probability rather than the logit: for each row that is the same map up to a
+    positive factor; and that before any recalibration, which may be flat. Maps compare places
+    within an image, not images.
+
+    Args:
+        model: The saved network.
+        x: (n, …, channels) encoded samples.
+        which: (n,) position of the output to explain.
+
+    Returns:
+        (n, …) of the size of the input without its channels (time, or height and width, …).
+
+    Raises:
+        MedkitError: The network has no convolution.
+    """
+    layers = last_convolutions(model)
+    if not layers:
+        raise MedkitError(
+            "the network has no convolution, so Grad-CAM has no map to show",
+            hint="Use --method occlusion, which works with any network.",
+        )
+    rank = x.shape[1:] if x.ndim == 2 else x.shape[1:-1]
+    maps = [_cam(model, layers, x[i : i + _BATCH], which[i : i + _BATCH], rank)
+            for i in range(0, len(x), _BATCH)]  # fmt: skip
+    return np.concatenate(maps)
+
+
+def _cam(
+    model: Any, layers: Sequence[Any], x: np.ndarray, which: np.ndarray, size: Sequence[int]
+) -> np.ndarray:
+    seen: dict[int, np.ndarray] = {}
+
+    def record(position: int, usual: Any, _: Any) -> Any:
+        value = usual()
+        seen[position] = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
+        return value
+
+    inputs = ops.convert_to_tensor(x)
+    with tapped(layers, record):
+        outputs = model(inputs, training=False)
+    activations = [seen[i] for i in range(len(layers))]
+
+    def output(tensors: list[Any]) -> Any:
+        *inner, picked = tensors
+
+        def replaced(position: int, usual: Any, _: Any) -> Any:
+            return ops.cast(inner[position], layers[position].compute_dtype)
+
+        with tapped(layers, replaced), without_recalibration(model):
+            outputs = ops.cast(model(inputs, training=False), "float32")
+            return ops.sum(outputs * picked, axis=-1)
+
+    _, gradients = differentiated(output)([*activations, one_hot(which, outputs.shape[-1])])
+    total = np.zeros((len(x), *size))
+    for layer, activation, gradient in zip(layers, activations, gradients, strict=False):
+        axis = 1 if getattr(layer, "data_format", "") == "channels_first" else -1
+        places = tuple(i for i in range(1, activation.ndim) if i != axis % activation.ndim)
+        weight = gradient.mean(axis=places, keepdims=True)
+        evidence = np.maximum((weight * activation).sum(axis=axis), 0.0)
+        total += np.stack([enlarged(each, size) for each in evidence])
+    return total
+
+
+def enlarged(heat: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """A map interpolated linearly to another size, pixel areas on pixel areas."""
+    from scipy.ndimage import zoom
+
+    factors = [new / old for new, old in zip(size, heat.shape, strict=True)]
+    return zoom(heat, factors, order=1, mode="nearest", grid_mode=True)
+
+
+def occlusion(predict: Predict, modality: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """How much the output falls when a feature is hidden: ``f(x) - f(x without it)``.
+
+    For images a window slides over each image by half its own size, filled with the training
+    images' mean pixel, and a pixel gets the mean over the windows that cover it (Zeiler and
+    Fergus, Visualizing and understanding convolutional networks, ECCV 2014). For other inputs
+    a column or channel is made missing, or a token unseen.
+
+    Args:
+        predict: (m, …) encoded samples -> (m, outputs).
+        modality: The fitted modality.
+        x: (n, …) encoded samples.
+        which: (n,) position of the output to explain.
+
+    Returns:
+        (n, columns), (n, channels), (n, positions), or (n, [depth,] height, width).
+    """
+    before = _picked(predict(x), which)
+    if modality.modality != "image":
+        groups = groups_of(modality, x.shape[1:], fine=True)
+
+        def take_away(i: int, copy: np.ndarray) -> None:
+            hide(modality, copy, groups[i])
+
+        changed = _changed(predict, x, which, len(groups), take_away)
+        return before[:, None] - np.stack(list(changed), axis=1)
+    size = x.shape[1:-1]
+    places = _windows(size)
+    grey = mean_pixel(modality).astype(x.dtype)
+
+    def cover(i: int, copy: np.ndarray) -> None:
+        copy[(slice(None), *places[i])] = grey
+
+    total, times = np.zeros((len(x), *size)), np.zeros(size)
+    for place, after in zip(places, _changed(predict, x, which, len(places), cover), strict=True):
+        total[(slice(None), *place)] += (before - after).reshape(-1, *(1 for _ in size))
+        times[place] += 1
+    return total / times
+
+
+def _changed(
+    predict: Predict,
+    x: np.ndarray,
+    which: np.ndarray,
+    count: int,
+    change: Callable[[int, np.ndarray], None],
+) -> Iterator[np.ndarray]:
+    """(n,) the output after each of ``count`` changes to all samples, many in one prediction."""
+    size = max(1, min(count, _BYTES // max(x.nbytes, 1)))
+    for start in range(0, count, size):
+        copies = np.repeat(x[None], min(size, count - start), axis=0)
+        for i, copy in enumerate(copies, start):
+            change(i, copy)
+        outputs = np.asarray(predict(copies.reshape(-1, *x.shape[1:])), float)
+        for each in outputs.reshape(len(copies), len(x), -1):
+            yield _picked(each, which)
+
+
+def _windows(size: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Overlapping windows an eighth of each axis wide, or wider where they would be too many."""
+    parts = 8
+    while (2 * parts - 1) ** len(size) > _WINDOWS and parts > 2:
+        parts -= 1
+    axes = []
+    for length in size:
+        width = min(length, max(2, round(length / parts)))
+        step = max(1, width // 2)
+        starts = sorted({*range(0, length - width, step), length - width})
+        axes.append([slice(start, start + width) for start in starts])
+    return list(itertools.product(*axes))
+
+
+def _picked(outputs: np.ndarray, which: np.ndarray) -> np.ndarray:
+    return np.asarray(outputs, float)[np.arange(len(which)), which]

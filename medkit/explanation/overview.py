@@ -1,0 +1,62 @@
+"""The explanations that every run reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.explanation.groups import Predict
+from medkit.explanation.partial_dependence import dependence
+from medkit.explanation.permutation import permutation_importance
+
+if TYPE_CHECKING:
+    from medkit.config import Evaluation
+
+_NO_CURVES = {
+    "series": "A channel has a course, not one value to vary: shifting it as a whole would draw "
+    "courses that nobody has.",
+    "image": "Pixels are no features to vary one by one.",
+    "tokens": "Tokens are no numbers to vary.",
+}
+
+
+def explanations(
+    predict: Predict,
+    task: Any,
+    modality: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    subjects: np.ndarray,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+    outputs: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Importance of each feature on the test part, and how the output moves with the first ones.
+
+    Args:
+        predict: (m, …) encoded samples -> (m, outputs) of the saved network.
+        task: The fitted task.
+        modality: The fitted modality.
+        x: (n, …) encoded samples of the test part.
+        y: (n, …) their encoded targets.
+        subjects: (n,) subject of each row.
+        threshold: Operating point of the task.
+        settings: ``bootstrap`` and ``confidence``.
+        seed: Seed of every draw.
+        outputs: (n, outputs) ``predict(x)`` where it is known already.
+
+    Returns:
+        ``metrics["explanations"]`` as the package's docstring has it.
+    """
+    importance = permutation_importance(
+        predict, task, x, y, modality, subjects, threshold, settings, seed, outputs=outputs
+    )
+    result: dict[str, Any] = {"importance": importance, "dependence": []}
+    if modality.modality != "tabular":
+        return {**result, "note": _NO_CURVES.get(modality.modality, "Not for this kind of input.")}
+    # Without an importance (one class only in the test part) the curves are still defined.
+    names = [each["name"] for each in importance["features"]] or modality.names
+    result["dependence"] = dependence(predict, task, x, modality, names, seed)
+    return result

@@ -1,0 +1,164 @@
+"""How the output moves with one feature of a table: partial dependence and ALE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from medkit.evaluation.intervals import plain
+from medkit.explanation.groups import Predict
+from medkit.explanation.outputs import output_names
+
+FEATURES = 6
+POINTS = 20
+_ROWS = 500  # of partial dependence: each is predicted at every grid point
+_ROWS_ALE = 5000
+_OUTPUTS = 4
+_SHOWN = 5  # rows that must share a value before it is printed as such
+
+
+def dependence(
+    predict: Predict, task: Any, x: np.ndarray, modality: Any, names: Sequence[str], seed: int
+) -> list[dict[str, Any]]:
+    """Curves of partial dependence and accumulated local effects.
+
+    Args:
+        predict: (m, columns) encoded rows -> (m, outputs).
+        task: The fitted task.
+        x: (n, columns) encoded rows of the test part.
+        modality: The fitted ``tabular`` modality.
+        names: The features to draw, the most important first; ``FEATURES`` of them are taken.
+        seed: Seed of the rows taken.
+
+    Returns:
+        ``metrics["explanations"]["dependence"]`` of the package's docstring.
+    """
+    random = np.random.default_rng(seed)
+    some = _taken(x, _ROWS, random), _taken(x, _ROWS_ALE, random)
+    features = {feature.name: i for i, feature in enumerate(modality.features)}
+    result: list[dict[str, Any]] = []
+    for name in [each for each in names if each in features][:FEATURES]:
+        result += _curves(predict, task, some, modality, features[name])
+    return plain(result)
+
+
+def partial_dependence(
+    predict: Predict, x: np.ndarray, column: int, grid: np.ndarray
+) -> np.ndarray:
+    """(points, outputs): the mean output with one column set to each grid value.
+
+    ``PD(v) = mean over rows i of f(v, x_i without the column)`` (Friedman, Greedy function
+    approximation, Annals of Statistics 29, 2001). Where features are correlated it averages over
+    rows that nobody has; ALE does not.
+    """
+    copies = np.repeat(x[None], len(grid), axis=0)
+    copies[:, :, column] = np.asarray(grid, x.dtype)[:, None]
+    outputs = np.asarray(predict(copies.reshape(-1, x.shape[1])), float)
+    return outputs.reshape(len(grid), len(x), -1).mean(axis=1)
+
+
+def accumulated_local_effects(
+    predict: Predict, x: np.ndarray, column: int, edges: np.ndarray
+) -> np.ndarray:
+    """(edges, outputs): accumulated local effects of one numeric column, with mean 0.
+
+    ``ALE(z_k) = sum over bins up to k of mean over rows in the bin of
+    f(z_b, x_i) - f(z_(b-1), x_i)``, less its mean over the rows (Apley and Zhu, Visualizing the
+    effects of predictor variables in black box supervised learning models, JRSS B 82, 2020).
+    Rows beyond the edges count to the first or last bin; rows without a value are left out.
+
+    Args:
+        predict: (m, columns) -> (m, outputs).
+        x: (n, columns) rows.
+        column: The numeric column.
+        edges: Increasing edges of the bins, two or more.
+    """
+    edges = np.asarray(edges, x.dtype)
+    x = x[~np.isnan(x[:, column])]
+    bins = np.clip(np.searchsorted(edges, x[:, column], side="left"), 1, len(edges) - 1)
+    both = np.concatenate([x, x])
+    both[:, column] = np.concatenate([edges[bins - 1], edges[bins]])
+    lower, upper = np.split(np.asarray(predict(both), float), 2)
+    counts = np.bincount(bins, minlength=len(edges))[1:]
+    sums = np.zeros((len(edges), lower.shape[1]))
+    np.add.at(sums, bins, upper - lower)
+    curve = np.cumsum(np.r_[0 * sums[:1], sums[1:] / np.maximum(counts, 1)[:, None]], axis=0)
+    middle = (curve[1:] + curve[:-1]) / 2
+    return curve - (middle * counts[:, None]).sum(axis=0) / counts.sum()
+
+
+def grid_of(values: np.ndarray, points: int = POINTS) -> np.ndarray:
+    """At most ``points`` increasing values: those that occur, if few, else quantiles.
+
+    A value is printed as it is only if five rows share it. Quantiles go from 2.5 % to 97.5 % and
+    are interpolated and rounded to four digits: no single patient's extreme value is shown.
+    """
+    values = values[~np.isnan(values)].astype(float)
+    if not len(values):
+        return values
+    distinct, counts = np.unique(values, return_counts=True)
+    common = distinct[counts >= _SHOWN]
+    if 2 <= len(common) <= points and counts[counts >= _SHOWN].sum() >= 0.9 * len(values):
+        return common
+    found = np.quantile(values, np.linspace(0.025, 0.975, points))
+    # Digits that tell neighbours apart, however far from zero they lie.
+    spread = found[-1] - found[0]
+    if spread == 0:
+        return found[:1]
+    return np.unique(np.round(found, int(3 - np.floor(np.log10(spread)))))
+
+
+def _curves(
+    predict: Predict, task: Any, some: tuple[np.ndarray, np.ndarray], modality: Any, column: int
+) -> list[dict[str, Any]]:
+    feature = modality.features[column]
+    base: dict[str, Any] = {"feature": feature.name, "unit": feature.unit, "kind": feature.kind}
+    ale: np.ndarray | None = None
+    if feature.kind == "categorical":
+        codes, shown = _categories(modality, feature.name, some[1][:, column])
+        note = "Categories have no order to accumulate effects along."
+    else:
+        codes = grid_of(some[1][:, column])
+        shown, note = codes.tolist(), ""
+    if len(codes) < 2:
+        note = "Not estimable: the feature does not vary in the test part."
+        empty = {"output": None, "grid": shown, "partial": None, "ale": None, "note": note}
+        return [{**base, **empty}]
+    partial = partial_dependence(predict, some[0], column, codes)
+    if feature.kind == "numeric":
+        ale = accumulated_local_effects(predict, some[1], column, codes)
+    names = output_names(task)
+    notes = [note] if note else []
+    if len(names) > _OUTPUTS:
+        notes.append(f"The first {_OUTPUTS} of {len(names)} outputs.")
+    said = {"note": " ".join(notes)} if notes else {}
+    return [
+        {
+            **base,
+            "output": name if len(names) > 1 or task.kind == "binary" else None,
+            "grid": shown,
+            "partial": partial[:, i],
+            "ale": None if ale is None else ale[:, i],
+            **said,
+        }
+        for i, name in enumerate(names[:_OUTPUTS])
+    ]
+
+
+def _categories(modality: Any, name: str, values: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Codes and names of the most common categories, in the order of training."""
+    known = ["(rare)", *modality.categories_[name]]
+    counts = np.bincount(values[~np.isnan(values)].astype(int), minlength=len(known))
+    if name not in modality.rare_:
+        counts[0] = 0  # has no column of its own: it would stand for 'missing'
+    kept = np.sort(np.argsort(-counts, kind="stable")[:POINTS])
+    kept = kept[counts[kept] > 0]
+    return kept.astype(float), [known[code] for code in kept]
+
+
+def _taken(x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    if len(x) <= most:
+        return x
+    return x[np.sort(random.choice(len(x), most, replace=False))]

@@ -1,0 +1,153 @@
+"""Explanations as tables: of one sample, feature by feature; of many, one row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.explanation.groups import groups_of
+from medkit.explanation.local import Local
+from medkit.explanation.outputs import output_names
+from medkit.lazy import pd
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Samples of a file and their explanations.
+
+    Args:
+        modality: The run's modality.
+        task: The run's task.
+        samples: (n,) the file's own sample ids.
+        x: (n, …) encoded samples.
+        local: Their explanations.
+        single: Whether one sample was asked for.
+        left_out: Usable samples of the file that were not explained.
+        title: Name of the experiment and of its run.
+    """
+
+    modality: Any
+    task: Any
+    samples: np.ndarray
+    x: np.ndarray
+    local: Local
+    single: bool
+    left_out: int = 0
+    title: str = ""
+
+
+def table_of(explained: Explained) -> pandas.DataFrame:
+    """The explanations as a table.
+
+    Returns:
+        Of one sample: ``feature``, ``step`` (time series by step), ``value``, ``unit`` and
+        ``attribution``, the largest first where there is no order. Of many: one row each with
+        ``sample``, ``output`` (what is explained), ``prediction``, ``reference`` (what the
+        attributions start from, where they sum up), and a column for each feature: a channel is
+        summed over its steps, pixels over (Grad-CAM and occlusion: averaged in) blocks.
+    """
+    return _single(explained) if explained.single else _many(explained)
+
+
+def totals(explained: Explained) -> tuple[list[str], list[str | None], np.ndarray]:
+    """Names, units and (n, features) attributions by feature, position, step or block."""
+    local, modality, x = explained.local, explained.modality, explained.x
+    found = local.attributions
+    if local.axes in ("feature", "step feature"):
+        features = modality.features
+        sums = found.sum(axis=1) if local.axes == "step feature" else found
+        return [f.name for f in features], [f.unit for f in features], sums
+    if local.axes in ("position", "step"):
+        names = [f"{local.axes} {i + 1}" for i in range(found.shape[1])]
+        return names, [None] * len(names), found
+    groups = groups_of(modality, x.shape[1:], fine=True)
+    together = np.sum if local.method == "integrated_gradients" else np.mean
+    spatial = tuple(range(1, found.ndim))
+    blocks = [together(group.of(found), axis=spatial) for group in groups]
+    return [g.name for g in groups], [None] * len(groups), np.stack(blocks, axis=1)
+
+
+def _single(explained: Explained) -> pandas.DataFrame:
+    local, modality, x = explained.local, explained.modality, explained.x[0]
+    if local.axes == "step feature":
+        found, names = local.attributions[0], modality.names
+        # A step without a measurement has no row unless its being empty counted.
+        steps, channels = np.nonzero(~np.isnan(x) | (found != 0))
+        table = pd.DataFrame(
+            {
+                "feature": [names[c] for c in channels],
+                "step": steps + 1,
+                "value": x[steps, channels].astype(float),
+                "unit": [modality.features[c].unit or "" for c in channels],
+                "attribution": found[steps, channels],
+            }
+        )
+        return _largest_first(table)
+    names, units, attributions = totals(explained)
+    table = pd.DataFrame(
+        {
+            "feature": names,
+            "value": _values(explained),
+            "unit": [unit or "" for unit in units],
+            "attribution": attributions[0],
+        }
+    )
+    return table if local.axes in ("position", "step") else _largest_first(table)
+
+
+def _many(explained: Explained) -> pandas.DataFrame:
+    local = explained.local
+    names, _, attributions = totals(explained)
+    known = output_names(explained.task)
+    columns: dict[str, Any] = {
+        "sample": explained.samples,
+        "output": [known[i] for i in local.which],
+        "prediction": local.explained,
+    }
+    if local.reference is not None:
+        columns["reference"] = local.reference
+    head = pd.DataFrame(columns)
+    # A feature may be called 'sample' too: names need not be unique in the file.
+    return pd.concat([head, pd.DataFrame(attributions, columns=names)], axis=1)
+
+
+def _largest_first(table: pandas.DataFrame) -> pandas.DataFrame:
+    order = np.argsort(-np.abs(table["attribution"].to_numpy()), kind="stable")
+    return table.iloc[order].reset_index(drop=True)
+
+
+def _values(explained: Explained) -> list[Any]:
+    """What one sample holds, feature by feature, as a reader knows it; None where nothing."""
+    modality, x, axes = explained.modality, explained.x[0], explained.local.axes
+    if modality.modality == "tabular":
+        return [
+            _category(modality, f.name, value) if f.kind == "categorical" else _number(value)
+            for f, value in zip(modality.features, x, strict=True)
+        ]
+    if axes == "position":
+        known = ["", "(unseen)", *modality.vocabulary_]
+        return [known[code] for code in x]
+    if axes == "step":
+        return [None] * len(x)
+    if modality.modality == "series":
+        measured = ~np.isnan(x)
+        sums = np.where(measured, x, 0.0).sum(axis=0, dtype=float)
+        counts = measured.sum(axis=0)
+        return [float(s / n) if n else None for s, n in zip(sums, counts, strict=True)]
+    return [float(g.of(explained.x)[0].mean()) for g in groups_of(modality, x.shape, fine=True)]
+
+
+def _category(modality: Any, name: str, code: float) -> str | None:
+    if np.isnan(code):
+        return None
+    return "(rare or unseen)" if code == 0 else modality.categories_[name][int(code) - 1]
+
+
+def _number(value: float) -> float | None:
+    # As it was written: 0.1 rather than its nearest float32.
+    return None if np.isnan(value) else float(np.format_float_positional(value))
