@@ -94,27 +94,98 @@ def train(
 
 
 @app.command()
+def crossval(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML file of the experiment.")
+    ] = None,
+    sets: SetOption = None,
+    folds: Annotated[
+        str | None,
+        typer.Option("--folds", help="How many; 'sites' leaves one site out at a time."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", help="Times that the subjects are dealt into folds.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", help="Folds trained at a time; default: half the cores.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write to; what was begun there is gone on with."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Interrupted cross-validation to go on with.")
+    ] = None,
+    backend: BackendOption = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Cross-validate a config, by subject or by site; prints the folder of the result."""
+    from medkit.crossval import cross_validate
+    from medkit.pipeline import Interrupted
+    from medkit.registry import allow_code as allow
+    from medkit.runs import read_json
+
+    allow(allow_code or ())
+    overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
+    try:
+        folder = cross_validate(
+            config,
+            overrides=overrides,
+            folds=int(folds) if folds and folds.lstrip("-").isdigit() else folds,
+            repeats=repeats,
+            jobs=jobs,
+            out=out,
+            resume=resume,
+            allow_code=allow_code or (),
+        )
+    except Interrupted as stop:
+        _say(f"interrupted; go on with: medkit crossval --resume {stop.folder}")
+        raise
+    from medkit.crossval.table import spread_table
+
+    _show(spread_table(read_json(folder / "crossval.json")))
+    _say(f"report: {folder / 'crossval.html'}")
+    print(folder)
+
+
+@app.command()
 def evaluate(
     run: RunArgument,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Config that names the other data set.")
     ] = None,
     sets: SetOption = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for external.html and external.json.")
+    ] = None,
+    recalibrate: Annotated[
+        str | None,
+        typer.Option("--recalibrate", help="intercept, slope or refit: makes a new run."),
+    ] = None,
     backend: BackendOption = None,
     allow_code: AllowOption = None,
 ) -> None:
     """Evaluate a saved model on another data set; prints the metrics as JSON.
 
-    Without --config or --set, evaluates again on the run's own test part.
+    Without --config or --set, evaluates again on the run's own test part. With --recalibrate, a
+    new run is made beside the old one, fitted on a part of the new data and tested on the rest.
     """
+    from medkit import external
     from medkit.backend import select_backend
-    from medkit.external import evaluate_run_on
     from medkit.listing import metrics_table
 
     opened = _opened(run, allow_code)
     select_backend(backend, preferred=opened.environment["backend"])
-    result = evaluate_run_on(opened, config, sets or ())
+    if recalibrate is not None:
+        made = external.recalibrate_run(opened, recalibrate, config, sets or ())
+        _show(metrics_table(made.metrics))
+        _say(f"report: {made.path / 'report.html'}")
+        print(made.path)
+        return
+    result = external.evaluate_run_on(opened, config, sets or (), report)
     _show(metrics_table({result["part"]: result}))
+    if report is not None:
+        _say(f"report: {report / 'external.html'}")
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 
@@ -146,6 +217,49 @@ def predict(
 
 
 @app.command()
+def explain(
+    run: RunArgument,
+    source: Annotated[Path, typer.Option("--input", "-i", help="File or folder of samples.")],
+    row: Annotated[
+        str | None, typer.Option("--row", help="The file's own id of one sample; default: all.")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="auto, integrated_gradients, occlusion, grad_cam, attention or shap.",
+        ),
+    ] = "auto",
+    of: Annotated[
+        str | None,
+        typer.Option("--of", help="Class, label or output; default: each sample's most probable."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help=".csv, .html, or .png (an image with --row)."),
+    ] = None,
+    backend: BackendOption = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Explain predictions: what each feature adds to them; prints a table as CSV."""
+    from medkit.backend import select_backend
+    from medkit.explaining import check_output, explain_file, table_of, write_explanation
+
+    opened = _opened(run, allow_code)
+    if output is not None:
+        check_output(output, row, opened.modality)
+    select_backend(backend, preferred=opened.environment["backend"])
+    explained = explain_file(opened, source, row=row, method=method, output=of)
+    if explained.left_out:
+        _say(f"the first {len(explained.samples)} samples; {explained.left_out} are left out")
+    if output is not None:
+        write_explanation(explained, output)
+        _say(f"explanation by {explained.local.method.replace('_', ' ')}: {output}")
+    if output is None or output.suffix != ".csv":
+        table_of(explained).to_csv(sys.stdout, index=False)
+
+
+@app.command()
 def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
     """Check a config without reading data; every problem is reported at once."""
     from medkit.config import load_config
@@ -154,6 +268,22 @@ def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOpti
     allow(allow_code or ())
     experiment = load_config(config, sets or ())
     _say(f"{config}: valid ({experiment.model.name} on {experiment.dataset.name})")
+
+
+@app.command()
+def audit(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
+    """Look for leakage without training; prints the findings as JSON, fails if one is grave."""
+    from medkit.auditing import audit_experiment, findings_table
+    from medkit.config import load_config
+    from medkit.leakage import summary
+    from medkit.registry import allow_code as allow
+
+    allow(allow_code or ())
+    findings = audit_experiment(load_config(config, sets or ()))
+    _show(findings_table(findings))
+    print(json.dumps(summary(findings), indent=2, ensure_ascii=False))
+    if any(each.stops for each in findings):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -175,6 +305,30 @@ def runs(
     from medkit.listing import runs_table
 
     _print(runs_table(folder))
+
+
+@app.command()
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of two runs or more.", metavar="RUN...")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for comparison.html; default: ./comparison-<ids>.html"),
+    ] = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Compare runs with the first of them; writes a page and prints paired tests as JSON."""
+    from medkit import comparison
+    from medkit.registry import allow_code as allow
+
+    allow(allow_code or ())
+    found = comparison.compare_runs(folders)
+    page = comparison.default_page(found) if out is None else out / "comparison.html"
+    comparison.write_page(found, page)
+    _show(comparison.comparison_table(found))
+    _say(f"page: {page}")
+    print(json.dumps(found.result, indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -19,6 +19,7 @@ from medkit.sections import (
     EarlyStopping,
     Evaluation,
     Header,
+    Leakage,
     Section,
     Split,
     Training,
@@ -56,6 +57,7 @@ class Experiment:
     model: Component
     training: Training
     evaluation: Evaluation
+    leakage: Leakage
     folder: Path
     plain: Mapping[str, Any]
     place: str = "config"
@@ -173,7 +175,12 @@ class _Checker:
 
     def sections(self) -> dict[str, Any]:
         kinds = {"dataset": registry.datasets, "task": registry.tasks, "model": registry.models}
-        sections = {"split": Split, "training": Training, "evaluation": Evaluation}
+        sections = {
+            "split": Split,
+            "training": Training,
+            "evaluation": Evaluation,
+            "leakage": Leakage,
+        }
         known = [*Header.model_fields, *kinds, *sections, "preprocessing"]
         for key in self.document:
             if key not in known:
@@ -187,6 +194,7 @@ class _Checker:
         parts["model"] = self.component("model", registry.models)
         parts["training"] = self.section("training", Training)
         parts["evaluation"] = self.section("evaluation", Evaluation)
+        parts["leakage"] = self.section("leakage", Leakage)
         self.across(parts)
         return parts
 
@@ -262,6 +270,8 @@ class _Checker:
                 text = f"'{model.name}' cannot take {yields} data ('{dataset.name}')"
                 text += f"; these can: {able}"
                 self.problems.append((("model", "name"), text))
+            else:
+                self.required(model, parts["preprocessing"])
         training = parts["training"]
         if task and training and training.early_stopping and training.early_stopping.monitor:
             watched = registry.tasks.build(task.name, **task.parameters).monitors
@@ -271,14 +281,30 @@ class _Checker:
                 text = f"task '{task.name}' does not watch '{monitor}'{near}"
                 text += f"; it watches {', '.join(watched)}"
                 self.problems.append((("training", "early_stopping", "monitor"), text))
+        header = parts["header"]
+        if task and header and header.calibration != "none" and task.name == "regression":
+            text = "recalibrates probabilities; task 'regression' has none: remove it"
+            self.problems.append((("calibration",), text))
         split = parts["split"]
         if split and split.by in ("subject", "time") and split.valid + split.test > 0.9:
             text = f"valid {split.valid:g} and test {split.test:g} leave too little to train on"
             self.problems.append((("split",), f"{text}; together they may be 0.9 at most"))
         if split and split.by == "site" and not split.train_sites:
             self.problems.append((("split", "train_sites"), "is required with 'by: site'"))
+        if split and split.by == "fold" and split.fold > split.folds:
+            text = f"must be {split.folds} (split.folds) or less; got {split.fold}"
+            self.problems.append((("split", "fold"), text))
         if split and split.by == "column" and not split.column:
             self.problems.append((("split", "column"), "is required with 'by: column'"))
+
+    def required(self, model: Component, preprocessing: Component) -> None:
+        """Settings of the preprocessing that a model cannot do without."""
+        needed = registry.models.get(model.name).tags.get("requires", {})
+        for key, value in needed.items():
+            if preprocessing.parameters.get(key) != value:
+                wanted = ", ".join(f"{k}: {v}" for k, v in needed.items())
+                text = f"'{model.name}' needs preprocessing: {{{wanted}}}"
+                self.problems.append((("preprocessing", key), text))
 
 
 def _line(lines: Mapping[Key, int], path: Key) -> int | None:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from medkit import runs
+from medkit import ensemble, runs
+from medkit.assessment import assess, predict
 from medkit.backend import select_backend, start
 from medkit.cohort import Cohort
 from medkit.config import Experiment, load_config
 from medkit.errors import ConfigError, Problem, RunError, TrainingError
-from medkit.evaluation import evaluate_run, headline
-from medkit.files import write_text, written_whole
-from medkit.lazy import pd
+from medkit.evaluation import headline
+from medkit.files import write_text
+from medkit.leakage import audit, gate
 from medkit.network import Network, build_network
 from medkit.preparation import Part, divide, encode, read
-from medkit.recording import Hasher, LogKeeper, Stages, environment
+from medkit.recording import LogKeeper, Stages, environment
 from medkit.runs import Run
-from medkit.splits import PARTS
+from medkit.saving import save, save_report, save_rows
 
 log = logging.getLogger("medkit")
 
@@ -68,6 +66,8 @@ def train(
             divided, flow = divide(cohort, experiment)
         with stages("encode"):
             modality, task, parts = encode(divided, experiment, flow)
+        with stages("audit"):
+            findings = gate(audit(parts, modality, task, experiment.split), experiment.leakage)
         with stages("import keras"):
             device = start()
         with stages("build"):
@@ -77,28 +77,22 @@ def train(
             with stages("fit"):
                 history = fit(network, task, parts, experiment, folder, resume is not None)
             with stages("predict"):
-                outputs = predict_parts(network, parts)
-                threshold = task.choose_threshold(parts["valid"].y, outputs["valid"])
+                predictions = predict(network, task, parts, experiment.header.calibration)
             with stages("evaluate"):
-                metrics = evaluate_run(
-                    task,
-                    modality,
-                    parts,
-                    outputs,
-                    threshold,
-                    experiment.evaluation,
-                    experiment.seed,
+                metrics = assess(
+                    network, modality, task, parts, predictions, experiment, findings, flow, stages
                 )
-                metrics["flow"] = asdict(flow)
             log.info("test: %s", headline(metrics))
             with stages("save"):
-                save(folder, modality, task, threshold, network, history, metrics)
-                save_rows(folder, task, threshold, parts, outputs)
+                save(folder, modality, task, predictions, network, history, metrics)
+                hashed = save_rows(folder, task, parts, predictions)
             facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
-            runs.write_json(folder / "environment.json", facts)
-            report(
-                folder, experiment, modality, task, cohort, parts, outputs, history, metrics, facts
-            )
+            with stages("report"):
+                save_report(
+                    folder, experiment, modality, task, cohort, parts, predictions, network,
+                    history, metrics, facts, hashed,
+                )  # fmt: skip
+            runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})
             write_text(folder / "log.txt", kept.text)
             shutil.rmtree(folder / runs.CHECKPOINT, ignore_errors=True)
             runs.seal(folder)
@@ -120,7 +114,9 @@ def build(experiment: Experiment, modality: Any, task: Any, rows: int) -> Networ
 
     keras.utils.set_random_seed(experiment.seed)
     set_mixed_precision(experiment.training.mixed_precision)
-    network = build_network(modality, task, experiment.model, rows)
+    network = build_network(
+        modality, task, experiment.model, rows, experiment.training.ensemble, experiment.seed
+    )
     log.info(
         "model %s: %s parameters; inputs %s",
         experiment.model.name,
@@ -185,108 +181,24 @@ def fit(
     folder: Path,
     resume: bool,
 ) -> dict[str, list[float]]:
-    """Train the network; returns the value of every watched metric per epoch."""
+    """Train the network, or each member of an ensemble.
+
+    Returns:
+        The value of every watched metric per epoch; with ``member`` if there are several.
+    """
     from medkit.trainer import Trainer
 
-    trainer = Trainer(
-        network.trained,
-        task=task,
-        seed=experiment.seed,
-        settings=experiment.training,
-        folder=folder,
-    )
     ready = {name: (network.prepare(parts[name].x), parts[name].y) for name in ("train", "valid")}
-    return trainer.fit(*ready["train"], validation_data=ready["valid"], resume=resume).history
-
-
-def predict_parts(network: Network, parts: dict[str, Part]) -> dict[str, np.ndarray]:
-    """Outputs of the saved network for each part, in one pass."""
-    together = network.full.predict(
-        np.concatenate([parts[name].x for name in PARTS]), batch_size=1024, verbose=0
-    ).astype(np.float64)
-    ends = np.cumsum([len(parts[name].x) for name in PARTS])[:-1]
-    return dict(zip(PARTS, np.split(together, ends), strict=True))
-
-
-def save(
-    folder: Path,
-    modality: Any,
-    task: Any,
-    threshold: Any,
-    network: Network,
-    history: dict[str, list[float]],
-    metrics: dict[str, Any],
-) -> None:
-    """Write the model, what it takes to use it, and how it did."""
-    inputs = {
-        "modality": {"name": modality.modality, "state": modality.to_dict()},
-        "task": {"name": task.kind, "state": task.to_dict(), "threshold": threshold},
-        "features": [asdict(feature) for feature in modality.features],
-    }
-    runs.write_json(folder / "inputs.json", inputs)
-    with written_whole(folder / "model.keras") as temporary:
-        network.full.save(temporary)
-    with written_whole(folder / "history.csv") as temporary:
-        frame = pd.DataFrame(history)
-        frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
-        frame.to_csv(temporary, index=False)
-    runs.write_json(folder / "metrics.json", metrics)
-
-
-def save_rows(
-    folder: Path, task: Any, threshold: Any, parts: dict[str, Part], outputs: dict[str, np.ndarray]
-) -> None:
-    """Write split.csv and predictions.parquet; identities as salted hashes."""
-    hashed = Hasher()
-    frames = []
-    for name, part in parts.items():
-        frame = pd.DataFrame(
-            {
-                "sample": hashed(part.cohort.samples.index, "sample"),
-                "subject": hashed(part.cohort.subjects, "subject"),
-                "part": name,
-            }
+    histories = []
+    for number, model in enumerate(network.members, 1):
+        trainer = Trainer(
+            model,
+            task=task,
+            seed=ensemble.member_seed(experiment.seed, number),
+            settings=experiment.training,
+            folder=folder,
+            member=(number, len(network.members)),
         )
-        targets = np.asarray(part.cohort.targets)
-        columns = targets.reshape(len(frame), -1).T
-        names = ["target"] if len(columns) == 1 else [f"target_{i}" for i in range(len(columns))]
-        frame = frame.assign(**dict(zip(names, columns, strict=True)))
-        frames.append(frame.assign(**task.prediction_columns(outputs[name], threshold)))
-    rows = pd.concat(frames, ignore_index=True)
-    with written_whole(folder / "split.csv") as temporary:
-        rows[["sample", "subject", "part"]].to_csv(temporary, index=False)
-    with written_whole(folder / "predictions.parquet") as temporary:
-        rows.to_parquet(temporary, index=False)
-
-
-def report(
-    folder: Path,
-    experiment: Experiment,
-    modality: Any,
-    task: Any,
-    cohort: Cohort,
-    parts: dict[str, Part],
-    outputs: dict[str, np.ndarray],
-    history: dict[str, list[float]],
-    metrics: dict[str, Any],
-    facts: dict[str, Any],
-) -> None:
-    """Write report.html."""
-    from medkit.report import ReportInputs, write_report
-
-    inputs = ReportInputs(
-        name=experiment.name,
-        description=experiment.header.description,
-        task=task,
-        model=experiment.model.name,
-        metrics=metrics,
-        history=history,
-        predictions={name: (parts[name].y, outputs[name]) for name in parts},
-        source=cohort.source,
-        features=modality.features,
-        environment=facts,
-        config=(folder / "config.yaml").read_text(encoding="utf-8"),
-        target_names=cohort.target_names,
-        confidence=experiment.evaluation.confidence,
-    )
-    write_report(folder / "report.html", inputs)
+        fitted = trainer.fit(*ready["train"], validation_data=ready["valid"], resume=resume)
+        histories.append(fitted.history)
+    return ensemble.joined(histories)

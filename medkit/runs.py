@@ -17,6 +17,7 @@ from medkit import registry
 from medkit.backend import select_backend, start
 from medkit.cohort import RawInput
 from medkit.errors import RunError
+from medkit.evaluation.conformal import conformal_columns
 from medkit.files import sha256, write_text
 from medkit.lazy import keras, pd
 
@@ -39,7 +40,12 @@ FILES = (
     "environment.json",
     "log.txt",
     "report.html",
+    "MODEL_CARD.md",
 )
+# The same of a finished cross-validation, whose folds are runs.
+CROSSVAL = "crossval.json"
+CROSSVAL_FILES = ("config.yaml", "plan.json", CROSSVAL, "crossval.html", "environment.json",
+                  "log.txt")  # fmt: skip
 
 
 def new_folder(out: Path, name: str) -> Path:
@@ -72,7 +78,7 @@ def seal(folder: Path) -> None:
     Raises:
         RunError: A file that every run holds is not there.
     """
-    lacking = [name for name in FILES if not (folder / name).is_file()]
+    lacking = [name for name in _due(folder) if not (folder / name).is_file()]
     if lacking:
         raise RunError(f"cannot be sealed without {', '.join(lacking)}", place=str(folder))
     content = {"format": 1, "files": {name: sha256(folder / name) for name in _content(folder)}}
@@ -94,10 +100,11 @@ def verify(folder: Path | str) -> dict[str, str]:
             raise RunError(
                 "is not a run: it holds neither config.yaml nor MANIFEST.json", place=place
             )
+        command = "crossval" if (folder / "plan.json").is_file() else "train"
         raise RunError(
             "the run did not finish: it has no MANIFEST.json",
             place=place,
-            hint=f"Go on with: medkit train --resume {folder}",
+            hint=f"Go on with: medkit {command} --resume {folder}",
         )
     try:
         listed = dict(read_json(folder / MANIFEST)["files"])
@@ -112,7 +119,7 @@ def verify(folder: Path | str) -> dict[str, str]:
         if (folder / name).is_file() and sha256(folder / name) != digest
     ]
     problems += [f"{name} was added" for name in _content(folder) if name not in listed]
-    problems += [f"{name} is not in the manifest" for name in FILES if name not in listed]
+    problems += [f"{name} is not in the manifest" for name in _due(folder) if name not in listed]
     if problems:
         raise RunError(
             "; ".join(problems),
@@ -122,6 +129,10 @@ def verify(folder: Path | str) -> dict[str, str]:
     return listed
 
 
+def _due(folder: Path) -> tuple[str, ...]:
+    return CROSSVAL_FILES if (folder / CROSSVAL).is_file() else FILES
+
+
 def _content(folder: Path) -> list[str]:
     files = (p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     return sorted(p.relative_to(folder).as_posix() for p in files)
@@ -129,7 +140,8 @@ def _content(folder: Path) -> list[str]:
 
 def finished(folder: Path) -> list[Path]:
     """The finished runs below a folder, oldest first."""
-    return sorted((p.parent for p in Path(folder).rglob(MANIFEST)), key=lambda p: p.name)
+    sealed = (p.parent for p in Path(folder).rglob(MANIFEST))
+    return sorted((p for p in sealed if not (p / CROSSVAL).exists()), key=lambda p: p.name)
 
 
 class Run:
@@ -156,6 +168,7 @@ class Run:
             inputs["task"]["state"]
         )
         self.threshold = inputs["task"]["threshold"]
+        self.conformal: dict[str, Any] | None = inputs.get("conformal")
 
     @classmethod
     def open(cls, path: Path | str) -> Run:
@@ -165,6 +178,12 @@ class Run:
             RunError: No run, not finished, or changed since.
         """
         verify(path)
+        if (Path(path) / CROSSVAL).is_file():
+            raise RunError(
+                "is a cross-validation, not one run",
+                place=str(path),
+                hint=f"Each fold is a run of its own: {Path(path) / 'folds'}",
+            )
         return cls(Path(path))
 
     @property
@@ -190,7 +209,8 @@ class Run:
                 RawInput. Columns the model does not know are ignored.
 
         Returns:
-            The task's prediction columns; missing where ``missing: drop`` cannot use a row.
+            The task's prediction columns, then ``prediction_set``, or ``low`` and ``high``, at the
+            run's coverage; missing where ``missing: drop`` cannot use a row.
 
         Raises:
             DataError: Missing columns, a wrong image size, infinite values, …
@@ -199,6 +219,7 @@ class Run:
         outputs = self.outputs(data)
         usable = np.isfinite(outputs).all(axis=1)
         columns = self.task.prediction_columns(outputs[usable], self.threshold)
+        columns |= conformal_columns(self.task, self.conformal, outputs[usable])
         table = pd.DataFrame(columns, index=np.flatnonzero(usable)).reindex(range(len(outputs)))
         return table.set_index(values.index) if isinstance(values, pd.DataFrame) else table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from medkit import registry
-from medkit.config import Evaluation, Header, Split, Training
+from medkit.config import Evaluation, Header, Leakage, Split, Training
 
 
 def experiment_schema() -> dict[str, Any]:
@@ -36,7 +36,12 @@ def experiment_schema() -> dict[str, Any]:
     header = lifted(Header.model_json_schema())
     sections = {
         key: lifted(model.model_json_schema())
-        for key, model in (("split", Split), ("training", Training), ("evaluation", Evaluation))
+        for key, model in (
+            ("split", Split),
+            ("training", Training),
+            ("evaluation", Evaluation),
+            ("leakage", Leakage),
+        )
     }
     # 'optimizer: adam' and 'learning_rate_schedule: cosine' are short for their mappings.
     for key in ("optimizer", "learning_rate_schedule"):

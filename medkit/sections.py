@@ -94,6 +94,8 @@ class Training(Section):
     """Training steps fused into one call; null: chosen by backend, device and model."""
     jit_compile: bool | None = None
     """XLA compilation; null: chosen by backend, device and model."""
+    ensemble: Annotated[int, Field(ge=1, le=50)] = 1
+    """Networks trained from different seeds, whose outputs are averaged (a deep ensemble)."""
 
     @classmethod
     def of(cls, **settings: Any) -> Training:
@@ -116,10 +118,11 @@ TRAINING_COMPONENTS = ("optimizer", "learning_rate_schedule")
 class Split(Section):
     """Which samples train, choose (validation) and test."""
 
-    by: Literal["subject", "time", "site", "column"] = "subject"
-    """subject (never divided), time (the latest are tested), site, or a column with the parts."""
+    by: Literal["subject", "time", "site", "column", "fold"] = "subject"
+    """subject (never divided), time (the latest are tested), site, a column with the parts, or
+    one fold of a cross-validation by subject."""
     valid: Fraction = 0.15
-    """Fraction of the subjects for validation."""
+    """Fraction of the subjects for validation (by site, fold: of those not tested)."""
     test: Fraction = 0.15
     """Fraction of the subjects for the test."""
     column: str | None = None
@@ -128,6 +131,12 @@ class Split(Section):
     """For by: site; the sites to train on."""
     test_sites: tuple[str, ...] = ()
     """For by: site; the sites to test on; empty: all others."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """For by: fold; how many folds the subjects are dealt into."""
+    fold: Annotated[int, Field(ge=1)] = 1
+    """For by: fold; the one that is tested, from 1. Another seed deals other folds."""
+    sites: tuple[str, ...] = ()
+    """For by: fold; only the rows of these sites; empty: of all."""
     stratify: bool = True
     """Keep the outcome's distribution alike in all parts where that is possible."""
 
@@ -145,6 +154,23 @@ class Evaluation(Section):
     """Logistic or linear regression and gradient boosting on the same split."""
     minimum_group: Annotated[int, Field(ge=1)] = 10
     """Groups of fewer subjects are merged into one, and suppressed if still too small."""
+    bands: dict[str, tuple[float, ...]] = {}
+    """Cut points of numeric attributes, {age: [40, 65]}; others are cut at their quartiles."""
+    prevalence: Fraction | None = None
+    """Share of positives where the model is to be used; PPV and NPV are computed for it too."""
+    coverage: Fraction = 0.9
+    """Coverage asked of the conformal prediction sets and intervals."""
+    monte_carlo_dropout: Annotated[int, Field(ge=0)] = 0
+    """Passes with dropout left on, to estimate the model's own uncertainty; 0: none."""
+    explanations: bool = True
+    """Importance of each input by permutation, and partial dependence."""
+
+
+class Leakage(Section):
+    """The gate between split and training."""
+
+    allow: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    """Findings to pass all the same: {finding: reason in words}; printed in the report."""
 
 
 class Header(Section):
@@ -160,6 +186,8 @@ class Header(Section):
     """Seed of the split, the weights, the shuffling and the bootstrap."""
     backend: Literal["tensorflow", "jax", "torch"] | None = None
     """Keras backend; null: KERAS_BACKEND, or else TensorFlow."""
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = "none"
+    """How probabilities are recalibrated, on the validation rows alone; part of the model."""
 
 
 def named(document: Any, *keys: str) -> Any:

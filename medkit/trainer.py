@@ -77,6 +77,8 @@ class Trainer:
             ``keras.utils.set_random_seed(seed)`` before building the model.
         settings: The ``training`` section of a config.
         folder: Where checkpoints (``checkpoint/``) and ``tensorboard/`` go; None for neither.
+        member: Which of how many networks of an ensemble this is, from 1; further ones have
+            their own files in ``folder``.
         **changes: Settings by keyword, as in a config: ``epochs=20, optimizer="sgd"``.
 
     Raises:
@@ -95,6 +97,7 @@ class Trainer:
         seed: int = 0,
         settings: Training | None = None,
         folder: Path | str | None = None,
+        member: tuple[int, int] = (1, 1),
         **changes: Any,
     ):
         if settings is None or changes:
@@ -102,6 +105,8 @@ class Trainer:
             settings = Training.of(**{**given, **changes})
         self.model, self.seed, self.settings = model, seed, settings
         self.folder = None if folder is None else Path(folder)
+        self.label = f"member {member[0]}/{member[1]}" if member[1] > 1 else ""
+        self.file = f"member-{member[0]}" if member[0] > 1 else ""
         self.named = isinstance(task, str)
         self.task = _named_task(task) if isinstance(task, str) else task
         self.plan: Plan | None = None
@@ -140,10 +145,10 @@ class Trainer:
         checkpoint = self._checkpoint(watchers, data)
         first = checkpoint.load() if checkpoint and resume else 0
         if first:
-            log.info("resuming after epoch %d", first)
+            log.info("%sresuming after epoch %d", f"{self.label}: " if self.label else "", first)
         monitored = stopping.name if stopping else f"val_{self.task.monitor}"
-        progress = Progress(self.settings.epochs, monitored)
-        more = [tensorboard(self.folder)] if self.settings.tensorboard else []
+        progress = Progress(self.settings.epochs, monitored, self.label)
+        more = [tensorboard(self.folder, self.file)] if self.settings.tensorboard else []
         every = [*watchers.values(), *more, *callbacks, checkpoint, progress]
         if first < self.settings.epochs and not (stopping and stopping.stopped):
             try:
@@ -232,7 +237,7 @@ class Trainer:
         identity = {"seed": self.seed, "batch_size": self.settings.batch_size}
         if not feed.is_stream(data):
             identity["rows"] = feed.row_count(data)
-        checkpoint = Checkpoint(self.folder, others, identity)
+        checkpoint = Checkpoint(self.folder, others, identity, self.file)
         checkpoint.set_model(self.model)
         return checkpoint
 
@@ -267,7 +272,8 @@ class Trainer:
                 self.model.set_weights(stopping.weights)
                 best = stopping.best_epoch + 1
         log.info(
-            "trained %d epochs in %s; weights of epoch %d%s",
+            "%strained %d epochs in %s; weights of epoch %d%s",
+            f"{self.label}: " if self.label else "",
             epochs,
             duration(seconds),
             best,

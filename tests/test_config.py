@@ -93,7 +93,7 @@ def test_all_problems_at_once_with_lines(tmp_path):
         ("model: {name: mlp, output_activation: tanh}", "not a parameter of 'mlp'"),
         (
             "split: {by: sight}",
-            "split.by: must be 'subject', 'time', 'site' or 'column'; got 'sight'",
+            "split.by: must be 'subject', 'time', 'site', 'column' or 'fold'; got 'sight'",
         ),
         ("split: {by: site}", "split.train_sites: is required with 'by: site'"),
         ("split: {by: column}", "split.column: is required with 'by: column'"),

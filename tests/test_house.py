@@ -21,9 +21,10 @@ FLOORS = (
      "values", "sections", "config"),
     ("layers",),
     ("datasets", "modalities", "models", "tasks"),
-    ("backend", "splits", "network", "training", "trainer", "evaluation", "recording", "runs",
-     "report", "inspection", "synthesize"),
-    ("preparation", "pipeline", "external", "testing", "listing", "schema"),
+    ("backend", "splits", "network", "ensemble", "training", "trainer", "evaluation",
+     "explanation", "leakage", "recording", "runs", "report", "inspection", "synthesize"),
+    ("preparation", "assessment", "saving", "pipeline", "stored", "crossval", "comparison",
+     "external", "explaining", "testing", "listing", "schema"),
     ("cli", "__main__"),
 )  # fmt: skip
 

@@ -44,6 +44,7 @@ def test_directory_holds_what_the_design_says(breast_cancer_run):
         value = test["metrics"][name]
         assert value["low"] <= value["value"] <= value["high"], name
     assert set(breast_cancer_run.metrics["baselines"]) == {
+        "majority",
         "logistic_regression",
         "gradient_boosting",
     }

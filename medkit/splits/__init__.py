@@ -1,4 +1,4 @@
-"""Train, valid and test: by subject, time, site or a given column; no subject is ever divided."""
+"""Train, valid and test: by subject, time, site, column or fold; no subject is ever divided."""
 
 from __future__ import annotations
 
@@ -70,4 +70,22 @@ def split(cohort: Cohort, settings: Split, seed: int) -> SplitResult:
     return SplitResult(parts, dict(division.dropped), tuple(division.notes))
 
 
-__all__ = ["NO_SUBJECT", "PARTS", "SplitResult", "split"]
+def folds(cohort: Cohort, settings: Split, seed: int) -> np.ndarray:
+    """(n,) fold of each sample, 1 … ``settings.folds``: those that ``split`` tests by fold.
+
+    Grouped by subject, and stratified by the outcome unless ``settings.stratify`` is off. A
+    repeat of the cross-validation is another seed.
+
+    Args:
+        cohort: The samples.
+        settings: A split by fold; which ``fold`` it tests does not matter here.
+        seed: Seed of the dealing.
+
+    Raises:
+        DataError: Fewer subjects than folds.
+    """
+    division = Division(cohort, settings, seed)
+    return division.folds(np.ones(division.count, dtype=bool), settings.folds)[division.subject]
+
+
+__all__ = ["NO_SUBJECT", "PARTS", "SplitResult", "folds", "split"]

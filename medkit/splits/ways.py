@@ -1,4 +1,4 @@
-"""The ways to divide a cohort: by subject, time, site or a given column."""
+"""The ways to divide a cohort: by subject, time, site, a given column or folds of subjects."""
 
 from __future__ import annotations
 
@@ -102,6 +102,31 @@ class Division:
                 chosen[candidates[shuffled[start : start + share]]] = part
             starts, sizes = starts + taken, sizes - taken
         return chosen
+
+    def folds(self, among: np.ndarray, count: int) -> np.ndarray:
+        """Fold of each subject: (subjects,) with 1 … ``count``, 0 for those not among them.
+
+        Each stratum's subjects are dealt out in turn, the next stratum going on where the last
+        one ended: neither the folds nor the strata in them differ by more than one subject.
+
+        Args:
+            among: (subjects,) mask of those to divide.
+            count: Number of folds.
+        """
+        candidates = np.flatnonzero(among)
+        if len(candidates) < count:
+            subjects = "subject" if len(candidates) == 1 else "subjects"
+            raise DataError(
+                f"{len(candidates)} {subjects} cannot be divided into {count} folds",
+                place="split",
+                hint="Each fold needs one subject or more; check the subject column.",
+            )
+        strata = self.strata(candidates, needed=count)
+        shuffled = self.random.permutation(len(candidates))
+        shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
+        fold = np.zeros(self.count, dtype=np.int64)
+        fold[candidates[shuffled]] = 1 + np.arange(len(candidates)) % count
+        return fold
 
     def strata(self, candidates: np.ndarray, needed: int) -> np.ndarray:
         """(candidates,) stratum of each, from the targets; one stratum where that cannot be."""
@@ -228,8 +253,31 @@ def _by_column(division: Division) -> np.ndarray:
     return codes
 
 
+def _by_fold(division: Division) -> np.ndarray:
+    settings = division.settings
+    codes = np.zeros(len(division.subject), dtype=np.int8)
+    if settings.sites:
+        column = division.column("site", "split.sites").astype(str)
+        present = sorted(set(column))
+        for name in settings.sites:
+            if name not in present:
+                near = did_you_mean(name, present) or ";"
+                text = f"no site called '{name}'{near} sites: {', '.join(present)}"
+                raise DataError(text, place="split.sites")
+        division.drop(codes, ~column.isin(settings.sites).to_numpy(), "other site")
+    among = np.bincount(division.subject[codes != DROPPED], minlength=division.count) > 0
+    fold = division.folds(among, settings.folds)
+    tested = fold == settings.fold
+    chosen = division.hold_out(among & ~tested, {1: settings.valid})
+    chosen[tested] = 2
+    kept = codes != DROPPED
+    codes[kept] = chosen[division.subject[kept]]
+    return codes
+
+
 WAYS: Mapping[str, Callable[[Division], np.ndarray]] = {
     "subject": _by_subject, "time": _by_time, "site": _by_site, "column": _by_column,
+    "fold": _by_fold,
 }  # fmt: skip
 
 

@@ -32,11 +32,19 @@ class Checkpoint(keras.callbacks.Callback):
         folder: The run's folder.
         others: Callbacks by name, whose state is kept.
         identity: What a resumed run must share, such as seed and batch size.
+        name: Of a further network trained in the same folder; it has a file of its own.
     """
 
-    def __init__(self, folder: Path, others: dict[str, Resumable], identity: dict[str, Any]):
+    def __init__(
+        self,
+        folder: Path,
+        others: dict[str, Resumable],
+        identity: dict[str, Any],
+        name: str = "",
+    ):
         super().__init__()
-        self.path, self.others, self.identity = Path(folder) / FILE, others, identity
+        self.path = Path(folder) / FILE.parent / name / FILE.name
+        self.others, self.identity = others, identity
         self.snapshot: dict[str, np.ndarray] | None = None
         self.random: list[np.ndarray] = []
         self.written, self.pause = time.monotonic(), SECONDS_BETWEEN_WRITES

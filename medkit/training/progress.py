@@ -21,10 +21,12 @@ class Progress(keras.callbacks.Callback):
     Args:
         epochs: Last epoch.
         monitored: Name of a value to show beside the losses.
+        label: What is trained, where there are several: ``member 2/5``.
     """
 
-    def __init__(self, epochs: int, monitored: str):
+    def __init__(self, epochs: int, monitored: str, label: str = ""):
         super().__init__()
+        self.label = f"{label}, " if label else ""
         self.epochs, self.shown = epochs, dict.fromkeys(("loss", "val_loss", monitored))
         self.bar: Any = None
         self.task: Any = None
@@ -39,7 +41,7 @@ class Progress(keras.callbacks.Callback):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
+            TextColumn(self.label + "epoch {task.fields[epoch]}/{task.total:.0f}"),
             BarColumn(),
             TextColumn("{task.fields[text]}"),
             console=Console(stderr=True),
@@ -67,7 +69,7 @@ class Progress(keras.callbacks.Callback):
             self._draw(done, done)
         elif time.monotonic() - self.said >= _LINE_SECONDS or done == self.epochs:
             self.said = time.monotonic()
-            log.info("epoch %d/%d: %s", done, self.epochs, self.text)
+            log.info("%sepoch %d/%d: %s", self.label, done, self.epochs, self.text)
 
     def _seconds_an_epoch(self, done: int) -> float:
         now = time.monotonic()

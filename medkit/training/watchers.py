@@ -101,8 +101,8 @@ def monitor(task: Any, asked: str | None) -> tuple[str, str]:
     return name, task.monitors[name]
 
 
-def tensorboard(folder: Path | None) -> keras.callbacks.Callback:
-    """The callback that writes TensorBoard's logs to ``folder/tensorboard``.
+def tensorboard(folder: Path | None, name: str = "") -> keras.callbacks.Callback:
+    """The callback that writes TensorBoard's logs to ``folder/tensorboard`` (``/name``, if any).
 
     Raises:
         TrainingError: There is no folder, or a package is missing.
@@ -117,4 +117,4 @@ def tensorboard(folder: Path | None) -> keras.callbacks.Callback:
             place="training.tensorboard",
             hint="pip install 'keras-medkit[tensorboard]', or set tensorboard: false.",
         )
-    return keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
+    return keras.callbacks.TensorBoard(folder / "tensorboard" / name, write_graph=False)

@@ -1,0 +1,148 @@
+"""What a trained network is worth: outputs, recalibrated where asked, and all measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from medkit import ensemble
+from medkit.config import Experiment
+from medkit.evaluation import evaluate_run
+from medkit.evaluation.case_mix import table_one
+from medkit.evaluation.recalibration import fit_recalibration, recalibration_layer
+from medkit.explanation import explanations
+from medkit.lazy import keras
+from medkit.leakage import Findings, summary
+from medkit.network import Network
+from medkit.preparation import Flow, Part
+from medkit.recording import Stages
+from medkit.report.sample_size import sample_size
+from medkit.splits import PARTS
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the saved network says of every part.
+
+    Attributes:
+        outputs: Part -> (n, outputs).
+        threshold: The operating point, chosen on validation.
+        before: (n, outputs) of the test part before recalibration; None without it.
+        recalibration: What ``fit_recalibration`` returned; None where none was asked for.
+    """
+
+    outputs: Mapping[str, np.ndarray]
+    threshold: Any
+    before: np.ndarray | None = None
+    recalibration: Mapping[str, Any] | None = None
+
+
+def predict(network: Network, task: Any, parts: dict[str, Part], calibration: str) -> Predictions:
+    """Predict for every part, after adding the recalibration that was asked for to the network.
+
+    Args:
+        network: The trained network; its last layer recalibrates afterwards.
+        task: The fitted task.
+        parts: Encoded parts.
+        calibration: none, temperature, platt or isotonic; fitted on the validation part.
+    """
+    outputs = predict_parts(network.full, parts)
+    state, before = None, None
+    if calibration != "none":
+        state = fit_recalibration(calibration, task, parts["valid"].y, outputs["valid"])
+        if state["kind"] != "none":
+            before = outputs["test"]
+            layer = recalibration_layer(state)
+            network.full = keras.Model(
+                network.full.input, layer(network.full.output), name=network.full.name
+            )
+            outputs = predict_parts(network.full, parts)
+    threshold = task.choose_threshold(parts["valid"].y, outputs["valid"])
+    return Predictions(outputs, threshold, before, state)
+
+
+def predict_parts(model: keras.Model, parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
+    """Outputs (n, outputs) of a network for each part, in one pass."""
+    together = model.predict(
+        np.concatenate([parts[name].x for name in PARTS]), batch_size=1024, verbose=0
+    ).astype(np.float64)
+    ends = np.cumsum([len(parts[name].x) for name in PARTS])[:-1]
+    return dict(zip(PARTS, np.split(together, ends), strict=True))
+
+
+def assess(
+    network: Network,
+    modality: Any,
+    task: Any,
+    parts: Mapping[str, Part],
+    predictions: Predictions,
+    experiment: Experiment,
+    findings: Findings,
+    flow: Flow,
+    stages: Stages,
+) -> dict[str, Any]:
+    """Everything measured of a run: the content of ``metrics.json``."""
+    settings, test = experiment.evaluation, parts["test"]
+    spread = _spread(network, test, experiment)
+    metrics = evaluate_run(
+        task,
+        modality,
+        parts,
+        predictions.outputs,
+        predictions.threshold,
+        settings,
+        experiment.seed,
+        before=predictions.before,
+        recalibration=predictions.recalibration,
+        spread=spread,
+        stages=stages,
+    )
+    if settings.explanations:
+        with stages("evaluate: explanations"):
+            metrics["explanations"] = explanations(
+                lambda x: network.full.predict(x, batch_size=1024, verbose=0),
+                task,
+                modality,
+                test.x,
+                test.y,
+                test.cohort.subjects,
+                predictions.threshold,
+                settings,
+                experiment.seed,
+                predictions.outputs["test"],
+            )
+    with stages("evaluate: description"):
+        features = {name: modality.summarize(part.x) for name, part in parts.items()}
+        metrics["table_one"] = table_one(parts, modality, task, settings.minimum_group, features)
+        metrics["sample_size"] = sample_size(
+            task,
+            parts["train"].y,
+            list(features["train"].columns),
+            (test.y, predictions.outputs["test"]),
+            trainable_weights(network.full),
+        )
+    metrics["leakage"] = summary(findings)
+    metrics["flow"] = asdict(flow)
+    return metrics
+
+
+def trainable_weights(model: keras.Model) -> int:
+    """Number of trainable weights."""
+    return int(sum(np.prod(each.shape) for each in model.trainable_weights))
+
+
+def _spread(network: Network, part: Part, experiment: Experiment) -> dict[str, Any]:
+    """What an ensemble's members, or passes with dropout left on, say of the rows of a part."""
+    found: dict[str, Any] = {}
+    members = ensemble.member_outputs(network.full, part.x)
+    if members is not None:
+        found["ensemble"] = members
+    passes = experiment.evaluation.monte_carlo_dropout
+    if passes:
+        found["monte_carlo_dropout"] = ensemble.dropout_passes(
+            network.full, part.x, passes, experiment.seed
+        )
+    return found
