@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,14 @@ class Predictions:
         threshold: The operating point, chosen on validation.
         before: (n, outputs) of the test part before recalibration; None without it.
         recalibration: What ``fit_recalibration`` returned; None where none was asked for.
+        baselines: Baseline -> (n, outputs) on the test part, once assessed.
     """
 
     outputs: Mapping[str, np.ndarray]
     threshold: Any
     before: np.ndarray | None = None
     recalibration: Mapping[str, Any] | None = None
+    baselines: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def predict(network: Network, task: Any, parts: dict[str, Part], calibration: str) -> Predictions:
@@ -99,6 +101,7 @@ def assess(
         recalibration=predictions.recalibration,
         spread=spread,
         stages=stages,
+        keep=predictions.baselines.__setitem__,
     )
     if settings.explanations:
         with stages("evaluate: explanations"):

@@ -85,7 +85,7 @@ def train(
             log.info("test: %s", headline(metrics))
             with stages("save"):
                 save(folder, modality, task, predictions, network, history, metrics)
-                hashed = save_rows(folder, task, parts, predictions)
+                hashed = save_rows(folder, task, parts, predictions, metrics)
             facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
             with stages("report"):
                 save_report(

@@ -57,7 +57,11 @@ def save(
 
 
 def save_rows(
-    folder: Path, task: Any, parts: dict[str, Part], predictions: Predictions
+    folder: Path,
+    task: Any,
+    parts: dict[str, Part],
+    predictions: Predictions,
+    metrics: dict[str, Any],
 ) -> dict[str, list[str]]:
     """Write split.csv and predictions.parquet; identities as salted hashes.
 
@@ -77,10 +81,16 @@ def save_rows(
             }
         )
         targets = np.asarray(part.cohort.targets)
-        columns = targets.reshape(len(frame), -1).T
-        names = ["target"] if len(columns) == 1 else [f"target_{i}" for i in range(len(columns))]
-        frame = frame.assign(**dict(zip(names, columns, strict=True)))
+        values = targets.reshape(len(frame), -1).T
+        names = ["target"] if len(values) == 1 else [f"target_{i}" for i in range(len(values))]
+        frame = frame.assign(**dict(zip(names, values, strict=True)))
         found = task.prediction_columns(predictions.outputs[name], predictions.threshold)
+        if name == "test":
+            # A baseline's outputs on the test part stand beside the network's.
+            for baseline, outputs in predictions.baselines.items():
+                at = metrics["baselines"][baseline]["threshold"]
+                of_baseline = task.prediction_columns(outputs, at)
+                found |= {f"{baseline}.{key}": each for key, each in of_baseline.items()}
         frames.append(frame.assign(**found))
     rows = pd.concat(frames, ignore_index=True)
     with written_whole(folder / "split.csv") as temporary:

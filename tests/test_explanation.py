@@ -455,6 +455,16 @@ def test_grid_tells_neighbours_apart(scale):
     assert grid[-1] < values.max()
 
 
+def test_values_that_few_share_are_not_printed():
+    few = np.repeat([41.0, 52.0, 63.0, 97.0], [9, 9, 9, 1])
+    assert grid_of(few).tolist() == [41.0, 52.0, 63.0]
+    # Fifteen ages of fifteen patients: interpolated, none of the outermost ones.
+    grid = grid_of(np.arange(30.0, 45.0))
+    assert grid[0] > 30
+    assert grid[-1] < 44
+    assert len(grid) == 20
+
+
 # ---- integrated gradients
 
 
@@ -651,8 +661,8 @@ def test_motif_is_found_where_it_is():
 
 @pytest.fixture(scope="module")
 def films():
-    """Radiographs without opacities, each with a bright spot at a known place; a network that
-    sees nothing but bright spots."""
+    """Radiographs without opacities, each with a bright spot at a known place; a network for
+    which bright spots speak, and dark ones a little against."""
     drawn = xray.synthetic_xray(samples=40, size=32).only_input.values
     images = np.minimum(drawn, 150)
     random = np.random.default_rng(0)
@@ -665,11 +675,11 @@ def films():
                     summary="mean", dense_units=(), dropout=0.0)  # fmt: skip
     (convolution,) = last_convolutions(model)
     kernel = np.zeros(convolution.kernel.shape, "float32")
-    kernel[..., 0] = 1 / 25
+    kernel[..., 0], kernel[..., 1] = 1 / 25, -1 / 25
     bright = (200 / 255 - modality.center_[0]) / modality.scale_[0]
     convolution.set_weights([kernel, np.array([-bright, 0.0])])
     (head,) = [layer for layer in model.layers[2].layers if layer.name == "output"]
-    head.set_weights([np.array([[20.0], [0.0]]), np.array([-1.0])])
+    head.set_weights([np.array([[20.0], [-3.0]]), np.array([-1.0])])
     return SimpleNamespace(modality=modality, task=task, model=model, x=images, places=places)
 
 
@@ -695,7 +705,7 @@ def test_grad_cam_is_the_class_activation_map_of_a_pooled_network(films):
     (convolution,) = last_convolutions(films.model)
     inner = keras.Model(core.input, convolution.output)
     activations = np.asarray(inner(films.model.layers[1](films.x)))
-    cam = np.maximum(activations @ np.array([20.0, 0.0]), 0)
+    cam = np.maximum(activations @ np.array([20.0, -3.0]), 0)
     heat = explain(films.model, films.modality, films.task, films.x).attributions
 
     def largest(maps):

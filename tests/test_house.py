@@ -23,8 +23,8 @@ FLOORS = (
     ("datasets", "modalities", "models", "tasks"),
     ("backend", "splits", "network", "ensemble", "training", "trainer", "evaluation",
      "explanation", "leakage", "recording", "runs", "report", "inspection", "synthesize"),
-    ("preparation", "assessment", "saving", "pipeline", "stored", "crossval", "comparison",
-     "external", "explaining", "testing", "listing", "schema"),
+    ("preparation", "auditing", "assessment", "saving", "pipeline", "stored", "crossval",
+     "comparison", "external", "explaining", "testing", "listing", "schema"),
     ("cli", "__main__"),
 )  # fmt: skip
 

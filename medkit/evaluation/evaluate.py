@@ -84,6 +84,7 @@ def evaluate_run(
     recalibration: Mapping[str, Any] | None = None,
     spread: Mapping[str, Iterable[np.ndarray]] | None = None,
     stages: Stage = _unnamed,
+    keep: Callable[[str, np.ndarray], None] | None = None,
 ) -> dict[str, Any]:
     """What was measured of a run's predictions: most of ``metrics.json``.
 
@@ -99,6 +100,7 @@ def evaluate_run(
         recalibration: What ``fit_recalibration`` returned, where one was asked for.
         spread: What the members of an ensemble, or passes with dropout, say of the test rows.
         stages: Called with a stage's name, gives the context it runs in (to take its time).
+        keep: Called with each baseline's name and its outputs (n, outputs) on the test part.
 
     Returns:
         ``{"test": {n, subjects, positives, metrics, threshold, calibration, decisions,
@@ -147,7 +149,7 @@ def evaluate_run(
     if settings.baselines:
         with stages("evaluate: baselines"):
             result["baselines"] = _compared(
-                task, modality, parts, outputs["test"], threshold, settings, seed
+                task, modality, parts, outputs["test"], threshold, settings, seed, keep
             )
     return result
 
@@ -189,6 +191,7 @@ def _compared(
     threshold: Any,
     settings: Evaluation,
     seed: int,
+    keep: Callable[[str, np.ndarray], None] | None,
 ) -> dict[str, Any]:
     """Each baseline on the test part, and by how much the network differs from it."""
     features = {name: modality.summarize(part.x) for name, part in parts.items()}
@@ -203,6 +206,8 @@ def _compared(
         train.cohort.subjects,
     ):
         p = baseline.predict(features["test"])
+        if keep is not None:
+            keep(baseline.name, p)
         described, _ = measure(task, test.y, p, subjects, baseline.threshold, settings, seed)
         comparison = compare_outputs(
             task, test.y, of_network, p, threshold, baseline.threshold, subjects, settings, seed

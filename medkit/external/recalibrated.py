@@ -264,7 +264,7 @@ def _write(
     """Write and seal the new run."""
     write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
     save(folder, run.modality, run.task, predictions, network, history or {"loss": []}, metrics)
-    hashed = save_rows(folder, run.task, parts, predictions)
+    hashed = save_rows(folder, run.task, parts, predictions, metrics)
     backend = keras.backend.backend()
     facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
     facts["recalibrated_from"] = metrics["recalibration"]["parent"]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from medkit.errors import MedkitError
 from medkit.keras_names import Activation, Initializer
-from medkit.lazy import keras, ops
+from medkit.lazy import keras
 from medkit.models._parts import (
     Penalty,
     Rate,
@@ -31,7 +31,6 @@ def simple_rnn(
     units: tuple[Units, ...] = (64,),
     bidirectional: bool = False,
     pooling: Pooling = "last",
-    summary_units: Units | None = None,
     mask_zeros: bool = False,
     dense_units: tuple[Units, ...] = (),
     activation: Activation = "tanh",
@@ -57,8 +56,6 @@ def simple_rnn(
         bidirectional: Read the sequence forwards and backwards (Schuster and Paliwal 1997).
         pooling: What of the last recurrent layer is kept: its final state, or the mean or
             maximum of its states over time, or their mean weighted by learned attention.
-        summary_units: Width of a dense layer over the mean, minimum, maximum and last value of
-            each input channel, which joins what is kept; null for none.
         mask_zeros: Skip the time steps whose channels are all zero (padding). Slower.
         dense_units: Width of each dense layer after the pooling; an empty list for none.
         activation: Keras activation of the state.
@@ -91,8 +88,8 @@ def simple_rnn(
     }
     inputs, x = _recurrent(
         "simple_rnn", keras.layers.SimpleRNN, input_shape, units, cell,
-        bidirectional=bidirectional, pooling=pooling, summary_units=summary_units,
-        mask_zeros=mask_zeros, activation=dense_activation, dropout=dropout, l1=l1, l2=l2,
+        bidirectional=bidirectional, pooling=pooling, mask_zeros=mask_zeros,
+        dropout=dropout, l1=l1, l2=l2,
     )  # fmt: skip
     x = dense_blocks(
         x, dense_units, activation=dense_activation, kernel_initializer=kernel_initializer,
@@ -110,7 +107,6 @@ def lstm(
     units: tuple[Units, ...] = (64,),
     bidirectional: bool = False,
     pooling: Pooling = "last",
-    summary_units: Units | None = None,
     mask_zeros: bool = False,
     dense_units: tuple[Units, ...] = (),
     activation: Activation = "tanh",
@@ -137,8 +133,6 @@ def lstm(
         bidirectional: Read the sequence forwards and backwards (Schuster and Paliwal 1997).
         pooling: What of the last recurrent layer is kept: its final state, or the mean or
             maximum of its states over time, or their mean weighted by learned attention.
-        summary_units: Width of a dense layer over the mean, minimum, maximum and last value of
-            each input channel, which joins what is kept; null for none.
         mask_zeros: Skip the time steps whose channels are all zero (padding). Slower.
         dense_units: Width of each dense layer after the pooling; an empty list for none.
         activation: Keras activation of the candidate state.
@@ -173,8 +167,8 @@ def lstm(
     }
     inputs, x = _recurrent(
         "lstm", keras.layers.LSTM, input_shape, units, cell,
-        bidirectional=bidirectional, pooling=pooling, summary_units=summary_units,
-        mask_zeros=mask_zeros, activation=dense_activation, dropout=dropout, l1=l1, l2=l2,
+        bidirectional=bidirectional, pooling=pooling, mask_zeros=mask_zeros,
+        dropout=dropout, l1=l1, l2=l2,
     )  # fmt: skip
     x = dense_blocks(
         x, dense_units, activation=dense_activation, kernel_initializer=kernel_initializer,
@@ -192,7 +186,6 @@ def gru(
     units: tuple[Units, ...] = (64,),
     bidirectional: bool = False,
     pooling: Pooling = "last",
-    summary_units: Units | None = None,
     mask_zeros: bool = False,
     dense_units: tuple[Units, ...] = (),
     activation: Activation = "tanh",
@@ -219,8 +212,6 @@ def gru(
         bidirectional: Read the sequence forwards and backwards (Schuster and Paliwal 1997).
         pooling: What of the last recurrent layer is kept: its final state, or the mean or
             maximum of its states over time, or their mean weighted by learned attention.
-        summary_units: Width of a dense layer over the mean, minimum, maximum and last value of
-            each input channel, which joins what is kept; null for none.
         mask_zeros: Skip the time steps whose channels are all zero (padding). Slower.
         dense_units: Width of each dense layer after the pooling; an empty list for none.
         activation: Keras activation of the candidate state.
@@ -255,8 +246,8 @@ def gru(
     }
     inputs, x = _recurrent(
         "gru", keras.layers.GRU, input_shape, units, cell,
-        bidirectional=bidirectional, pooling=pooling, summary_units=summary_units,
-        mask_zeros=mask_zeros, activation=dense_activation, dropout=dropout, l1=l1, l2=l2,
+        bidirectional=bidirectional, pooling=pooling, mask_zeros=mask_zeros,
+        dropout=dropout, l1=l1, l2=l2,
     )  # fmt: skip
     x = dense_blocks(
         x, dense_units, activation=dense_activation, kernel_initializer=kernel_initializer,
@@ -274,14 +265,12 @@ def _recurrent(
     *,
     bidirectional: bool,
     pooling: Pooling,
-    summary_units: int | None,
     mask_zeros: bool,
-    activation: str,
     dropout: float,
     l1: float,
     l2: float,
 ) -> tuple[Any, Any]:
-    """The input (time, channels), and the pooled states of the stacked layers with the summary."""
+    """The input (time, channels) and the pooled states of the stacked layers."""
     check_rank(name, input_shape, {2: "(time, channels)"})
     if "glu" in (cell["activation"], cell.get("recurrent_activation")):
         raise MedkitError(f"{name}: 'glu' halves the width of a state and cannot be used in a cell")
@@ -301,15 +290,4 @@ def _recurrent(
         x = (keras.layers.Bidirectional(recurrent) if bidirectional else recurrent)(x)
         if dropout:
             x = keras.layers.Dropout(dropout)(x)
-    kept = x if pooling == "last" else pooled(x, pooling)
-    if summary_units is None:
-        return inputs, kept
-    channels = [ops.mean(inputs, axis=1), ops.min(inputs, axis=1), ops.max(inputs, axis=1)]
-    summary = keras.layers.Concatenate()([*channels, inputs[:, -1]])
-    if dropout:
-        summary = keras.layers.Dropout(dropout)(summary)
-    summary = dense_blocks(
-        summary, (summary_units,), activation=activation, dropout=dropout,
-        kernel_initializer=cell["kernel_initializer"], l1=l1, l2=l2,
-    )  # fmt: skip
-    return inputs, keras.layers.Concatenate()([kept, summary])
+    return inputs, x if pooling == "last" else pooled(x, pooling)
