@@ -301,10 +301,17 @@ class _Checker:
         """Settings of the preprocessing that a model cannot do without."""
         needed = registry.models.get(model.name).tags.get("requires", {})
         for key, value in needed.items():
-            if preprocessing.parameters.get(key) != value:
-                wanted = ", ".join(f"{k}: {v}" for k, v in needed.items())
+            allowed = value if isinstance(value, tuple) else (value,)
+            if preprocessing.parameters.get(key) not in allowed:
+                wanted = ", ".join(f"{k}: {_written(v)}" for k, v in needed.items())
                 text = f"'{model.name}' needs preprocessing: {{{wanted}}}"
                 self.problems.append((("preprocessing", key), text))
+
+
+def _written(value: Any) -> str:
+    """A needed setting as in YAML; the first of several that would do."""
+    value = value[0] if isinstance(value, tuple) else value
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _line(lines: Mapping[Key, int], path: Key) -> int | None:

@@ -29,11 +29,12 @@ def test_readme_commands_run_in_order(tmp_path):
     assert len(commands()) >= 10
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    last = ""
+    trained = ["RUN", "RUN"]
     for command in commands():
-        words = shlex.split(command.replace("RUN", last or "RUN"))
+        # RUN is the latest run, OTHER the one before it.
+        words = shlex.split(command.replace("RUN", trained[-1]).replace("OTHER", trained[-2]))
         words = words[1:] if words[0] == "medkit" else words[3:]
-        if words[0] == "train" and "--resume" not in words:
+        if words[0] in ("train", "crossval") and "--resume" not in words:
             # Shown with its own settings, run with fewer epochs.
             words += ["--set", "training.epochs=2", "--set", "evaluation.bootstrap=20"]
         done = subprocess.run(
@@ -42,7 +43,7 @@ def test_readme_commands_run_in_order(tmp_path):
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         if words[0] == "train":
-            last = done.stdout.strip()
+            trained.append(done.stdout.strip())
 
 
 def test_readme_python_runs(breast_cancer_run, monkeypatch):

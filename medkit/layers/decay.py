@@ -27,9 +27,10 @@ class InputDecay(keras.layers.Layer):
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Make each variable's rate."""
         variables = input_shape[-1] // 2
+        # Not zeros: there the rectifier passes no gradient, and nothing would ever fade.
         self.rate, self.start = (
-            self.add_weight(name=name, shape=(variables,), initializer="zeros")
-            for name in ("rate", "start")
+            self.add_weight(name=name, shape=(variables,), initializer=start)
+            for name, start in (("rate", "ones"), ("start", "zeros"))
         )
 
     def call(self, inputs: Any) -> Any:
@@ -55,7 +56,9 @@ class DecayCell(keras.layers.Layer):
 
     Args:
         units: Width of the state.
-        recurrent_dropout: Share of the state left out in training.
+        masked: Whether a second state, (batch, units), multiplies the first where gates and
+            candidate read it, and stays the same over time: recurrent dropout (Gal and
+            Ghahramani 2016) without random numbers inside the loop.
         kernel_regularizer: Keras regularizer of the input weights.
         recurrent_regularizer: Keras regularizer of the state-to-state weights.
     """
@@ -63,17 +66,16 @@ class DecayCell(keras.layers.Layer):
     def __init__(
         self,
         units: int,
-        recurrent_dropout: float = 0.0,
+        masked: bool = False,
         kernel_regularizer: Any = None,
         recurrent_regularizer: Any = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.units, self.recurrent_dropout = units, recurrent_dropout
+        self.units, self.masked = units, masked
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
-        self.state_size = self.output_size = units
-        self._drop = keras.layers.Dropout(recurrent_dropout, dtype=self.dtype_policy)
+        self.state_size, self.output_size = [units, units] if masked else units, units
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
         """Make the gates' and the fading's weights."""
@@ -93,13 +95,13 @@ class DecayCell(keras.layers.Layer):
         )
         self.fading_bias = self.add_weight(name="fading_bias", shape=(units,), initializer="zeros")
 
-    def call(self, inputs: Any, states: Any, training: bool | None = None) -> Any:
-        """The next state, twice."""
+    def call(self, inputs: Any, states: Any) -> Any:
+        """The next state, and the list of states."""
         third, units = inputs.shape[-1] // 3, self.units
         seen, since = inputs[:, : 2 * third], inputs[:, 2 * third :]
         kept = ops.exp(-ops.relu(ops.matmul(since, self.fading) + self.fading_bias))
         state = kept * states[0]
-        past = self._drop(state, training=training) if self.recurrent_dropout else state
+        past = state * states[1] if self.masked else state
         inward = ops.matmul(seen, self.kernel) + self.bias
         gates = ops.sigmoid(
             inward[:, : 2 * units] + ops.matmul(past, self.recurrent_kernel[:, : 2 * units])
@@ -109,18 +111,19 @@ class DecayCell(keras.layers.Layer):
             inward[:, 2 * units :] + ops.matmul(reset * past, self.recurrent_kernel[:, 2 * units :])
         )
         new = (1 - update) * state + update * candidate
-        return new, [new]
+        return new, [new, *states[1:]]
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
-        """Zeros."""
-        return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype)]
+        """Zeros; nothing masked."""
+        shape, dtype = (batch_size, self.units), self.compute_dtype
+        return [ops.zeros(shape, dtype), *([ops.ones(shape, dtype)] if self.masked else [])]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {
             **super().get_config(),
             "units": self.units,
-            "recurrent_dropout": self.recurrent_dropout,
+            "masked": self.masked,
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "recurrent_regularizer": keras.regularizers.serialize(self.recurrent_regularizer),
         }

@@ -62,7 +62,7 @@ class NumericEmbedding(keras.layers.Layer):
     ``periodic``: sines and cosines of trained frequencies, then a dense layer and ReLU for each
     feature. ``piecewise_linear``: how far the number has come through each of several bins, then
     a dense layer for each feature; the bins are the quantiles of a standard normal, since numbers
-    arrive standardized. Both after Gorishniy, Rubachev and Babenko, "On embeddings for numerical
+    arrive standardized, and the outer two go on beyond their ends. Both after Gorishniy, Rubachev and Babenko, "On embeddings for numerical
     features in tabular deep learning", NeurIPS 2022.
 
     Args:
@@ -104,7 +104,11 @@ class NumericEmbedding(keras.layers.Layer):
             seen = ops.concatenate([ops.cos(angles), ops.sin(angles)], axis=-1)
         else:
             edges = _normal_quantiles(self.pieces)
-            seen = ops.clip((numbers - edges[:-1]) / (edges[1:] - edges[:-1]), 0.0, 1.0)
+            start, length, least, most = (
+                ops.cast(each, self.compute_dtype)
+                for each in (edges[:-1], edges[1:] - edges[:-1], *_ends(self.pieces))
+            )
+            seen = ops.minimum(ops.maximum((numbers - start) / length, least), most)
         embedded = ops.einsum("bfp,fpw->bfw", seen, self.kernel) + self.bias
         if self.kind == "periodic":
             embedded = ops.relu(embedded)
@@ -130,3 +134,10 @@ def _normal_quantiles(pieces: int) -> np.ndarray:
     """(pieces + 1,) bounds of equally likely bins of a standard normal; the ends at ±4."""
     inner = [NormalDist().inv_cdf(i / pieces) for i in range(1, pieces)]
     return np.array([-4.0, *inner, 4.0], dtype="float32")
+
+
+def _ends(pieces: int) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most that each bin counts, (pieces,): 0 and 1 but for the outer ends."""
+    least, most = np.zeros(pieces, "float32"), np.ones(pieces, "float32")
+    least[0], most[-1] = -np.inf, np.inf
+    return least, most

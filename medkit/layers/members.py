@@ -42,10 +42,12 @@ class MemberDense(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the kernel, the members' scales and biases."""
         features = input_shape[-1]
+        # Keras counts the members' axis among a kernel's inputs, which it is not.
+        scale = 1 / 3 if self.shared else self.members / 3
         self.kernel = self.add_weight(
             name="kernel",
             shape=(features, self.units) if self.shared else (self.members, features, self.units),
-            initializer=keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform"),
+            initializer=keras.initializers.VarianceScaling(scale, "fan_in", "uniform"),
             regularizer=self.kernel_regularizer,
         )
         if self.shared:

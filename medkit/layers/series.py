@@ -49,7 +49,7 @@ def time_since_measured(measured: Any) -> Any:
         (batch, steps, channels) float32.
     """
     steps = measured.shape[1]
-    positions = np.arange(steps, dtype="float32")[None, :, None]
+    positions = ops.convert_to_tensor(np.arange(steps, dtype="float32")[None, :, None])
     # The step of the last measurement before this one: the first step stands for 'never'.
     at = ops.where(measured, positions, 0.0)
     at, _ = forward_fill(at, ops.logical_not(measured))
@@ -124,11 +124,12 @@ class SeriesPreprocessing(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         missing = left = ops.isnan(inputs)
         values = ops.where(missing, 0.0, inputs)
+        # Before filling: a constant to fill with is no extreme measurement.
+        values = ops.minimum(ops.maximum(values, self.low), self.high)
         if self.carry_forward:
             values, left = forward_fill(values, missing)
         # Converted: Keras hands JAX's where the variable itself, which grad refuses.
         values = ops.where(left, ops.convert_to_tensor(self.fill), values)
-        values = ops.minimum(ops.maximum(values, self.low), self.high)
         values = (values - self.center) / self.scale
         if self.clip is not None:
             values = ops.clip(values, -self.clip, self.clip)

@@ -200,7 +200,7 @@ def statistics(
     if standardize == "robust":
         lower, median, upper = np.quantile(observed, [0.25, 0.5, 0.75])
         # Of a normal distribution the quartiles lie 1.349 standard deviations apart.
-        if upper > lower:
+        if upper - lower > 1e-37:
             return float(fill), float(median), float((upper - lower) / 1.349)
     # Compared, not std == 0: the rounded mean of equal values may differ from them.
     varies = observed.max() > observed.min()

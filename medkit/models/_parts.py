@@ -44,9 +44,29 @@ def activated(x: Any, layer: Any, units: int, activation: str, batch_normalizati
         x = layer(doubled, activation=None, use_bias=not batch_normalization)(x)
         if batch_normalization:
             x = keras.layers.BatchNormalization()(x)
-        # The function rather than an Activation layer, whose static shape 'glu' would break.
-        return keras.activations.get(activation)(x)
+        return activate(x, activation)
     return layer(units, activation=activation, use_bias=True)(x)
+
+
+def activate(x: Any, activation: str) -> Any:
+    """The activation by itself; ``glu`` halves the channels."""
+    if activation == "glu":
+        # The function rather than an Activation layer, whose static shape it would break.
+        return keras.activations.glu(x)
+    return keras.layers.Activation(activation)(x)
+
+
+def refuse_gated(model: str, activation: str) -> None:
+    """Raise where ``glu`` is asked for beside a path that keeps its width.
+
+    Raises:
+        MedkitError: It is.
+    """
+    if activation == "glu":
+        raise MedkitError(
+            f"{model}: 'glu' halves the width and cannot be added to what goes past it",
+            hint="Choose another activation, such as silu or gelu.",
+        )
 
 
 def dense_blocks(
@@ -77,11 +97,10 @@ def dense_blocks(
     return x
 
 
-def pooled(x: Any, pooling: str) -> Any:
+def pooled(x: Any, pooling: str, l1: float = 0.0, l2: float = 0.0) -> Any:
     """(batch, time, channels) -> (batch, channels): last step, mean, maximum or weighted mean.
 
-    ``attention`` weighs the steps by a small learned network (Bahdanau, Cho and Bengio, "Neural
-    machine translation by jointly learning to align and translate", ICLR 2015).
+    ``attention`` weighs the steps by a small learned network, which ``l1`` and ``l2`` penalize.
     """
     if pooling == "mean":
         return keras.layers.GlobalAveragePooling1D()(x)
@@ -89,8 +108,9 @@ def pooled(x: Any, pooling: str) -> Any:
         # Not a layer: masked steps repeat the state before them, so they change no maximum.
         return ops.max(x, axis=1)
     if pooling == "attention":
-        scores = keras.layers.Dense(1)(keras.layers.Dense(x.shape[-1], activation="tanh")(x))
-        return ops.sum(ops.softmax(scores, axis=1) * x, axis=1)
+        from medkit.layers.attention_pooling import AttentionPooling
+
+        return AttentionPooling(kernel_regularizer=penalty(l1, l2))(x)
     return x[:, -1]
 
 

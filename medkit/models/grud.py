@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from medkit.errors import MedkitError
 from medkit.keras_names import Activation
-from medkit.lazy import keras
+from medkit.lazy import keras, ops
 from medkit.models._parts import (
     Penalty,
     Rate,
@@ -22,7 +22,13 @@ from medkit.registry import models
 
 @models.register(
     accepts=("series",),
-    requires={"missing": "forward_fill", "indicators": "all"},
+    # The mean must be 0, since values fade to it; a third channel a variable fits no pairs.
+    requires={
+        "missing": "forward_fill",
+        "indicators": "all",
+        "standardize": (True, "robust"),
+        "time_since": False,
+    },
     shapes={"series": ((12, 6),)},
 )
 def grud(
@@ -56,7 +62,8 @@ def grud(
         dense_units: Width of each dense layer after the pooling; an empty list for none.
         dense_activation: Keras activation of the dense layers.
         dropout: Share left out in each training step, after the recurrent and each dense layer.
-        recurrent_dropout: Share of the state left out in each training step.
+        recurrent_dropout: Share of the state left out in each training step, the same at every
+            time step (Gal and Ghahramani 2016).
         l1: Penalty on the absolute values of the recurrent and dense weights.
         l2: Penalty on the squares of the recurrent and dense weights.
 
@@ -82,12 +89,18 @@ def grud(
         )
     cell = DecayCell(
         units,
-        recurrent_dropout=recurrent_dropout,
+        masked=bool(recurrent_dropout),
         kernel_regularizer=penalty(l1, l2),
         recurrent_regularizer=penalty(l1, l2),
     )
     inputs = keras.Input(input_shape)
-    x: Any = keras.layers.RNN(cell, return_sequences=pooling != "last")(InputDecay()(inputs))
+    faded = InputDecay()(inputs)
+    states = None
+    if recurrent_dropout:
+        start = ops.repeat(ops.zeros_like(faded[:, 0, :1]), units, axis=1)
+        states = [start, keras.layers.Dropout(recurrent_dropout)(ops.ones_like(start))]
+    recurrent = keras.layers.RNN(cell, return_sequences=pooling != "last")
+    x: Any = recurrent(faded, initial_state=states)
     x = keras.layers.Dropout(dropout)(x) if dropout else x
     x = x if pooling == "last" else pooled(x, pooling)
     x = dense_blocks(

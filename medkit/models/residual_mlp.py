@@ -6,7 +6,16 @@ from typing import Any
 
 from medkit.keras_names import Activation, Initializer
 from medkit.lazy import keras
-from medkit.models._parts import Penalty, Rate, Units, check_rank, finished, penalty
+from medkit.models._parts import (
+    Penalty,
+    Rate,
+    Units,
+    activate,
+    check_rank,
+    finished,
+    penalty,
+    refuse_gated,
+)
 from medkit.registry import models
 
 
@@ -50,7 +59,7 @@ def residual_mlp(
         An uncompiled model, (batch, features) -> (batch, num_outputs).
 
     Raises:
-        MedkitError: The input has another rank.
+        MedkitError: The input has another rank, or 'glu' is asked for.
 
     Example:
         >>> from medkit.models import residual_mlp
@@ -58,6 +67,7 @@ def residual_mlp(
         (None, 1)
     """
     check_rank("residual_mlp", input_shape, {1: "(features,)"})
+    refuse_gated("residual_mlp", activation)
 
     def dense(x: Any, units: int) -> Any:
         return keras.layers.Dense(
@@ -71,8 +81,8 @@ def residual_mlp(
     x = dense(inputs, width)
     for _ in range(num_blocks):
         inner = keras.layers.BatchNormalization()(x)
-        inner = keras.activations.get(activation)(dense(inner, hidden_factor * width))
+        inner = activate(dense(inner, hidden_factor * width), activation)
         inner = dense(dropped(inner, hidden_dropout), width)
         x = keras.layers.Add()([x, dropped(inner, residual_dropout)])
-    x = keras.activations.get(activation)(keras.layers.BatchNormalization()(x))
+    x = activate(keras.layers.BatchNormalization()(x), activation)
     return finished("residual_mlp", inputs, x, num_outputs, output_activation)

@@ -290,4 +290,4 @@ def _recurrent(
         x = (keras.layers.Bidirectional(recurrent) if bidirectional else recurrent)(x)
         if dropout:
             x = keras.layers.Dropout(dropout)(x)
-    return inputs, x if pooling == "last" else pooled(x, pooling)
+    return inputs, x if pooling == "last" else pooled(x, pooling, l1, l2)

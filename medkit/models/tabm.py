@@ -92,4 +92,5 @@ def tabm(
             dtype="float32",
             name="output",
         )(x)
-    return keras.Model(inputs, MemberMean()(x), name="tabm")
+    mean = MemberMean() if num_outputs is None else MemberMean(dtype="float32")
+    return keras.Model(inputs, mean(x), name="tabm")

@@ -10,11 +10,13 @@ from medkit.models._parts import (
     Penalty,
     Rate,
     Units,
+    activate,
     check_rank,
     dense_blocks,
     finished,
     penalty,
     pooled,
+    refuse_gated,
 )
 from medkit.registry import models
 
@@ -63,7 +65,7 @@ def tcn(
         An uncompiled model, (batch, time, channels) -> (batch, num_outputs).
 
     Raises:
-        MedkitError: The input has another rank.
+        MedkitError: The input has another rank, or 'glu' is asked for.
 
     Example:
         >>> from medkit.models import tcn
@@ -71,6 +73,7 @@ def tcn(
         (None, 1)
     """
     check_rank("tcn", input_shape, {2: "(time, channels)"})
+    refuse_gated("tcn", activation)
 
     def convolved(x: Any, count: int, width: int, dilation: int) -> Any:
         return keras.layers.Conv1D(
@@ -90,10 +93,10 @@ def tcn(
             inner = keras.layers.LayerNormalization(epsilon=1e-5)(
                 convolved(inner, count, kernel_size, 2**block)
             )
-            inner = keras.activations.get(activation)(inner)
+            inner = activate(inner, activation)
             inner = keras.layers.SpatialDropout1D(dropout)(inner) if dropout else inner
         past = x if x.shape[-1] == count else convolved(x, count, 1, 1)
-        x = keras.layers.Add()([past, inner])
+        x = activate(keras.layers.Add()([past, inner]), activation)
     x = dense_blocks(
         pooled(x, pooling), dense_units, activation=activation,
         kernel_initializer=kernel_initializer, dropout=dropout, l1=l1, l2=l2,

@@ -6,7 +6,17 @@ from typing import Any, Literal
 
 from medkit.keras_names import Activation
 from medkit.lazy import keras
-from medkit.models._parts import Penalty, Rate, Units, check_rank, finished, penalty, pooled
+from medkit.models._parts import (
+    Penalty,
+    Rate,
+    Units,
+    activate,
+    check_rank,
+    finished,
+    penalty,
+    pooled,
+    refuse_gated,
+)
 from medkit.registry import models
 
 
@@ -56,7 +66,7 @@ def transformer(
         An uncompiled model, (batch, time, channels) -> (batch, num_outputs).
 
     Raises:
-        MedkitError: The input has another rank.
+        MedkitError: The input has another rank, or 'glu' is asked for.
 
     Example:
         >>> from medkit.models import transformer
@@ -67,6 +77,7 @@ def transformer(
     from medkit.layers.self_attention import SelfAttention
 
     check_rank("transformer", input_shape, {2: "(time, channels)"})
+    refuse_gated("transformer", activation)
     width = num_heads * key_dim
 
     def dense(units: int, name: str | None = None) -> Any:
@@ -80,9 +91,9 @@ def transformer(
     x = Positions(positions)(dense(width)(inputs))
     for _ in range(num_blocks):
         x = added(x, SelfAttention(num_heads, key_dim, kernel_regularizer=penalty(l1, l2))(x))
-        hidden = keras.activations.get(activation)(dense(feed_forward_units)(x))
+        hidden = activate(dense(feed_forward_units)(x), activation)
         x = added(x, dense(width)(hidden))
-    x = keras.activations.get(activation)(x)
+    x = activate(x, activation)
     x = keras.layers.Dropout(dropout)(x) if dropout else x
     x = keras.layers.Flatten()(x) if summary == "flatten" else pooled(x, summary)
     return finished("transformer", inputs, x, num_outputs, output_activation)
