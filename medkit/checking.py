@@ -118,7 +118,7 @@ def _place_of(
         annotation = field.annotation if field else None
         nested = [
             each
-            for each in (annotation, *typing.get_args(annotation))
+            for each in (annotation, *_branches(annotation))
             if isinstance(each, type) and issubclass(each, pydantic.BaseModel)
         ]
         name = data.get("name") if isinstance(data, dict) else None
@@ -130,6 +130,15 @@ def _place_of(
         if nested:
             model = (fits or nested)[0]
     return model, data
+
+
+def _branches(annotation: Any) -> list[Any]:
+    """All types a union is made of, also those of a union inside it."""
+    return [
+        each
+        for one in typing.get_args(annotation)
+        for each in (one, *(_branches(one) if not isinstance(one, type) else ()))
+    ]
 
 
 def _joined(messages: list[str]) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model, model_validator
 
 from medkit.errors import did_you_mean
 
@@ -63,6 +63,25 @@ OPTIMIZERS = {name: {**_SHARED, **arguments} for name, arguments in OPTIMIZERS.i
 
 _WHOLE = ("ema_overwrite_frequency", "gradient_accumulation_steps")
 
+# Argument -> bounds; beyond them Keras refuses, divides by zero or climbs instead of descending.
+_SHARE: dict[str, float] = {"ge": 0, "le": 1}
+_SHARE_BELOW_ONE: dict[str, float] = {"ge": 0, "lt": 1}
+_BOUNDS: dict[str, dict[str, float]] = {
+    "learning_rate": {"gt": 0}, "learning_rate_power": {"le": 0},
+    "ema_overwrite_frequency": {"ge": 1}, "gradient_accumulation_steps": {"ge": 2},
+    "momentum": _SHARE, "ema_momentum": _SHARE, "rho": _SHARE_BELOW_ONE,
+    "beta_1": _SHARE_BELOW_ONE, "beta_2": _SHARE_BELOW_ONE,
+    "adam_beta_1": _SHARE_BELOW_ONE, "adam_beta_2": _SHARE_BELOW_ONE,
+    "beta_2_decay": {"lt": 0}, "clip_threshold": {"gt": 0}, "ns_steps": {"ge": 1},
+}  # fmt: skip
+_NOT_NEGATIVE = (
+    "adam_lr_ratio", "adam_weight_decay", "beta", "clipnorm", "clipvalue", "epsilon", "epsilon_1",
+    "epsilon_2", "global_clipnorm", "initial_accumulator_value", "l1_regularization_strength",
+    "l2_regularization_strength", "l2_shrinkage_regularization_strength", "rms_rate",
+    "weight_decay",
+)  # fmt: skip
+_BOUNDS.update({name: {"ge": 0} for name in _NOT_NEGATIVE})
+
 
 def one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
     """A validator: the value is one of ``known``, or the message gives the nearest one."""
@@ -99,6 +118,14 @@ class OptimizerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
 
+    @model_validator(mode="after")
+    def _clips_one_way(self) -> Self:
+        clips = ("clipnorm", "clipvalue", "global_clipnorm")
+        asked = [name for name in clips if getattr(self, name, None) is not None]
+        if len(asked) > 1:
+            raise ValueError(f"clips gradients in one way only; got {' and '.join(asked)}")
+        return self
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The arguments to call the Keras class with."""
@@ -114,14 +141,11 @@ def optimizer_schemas() -> dict[str, type[OptimizerSettings]]:
 def _optimizer_schema(name: str, arguments: dict[str, Any]) -> type[OptimizerSettings]:
     fields: dict[str, Any] = {"name": (Literal[name], name)}
     for argument, default in arguments.items():
-        bounds: dict[str, Any] = {}
         kind: Any = type(default)
         if default is None:
             kind = int | None if argument in _WHOLE else float | None
-            bounds = {"ge": 1} if argument in _WHOLE else {"ge": 0}
-        elif argument in ("beta_1", "beta_2", "rho", "momentum", "ema_momentum"):
-            bounds = {"ge": 0, "le": 1}
-        elif argument == "learning_rate":
-            bounds = {"gt": 0}
+        bounds: dict[str, Any] = dict(_BOUNDS.get(argument, {}))
+        if (name, argument) == ("lion", "beta_1"):
+            bounds = {"gt": 0, "lt": 1}
         fields[argument] = (kind, Field(default, **bounds))
     return create_model(name, __base__=OptimizerSettings, **fields)

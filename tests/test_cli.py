@@ -60,7 +60,7 @@ def test_predict_to_stdout_and_files(medkit_command, breast_cancer_run, new_pati
     status, out, _ = medkit_command("predict", breast_cancer_run.path, "--input", new_patients)
     assert status == 0
     table = pd.read_csv(io.StringIO(out))
-    assert list(table) == ["sample", "probability", "predicted"]
+    assert list(table) == ["sample", "probability", "predicted", "prediction_set"]
     assert len(table) == 7
     for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
         target = tmp_path / f"p{suffix}"

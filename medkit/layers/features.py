@@ -60,10 +60,11 @@ class NumericEmbedding(keras.layers.Layer):
     """(batch, features) -> (batch, features * width): each number seen through many functions.
 
     ``periodic``: sines and cosines of trained frequencies, then a dense layer and ReLU for each
-    feature. ``piecewise_linear``: how far the number has come through each of several bins, then
-    a dense layer for each feature; the bins are the quantiles of a standard normal, since numbers
-    arrive standardized, and the outer two go on beyond their ends. Both after Gorishniy, Rubachev and Babenko, "On embeddings for numerical
-    features in tabular deep learning", NeurIPS 2022.
+    feature. ``piecewise_linear``: how far the number has come through each of several bins,
+    then a dense layer for each feature; the bins are the quantiles of a standard normal, since
+    numbers arrive standardized, and the outer two go on beyond their ends. Both after
+    Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep
+    learning", NeurIPS 2022.
 
     Args:
         kind: ``periodic`` or ``piecewise_linear``.
