@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -88,7 +88,8 @@ def assess(
 ) -> dict[str, Any]:
     """Everything measured of a run: the content of ``metrics.json``."""
     settings, test = experiment.evaluation, parts["test"]
-    spread = _spread(network, test, experiment)
+    passes = settings.monte_carlo_dropout
+    spread = spread_of_networks(network.full, test.x, passes, experiment.seed)
     metrics = evaluate_run(
         task,
         modality,
@@ -137,15 +138,25 @@ def trainable_weights(model: keras.Model) -> int:
     return int(sum(np.prod(each.shape) for each in model.trainable_weights))
 
 
-def _spread(network: Network, part: Part, experiment: Experiment) -> dict[str, Any]:
-    """What an ensemble's members, or passes with dropout left on, say of the rows of a part."""
-    found: dict[str, Any] = {}
-    members = ensemble.member_outputs(network.full, part.x)
+def spread_of_networks(
+    model: keras.Model, x: np.ndarray, passes: int, seed: int
+) -> dict[str, Iterable[np.ndarray]]:
+    """What an ensemble's members, and passes with dropout left on, say of some rows.
+
+    Args:
+        model: The whole model, new or loaded.
+        x: (n, …) encoded inputs.
+        passes: Passes with dropout left on; 0: none.
+        seed: Seed of the dropout.
+
+    Returns:
+        ``ensemble`` and ``monte_carlo_dropout``, where there are such, as ``uncertainty_of`` takes
+        them.
+    """
+    found: dict[str, Iterable[np.ndarray]] = {}
+    members = ensemble.member_outputs(model, x)
     if members is not None:
         found["ensemble"] = members
-    passes = experiment.evaluation.monte_carlo_dropout
     if passes:
-        found["monte_carlo_dropout"] = ensemble.dropout_passes(
-            network.full, part.x, passes, experiment.seed
-        )
+        found["monte_carlo_dropout"] = ensemble.dropout_passes(model, x, passes, seed)
     return found

@@ -24,8 +24,11 @@ class Feature:
         kind: ``numeric`` or ``categorical``.
         unit: Unit of the numbers as given (``mmHg``, ``bpm``, ``°C``); None if dimensionless.
         low, high: Plausible range in that unit, inclusive; None where unknown.
-        outside: What becomes of a value outside that range: missing, clip or keep.
+        outside: What becomes of a value outside that range: missing, clip, keep or fail.
         missing_values: Values that mean 'missing'.
+        file_unit: Unit of the numbers in the file, where they were converted to ``unit``.
+        scale, shift: How: ``scale * value + shift``.
+        categories: The categories there may be; empty where not declared.
     """
 
     name: str
@@ -35,6 +38,14 @@ class Feature:
     high: float | None = None
     outside: Outside = "missing"
     missing_values: tuple[str | int | float, ...] = ()
+    file_unit: str | None = None
+    scale: float = 1.0
+    shift: float = 0.0
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # From JSON they come as a list.
+        object.__setattr__(self, "categories", tuple(self.categories))
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Source:
         dropped: Reason -> number of samples dropped for it.
         label: The label's definition in words.
         notes: Anything else a reader of the run should know.
+        columns: Column of a table -> its role: ``input (numeric, mmHg)``, ``target``, ``ignore``.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +95,7 @@ class Source:
     dropped: Mapping[str, int] = field(default_factory=dict)
     label: str = ""
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

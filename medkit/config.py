@@ -36,6 +36,8 @@ from medkit.yaml_file import (
     read_yaml,
 )
 
+_WITHOUT_POSITIVES = ("multiclass", "regression")
+
 
 @dataclass(frozen=True)
 class Component:
@@ -225,7 +227,15 @@ class _Checker:
         except MedkitError as error:
             self.problems.append(((key, "name"), error.message))
             return None
-        return self.parameters(key, data["name"], schema, data)
+        found = self.parameters(key, data["name"], schema, data)
+        choice = known.get(data["name"]).tags.get("one_of", ())
+        given = [each for each in choice if found and found.parameters[each] is not None]
+        if found and choice and not given:
+            text = f"is required (or {', '.join(choice[1:])})"
+            self.problems.append(((key, choice[0]), text))
+        elif len(given) > 1:
+            self.problems.append(((key, given[1]), f"stands beside {given[0]}: give one of them"))
+        return found
 
     def parameters(
         self, key: str, name: str, schema: type[BaseModel], data: dict[str, Any]
@@ -285,6 +295,10 @@ class _Checker:
         if task and header and header.calibration != "none" and task.name == "regression":
             text = "recalibrates probabilities; task 'regression' has none: remove it"
             self.problems.append((("calibration",), text))
+        evaluation = parts["evaluation"]
+        if task and evaluation and evaluation.prevalence and task.name in _WITHOUT_POSITIVES:
+            text = f"is the share of positives; task '{task.name}' has none: remove it"
+            self.problems.append((("evaluation", "prevalence"), text))
         split = parts["split"]
         if split and split.by in ("subject", "time") and split.valid + split.test > 0.9:
             text = f"valid {split.valid:g} and test {split.test:g} leave too little to train on"

@@ -12,7 +12,7 @@ from medkit.errors import DataError, MedkitError
 from medkit.explanation.local import METHODS, explain
 from medkit.explanation.page import png_overlay, render
 from medkit.explanation.tables import Explained, table_of
-from medkit.external.predictions import _dataset
+from medkit.external import dataset_of
 from medkit.files import write_text, written_whole
 from medkit.preparation import new_data
 from medkit.runs import Run
@@ -46,7 +46,7 @@ def explain_file(
         MedkitError: The method is unknown or does not fit this network.
     """
     check_method(method)
-    cohort = new_data(_dataset(run), path, run.modality)
+    cohort = new_data(dataset_of(run), path, run.modality)
     usable = np.flatnonzero(run.modality.keep(cohort.only_input))
     if len(usable) == 0:
         raise DataError("no sample of the file can be used: each has a missing input")

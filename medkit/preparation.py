@@ -146,7 +146,8 @@ def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
 
     Embedded and synthetic datasets name the reader of files laid out like theirs. What a reader
     would find out from a file (kinds of columns, size of images), it is told from training: a
-    prediction must not depend on what else is in the file.
+    prediction must not depend on what else is in the file. So is what a data dictionary said, which
+    need not be there any more.
 
     Args:
         dataset: The dataset section the model was trained with.
@@ -160,6 +161,8 @@ def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
     shared = dataset.parameters if reader == dataset.name else entry.tags.get("shared", ())
     given = {key: value for key, value in dataset.parameters.items() if key in shared}
     given |= as_trained(tags, modality, given)
+    if "described" in tags:
+        given[tags["described"]] = {each.name: each for each in modality.features}
     given |= {**tags.get("unlabelled", {}), "path": path}
     cohort: Cohort = registry.datasets.build(reader, **given)
     for reason, count in cohort.source.dropped.items():

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from medkit.errors import DataError
 from medkit.lazy import pd
 
-Outside = Literal["missing", "clip", "keep"]
+Outside = Literal["missing", "clip", "keep", "fail"]
 
 # Texts that mean 'missing' everywhere. 'None' is not among them: it is also an answer.
 BLANK = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
@@ -68,8 +69,11 @@ def bounded(
     Args:
         values: Numbers, NaN where missing. Infinite ones are left to be refused.
         low, high: Lowest and highest plausible value, inclusive, in the values' unit.
-        outside: What becomes of the others: NaN (missing), the nearest bound (clip), or
-            nothing (keep).
+        outside: What becomes of the others: NaN (missing), the nearest bound (clip),
+            nothing (keep), or an error (fail).
+
+    Raises:
+        DataError: Values are outside and ``outside`` is fail.
     """
     wrong = np.zeros(values.shape, dtype=bool)
     # In the type of the values: 0.1 as float32 is not above a highest value of 0.1.
@@ -78,6 +82,13 @@ def bounded(
     if high is not None:
         wrong |= values > values.dtype.type(high)
     wrong &= np.isfinite(values)
+    if outside == "fail" and wrong.any():
+        raise DataError(
+            f"{int(wrong.sum())} values lie outside the plausible range "
+            f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'} "
+            f"(first in row {int(np.argwhere(wrong)[0][0]) + 1})",
+            hint="Mend them, or choose outside: missing, clip or keep.",
+        )
     if outside == "missing":
         values = np.where(wrong, values.dtype.type(np.nan), values)
     elif outside == "clip":

@@ -34,6 +34,17 @@ def refused(folder: Path, text: str, *overrides: str) -> str:
     return str(caught.value)
 
 
+def test_settings_that_need_positives_are_refused_for_other_tasks(tmp_path):
+    text = GOOD + "calibration: platt\nevaluation: {prevalence: 0.1}\n"
+    load_config(write(tmp_path, text))
+    said = refused(tmp_path, text, "task=regression")
+    assert "calibration: recalibrates probabilities; task 'regression' has none" in said
+    assert "evaluation.prevalence: is the share of positives; task 'regression' has none" in said
+    said = refused(tmp_path, text, "task=multiclass")
+    assert "1 problem" in said
+    assert "evaluation.prevalence: is the share of positives; task 'multiclass' has none" in said
+
+
 def test_defaults_are_written_out(tmp_path):
     experiment = load_config(write(tmp_path, GOOD))
     assert experiment.model.parameters["hidden_units"] == (8,)

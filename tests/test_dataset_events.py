@@ -95,15 +95,19 @@ def test_aggregates(files, way, first, second):
     assert grid[0, 0, 2] == 80
 
 
-def test_grid_equals_pandas():
-    from medkit.datasets._grid import grid_of
-
+def test_grid_equals_pandas(tmp_path):
     random = np.random.default_rng(3)
     stay, step, variable = (random.integers(0, n, 2000) for n in (7, 5, 4))
     value, hours = random.normal(size=2000), random.random(2000)
     frame = pd.DataFrame({"s": stay, "t": step, "v": variable, "x": value})
     ways = ["mean", "min", "max", "sum"]
-    grid = grid_of(stay, step, variable, value, hours, (7, 5, 4), ways)
+    frame.assign(time=step + hours, v=variable.astype(str)).to_csv(tmp_path / "long.csv")
+    cohort = events(
+        path=tmp_path / "long.csv", stay="s", variable="v", value="x", hours=5,
+        aggregates={str(position): way for position, way in enumerate(ways)},
+    )  # fmt: skip
+    order = np.argsort(cohort.samples.index.astype(int))
+    grid = cohort.only_input.values[order]
     for position, way in enumerate(ways):
         expected = frame[frame.v == position].groupby(["s", "t"]).x.agg(way).unstack()
         np.testing.assert_allclose(grid[:, :, position], expected, rtol=1e-5)

@@ -282,8 +282,8 @@ def test_missing_file_folder_and_strange_suffix(tmp_path, file):
     assert f"Nearest folder that exists: {tmp_path}" in str(error.value)
     with pytest.raises(DataError, match="is a folder where a table is expected"):
         table(path=tmp_path, target="y")
-    with pytest.raises(DataError, match=r"'\.xlsx' files are not read as tables"):
-        table(path=file("x", "data.xlsx"), target="y")
+    with pytest.raises(DataError, match=r"'\.sav' files are not read as tables"):
+        table(path=file("x", "data.sav"), target="y")
     with pytest.raises(DataError, match="not a readable Parquet file"):
         table(path=file("x", "data.parquet"), target="y")
     with pytest.raises(DataError, match="not a readable gzip file"):

@@ -364,6 +364,16 @@ def test_not_estimable(y, p, name, reason):
         assert "events among" in found["notes"][0]
 
 
+def test_one_event_and_one_subject_are_said():
+    y, p = drawn(30)
+    y[:], y[3] = 0, 1
+    said = "1 event among 30 rows: these numbers say little"
+    assert decided(y, p, valid=drawn(50))["notes"] == [said]
+    alone = decided(y, p, valid=drawn(50), subjects=np.zeros(30))
+    assert alone["resamples"] == 0
+    assert alone["notes"] == [said, "the rows are of one subject: there are no intervals"]
+
+
 def test_no_rows_and_missing_outputs():
     y, p = drawn(30)
     p[4] = np.nan

@@ -137,6 +137,13 @@ def test_undefined_resamples_are_left_out_and_counted():
     assert interval(None, 0.95) == {"low": None, "high": None}
 
 
+def test_rounding_takes_no_bound_beyond_what_a_share_can_be():
+    # Weights that are no binary fractions leave -4e-16 where 0 is meant.
+    values = np.r_[np.full(10, -3.7e-16), np.full(80, 0.5), np.full(10, 1 + 2.2e-16)]
+    assert interval(values, 0.95) == {"low": 0.0, "high": 1.0}
+    assert interval(values - 1, 0.95) == {"low": -1.0 - 3.7e-16, "high": 0.0}
+
+
 def test_one_class_one_subject_and_no_bootstrap_give_null_not_an_error():
     y, p = np.ones((6, 1)), np.linspace(0, 1, 6)[:, None]
     args = (binary(), y, p)
@@ -217,6 +224,19 @@ def test_a_part_without_positives_says_so(caplog):
     found = evaluate_part(labels, both, np.hstack([p, p]), np.arange(20), None, settings, 0)
     said = "one class only of a among 20 rows: undefined are AUROC a, AUPRC a, recall a, F1 a"
     assert found["notes"] == [said]
+
+
+def test_numbers_that_do_not_vary_and_rows_of_one_subject_are_said():
+    y, p = np.full((12, 1), 5.0), np.linspace(0, 1, 12)[:, None]
+    settings = Evaluation(bootstrap=20)
+    number = tasks.build("regression").fit([1.0, 2.0])
+    found = evaluate_part(number, y, p, np.arange(12), None, settings, 0)
+    assert found["metrics"]["r2"]["value"] is None
+    assert found["notes"] == ["targets that do not vary among 12 rows: undefined is R²"]
+    alone = evaluate_part(number, y + p, p, np.zeros(12), None, settings, 0)
+    assert alone["notes"] == ["the rows are of one subject: there are no intervals"]
+    silent = evaluate_part(number, y + p, p, np.zeros(12), None, Evaluation(bootstrap=0), 0)
+    assert "notes" not in silent
 
 
 def test_a_run_whose_test_part_has_no_positives(caplog):

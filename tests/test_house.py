@@ -69,6 +69,10 @@ HEAVY = (
     "scipy",
     "matplotlib",
     "pyarrow",
+    "sqlalchemy",
+    "openpyxl",
+    "duckdb",
+    "pint",
 )
 
 

@@ -32,6 +32,7 @@ from medkit.leakage.scores import (
     binned_auroc,
     binned_correlation,
     bins,
+    chance_of_separation,
     correlation,
     folds_of,
     ranks,
@@ -770,6 +771,26 @@ def test_correlations_are_cross_fitted():
     assert correlation(wild[:, None], y, fold)[0] < 0.5
     codes = bins(ranks(x), np.ones_like(x, bool))
     assert binned_correlation(codes, (x[:, 0] - 0.2) ** 2, fold)[0] > 0.85
+
+
+def test_few_events_that_no_luck_separates_fail():
+    random = np.random.default_rng(2)
+    told = {}
+    for few, many in [(25, 475), (20, 20), (15, 100)]:
+        won = 0
+        for _ in range(4000):
+            won += random.normal(2.772, 1, few).min() > random.normal(0, 1, many).max()
+        told[few, many] = chance_of_separation(few, many)
+        assert told[few, many] == pytest.approx(won / 4000, abs=0.015)
+    assert told[25, 475] == pytest.approx(2.1e-6, rel=0.02)
+    for (few, many), severity in [((25, 475), "fail"), ((20, 20), "warn")]:
+        y = np.repeat([1, 0], [few, many])
+        frame = pd.DataFrame(random.normal(size=(len(y), 3)), columns=list("abc"))
+        frame["drug"] = random.normal(size=len(y)) + 20 * y
+        raw = RawInput("tabular", frame, tuple(Feature(name) for name in frame))
+        found = audited(Cohort(pd.DataFrame(index=frame.index), {"tabular": raw}, y))
+        assert [(each.name, each.severity) for each in found] == [("predictive_feature", severity)]
+        assert found[0].where == "column drug"
 
 
 def test_too_few_events_are_not_judged():

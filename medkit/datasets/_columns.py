@@ -213,8 +213,15 @@ def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
 
 
 def source_of(
-    path: Path, rows_read: int, dropped: Mapping[str, int], label: str, notes: tuple[str, ...] = ()
+    path: Path,
+    rows_read: int,
+    dropped: Mapping[str, int],
+    label: str,
+    notes: tuple[str, ...] = (),
+    files: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Source:
-    """The Source of one file, reasons without cases left out."""
+    """The Source of one file or, with ``files``, several; reasons without cases left out."""
     counted = {reason: int(count) for reason, count in dropped.items() if count}
-    return Source({path.name: sha256(path)}, rows_read, counted, label, notes)
+    found = {path.name: sha256(path)} if files is None else files
+    return Source(found, rows_read, counted, label, notes, columns or {})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -30,35 +31,50 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 class EventColumns(NamedTuple):
-    """Names of the columns of an events table."""
+    """Names of the columns of an events table.
+
+    ``time`` is None where a stay's rows are consecutive hours, ``unit`` where there is none.
+    """
 
     stay: str
-    time: str
+    time: str | None
     variable: str
     value: str
+    unit: str | None = None
 
 
 def read_events(
-    path: Path, columns: EventColumns, skip: Path | None
+    path: Path, columns: EventColumns, skip: Path | None, wide: bool = False
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """All events as a frame ``stay, time, variable, value``, and the files' fingerprints.
+    """All events as a frame ``stay, time, variable, value[, unit]``, and the files' fingerprints.
 
     Args:
-        path: A long table, or a folder or archive with one file a stay.
+        path: A table, or a folder or archive with one file a stay.
         columns: The columns' names; ``stay`` is not used for files of one stay each.
         skip: A table within the folder that holds no events (the labels).
+        wide: Every column but stay and time is a variable, every row a time.
 
     Raises:
         DataError: Nothing can be read, or a column is absent.
     """
     existing(path, "file or folder")
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
-        return _one_file_each(path, columns, skip)
+        return _one_file_each(path, columns, skip, wide)
     names = column_names(path)
-    for role, name in zip(columns._fields, columns, strict=True):
+    used = _used(columns, wide)
+    for role, name in used.items():
         require(name, names, path, f"{role} column")
-    frame = read_table(path, columns=columns, text=(columns.stay,), literal=(columns.variable,))
-    frame.columns = list(EventColumns._fields)
+    frame = read_table(
+        path,
+        columns=None if wide else list(used.values()),
+        text=(columns.stay,),
+        literal=() if wide else (columns.variable,),
+    )
+    if path.name.lower().endswith((".csv", ".tsv", ".txt")) and frame[names[-1:]].isna().any(
+        axis=None
+    ):
+        refuse_short_lines(path.read_bytes(), names, path)
+    frame = frame.rename(columns={name: role for role, name in used.items()})
     frame["stay"] = as_identifier(frame["stay"])
     nameless = frame["stay"].isna()
     if nameless.any():
@@ -67,11 +83,36 @@ def read_events(
             f"(first at row {nameless.idxmax()})",
             place=str(path),
         )
-    return frame, {path.name: sha256(path)}
+    return _melted(frame, columns) if wide else frame, {path.name: sha256(path)}
+
+
+def _used(columns: EventColumns, wide: bool) -> dict[str, str]:
+    roles = ("stay", "time") if wide else EventColumns._fields
+    named = columns._asdict()
+    return {role: named[role] for role in roles if named[role] is not None}
+
+
+def _melted(frame: pd.DataFrame, columns: EventColumns) -> pd.DataFrame:
+    """A wide frame as a long one, row by row; empty cells are no events."""
+    names = [name for name in frame.columns if name not in ("stay", "time", columns.stay)]
+    if columns.time is None:
+        frame = frame.assign(time=frame.groupby("stay", observed=True).cumcount().astype("float64"))
+    values = frame[names]
+    row, place = np.nonzero(values.notna().to_numpy())
+    whole = values.to_numpy()
+    return pd.DataFrame(
+        {
+            "stay": frame["stay"].take(row).to_numpy(),
+            "time": frame["time"].take(row).to_numpy(),
+            "variable": pd.Categorical.from_codes(place, pd.Index(names)),
+            "value": whole[row, place],
+        },
+        index=frame.index[row],
+    ).astype({"stay": frame["stay"].dtype})
 
 
 def _one_file_each(
-    path: Path, columns: EventColumns, skip: Path | None
+    path: Path, columns: EventColumns, skip: Path | None, wide: bool
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     stays: list[str] = []
     bodies: list[bytes] = []
@@ -80,7 +121,7 @@ def _one_file_each(
     for name, content in _members(path, skip):
         if path.is_dir():
             whole.append((name, content))
-        stays.append(re.sub(r"\.(csv|tsv|txt)$", "", PurePosixPath(name).name, flags=re.I))
+        stays.append(re.sub(r"\.(csv|tsv|txt|psv)$", "", PurePosixPath(name).name, flags=re.I))
         first, _, body = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
         header = header or first.strip()
         if first.strip() != header and content.strip():
@@ -107,22 +148,79 @@ def _one_file_each(
         raise DataError(f"none of its {len(stays)} files has an event", place=str(path))
     separator = separator_of(header.decode("utf-8", "replace"), path.name)
     names = [name.strip() for name in header.decode("utf-8", "replace").split(separator)]
-    for role in ("time", "variable", "value"):
-        require(getattr(columns, role), names, path, f"{role} column")
+    used = {role: name for role, name in _used(columns, wide).items() if role != "stay"}
+    for role, name in used.items():
+        require(name, names, path, f"{role} column")
+    if wide and columns.stay in names:
+        names[names.index(columns.stay)] = "stay in the file"  # its name is the stay
     # One parse for all files is some hundred times faster than one for each.
     counts = [body.count(b"\n") for body in bodies]
     whole_text = io.BytesIO(b"\n".join((header, b"".join(bodies))))
-    frame = parse_delimited(whole_text, names, separator, literal=(columns.variable,), place=path)
+    literal = () if wide else (columns.variable,)
+    try:
+        frame = parse_delimited(whole_text, names, separator, literal=literal, place=path)
+    except DataError:
+        refuse_broken_lines(bodies, names, separator, path)
+        raise
     if len(frame) != sum(counts):
         raise DataError("a quoted text runs over several lines, which is not read", place=str(path))
-    frame = frame[[columns.time, columns.variable, columns.value]]
-    frame.columns = ["time", "variable", "value"]
+    if frame[names[-1:]].isna().any(axis=None):
+        refuse_broken_lines(bodies, names, separator, path)
+    if not wide:
+        frame = frame[list(used.values())]
+    frame = frame.rename(columns={name: role for role, name in used.items()})
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
     owners = np.repeat(np.arange(len(stays)), counts)
     frame["stay"] = pd.Categorical.from_codes(owners, pd.Index(stays))
+    if wide:
+        frame = _melted(frame.drop(columns="stay in the file", errors="ignore"), columns)
     if path.is_dir():
         return frame, {f"{path.resolve().name}/": fingerprint(whole)}
     return frame, {path.name: sha256(path)}
+
+
+def refuse_broken_lines(
+    bodies: Sequence[bytes], names: Sequence[str], separator: str, place: Path
+) -> None:
+    """Raise a DataError naming file (by number) and line of the first with a wrong width.
+
+    Args:
+        bodies: The files' contents below the header, blank lines removed.
+        names: The header's columns.
+        separator: What stands between two fields.
+        place: The folder or archive.
+    """
+    due = len(names) - 1
+    for file, body in enumerate(bodies, start=1):
+        if body.count(separator.encode()) == due * body.count(b"\n"):
+            continue  # quoted separators could hide a short line; reading would show them
+        for line, text in enumerate(body.decode("utf-8", "replace").splitlines(), start=2):
+            fields = next(csv.reader([text], delimiter=separator), [])
+            if len(fields) != len(names):
+                # The file is counted, not named: it is often named after the patient.
+                raise DataError(
+                    f"file {file}, line {line} (blank lines not counted) has {len(fields)} "
+                    f"fields where the header has {len(names)}",
+                    place=str(place),
+                    hint="Mend the line, or remove it.",
+                )
+
+
+def refuse_short_lines(content: bytes, names: Sequence[str], place: Path) -> None:
+    """Raise a DataError naming the first line of a delimited file with too few fields."""
+    text = content.decode("utf-8-sig", "replace")
+    separator = separator_of(text.partition("\n")[0], place.name)
+    if text.count(separator) == (len(names) - 1) * len(text.splitlines()):
+        return
+    reader = csv.reader(io.StringIO(text), delimiter=separator)
+    for fields in reader:
+        if fields and len(fields) < len(names):
+            raise DataError(
+                f"line {reader.line_num} has {len(fields)} fields where the header has "
+                f"{len(names)}",
+                place=str(place),
+                hint="Mend the line, or remove it.",
+            )
 
 
 def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
@@ -131,7 +229,7 @@ def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
     def wanted(name: str) -> bool:
         file = PurePosixPath(name)
         hidden = any(part.startswith((".", "__MACOSX")) for part in file.parts)
-        return file.suffix.lower() in (".csv", ".tsv", ".txt") and not hidden
+        return file.suffix.lower() in (".csv", ".tsv", ".txt", ".psv") and not hidden
 
     if path.is_dir():
         for file in sorted(path.rglob("*")):

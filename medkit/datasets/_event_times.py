@@ -1,9 +1,6 @@
-"""Irregular events put on a regular grid of time steps."""
+"""Times of events: hours, clock times since admission, or timestamps."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -11,25 +8,32 @@ from medkit.datasets._times import parsed
 from medkit.errors import DataError
 from medkit.lazy import pd
 
+# A clock time followed by Z, +02:00, -0500 or +01.
+_ZONE = r"\d\d:\d\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
-def hours_of(
-    times: pd.Series, stays: np.ndarray, place: str, time_format: str | None = None
-) -> np.ndarray:
-    """Hours since the start of each event's stay, float64, NaN where the time is missing.
+
+def times_of(
+    times: pd.Series, place: str, time_format: str | None = None
+) -> tuple[pd.Series, bool, bool | None]:
+    """Events' times as numbers, missing as NaN; whether they are timestamps; and with a zone.
 
     Numbers are hours already. Texts like ``07:30`` or ``107:30:00`` are hours and minutes since
-    admission. Timestamps count from the stay's first event; they are ISO 8601, or written as
-    ``time_format`` says.
+    admission. Timestamps are ISO 8601, or written as ``time_format`` says; they become
+    microseconds since 1970 in UTC, float64, which holds them exactly.
 
     Raises:
-        DataError: A text that is none of these; its row is named.
+        DataError: A text that is none of these, its row is named; or some timestamps have a
+            time zone and some have none.
     """
     types = pd.api.types
     if types.is_numeric_dtype(times):
-        return times.to_numpy(dtype="float64")
+        return times.astype("float64"), False, None
     if types.is_timedelta64_dtype(times):
-        return times.dt.total_seconds().to_numpy(dtype="float64") / 3600
-    if not types.is_datetime64_any_dtype(times):
+        return times.dt.total_seconds() / 3600, False, None
+    zoned: bool | None = None
+    if types.is_datetime64_any_dtype(times):
+        zoned = times.dt.tz is not None
+    else:
         # Clock texts repeat: parse each different one once.
         codes, levels = pd.factorize(times)
         texts = pd.Series(levels, dtype="str").str.strip()
@@ -38,15 +42,28 @@ def hours_of(
         hours = np.where(np.isnan(hours), pd.to_numeric(texts, errors="coerce"), hours)
         if not np.isnan(hours).all() or not len(hours):
             _refuse(times, np.isnan(hours)[codes] & (codes >= 0), place)
-            return np.append(hours, np.nan)[codes]
+            return pd.Series(np.append(hours, np.nan)[codes], times.index), False, None
         days = parsed(texts, "ISO8601")
         if time_format is not None and not days.notna().all():
             days = parsed(texts, time_format)
         _refuse(times, days.isna().to_numpy()[codes] & (codes >= 0), place)
+        zoned = _one_kind_of_zone(times, texts.str.contains(_ZONE).to_numpy(), codes, place)
         times = days.reindex([*range(len(days)), -1]).iloc[codes]
     moments = pd.to_datetime(times, utc=True).reset_index(drop=True)
-    first = moments.groupby(stays).transform("min")
-    return (moments - first).dt.total_seconds().to_numpy(dtype="float64") / 3600
+    since = moments.dt.as_unit("us").astype("int64").astype("float64")
+    return since.where(moments.notna()), True, zoned
+
+
+def _one_kind_of_zone(times: pd.Series, zoned: np.ndarray, codes: np.ndarray, place: str) -> bool:
+    if zoned.any() and not zoned.all():
+        without = (~np.append(zoned, True))[codes]
+        raise DataError(
+            f"column '{times.name}' mixes times with a time zone and {int(without.sum())} without "
+            f"(first at row {times.index[without][0]})",
+            place=place,
+            hint="Write all with their zone (2024-05-31T14:30+02:00), or all in local time.",
+        )
+    return bool(zoned.any())
 
 
 def _refuse(times: pd.Series, wrong: np.ndarray, place: str) -> None:
@@ -58,45 +75,3 @@ def _refuse(times: pd.Series, wrong: np.ndarray, place: str) -> None:
             hint="Write hours as numbers, clock times as HH:MM, or timestamps as "
             "2024-05-31 14:30, the same way in every row; or give time_format.",
         )
-
-
-def grid_of(
-    stays: np.ndarray,
-    steps: np.ndarray,
-    variables: np.ndarray,
-    values: np.ndarray,
-    hours: np.ndarray,
-    shape: tuple[int, int, int],
-    aggregate: list[str],
-) -> np.ndarray:
-    """Events summed up per cell: float32 (stays, steps, variables), NaN where nothing was measured.
-
-    Args:
-        stays, steps, variables: Position of each event on the three axes, int64 (events,).
-        values: What was measured, float64 (events,), no NaN.
-        hours: When, float64 (events,); decides which value is the last.
-        shape: Lengths of the three axes.
-        aggregate: How a variable's values within one step become one: ``mean``, ``last``,
-            ``min``, ``max`` or ``sum``, one for each variable.
-    """
-    grid = np.full(shape, np.nan, dtype=np.float32)
-    if not len(values):
-        return grid
-    cells = (stays * shape[1] + steps) * shape[2] + variables
-    order = np.lexsort((hours, cells))
-    cells, values = cells[order], values[order]
-    starts = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]])
-    counts = np.diff(np.r_[starts, len(cells)])
-    ways: Mapping[str, Any] = {
-        "sum": lambda: np.add.reduceat(values, starts),
-        "mean": lambda: np.add.reduceat(values, starts) / counts,
-        "min": lambda: np.minimum.reduceat(values, starts),
-        "max": lambda: np.maximum.reduceat(values, starts),
-        "last": lambda: values[starts + counts - 1],
-    }
-    flat, filled = grid.reshape(-1), cells[starts]
-    way_of = np.array(aggregate)[filled % shape[2]]
-    for way in sorted(set(aggregate)):
-        chosen = way_of == way
-        flat[filled[chosen]] = ways[way]()[chosen]
-    return grid

@@ -13,6 +13,7 @@ Ranges = Mapping[str, tuple[float, float]]
 
 _DONE: Mapping[str, str] = {
     "missing": "taken as missing", "clip": "set to the range's end", "keep": "kept",
+    "fail": "refused",
 }  # fmt: skip
 
 
@@ -24,17 +25,27 @@ def check_ranges(ranges: Ranges) -> None:
 
 
 def within(
-    values: np.ndarray, bounds: tuple[float, float], outside: Outside
+    values: np.ndarray,
+    bounds: tuple[float | None, float | None],
+    outside: Outside,
+    name: str | None = None,
 ) -> tuple[np.ndarray, int]:
     """Values as ``outside`` wants them, and how many were outside.
 
     Args:
         values: float64 (n,), NaN where missing.
         bounds: Lowest and highest plausible value, inclusive, in the values' unit.
-        outside: What becomes of the others: NaN (missing), the nearest bound (clip), or
-            nothing (keep).
+        outside: What becomes of the others: NaN (missing), the nearest bound (clip),
+            nothing (keep), or an error (fail).
+        name: The variable, for that error.
+
+    Raises:
+        DataError: Values are outside and ``outside`` is fail.
     """
-    values, wrong = bounded(values, *bounds, outside)
+    try:
+        values, wrong = bounded(values, *bounds, outside)
+    except DataError as error:
+        raise DataError(error.message, place=name, hint=error.hint) from None
     return values, int(wrong.sum())
 
 

@@ -47,6 +47,42 @@ def as_time(values: pd.Series, path: Path, time_format: str | None = None) -> pd
     return pd.Series(taken.to_numpy(), index=values.index, name=values.name)
 
 
+def days_before(
+    values: pd.Series, time: pd.Series, path: Path, time_format: str | None = None
+) -> tuple[pd.Series, int]:
+    """Days from a column's dates to the time of prediction, and how many dates lie after it.
+
+    Those become missing: nobody knew them then. Texts must be ISO 8601 or of the given format, so
+    that one row alone is read as all rows are.
+
+    Raises:
+        DataError: A text is no date, the format is neither, or the column holds numbers.
+    """
+    moments = []
+    for column in (values, time):
+        if column.isna().all():
+            moments.append(pd.Series(pd.NaT, index=column.index, dtype="datetime64[ns]"))
+            continue
+        if pd.api.types.is_numeric_dtype(column):
+            raise DataError(
+                f"column '{column.name}' holds numbers where dates are due",
+                place=str(path),
+                hint="Durations are taken between dates; a number can be an input as it is.",
+            )
+        if time_format is None and is_text(column):
+            texts = column.astype("str").str.strip().where(column.notna())
+            if not parsed(texts, "ISO8601").notna().equals(texts.notna()):
+                raise DataError(
+                    f"the dates in column '{column.name}' are not written as 2024-05-31",
+                    place=str(path),
+                    hint='Give their format in the dataset section: time_format: "%d.%m.%Y".',
+                )
+        moments.append(as_time(column, path, time_format))
+    days = (moments[1] - moments[0]).dt.total_seconds() / 86400
+    late = days < 0
+    return days.mask(late).astype("float64"), int(late.sum())
+
+
 def parsed(texts: pd.Series, time_format: str) -> pd.Series:
     """Timestamps without a time zone; NaT where a text has another format.
 

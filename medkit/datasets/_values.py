@@ -85,6 +85,20 @@ def numbers_if_all(values: pd.Series) -> pd.Series:
     return numbers if numbers.notna().equals(given) else values
 
 
+def with_dates(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with dates of any kind as timestamps without a time zone (UTC where one was)."""
+    changed = {}
+    for name in frame.columns:
+        column = frame[name]
+        zoned = isinstance(column.dtype, pd.DatetimeTZDtype)
+        if zoned or (
+            column.dtype == object
+            and pd.api.types.infer_dtype(column, skipna=True) in ("date", "datetime", "datetime64")
+        ):
+            changed[name] = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+    return frame.assign(**changed) if changed else frame
+
+
 def is_text(values: pd.Series) -> bool:
     """Whether a column holds text, truth values or categories rather than numbers or dates."""
     types = pd.api.types

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from medkit.cohort import Cohort, Feature, RawInput, Source
-from medkit.datasets._columns import Roles, Targets, read_targets
-from medkit.datasets._event_files import EventColumns, read_events
-from medkit.datasets._files import column_names, read_table, require
-from medkit.datasets._grid import grid_of, hours_of
-from medkit.datasets._ranges import Outside, Ranges, check_ranges, note_of, within
-from medkit.datasets._values import as_identifier, sentinels_of
-from medkit.errors import DataError, did_you_mean
-from medkit.files import existing, sha256
+from medkit.datasets._columns import Roles, Targets
+from medkit.datasets._engines import Engine
+from medkit.datasets._event_files import EventColumns
+from medkit.datasets._event_scan import Layout
+from medkit.datasets._event_sources import read_found
+from medkit.datasets._featurise import Window
+from medkit.datasets._found_events import FoundEvents, channels_of
+from medkit.datasets._grid import Aggregate, Duplicates, Gridded, Plan, gridded
+from medkit.datasets._ranges import Outside
+from medkit.datasets._stay_labels import Labels, Unmatched, matched, read_labels
+from medkit.datasets._stay_windows import Index, axis_of, span_of
+from medkit.datasets._values import sentinels_of
+from medkit.errors import DataError
 from medkit.lazy import pd
 from medkit.registry import datasets
-from medkit.values import is_sentinel
 
-Aggregate = Literal["mean", "last", "min", "max", "sum"]
+# The names of the Medical Event Data Standard.
+_MEDS = {"stay": "subject_id", "time": "time", "variable": "code", "value": "numeric_value"}
 
 
 @datasets.register(
@@ -35,264 +40,215 @@ def events(
     target: str | None = None,
     targets: tuple[str, ...] = (),
     target_above: float | None = None,
-    stay: str = "stay",
-    time: str = "time",
-    variable: str = "variable",
-    value: str = "value",
+    layout: Layout = "long",
+    engine: Engine = "polars",
+    stay: str | None = None,
+    time: str | None = None,
+    variable: str | None = None,
+    value: str | None = None,
+    unit: str | None = None,
+    index: Index | None = None,
+    prediction_time: str = "prediction_time",
     hours: Annotated[float, Field(gt=0)] = 48.0,
+    gap_hours: Annotated[float, Field(ge=0)] = 0.0,
     step_hours: Annotated[float, Field(gt=0)] = 1.0,
-    aggregate: Aggregate = "mean",
+    aggregate: Aggregate | dict[str, Aggregate] = "mean",
     aggregates: dict[str, Aggregate] | None = None,
-    variables: tuple[str, ...] | None = None,
+    variables: tuple[str, ...] | str | None = None,
     ignore: tuple[str, ...] = (),
     units: dict[str, str] | None = None,
     ranges: dict[str, tuple[float, float]] | None = None,
     outside: Outside = "missing",
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
+    duplicates: Duplicates = "keep",
+    unmatched: Unmatched = "drop",
     subject: str | None = None,
     admission: str | None = None,
+    discharge: str | None = None,
     time_format: str | None = None,
     site: str | None = None,
     attributes: tuple[str, ...] = (),
 ) -> Cohort:
-    """One stay a sample, from measurements in a long table or in one file a stay.
+    """One stay a sample, from measurements in a long or wide table, shards, or a file a stay.
 
-    Events become a grid of steps by variables. Only events from the start of the stay up to
-    ``hours`` enter; labels come from a second table with one row a stay, whose columns are never
-    inputs. Stays without events and stays without a label are left out and counted. Times are
-    numbers of hours, ``HH:MM`` since admission, or timestamps, counted from the stay's first
-    event.
+    Events become a grid of steps by variables. Only events within the window enter; labels come
+    from a second table, whose columns are never inputs. Stays without events and stays without a
+    label are left out and counted. Times are numbers of hours, ``HH:MM`` since admission, or
+    timestamps. Parquet files are read by the engine itself, a block of stays at a time.
 
     Args:
-        path: A table (CSV, TSV, Parquet) with one event a row, or a folder or archive
-            (``.tar.gz``, ``.zip``) with one CSV file a stay, named after the stay.
-        labels: The table with one row a stay; None when only predicting.
+        path: A table with one event a row (CSV, TSV, Parquet), a folder of Parquet shards, or a
+            folder or archive (``.tar.gz``, ``.zip``) with one text file a stay, named after it.
+        labels: The table with one row a stay, or one a prediction; None when only predicting.
         target: The column of ``labels`` to predict.
         targets: Several columns of ``labels`` to predict instead of one.
         target_above: Predict whether the target is above this value (label 1) or not (0).
-        stay: The column with the stay's id, in ``labels`` and in a long table of events.
-        time: The column with the event's time.
-        variable: The column that says what was measured.
-        value: The column with the number measured.
-        hours: Length of the window, in hours from the start of the stay.
+        layout: long: one event a row; wide: one time a row and one variable a column (as in the
+            PhysioNet 2019 Challenge); meds: a folder of the Medical Event Data Standard.
+        engine: What reads Parquet and computes the grid: polars; duckdb or spark where installed.
+        stay: The column with the stay's id, in ``labels`` and in a table of events; by default
+            ``stay``, or ``subject_id`` in meds.
+        time: The column with the event's time; by default ``time``. ``row`` in a wide layout of
+            text: rows are consecutive hours.
+        variable: The column that says what was measured; by default ``variable``, or ``code``.
+        value: The column with the number measured; by default ``value``, or ``numeric_value``.
+        unit: The column with the value's unit; a variable in two units is refused.
+        index: What places the window: the first event or the admission, which it begins at, or
+            the time of prediction, which it ends before; by default the first event, in meds the
+            prediction.
+        prediction_time: The column of ``labels`` with the time of prediction.
+        hours: Length of the window, in hours.
+        gap_hours: Hours between the window's end and the prediction.
         step_hours: Length of one time step, in hours.
-        aggregate: How several values within one step become one.
+        aggregate: How several values within one step become one; for single variables, and for
+            all others under ``"*"``: ``{"*": mean, Urine: sum}``. A count is 0 where there is no
+            event, and events without a value count.
         aggregates: The same for single variables: ``{Urine: sum}``.
-        variables: The variables that become channels, in this order; by default all, sorted.
+        variables: The variables that become channels, in this order, or a regular expression
+            that their names match; by default all, sorted.
         ignore: Variables that become no channel.
         units: Unit by variable: ``{HR: bpm}``.
         ranges: Plausible lowest and highest value by variable, in its unit: ``{pH: [6.5, 8]}``.
-        outside: What becomes of a value outside its range: missing, clip (to the range's end)
-            or keep. They are counted in any case.
+        outside: What becomes of a value outside its range: missing, clip (to the range's end),
+            keep, or fail. They are counted in any case.
         missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
+        duplicates: What becomes of events with the same stay, time, variable and value: keep
+            (counted where a variable is summed or counted), drop, or fail.
+        unmatched: What becomes of labels without events and events without a label: drop
+            (counted, their rows named in the log) or fail.
         subject: The column of ``labels`` with the patient; where every stay is another
             patient, the stay's own column.
         admission: The column of ``labels`` with the date of admission, for splits by time.
+        discharge: The column of ``labels`` with the end of the stay; later events are not used.
         time_format: How timestamps of events and admissions are written, as in
             ``"%d.%m.%Y %H:%M"``; by default ISO 8601 (2024-05-31 14:30).
         site: The column of ``labels`` with the hospital, for splits by site.
         attributes: Columns of ``labels`` kept for splits and subgroups.
 
     Returns:
-        A cohort indexed by stay with one ``series`` input: float32 (stays, steps, variables),
-        NaN where nothing was measured.
+        A cohort indexed by stay (by stay and time of prediction, where these place the window)
+        with one ``series`` input: float32 (samples, steps, variables), NaN where nothing was
+        measured. Without labels the order is that of the file, or by id in Parquet.
 
     Raises:
         DataError: A file or column is absent, times or values cannot be read, values are
-            infinite, stays repeat in ``labels``, or no stay has both events and a label.
+            infinite, a variable has two units, stays repeat in ``labels``, or no stay has both
+            events and a label.
     """
-    labelled = labels is not None
-    if not labelled and (target is not None or targets):
+    if labels is None and (target is not None or targets):
         raise DataError("a target needs the table it is a column of: labels", place="dataset")
-    columns = EventColumns(stay, time, variable, value)
-    frame, files = read_events(path, columns, labels)
-    codes, stays = pd.factorize(frame["stay"])
+    meds = layout == "meds"
+    index = index or ("prediction" if meds else "first_event")
+    if meds:
+        subject = subject or stay or _MEDS["stay"]
+        if labels is not None and target is None and not targets:
+            target = "boolean_value"
+    columns = EventColumns(
+        stay or (_MEDS["stay"] if meds else "stay"),
+        None if time == "row" and layout == "wide" else time or "time",
+        variable or (_MEDS["variable"] if meds else "variable"),
+        value or (_MEDS["value"] if meds else "value"),
+        unit,
+    )
+    way_of = aggregate if isinstance(aggregate, dict) else {"*": aggregate}
+    way_of = {"*": "mean", **way_of, **(aggregates or {})}
     # A patient number or an outcome that lies among the measurements is no measurement.
-    excluded = {*ignore, stay, *targets, target}
-    measured = _measurements(
-        frame, codes, excluded, missing_values or {}, columns, time_format, path
-    )
-    names = _channels(measured["variable"], variables, labelled, path)
-    place = measured["variable"].map({name: k for k, name in enumerate(names)})
-    measured = measured[place.notna()].assign(variable=place.dropna().astype("int64"))
-    if labelled and measured.empty:
-        raise DataError("no event has a value", place=str(path))
-    measured, notes = _plausible(measured, names, ranges or {}, outside)
+    excluded = {name for name in (*ignore, columns.stay, *targets, target) if name}
+    found = read_found(
+        path, labels, columns, layout, engine, time_format,
+        missing_values or {}, excluded, units or {}, set(way_of.values()),
+    )  # fmt: skip
+    names = channels_of(
+        found.variables, variables, lambda name: way_of.get(name, way_of["*"]) == "count",
+        labels is not None, path,
+    )  # fmt: skip
+    plan = Plan(
+        names, [way_of.get(name, way_of["*"]) for name in names],
+        Window(hours, step_hours, found.unit), ranges or {}, outside, duplicates, engine,
+    )  # fmt: skip
+    table = None
+    if labels is not None:
+        moment = {"prediction": prediction_time, "admission": admission}.get(index)
+        if index == "admission":
+            if admission is None:
+                raise DataError(
+                    "index: admission needs the column of labels with it: admission",
+                    place="dataset",
+                )
+            moment = admission if found.timestamps else None  # hours count from it already
+        time_column = prediction_time if index == "prediction" else admission
+        roles = Roles(subject, columns.stay, time_column, site, attributes, time_format)
+        table = read_labels(
+            labels, roles, (target, targets, target_above), moment, discharge,
+            index == "prediction", (found.timestamps, found.zoned),
+        )  # fmt: skip
+    axis, place = axis_of(found, table, index, plan.window, gap_hours, path)
+    grid = gridded(found, plan, axis, place, path, span_of(index, hours, gap_hours))
+    return _cohort(found, plan, table, place, grid, units or {}, missing_values, unmatched)
 
-    steps = int(np.ceil(hours / step_hours))
-    inside = (measured["hours"] >= 0) & (measured["hours"] < hours)
-    if not inside.all():
-        unused = int((~inside).sum())
-        notes = (*notes, f"{unused} events outside the first {hours:g} h are not used")
-    measured = measured[inside]
-    present = np.zeros(len(stays), dtype=bool)
-    present[measured["stay"].to_numpy()] = True
 
-    if labels is None:
-        kept = np.flatnonzero(present)
-        samples = pd.DataFrame(index=pd.Index(np.asarray(stays)[kept], name="stay", dtype=object))
-        found, read = Targets(None, (), present, ""), len(stays)
-        dropped = {"no events": len(stays) - len(kept)}
+def _cohort(
+    found: FoundEvents,
+    plan: Plan,
+    labels: Labels | None,
+    place: np.ndarray | None,
+    grid: Gridded,
+    units: dict[str, str],
+    missing_values: dict[str, tuple[Any, ...]] | None,
+    unmatched: Unmatched,
+) -> Cohort:
+    if labels is None or place is None:
+        kept = np.flatnonzero(grid.present)
+        samples = pd.DataFrame(index=pd.Index(found.stays[kept], name="stay", dtype=object))
+        targets, rows, read = Targets(None, (), grid.present, ""), kept, len(found.stays)
+        dropped = {"no events": len(found.stays) - len(kept)}
+        files = found.files
     else:
-        roles = Roles(subject, stay, admission, site, attributes, time_format)
-        samples, found, kept, dropped, read = _labelled(
-            labels, roles, (target, targets, target_above), stays, present
+        samples, targets, rows, dropped, read = matched(
+            labels, place, grid.present, grid.unlabelled, unmatched
         )
-        files = {**files, labels.name: sha256(labels)}
-    position = np.full(len(stays), -1)
-    position[kept] = np.arange(len(kept))
-    rows = position[measured["stay"].to_numpy()]
-    used = rows >= 0
-    grid = grid_of(
-        rows[used],
-        np.minimum(measured["hours"].to_numpy()[used] // step_hours, steps - 1).astype("int64"),
-        measured["variable"].to_numpy()[used],
-        measured["value"].to_numpy()[used],
-        measured["hours"].to_numpy()[used],
-        (len(kept), steps, len(names)),
-        [(aggregates or {}).get(name, aggregate) for name in names],
-    )
-    counted = {reason: int(count) for reason, count in dropped.items() if count}
-    limits = ranges or {}
-    features = tuple(
-        Feature(
-            name,
-            unit=(units or {}).get(name),
-            low=limits[name][0] if name in limits else None,
-            high=limits[name][1] if name in limits else None,
-            # A range is that of a single event, which a step's sum may well exceed.
-            outside="keep" if (aggregates or {}).get(name, aggregate) == "sum" else outside,
-            missing_values=sentinels_of(missing_values, name),
-        )
-        for name in names
-    )
+        files = {**found.files, **labels.files}
+        rows = grid.row[rows]
+    whole = np.array_equal(rows, np.arange(len(grid.values)))
+    values = grid.values if whole else grid.values[rows]
     return Cohort(
         samples=samples,
-        inputs={"series": RawInput("series", grid, features)},
-        targets=found.values,
-        source=Source(files, read, counted, found.label, notes),
-        target_names=found.names,
+        inputs={
+            "series": RawInput("series", values, _features(plan, units, found, missing_values))
+        },
+        targets=targets.values,
+        source=Source(
+            files,
+            read,
+            {reason: int(count) for reason, count in dropped.items() if count},
+            targets.label,
+            (*found.notes, *grid.notes),
+        ),
+        target_names=targets.names,
     )
 
 
-def _measurements(
-    frame: pd.DataFrame,
-    codes: np.ndarray,
-    excluded: set[str | None],
-    missing_values: dict[str, tuple[Any, ...]],
-    columns: EventColumns,
-    time_format: str | None,
-    path: Path,
-) -> pd.DataFrame:
-    """Events with a variable, a time and a finite value: ``stay`` code, variable, hours, value."""
-    variables = frame["variable"]
-    meant = variables.notna() & ~variables.isin([v for v in excluded if v])
-    stood_in = is_sentinel(frame["value"], missing_values.get("*", ()))
-    usable = (meant & frame["value"].notna() & ~stood_in).to_numpy(copy=True)
-    for name in set(missing_values) - {"*"}:
-        of_name = np.flatnonzero((variables == name).to_numpy())
-        found = is_sentinel(frame["value"].iloc[of_name], missing_values[name])
-        usable[of_name[found.to_numpy()]] = False
-    hours = hours_of(frame["time"].rename(columns.time), codes, str(path), time_format)
-    usable &= ~np.isnan(hours)
-    values = pd.to_numeric(frame["value"][usable], errors="coerce")
-    wrong = values.index[values.isna()]
-    if len(wrong):
-        raise DataError(
-            f"column '{columns.value}' has {len(wrong)} texts where numbers are due (first at "
-            f"row {wrong[0]}, variable '{variables[wrong[0]]}')",
-            place=str(path),
-            hint="List the variable under ignore, or the text under missing_values.",
+def _features(
+    plan: Plan,
+    units: dict[str, str],
+    found: FoundEvents,
+    missing_values: dict[str, tuple[Any, ...]] | None,
+) -> tuple[Feature, ...]:
+    features = []
+    for name, way in zip(plan.names, plan.ways, strict=True):
+        if way == "count":
+            features.append(Feature(name, outside="keep"))
+            continue
+        low, high = plan.ranges.get(name, (None, None))
+        features.append(
+            Feature(
+                name,
+                unit=units.get(name, found.units.get(name)),
+                low=low,
+                high=high,
+                # A range is that of a single event, which a step's sum may well exceed.
+                outside="keep" if way == "sum" else plan.outside,
+                missing_values=sentinels_of(missing_values, name),
+            )
         )
-    infinite = values.index[np.isinf(values.to_numpy(dtype="float64"))]
-    if len(infinite):
-        raise DataError(
-            f"column '{columns.value}' has {len(infinite)} infinite values (first at row "
-            f"{infinite[0]}, variable '{variables[infinite[0]]}')",
-            place=str(path),
-        )
-    return pd.DataFrame(
-        {
-            "stay": codes[usable],
-            "variable": variables[usable].astype("str").str.strip().astype("category"),
-            "hours": hours[usable],
-            "value": values.to_numpy(dtype="float64"),
-        }
-    )
-
-
-def _channels(
-    found: pd.Series, variables: tuple[str, ...] | None, labelled: bool, path: Path
-) -> list[str]:
-    known = sorted(found.cat.categories)
-    if variables is None:
-        if not known:
-            raise DataError("no event has a value", place=str(path))
-        return known
-    absent = [name for name in variables if name not in known]
-    if absent and labelled:
-        raise DataError(
-            f"no event of a variable called '{absent[0]}'{did_you_mean(absent[0], known)}",
-            place=str(path),
-            hint=f"It has: {', '.join(known[:40])}.",
-        )
-    return list(variables)
-
-
-def _plausible(
-    measured: pd.DataFrame, names: list[str], ranges: Ranges, outside: Outside
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The events whose values count, and a note on those that lay outside their range."""
-    check_ranges(ranges)
-    values = measured["value"].to_numpy(dtype="float64", copy=True)
-    variables = measured["variable"].to_numpy()
-    counts = {}
-    for name in names:
-        if name in ranges:
-            of_name = np.flatnonzero(variables == names.index(name))
-            values[of_name], counts[name] = within(values[of_name], ranges[name], outside)
-    return measured.assign(value=values)[~np.isnan(values)], note_of(counts, outside)
-
-
-def _labelled(
-    labels: Path,
-    roles: Roles,
-    target: tuple[str | None, tuple[str, ...], float | None],
-    stays: Any,
-    present: np.ndarray,
-) -> tuple[pd.DataFrame, Targets, np.ndarray, dict[str, int], int]:
-    """Samples, targets and positions among ``stays`` of the stays with events and a label."""
-    existing(labels, "labels file")
-    names = column_names(labels)
-    require(str(roles.id), names, labels, "stay column")
-    roles = roles.within(names, labels, labelled=True)
-    table = read_table(labels, text=(roles.subject, roles.id))
-    samples = roles.samples(table, labels, labelled=True)
-    samples.index = samples.index.rename("stay")
-    repeated = np.flatnonzero(samples.index.duplicated())
-    if len(repeated):
-        raise DataError(
-            f"{len(repeated)} stays have more than one row (first at row {repeated[0] + 1})",
-            place=str(labels),
-            hint="One row a stay is expected.",
-        )
-    known = pd.Index(as_identifier(pd.Series(np.asarray(stays, dtype=object))))
-    place = known.get_indexer(samples.index)
-    with_events = (place >= 0) & np.append(present, False)[place]
-    if not with_events.any():
-        raise DataError(
-            f"none of its {len(samples)} stays has events",
-            place=str(labels),
-            hint=f"Does column '{roles.id}' hold the same ids as the events?",
-        )
-    found = read_targets(table, *target, labels)
-    kept = found.present & with_events
-    values = None if found.values is None else found.values[kept[found.present]]
-    unlabelled = int(present.sum() - with_events.sum())
-    dropped = {
-        "no events": int((~with_events).sum()),
-        "no label": unlabelled,
-        "missing target": int((with_events & ~found.present).sum()),
-    }
-    taken = Targets(values, found.names, found.present, found.label)
-    return samples[kept], taken, place[kept], dropped, len(samples) + unlabelled
+    return tuple(features)

@@ -1,41 +1,53 @@
-"""A table with one row a sample: CSV, TSV or Parquet."""
+"""A table with one row a sample: text, Parquet, Excel or a database."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
 from pathlib import Path
+from typing import Annotated
 
-from medkit.cohort import Cohort, Feature, RawInput
+from pydantic import Field
+
+from medkit.cohort import Cohort, RawInput
 from medkit.datasets._columns import Roles, read_targets, source_of
-from medkit.datasets._files import Decimal, column_names, read_table, require
-from medkit.datasets._ranges import Outside, Ranges, check_ranges, note_of, within
-from medkit.datasets._values import (
-    Sentinels,
-    as_category,
-    as_numbers,
-    check_finite,
-    describe_texts,
-    is_text,
-    refuse_decimal_commas,
-    sentinels_of,
-    share_of_numbers,
-    suggest_missing,
-    without_sentinels,
+from medkit.datasets._dictionary import Entry, converted, declared, describe
+from medkit.datasets._files import Decimal, Table, open_table, require, rows_of
+from medkit.datasets._inputs import (
+    bounded_columns,
+    feature_of,
+    input_columns,
+    roles_of,
+    with_durations,
 )
+from medkit.datasets._ranges import Outside
+from medkit.datasets._sql import is_database, open_query, url_of
+from medkit.datasets._text_files import DELIMITED
+from medkit.datasets._values import without_sentinels
 from medkit.errors import DataError
-from medkit.lazy import pd
+from medkit.files import existing, sha256
 from medkit.registry import datasets
+
+log = logging.getLogger("medkit")
 
 
 @datasets.register(
     yields="tabular",
-    unlabelled={"target": None, "targets": (), "target_above": None},
+    unlabelled={"target": None, "targets": (), "target_above": None, "url": None, "query": None},
     categorical="categorical",
     numeric="numeric",
+    described="dictionary",
+    one_of=("path", "url"),
 )
 def table(
     *,
-    path: Path,
+    path: Path | None = None,
+    url: str | None = None,
+    query: str | None = None,
+    timeout: Annotated[float, Field(gt=0)] = 600,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: Decimal | None = None,
     target: str | None = None,
     targets: tuple[str, ...] = (),
     target_above: float | None = None,
@@ -49,13 +61,14 @@ def table(
     ignore: tuple[str, ...] = (),
     numeric: tuple[str, ...] = (),
     categorical: tuple[str, ...] = (),
+    durations: tuple[str, ...] = (),
+    dictionary: Path | dict[str, Entry] | None = None,
     units: dict[str, str] | None = None,
     ranges: dict[str, tuple[float, float]] | None = None,
     outside: Outside = "missing",
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
-    decimal: Decimal | None = None,
 ) -> Cohort:
-    """One row a sample, from a CSV, TSV or Parquet file.
+    """One row a sample, from a text, Parquet or Excel file or from a database.
 
     Columns of text or truth values become categorical inputs, all others numeric ones. The
     columns of subject, id, time, site and target are no inputs unless ``inputs`` lists them.
@@ -63,7 +76,16 @@ def table(
     attributes may be absent.
 
     Args:
-        path: The file: ``.csv``, ``.tsv``, ``.txt`` (each also with ``.gz``) or ``.parquet``.
+        path: The file: ``.csv``, ``.tsv``, ``.txt`` (each also with ``.gz`` or ``.zst``),
+            ``.parquet``, ``.xlsx``, or, with ``query``, a database: ``.sqlite``, ``.duckdb``.
+        url: A database instead, as SQLAlchemy takes it. Its password comes from the environment:
+            ``"postgresql+psycopg://user:${DB_PASSWORD}@host/db"``, or from PGPASSWORD.
+        query: The select statement; with ``order by``, where no ``id`` tells its rows apart.
+        timeout: Seconds to wait for the database's connection and for each part of its rows.
+        sheet: The sheet of an Excel file; by default the only one with data.
+        encoding: The text's encoding; by default UTF-8 or UTF-16 by its mark, else Western
+            European (cp1252) where all words read so.
+        delimiter: What separates the text's columns; by default found out from the first lines.
         target: The column to predict. Rows where it is empty are dropped and counted.
         targets: Several columns to predict instead of one (multilabel, or several outputs).
         target_above: Predict whether the target is above this value (label 1) or not (0).
@@ -80,10 +102,18 @@ def table(
         numeric: Columns that must hold numbers; a text in one of them is an error.
         categorical: Columns of codes, to be treated as categories though they look like numbers.
             They are read as text: ``038`` and ``250.00`` stay what they are.
+        durations: Columns of dates that are inputs as days before ``time``; dates after it are
+            missing. Needs dates as 2024-05-31, or ``time_format``.
+        dictionary: A data dictionary, YAML or CSV, or its entries: by column ``unit``,
+            ``low`` and ``high`` (in that unit), ``outside``, ``missing_values``,
+            ``categories``, and ``convert_to``, the unit that the model is to take (from mass to
+            amount also ``molar_mass`` in g/mol). Numbers are converted as they are read, in
+            training and from every new file alike; the run keeps how. The parameters below go
+            before it.
         units: Unit of a column's numbers, by column: ``{trestbps: mmHg}``.
         ranges: Plausible lowest and highest value by column, in its unit: ``{sbp: [40, 300]}``.
-        outside: What becomes of a value outside its range: missing, clip (to the range's end)
-            or keep. They are counted in any case.
+        outside: What becomes of a value outside its range, or of an undeclared category: missing,
+            clip (to the range's end), keep, or fail. They are counted in any case.
         missing_values: Values that mean 'missing', by column, or for all under ``"*"``:
             ``{"*": ["?"], chol: [0]}``.
         decimal: The decimal mark of the numbers; by default a point, or a comma in columns that
@@ -94,53 +124,79 @@ def table(
         (object) with None where missing.
 
     Raises:
-        DataError: The file cannot be read, a named column is absent, a numeric column holds
-            text or infinite values, no row has a target, or ids repeat.
+        DataError: The file or database cannot be read, a named column is absent, a numeric
+            column holds text or infinite values, no row has a target, or ids repeat.
     """
-    names = column_names(path)
     labelled = target is not None or bool(targets)
-    roles = Roles(subject, id, time, site, attributes, time_format).within(names, path, labelled)
-    if labelled:
-        for option, used in (
-            ("ignore", ignore),
-            ("numeric", numeric),
-            ("categorical", categorical),
-            ("units", units or {}),
-            ("ranges", ranges or {}),
-            ("missing_values", [c for c in missing_values or {} if c != "*"]),
-        ):
-            for column in used:
-                require(column, names, path, f"column (named under {option})")
+    layout = {"sheet": sheet, "encoding": encoding, "delimiter": delimiter}
+    opened = _opened(path, url, query, timeout, decimal, layout, labelled)
+    names, place = opened.names, opened.place
+    known = Roles(subject, id, time, site, attributes, time_format)
+    roles = known.within(names, place, labelled)
+    for option, used in (
+        ("ignore", ignore),
+        ("numeric", numeric),
+        ("categorical", categorical),
+        ("units", units or {}),
+        ("ranges", ranges or {}),
+        ("missing_values", [c for c in missing_values or {} if c != "*"]),
+    ):
+        for column in used if labelled else ():
+            require(column, names, place, f"column (named under {option})")
+    for column in (*durations, *([time] if durations and time else [])):
+        require(column, names, place, "column (needed for durations)")
     both = sorted(set(numeric) & set(categorical))
     if both:
         raise DataError(f"column '{both[0]}' is both numeric and categorical", place="dataset")
+    described = describe(dictionary, names, units or {}, ranges or {}, outside, missing_values)
+    numeric, categorical = declared(described, numeric, categorical)
 
-    frame = read_table(path, text=(subject, id, *categorical), numeric=numeric, decimal=decimal)
-    frame = without_sentinels(frame, missing_values, text=categorical)
-    found = read_targets(frame, target, targets, target_above, path, text=categorical)
+    frame = rows_of(opened, text=(subject, id, *categorical), numeric=numeric)
+    sentinels = {name: each.missing_values for name, each in described.items()}
+    frame = without_sentinels(frame, sentinels, text=categorical)
+    frame, late = with_durations(frame, durations, time, time_format, place)
+    frame, units_note = converted(frame, described, place)
+    samples = roles.samples(frame, place, labelled)
+    found = read_targets(frame, target, targets, target_above, place, text=categorical)
     chosen = inputs
     if chosen is None:
-        other_uses = {*roles.own, *ignore, *targets, target}
+        other_uses = {*roles.own, *ignore, *targets, target} - {*durations}
         chosen = tuple(name for name in names if name not in other_uses)
+    chosen = (*chosen, *(name for name in durations if name not in chosen))
     for column in chosen:
-        require(column, names, path, "input column")
+        require(column, names, place, "input column")
         if labelled and column in (target, *targets):
-            raise DataError(f"'{column}' is both input and target", place=str(path))
+            raise DataError(f"'{column}' is both input and target", place=str(place))
     if not chosen:
-        raise DataError("no input column is left", place=str(path))
+        raise DataError("no input column is left", place=str(place))
 
     checked = labelled and inputs is None
-    values = _input_columns(frame[list(chosen)], numeric, categorical, checked, path)
-    notes = _bound(values, ranges or {}, outside)
+    values = input_columns(frame[list(chosen)], numeric, categorical, checked, place)
+    values, notes = bounded_columns(values, described)
     features = tuple(
-        _feature(values[name], units or {}, ranges or {}, outside, missing_values)
-        for name in chosen
+        feature_of(values[name], described[name], name in durations) for name in chosen
     )
-    samples = roles.samples(frame, path, labelled)
-
+    uses = {
+        "target": found.names,
+        **{role: [getattr(roles, role) or ""] for role in ("subject", "id", "time", "site")},
+        "attribute": roles.attributes,
+    }
+    files = dict(opened.fingerprints())
+    if isinstance(dictionary, Path):
+        files[dictionary.name] = sha256(dictionary)
+    columns = roles_of(names, uses, features)
+    if labelled:
+        log.info("columns: %s", "; ".join(f"{name}: {role}" for name, role in columns.items()))
     present = found.present
-    dropped = {"missing target": (~present).sum()}
-    source = source_of(path, len(frame), dropped, found.label, notes)
+    source = source_of(
+        place,
+        len(frame),
+        {"missing target": (~present).sum()},
+        found.label,
+        (*late, *units_note, *notes),
+        files,
+        columns,
+    )
     return Cohort(
         samples=samples[present],
         inputs={"tabular": RawInput("tabular", values[present], features)},
@@ -150,76 +206,42 @@ def table(
     )
 
 
-def _input_columns(
-    frame: pd.DataFrame,
-    numeric: Sequence[str],
-    categorical: Iterable[str],
-    checked: bool,
-    path: Path,
-) -> pd.DataFrame:
-    """Inputs as float64 or text; ``checked``: refuse what cannot have been meant as an input."""
-    columns = {}
-    for name in frame.columns:
-        column = frame[name]
-        if name in categorical:
-            columns[name] = as_category(column)
-        elif name in numeric or not is_text(column):
-            if pd.api.types.is_datetime64_any_dtype(column):
-                raise DataError(
-                    f"column '{name}' holds dates, which are no inputs",
-                    place=str(path),
-                    hint="Name it as dataset.time or under dataset.ignore.",
-                )
-            columns[name] = as_numbers(column, path)
-            check_finite(columns[name], path)
-        else:
-            if checked:
-                _refuse_doubtful_text(column, path)
-            columns[name] = as_category(column)
-    return pd.DataFrame(columns, index=frame.index)
-
-
-def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
-    refuse_decimal_commas(column, path)
-    if share_of_numbers(column) >= 0.5:
-        raise DataError(
-            f"column '{column.name}' looks numeric but has text: {describe_texts(column)}",
-            place=str(path),
-            hint=f"If they mean 'missing': missing_values: {suggest_missing(column)}. "
-            f"If the column holds categories: categorical: [{column.name}].",
-        )
-    different, present = column.nunique(), int(column.notna().sum())
-    if present >= 20 and different > 0.9 * present:
-        raise DataError(
-            f"column '{column.name}' has a different text in almost every row ({different} in "
-            f"{present}): an identifier, a date or free text, which is no input",
-            place=str(path),
-            hint=f"Leave it out (ignore: [{column.name}]), name it as subject, id or time, or "
-            f"keep it with categorical: [{column.name}].",
-        )
-
-
-def _bound(values: pd.DataFrame, ranges: Ranges, outside: Outside) -> tuple[str, ...]:
-    """Bound the numeric columns of ``values`` in place; a note on what lay outside."""
-    check_ranges(ranges)
-    counts = {}
-    for name in values.columns:
-        if name in ranges and values[name].dtype != object:
-            bounded, counts[name] = within(values[name].to_numpy(), ranges[name], outside)
-            values[name] = bounded
-    return note_of(counts, outside)
-
-
-def _feature(
-    column: pd.Series,
-    units: dict[str, str],
-    ranges: Ranges,
-    outside: Outside,
-    missing_values: Sentinels | None,
-) -> Feature:
-    name = str(column.name)
-    stand_ins = sentinels_of(missing_values, name)
-    if column.dtype == object:
-        return Feature(name, "categorical", missing_values=stand_ins)
-    low, high = ranges.get(name, (None, None))
-    return Feature(name, "numeric", units.get(name), low, high, outside, stand_ins)
+def _opened(
+    path: Path | None,
+    url: str | None,
+    query: str | None,
+    timeout: float,
+    decimal: Decimal | None,
+    layout: dict[str, str | None],
+    labelled: bool,
+) -> Table:
+    """The file or the database's rows as a table."""
+    if (path is None) == (url is None):
+        raise DataError("give either path or url" + (", not both" if url else ""), place="dataset")
+    if path is not None and is_database(path):
+        if query is None:
+            raise DataError(
+                "a database needs a query",
+                place=str(path),
+                hint="As in query: select * from visits order by id. New samples to predict for "
+                "come from a file.",
+            )
+        existing(path)
+        url = url_of(path)
+    if url is not None:
+        if query is None:
+            raise DataError("a database needs a query", place="dataset.url",
+                            hint="As in query: select * from visits order by id.")  # fmt: skip
+        return open_query(url, query, timeout)
+    assert path is not None  # noqa: S101 - for mypy
+    if query is not None:
+        raise DataError("a query is for databases", place=str(path), hint="Leave query out.")
+    text = path.name.lower().endswith(DELIMITED)
+    fitting = {"sheet": not text and path.suffix.lower().startswith(".xls"),
+               "encoding": text, "delimiter": text}  # fmt: skip
+    for option, fits in fitting.items():
+        if labelled and layout[option] is not None and not fits:
+            raise DataError(f"{option} means nothing for '{path.suffix}' files", place=str(path),
+                            hint=f"Leave {option} out.")  # fmt: skip
+    kept = {option: layout[option] for option, fits in fitting.items() if fits}
+    return open_table(path, decimal=decimal, **kept)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.agreement import Agreement
-from medkit.evaluation.intervals import plain
+from medkit.evaluation.intervals import ONE_SUBJECT, plain
 from medkit.evaluation.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.reliability import Reliability
 from medkit.evaluation.replicates import replicate
@@ -194,6 +194,5 @@ def _block(
     found["resamples"] = resamples if resampled.groups is not None else 0
     found.update(of.described(resampled, curves.get("curve"), codes, confidence, seed))
     if resamples and resampled.groups is None:
-        note = "the rows are of one subject: there are no intervals"
-        found["notes"] = [*found.get("notes", []), note]
+        found["notes"] = [*found.get("notes", []), ONE_SUBJECT]
     return found

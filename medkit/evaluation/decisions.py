@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.evaluation.intervals import plain
+from medkit.evaluation.intervals import ONE_SUBJECT, plain
 from medkit.evaluation.operating_points import Decisions
 from medkit.evaluation.replicates import replicate
 from medkit.evaluation.resampling import outcome_strata, subject_codes
@@ -87,7 +87,10 @@ def decisions_of(
         decisions = Decisions(outcome, of, points, codes, settings)
         resampled, curves = replicate(decisions.measure, codes, strata, resamples, seed)
         drawn = resamples if resampled.groups is not None else 0
-        return {"resamples": drawn, **decisions.described(resampled, curves)}
+        described = decisions.described(resampled, curves)
+        if resamples and resampled.groups is None:
+            described["notes"] = [*described.get("notes", []), ONE_SUBJECT]
+        return {"resamples": drawn, **described}
 
     if task.kind == "multiclass":
         classes = enumerate(task.classes_)

@@ -34,6 +34,7 @@ __all__ = [
     "resampled_scores", "subject_codes",
 ]  # fmt: skip
 
+ONE_SUBJECT = "the rows are of one subject: there are no intervals"
 _SAME = 1e-12  # resampled values closer than this differ by rounding only
 
 
@@ -189,13 +190,19 @@ def interval(
     if len(defined) * 2 >= len(replicates):
         tail = (1 - confidence) / 2
         levels = corrected.quantiles(confidence) if corrected else (tail, 1 - tail)
-        low, high = np.quantile(defined, levels)
-        found = {"low": float(low), "high": float(high)}
+        low, high = (_exact(float(each)) for each in np.quantile(defined, levels))
+        found = {"low": low, "high": high}
         if np.ptp(defined) < _SAME:
             found["degenerate"] = True
     if undefined * 100 > len(replicates):
         found["undefined"] = int(undefined)
     return found
+
+
+def _exact(value: float) -> float:
+    """0 and 1 where rounding alone is between: weights are fractions, and -4e-16 is no share."""
+    nearest = round(value)
+    return float(nearest) if abs(value - nearest) < _SAME and nearest in (0, 1) else value
 
 
 def _with_wilson(
@@ -248,6 +255,8 @@ def measure(
         "threshold": threshold,
     }
     found = doubts(task, np.asarray(y), np.asarray(p), codes)
+    if resamples and len(codes) and resampled.groups is None:
+        found.append(ONE_SUBJECT)
     if found:
         described["notes"] = found
     return plain(described), resampled.replicates

@@ -71,7 +71,8 @@ def _few_of(name: str, rows: np.ndarray, codes: np.ndarray) -> str | None:
 def with_notes(
     described: dict[str, Any], kind: str, logged_for: str | None = None
 ) -> dict[str, Any]:
-    """Put a note of absent classes before the ``notes`` that ``measure`` made, and log them all.
+    """Put a note of absent classes, or of targets that do not vary, before the ``notes`` that
+    ``measure`` made, and log them all.
 
     Args:
         described: ``n``, ``positives``, ``metrics``, perhaps ``notes``; ``notes`` is put there.
@@ -82,10 +83,12 @@ def with_notes(
         ``described`` itself.
     """
     absent = _absent(described["positives"], described["n"], kind)
+    undefined = [
+        called(name) for name, found in described["metrics"].items() if found["value"] is None
+    ]
+    if absent is None and undefined:
+        absent = "targets that do not vary"
     if absent is not None:
-        undefined = [
-            called(name) for name, found in described["metrics"].items() if found["value"] is None
-        ]
         note = f"{absent} among {described['n']} rows"
         if undefined:
             note += f": undefined {'is' if len(undefined) == 1 else 'are'} {_listed(undefined)}"

@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from medkit.assessment import spread_of_networks
 from medkit.config import Evaluation
 from medkit.errors import RunError
 from medkit.evaluation import evaluate_part, subgroup_metrics
@@ -84,7 +85,7 @@ def evaluate_run_on(
         )
     result = plain(result)
     if report is not None:
-        write_external(report, run, new, result)
+        write_external(report, run, new, part, outputs, result)
     return result
 
 
@@ -115,10 +116,12 @@ def external_metrics(
         result["decisions"] = decisions_of(
             task, valid.y, valid.outputs, *rows, threshold, settings, seed
         )
+        passes = settings.monte_carlo_dropout
+        spread = spread_of_networks(run.model, part.x, passes, seed)
         chosen = (valid.y, valid.outputs, valid.subjects)
         result["uncertainty"] = {
             "conformal": conformal_of(task, *chosen, *rows, part.cohort.samples, settings, seed),
-            **uncertainty_of(task, *rows, threshold, settings, seed),
+            **uncertainty_of(task, *rows, threshold, settings, seed, spread),
         }
     if [each for each in settings.subgroups if each in part.cohort.samples]:
         y, p, subjects = rows

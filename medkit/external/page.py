@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import yaml
+
 from medkit.errors import RunError
 from medkit.external.data import NewData
+from medkit.preparation import Part
 from medkit.runs import Run, write_json
 
 RESULT, PAGE = "external.json", "external.html"
@@ -24,18 +28,23 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def write_external(folder: Path, run: Run, new: NewData, result: dict[str, Any]) -> None:
+def write_external(
+    folder: Path, run: Run, new: NewData, part: Part, outputs: np.ndarray, result: dict[str, Any]
+) -> None:
     """Write the result as JSON and as a page; neither names a patient.
 
     Args:
         folder: Where to; made if it is not there.
         run: The run that was evaluated.
         new: The data it was evaluated on.
+        part: The rows, encoded.
+        outputs: (n, outputs) of the saved network for them.
         result: What ``evaluate_run_on`` returns.
     """
+    from medkit.report import ReportInputs
     from medkit.report.external import write_external_report
 
-    source = new.cohort.source
+    source, settings = new.cohort.source, new.experiment.evaluation
     facts = {
         "run": run.path.resolve().name,
         "name": run.config["name"],
@@ -43,8 +52,24 @@ def write_external(folder: Path, run: Run, new: NewData, result: dict[str, Any])
         "task": run.task.kind,
         "dataset": new.dataset.name,
         "data_sha256": dict(source.files),
-        "confidence": new.experiment.evaluation.confidence,
+        "confidence": settings.confidence,
         "sites": list(new.sites),
     }
     write_json(folder / RESULT, {**facts, **result})
-    write_external_report(folder / PAGE, facts, result)
+    inputs = ReportInputs(
+        name=facts["name"],
+        task=run.task,
+        model=facts["model"],
+        metrics={
+            "test": result,
+            **{each: result[each] for each in ("subgroups", "fairness") if each in result},
+        },
+        history={},
+        predictions={"test": (part.y, outputs)},
+        source=source,
+        config=yaml.safe_dump({"evaluation": settings.model_dump(mode="json")}),
+        target_names=new.cohort.target_names,
+        confidence=settings.confidence,
+        away=not new.own,
+    )
+    write_external_report(folder / PAGE, facts, inputs)

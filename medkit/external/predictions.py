@@ -25,7 +25,7 @@ def predict_file(run: Run, path: Path) -> pandas.DataFrame:
     Raises:
         DataError: The file cannot be read, or lacks what the model takes.
     """
-    cohort = new_data(_dataset(run), path, run.modality)
+    cohort = new_data(dataset_of(run), path, run.modality)
     table = run.predict(cohort.only_input)
     table.insert(0, "sample", cohort.samples.index.to_numpy())
     return table.reset_index(drop=True)
@@ -53,7 +53,8 @@ def write_predictions(table: pandas.DataFrame, path: Path) -> None:
             table.to_csv(temporary, index=False)
 
 
-def _dataset(run: Run) -> Component:
+def dataset_of(run: Run) -> Component:
+    """The dataset section of a run's config, to read another file with its reader's settings."""
     # Paths in the run's own config need not exist any more; only the reader's settings matter.
     given = dict(run.config["dataset"])
     name = given.pop("name")

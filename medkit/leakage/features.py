@@ -18,6 +18,7 @@ from medkit.leakage.scores import (
     binned_auroc,
     binned_correlation,
     bins,
+    chance_of_separation,
     correlation,
     folds_of,
     pearson,
@@ -30,6 +31,7 @@ REPEATING = 0.7  # most different values of a number that repeats, by row
 WORTH_A_LOOK = 0.95  # in sample; cross-fitting makes it no better
 MISSING = 0.80  # AUROC or |r| of 'is missing' alone
 FEWEST_PER_CLASS = 5
+RARE = 0.001  # chance of an honest feature to separate few events from the rest
 
 
 def outcome_findings(evidence: Evidence) -> Iterator[Finding]:
@@ -105,19 +107,28 @@ class Judge:
             found[self.binned] = np.maximum(found[self.binned], curved)
         named = {}
         for i in np.flatnonzero(found >= PERFECT):
-            named[self.columns.names[i]] = self._certain(float(found[i]), y, self.seen[:, i])
+            apart = not self.regression and in_sample[i] >= FLAWLESS
+            score = float(found[i])
+            named[self.columns.names[i]] = self._certain(score, y, self.seen[:, i], apart)
         for name, codes in self.columns.categories.items():
             score = float(scored(codes[:, None], y, fold)[0])
             if score >= PERFECT:
                 named[name] = self._certain(score, y, codes >= 0)
         return {name: each for name, each in named.items() if each is not None}
 
-    def _certain(self, score: float, y: np.ndarray, seen: np.ndarray) -> tuple[float, bool] | None:
-        """The score and whether it is no luck; None where it does not even come close."""
+    def _certain(
+        self, score: float, y: np.ndarray, seen: np.ndarray, apart: bool = False
+    ) -> tuple[float, bool] | None:
+        """The score and whether it is no luck; None where it does not even come close.
+
+        ``apart``: the feature separates all rows without an error, not only those of each fold.
+        """
         if self.regression:
             return score, True
         events = np.sum(y & seen)
-        certain = score >= surely_perfect(events, np.sum(seen) - events)
+        others = np.sum(seen) - events
+        certain = score >= surely_perfect(events, others)
+        certain |= apart and chance_of_separation(int(events), int(others)) <= RARE
         return (score, bool(certain)) if certain or score >= FLAWLESS else None
 
 

@@ -157,6 +157,23 @@ def surely_perfect(events: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.where(np.minimum(events, others) >= SURE_EVENTS, bound, np.inf)
 
 
+def chance_of_separation(events: int, others: int) -> float:
+    """Chance that an honest feature of AUROC 0.975 separates so many events and other rows.
+
+    The integral of F(x)^others d(1 - S(x - d)^events), the highest of the others lying below the
+    lowest event, both normal with the distance d = √2 Φ⁻¹(0.975). Few events among many rows are
+    hardly ever separated by luck: 25 of 500 in 2 of a million samples, 20 of 40 in 1 of 11.
+    """
+    from scipy.special import log_ndtr, ndtri
+
+    if min(events, others) < 1:
+        return 1.0
+    x = np.linspace(-8, 14, 4001)
+    below = np.exp(others * log_ndtr(x))
+    above = np.exp(events * log_ndtr(np.sqrt(2) * ndtri(0.975) - x))
+    return float(np.sum((below[1:] + below[:-1]) / 2 * -np.diff(above)))
+
+
 def pearson(values: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     """Pearson correlation (f,) of each column's observed rows; NaN for a constant one."""
     seen = ~np.isnan(values)

@@ -56,8 +56,8 @@ def calibration_section(inputs: ReportInputs) -> dict[str, Any] | None:
     names = _AGREEMENT if inputs.task.kind == "regression" else _BLOCK
     if len(blocks) == 1:
         earlier = next(iter(before.values()), None)
-        return {**told, **_one(next(iter(blocks.values())), earlier, names)}
-    return {**told, **_several(blocks, before, names)}
+        return {**told, **_one(inputs, next(iter(blocks.values())), earlier, names)}
+    return {**told, **_several(inputs, blocks, before, names)}
 
 
 def blocks_of(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -75,6 +75,7 @@ def blocks_of(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _one(
+    inputs: ReportInputs,
     block: Mapping[str, Any],
     before: Mapping[str, Any] | None,
     names: Mapping[str, tuple[str, str]],
@@ -90,11 +91,14 @@ def _one(
                 ideal += f"; by chance {readable(by_chance)}"
             rows.append([called_so, ideal, *(_told(each) for each in measured)])
     return {"head": head, "rows": rows, "several": False,
-            "caption": "Calibration on the test part, with intervals."}  # fmt: skip
+            "caption": f"Calibration on {inputs.where}, with intervals."}  # fmt: skip
 
 
 def _several(
-    blocks: Mapping[str, Any], before: Mapping[str, Any], names: Mapping[str, tuple[str, str]]
+    inputs: ReportInputs,
+    blocks: Mapping[str, Any],
+    before: Mapping[str, Any],
+    names: Mapping[str, tuple[str, str]],
 ) -> dict[str, Any]:
     keys = [key for key in (_SEVERAL if names is _BLOCK else names)
             if any(key in each.get("metrics", {}) for each in blocks.values())]  # fmt: skip
@@ -107,7 +111,7 @@ def _several(
         measured = block.get("metrics", {})
         rows.append([name, *(_told(measured.get(key)) for key in keys)])
     return {"head": head, "rows": rows, "several": True,
-            "caption": "Calibration of each outcome on the test part."}  # fmt: skip
+            "caption": f"Calibration of each outcome on {inputs.where}."}  # fmt: skip
 
 
 def _told(found: Mapping[str, Any] | None) -> str:

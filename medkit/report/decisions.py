@@ -40,13 +40,13 @@ def decision_section(inputs: ReportInputs) -> dict[str, Any] | None:
     figures: list[Figure] = []
     for i, (name, block) in enumerate(blocks.items()):
         if block.get("operating_points"):
-            tables.append(_points(name, block["operating_points"]))
+            tables.append(_points(inputs, name, block["operating_points"]))
         if block.get("curve") and len(figures) < _MOST_DRAWN:
             figures.append(_curve(f"decision-{i}", name, block["curve"]))
     return {"tables": tables, "figures": figures, "notes": list(dict.fromkeys(notes))}
 
 
-def _points(name: str, points: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _points(inputs: ReportInputs, name: str, points: list[Mapping[str, Any]]) -> dict[str, Any]:
     stated = next((each["at_prevalence"] for each in points if each.get("at_prevalence")), None)
     head = ["Threshold", *_RATES.values()]
     if stated:
@@ -64,8 +64,8 @@ def _points(name: str, points: list[Mapping[str, Any]]) -> dict[str, Any]:
             cells += [_rate(there.get(each)) for each in _AT_PREVALENCE]
         rows.append([f"{called_so}: {readable(point['threshold'])}", *cells])
     caption = (
-        "Chosen on the validation part, measured on the test part, with intervals. Net benefit is "
-        "per patient, at that threshold."
+        f"Chosen on the validation part, measured on {inputs.where}, with intervals. Net benefit "
+        "is per patient, at that threshold."
     )
     title = f"Operating points: {name}" if name else "Operating points"
     return {"title": title, "caption": caption, "head": head, "rows": rows}

@@ -8,49 +8,60 @@ from typing import Any
 
 from medkit.evaluation import main_metric
 from medkit.files import write_text
-from medkit.report.crossval import calibration_figure
 from medkit.report.drawing import BLUE, GREY, WIDE, Figure, draw
+from medkit.report.inputs import ReportInputs
+from medkit.report.performance import confusion, result_figures, subgroup_columns
 from medkit.report.rows import table_one_rows
-from medkit.report.templates import bounds, count, label, percent, readable, render, title
+from medkit.report.sections import optional_sections
+from medkit.report.summary import plain_words, positives, special
+from medkit.report.templates import bounds, count, percent, readable, render, title
 
 _MOST_SHOWN = 25  # rows of the figure of standardised differences
 _LARGE = 0.1
+# Sections as in the report of a run.
+_SHARED = ("slider", "decisions", "calibration", "uncertainty", "forest", "fairness")
 
 
-def write_external_report(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """Write the page: one file, no script, nothing loaded from anywhere.
+def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportInputs) -> None:
+    """Write the page: one file, nothing loaded from anywhere; its only script moves the slider.
 
     Args:
         path: The file.
-        facts: ``run``, ``name``, ``model``, ``task``, ``dataset``, ``data_sha256``,
-            ``confidence``, ``sites``.
-        result: What ``evaluate_run_on`` returns.
+        facts: ``run``, ``dataset``, ``data_sha256``, ``sites``.
+        inputs: ``metrics["test"]`` is what ``evaluate_run_on`` returns, ``predictions["test"]``
+            the targets and outputs it was measured on.
     """
+    result = inputs.metrics["test"]
     mix, drop = result.get("case_mix", {}), result.get("performance_drop", {})
     differences = [each for each in mix.get("differences", ()) if each["value"] is not None]
-    figures = [_love_plot(differences)] if differences else []
-    calibration = result.get("calibration", {})
-    drawn = [calibration_figure(calibration, "The new rows.")] if calibration.get("bins") else []
+    main = main_metric(result["metrics"])
+    sections = optional_sections(inputs, main)
     page = render(
         "external.html.j2",
         facts=facts,
+        run=inputs,
         result=result,
+        metrics=inputs.metrics,
+        test=result,
         head=_sentence(result),
+        plain_words=plain_words(inputs, main),
         warnings=mix.get("warnings", ()),
         performance=_performance(result),
         reference=drop.get("reference", ""),
         no_drop=drop.get("not_estimable", ""),
         drop_notes=drop.get("notes", ()),
         notes=result.get("notes", ()),
-        calibration=_calibration_rows(calibration),
-        calibration_figures=drawn,
+        special=special(inputs.metrics),
+        confusion=confusion(inputs),
+        result_figures=result_figures(inputs),
         table=_table_one(mix),
         case_mix=mix,
         membership=_membership(mix),
-        figures=figures,
-        subgroups=_subgroups(result),
-        main=main_metric(result["metrics"]),
-        confidence=percent(facts["confidence"], 0),
+        love_plot=[_love_plot(differences)] if differences else [],
+        positives=positives,
+        subgroup_metrics=subgroup_columns(inputs, main),
+        confidence=percent(inputs.confidence, 0),
+        **{name: sections[name] for name in _SHARED},
     )
     write_text(path, page)
 
@@ -90,14 +101,6 @@ def _performance(result: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _calibration_rows(calibration: Mapping[str, Any]) -> list[list[str]]:
-    return [
-        [title(name), _with_bounds(found) if found["value"] is not None else "not estimable: "
-         + str(found.get("not_estimable", ""))]
-        for name, found in calibration.get("metrics", {}).items()
-    ]  # fmt: skip
-
-
 def _table_one(mix: Mapping[str, Any]) -> dict[str, Any] | None:
     """Table 1 with the standardised difference in the first line of every variable."""
     whole = mix.get("table_one")
@@ -131,21 +134,6 @@ def _membership(mix: Mapping[str, Any]) -> str:
         f"Membership model: AUROC {_with_bounds(found['auroc'])} of telling development samples "
         f"from new ones by inputs and outcome; {found['reading']}."
     )
-
-
-def _subgroups(result: Mapping[str, Any]) -> list[list[str]]:
-    main = main_metric(result["metrics"])
-    rows = []
-    for attribute, groups in result.get("subgroups", {}).items():
-        for group, found in groups.items():
-            named = f"{label(attribute)}: {group}"
-            if "suppressed" in found:
-                rows.append([named, found["suppressed"], "–", "–"])
-                continue
-            events = found["positives"] if isinstance(found["positives"], int) else "–"
-            row = [named, str(found["n"]), str(events), _with_bounds(found["metrics"][main])]
-            rows.append(row)
-    return rows
 
 
 def _love_plot(differences: Sequence[Mapping[str, Any]]) -> Figure:

@@ -34,13 +34,13 @@ def forest(inputs: ReportInputs, main: str) -> list[Figure]:
         return []
     test = inputs.metrics["test"]
     rows = _rows(subgroups, lambda group: (group.get("metrics") or {}).get(main))
-    figures = [_plot("forest", called(main), test["metrics"][main], rows)]
+    figures = [_plot(inputs, "forest", called(main), test["metrics"][main], rows)]
     key = "bias" if inputs.task.kind == "regression" else "observed_expected"
     overall = _calibrated(test, key)
     rows = _rows(subgroups, lambda group: _calibrated(group, key))
     if overall and any(found and found.get("value") is not None for _, _, found, _ in rows):
         name = "bias" if key == "bias" else "observed : expected events"
-        figures.append(_plot("forest-calibration", name, overall, rows,
+        figures.append(_plot(inputs, "forest-calibration", name, overall, rows,
                              0.0 if key == "bias" else 1.0))  # fmt: skip
     return figures
 
@@ -70,10 +70,10 @@ def _rows(subgroups: Mapping[str, Any], of_group: Any) -> list[tuple[str, str, A
 
 
 def _plot(
-    key: str, name: str, overall: Mapping[str, Any], rows: list[tuple[str, str, Any, int]],
-    ideal: float | None = None,
+    inputs: ReportInputs, key: str, name: str, overall: Mapping[str, Any],
+    rows: list[tuple[str, str, Any, int]], ideal: float | None = None,
 ) -> Figure:  # fmt: skip
-    shown = [*rows, ("All test samples", interval(overall), overall, 0)]
+    shown = [*rows, (f"All {inputs.samples}", interval(overall), overall, 0)]
     largest = max((n for *_, n in rows), default=1) or 1
 
     def plot(axes: Any) -> None:
@@ -97,9 +97,9 @@ def _plot(
     height = 0.6 + _ROW * len(shown)
     title = f"{name[:1].upper()}{name[1:]} by group"
     caption = (
-        f"Squares: value in the group, larger with more samples; lines: interval; dashed: all test "
-        f"samples ({readable(overall.get('value'))}). A group whose interval holds the dashed line "
-        "may not differ."
+        f"Squares: value in the group, larger with more samples; lines: interval; dashed: all "
+        f"{inputs.samples} ({readable(overall.get('value'))}). A group whose interval holds the "
+        "dashed line may not differ."
     )
     return draw(key, title, caption, f"{title}: {told}", plot, size=(7.6, height), left=2.0,
                 right=2.1, broad=True)  # fmt: skip

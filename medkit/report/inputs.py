@@ -37,6 +37,8 @@ class ReportInputs:
         hashed: Part -> salted hash of each sample, in the order of its predictions, as in
             ``predictions.parquet``.
         weights: Trainable weights of the network; None where unknown.
+        away: Whether ``metrics["test"]`` and ``predictions["test"]`` are of another data set, not
+            of the run's own test part.
     """
 
     name: str
@@ -54,6 +56,17 @@ class ReportInputs:
     confidence: float = 0.95
     hashed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weights: int | None = None
+    away: bool = False
+
+    @property
+    def where(self) -> str:
+        """What the numbers are measured on."""
+        return "the new data" if self.away else "the test part"
+
+    @property
+    def samples(self) -> str:
+        """Whose numbers they are."""
+        return "new samples" if self.away else "test samples"
 
     @cached_property
     def settings(self) -> dict[str, Any]:

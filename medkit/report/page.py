@@ -13,7 +13,12 @@ from medkit.report.checklist import SOURCE as TRIPOD
 from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.model_card import SOURCE as CARD
 from medkit.report.model_card import model_card
-from medkit.report.performance import confusion, result_figures, worst_errors
+from medkit.report.performance import (
+    confusion,
+    result_figures,
+    subgroup_columns,
+    worst_errors,
+)
 from medkit.report.probast import SOURCE as PROBAST
 from medkit.report.probast import signals
 from medkit.report.rows import flow_figure, table_one_rows
@@ -21,7 +26,6 @@ from medkit.report.sections import contents, optional_sections
 from medkit.report.summary import cautions, plain_words, positives, special, verdict
 from medkit.report.templates import percent, render
 
-_SUBGROUP_METRICS = ("auprc", "recall", "specificity", "accuracy", "f1_macro", "rmse", "r2")
 _MOST_ROWS = 200
 
 
@@ -60,7 +64,7 @@ def report_text(inputs: ReportInputs) -> str:
         special=special(metrics),
         parts=[(name, called_so) for name, called_so in PART_NAMES.items() if name in metrics],
         positives=positives,
-        subgroup_metrics=_subgroup_metrics(inputs, main),
+        subgroup_metrics=subgroup_columns(inputs, main),
         most_rows=_MOST_ROWS,
         plain_words=plain_words(inputs, main),
         checklist=checklist,
@@ -82,8 +86,3 @@ def _watched(inputs: ReportInputs) -> str:
     monitor: str = getattr(inputs.task, "monitor", "loss")
     measured = inputs.metrics.get("valid", {}).get("metrics", {})
     return "loss" if monitor in measured and measured[monitor]["value"] is None else monitor
-
-
-def _subgroup_metrics(inputs: ReportInputs, main: str) -> list[str]:
-    reported = inputs.metrics["test"]["metrics"]
-    return [main, *(name for name in _SUBGROUP_METRICS if name in reported)][:4]

@@ -16,6 +16,7 @@ _MOST_CLASSES = 20
 _MOST_OUTPUTS = 4
 _WORST = 10
 _EDGE = 1e-7
+_SUBGROUP_METRICS = ("auprc", "recall", "specificity", "accuracy", "f1_macro", "rmse", "r2")
 
 
 def confusion(inputs: ReportInputs) -> dict[str, Any] | None:
@@ -68,6 +69,12 @@ def thresholds_in_use(inputs: ReportInputs, count: int) -> list[float | None]:
     if inputs.task.kind == "multiclass":
         return [None] * count
     return list(used) if isinstance(used, list) else [used] * count
+
+
+def subgroup_columns(inputs: ReportInputs, main: str) -> list[str]:
+    """The metrics that the tables of subgroups have room for, the leading one first."""
+    reported = inputs.metrics["test"]["metrics"]
+    return [main, *(name for name in _SUBGROUP_METRICS if name in reported)][:4]
 
 
 def worst_errors(inputs: ReportInputs) -> dict[str, Any] | None:

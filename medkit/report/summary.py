@@ -168,5 +168,5 @@ def _covered(inputs: ReportInputs) -> str:
     kind = "intervals" if inputs.task.kind == "regression" else "sets"
     return (
         f"Its prediction {kind}, made to hold the outcome of {percent(found['coverage'], 0)} of "
-        f"patients, held it for {percent(seen)} of the test samples."
+        f"patients, held it for {percent(seen)} of the {inputs.samples}."
     )

@@ -27,7 +27,7 @@ def uncertainty_section(inputs: ReportInputs) -> dict[str, Any] | None:
         return None
     abstention = found.get("abstention") or {}
     return {
-        "conformal": _conformal(found.get("conformal") or {}),
+        "conformal": _conformal(inputs, found.get("conformal") or {}),
         "entropy": _entropy(found.get("entropy") or {}),
         "figures": _abstention_figures(abstention),
         "abstention": abstention.get("not_estimable") or abstention.get("note") or "",
@@ -35,7 +35,7 @@ def uncertainty_section(inputs: ReportInputs) -> dict[str, Any] | None:
     }
 
 
-def _conformal(found: Mapping[str, Any]) -> dict[str, Any] | None:
+def _conformal(inputs: ReportInputs, found: Mapping[str, Any]) -> dict[str, Any] | None:
     """Coverage asked and seen: a head, and rows of text, the first of each output marked."""
     if not found:
         return None
@@ -45,7 +45,7 @@ def _conformal(found: Mapping[str, Any]) -> dict[str, Any] | None:
     outputs = found.get("outputs") or {}
     regression = found.get("method") == "absolute_residual"
     for name, output in outputs.items():
-        heading = "All test samples" if len(outputs) == 1 else str(name)
+        heading = f"All {inputs.samples}" if len(outputs) == 1 else str(name)
         expected = output.get("expected")
         told["rows"].append(_group_row(heading, output["overall"], regression, expected))
         for value, group in (output.get("by_class") or {}).items():
