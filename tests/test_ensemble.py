@@ -18,6 +18,7 @@ import medkit
 from medkit import ensemble, pipeline
 from medkit.assessment import predict_parts
 from medkit.config import check_config
+from medkit.external import evaluate_run_on
 from medkit.preparation import divide, encode, read
 from medkit.runs import Run
 
@@ -294,6 +295,12 @@ def test_the_run_reports_all_and_predicts_sets(tmp_path, bare):
     history = run.history
     assert list(history)[:3] == ["epoch", "member", "loss"]
     assert history[["epoch", "member"]].to_numpy().tolist() == [[1, 1], [1, 2]]
+    again = evaluate_run_on(run)["uncertainty"]["entropy"]  # as for another site
+    for source, number in (("ensemble", 2), ("monte_carlo_dropout", 3)):
+        assert again[source]["count"] == number
+        value, before = (each[source]["mutual_information"]["mean"]["value"]
+                         for each in (again, found["entropy"]))  # fmt: skip
+        assert value == pytest.approx(before, rel=1e-3)
     (q,) = inputs["conformal"]["quantile"]
     rows = read(config.dataset).only_input.values.head(40)
     table = Run.open(run.path).predict(rows)

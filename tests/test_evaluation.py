@@ -459,3 +459,20 @@ def test_names_of_metrics():
     assert lower_is_better("mae")
     assert lower_is_better("log_loss_edema")
     assert not lower_is_better("auroc")
+
+
+def test_baselines_are_recalibrated_where_the_network_is():
+    parts, outputs = breast_cancer()
+    state = {"kind": "platt", "asked": "platt"}
+    run = (binary(), Flat(), parts, outputs, 0.5, Evaluation(bootstrap=0), 7)
+    plain = evaluate_run(*run)["baselines"]
+    again = evaluate_run(*run, recalibration=state)["baselines"]
+    assert again["majority"] == plain["majority"]
+    for name in ("logistic_regression", "gradient_boosting"):
+        assert again[name]["recalibration"] == "platt"
+        auroc, log_loss = (
+            [each[name]["metrics"][metric]["value"] for each in (plain, again)]
+            for metric in ("auroc", "log_loss")
+        )
+        assert auroc[0] == pytest.approx(auroc[1])  # the order of the rows stays
+        assert log_loss[0] != log_loss[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def away(folder) -> Path:
 
 @pytest.fixture(scope="module")
 def validated(run, away, folder):
-    overrides = [f"dataset.path={away}"]
+    overrides = [f"dataset.path={away}", "evaluation.subgroups=[site]"]
     return evaluate_run_on(run, None, overrides, folder / "report")
 
 
@@ -145,6 +146,29 @@ def test_the_report_names_nobody_and_needs_nothing(validated, folder):
         assert "MRN7" not in path.read_text()
         assert "MRN8" not in path.read_text()
         assert str(folder) not in path.read_text()
+
+
+def test_the_page_is_the_report_for_another_site(validated, folder):
+    page = (folder / "report" / "external.html").read_text()
+    for section in ("performance", "case-mix", "thresholds", "calibration", "uncertainty",
+                    "subgroups"):  # fmt: skip
+        assert f'<h2 id="{section}">' in page
+        assert f'<a href="#{section}">' in page
+    figures = ("ROC curve", "Precision and recall", "Decision curve", "Calibration curve",
+               "AUROC by group", "Abstention")  # fmt: skip
+    assert all(f"<h3>{title}</h3>" in page for title in figures)
+    assert "All new samples" in page
+    assert "Gaps between groups" in page
+    assert "test part" not in page
+    data = re.search(r'id="slider-data">(.*?)</script>', page, re.DOTALL)
+    (outcome,) = json.loads(data[1])["outcomes"]
+    metrics, start = validated["metrics"], outcome["start"]
+    assert outcome["thresholds"][start] == validated["threshold"]
+    recall = outcome["tp"][start] / outcome["positives"]
+    assert recall == pytest.approx(metrics["recall"]["value"])
+    assert 1 - outcome["fp"][start] / outcome["negatives"] == pytest.approx(
+        metrics["specificity"]["value"]
+    )
 
 
 def test_an_earlier_report_is_not_overwritten(run, away, validated, folder):
@@ -356,6 +380,12 @@ def test_a_regression_is_recalibrated_by_a_straight_line(folder):
     home, away = table("sbp_home.csv", 40, 1.5), table("sbp_away.csv", 90, 0.8)
     config = document(home, task="regression", split={"by": "subject"})
     run = medkit.train(check_config(config, folder=folder), out=folder / "regression")
+    evaluate_run_on(run, None, [f"dataset.path={away}"], folder / "regression-report")
+    page = (folder / "regression-report" / "external.html").read_text()
+    assert "<h3>Bland–Altman</h3>" in page
+    assert "Lower limit of agreement" in page
+    assert "<h3>Observed and predicted</h3>" in page
+    assert "Operating points" not in page
     made = recalibrate_run(run, "slope", None, [f"dataset.path={away}"])
     state = made.metrics["recalibration"]["state"]
     frame = pd.read_csv(away)

@@ -72,6 +72,9 @@ HEAVY = (
     "sqlalchemy",
     "openpyxl",
     "duckdb",
+    "polars",
+    "narwhals",
+    "pyspark",
     "pint",
 )
 

@@ -139,9 +139,7 @@ def _blocks(axis: Axis, events: int) -> list[pd.DataFrame]:
     edges = np.linspace(0, axis.places, number + 1).astype(int)
     code = axis.table["code"]
     return [
-        axis.table[(code >= low) & (code < high)]
-        for low, high in pairwise(edges)
-        if high > low
+        axis.table[(code >= low) & (code < high)] for low, high in pairwise(edges) if high > low
     ]
 
 

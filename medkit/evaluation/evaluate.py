@@ -15,6 +15,7 @@ from medkit.evaluation.fairness import fairness_gaps
 from medkit.evaluation.intervals import measure, plain
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.paired import compare_outputs
+from medkit.evaluation.recalibration import apply_recalibration, fit_recalibration
 from medkit.evaluation.subgroups import subgroup_metrics
 from medkit.evaluation.uncertainty import evaluate_uncertainty
 from medkit.evaluation.wording import called, readable
@@ -27,6 +28,7 @@ Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 
 # The metric a summary leads with: the first of these that the task reports.
 _LEADING = ("auroc", "auroc_macro", "accuracy", "mae")
+_AVERAGES = ("majority", "mean")  # one output for all rows: nothing to recalibrate
 _LOWER_IS_BETTER = ("mae", "rmse", "mse", "brier", "log_loss")
 
 
@@ -149,7 +151,15 @@ def evaluate_run(
     if settings.baselines:
         with stages("evaluate: baselines"):
             result["baselines"] = _compared(
-                task, modality, parts, outputs["test"], threshold, settings, seed, keep
+                task,
+                modality,
+                parts,
+                outputs["test"],
+                threshold,
+                settings,
+                seed,
+                keep,
+                "none" if recalibration is None else recalibration["asked"],
             )
     return result
 
@@ -192,8 +202,13 @@ def _compared(
     settings: Evaluation,
     seed: int,
     keep: Callable[[str, np.ndarray], None] | None,
+    calibration: str,
 ) -> dict[str, Any]:
-    """Each baseline on the test part, and by how much the network differs from it."""
+    """Each baseline on the test part, and by how much the network differs from it.
+
+    Where the network was recalibrated, so are the baselines, on the same validation rows: the
+    comparison of Brier scores and log losses would flatter the network otherwise.
+    """
     features = {name: modality.summarize(part.x) for name, part in parts.items()}
     train, valid, test = parts["train"], parts["valid"], parts["test"]
     subjects = test.cohort.subjects
@@ -205,12 +220,23 @@ def _compared(
         seed,
         train.cohort.subjects,
     ):
-        p = baseline.predict(features["test"])
+        p, at = baseline.predict(features["test"]), baseline.threshold
+        facts = dict(baseline.facts)
+        if calibration != "none" and baseline.name not in _AVERAGES:
+            chosen = baseline.predict(features["valid"])
+            state = fit_recalibration(calibration, task, valid.y, chosen)
+            facts["recalibration"] = state["kind"]
+            p = apply_recalibration(state, p)
+            at = task.choose_threshold(
+                valid.y,
+                apply_recalibration(state, chosen),
+                model=baseline.name.replace("_", " "),
+            )
         if keep is not None:
             keep(baseline.name, p)
-        described, _ = measure(task, test.y, p, subjects, baseline.threshold, settings, seed)
+        described, _ = measure(task, test.y, p, subjects, at, settings, seed)
         comparison = compare_outputs(
-            task, test.y, of_network, p, threshold, baseline.threshold, subjects, settings, seed
+            task, test.y, of_network, p, threshold, at, subjects, settings, seed
         )
         main = main_metric(described["metrics"])
         found = dict(comparison["metrics"][main])
@@ -219,6 +245,6 @@ def _compared(
             **described,
             "difference": difference,
             "comparison": comparison,
-            **baseline.facts,
+            **facts,
         }
     return plain(results)
