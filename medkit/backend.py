@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -78,6 +79,8 @@ def start() -> str:
 
             # Seeds TensorFlow too where it is installed, and so imports it on every backend.
             keras.utils.set_random_seed(0)
+            # It is warned of from the fifth model on, though each (of an ensemble) is traced once.
+            logging.getLogger("tensorflow").addFilter(_no_retracing)
             return device()
         except BaseException:
             held.seek(0)
@@ -86,6 +89,10 @@ def start() -> str:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _no_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def device() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import medkit
 from medkit import ensemble, pipeline
 from medkit.assessment import predict_parts
+from medkit.backend import start
 from medkit.config import check_config
 from medkit.external import evaluate_run_on
 from medkit.preparation import divide, encode, read
@@ -260,6 +262,13 @@ def test_recurrent_and_attention_dropout_vary_the_passes(model):
     passes = list(ensemble.dropout_passes(network.full, parts["test"].x, 3, 0))
     assert np.ptp(passes, axis=0).max() > 1e-4
     assert np.isfinite(passes).all()
+
+
+def test_tensorflow_does_not_warn_of_each_members_trace():
+    start()
+    for text, shown in (("6 calls triggered tf.function retracing. Tracing", False), ("NaN", True)):
+        record = logging.makeLogRecord({"msg": text, "levelno": logging.WARNING})
+        assert bool(logging.getLogger("tensorflow").filter(record)) == shown
 
 
 def test_histories_joined_and_averaged():

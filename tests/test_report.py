@@ -357,6 +357,46 @@ def test_recalibration_before_and_after(whole, undrawn, tmp_path):
     assert "Measure Ideal Value" in words(page(tmp_path, inputs))
 
 
+@pytest.mark.parametrize("method", ["slope", "refit"])
+def test_an_updated_model_is_not_told_as_one_developed_here(method, undrawn, tmp_path):
+    inputs = full("binary")
+    before = inputs.metrics["valid"]
+    inputs.metrics["recalibration"] = {
+        "method": method, "parent": "run-1", "rows": 160, "before": before, "notes": [],
+    }  # fmt: skip
+    if method == "refit":
+        del inputs.metrics["test"]["calibration"]["before"]
+    text = words(page(tmp_path, inputs))
+    told = {"slope": "a new intercept and slope of its outputs", "refit": "further training of"}
+    assert "The model was developed on other data, in run run-1, and updated for these" in text
+    assert f"{told[method]}" in text
+    assert "was not updated" not in text
+    assert "fitted on 60 validation rows" not in text
+    assert "learned on the rows that the model was first developed on" in text
+    values = (
+        f"{each['metrics']['auroc']['value']:.3f}" for each in (before, inputs.metrics["test"])
+    )
+    was, now = values
+    assert re.search(rf"Before and after the update .* AUROC {was} \(.*?\) {now} \(", text)
+    assert (f"{was} " in text.split("Results of updating")[1]) == (method == "refit")
+    assert (
+        "were recalibrated by" in text if method == "slope" else "see the calibration, or" in text
+    )
+
+
+def test_spread_of_measured_numbers_is_not_told_by_right_and_wrong(undrawn, tmp_path):
+    inputs = full("regression")
+    spread = {"mean": {"value": 4.25, "low": 4.0, "high": 4.5}, "quartiles": [3.0, 4.0, 5.0]}
+    inputs.metrics["test"]["uncertainty"]["entropy"] = {
+        "unit": "the target's",
+        "ensemble": {"count": 5, "standard_deviation": {"pressure": spread}},
+    }
+    text = words(page(tmp_path, inputs))
+    assert "Measure All Ensemble of 5: standard deviation, pressure 4.25 (4.00 to 4.50)" in text
+    assert "AUROC of being wrong" not in text
+    assert "Measure All Right Wrong AUROC of being wrong" in words(page(tmp_path, full("binary")))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_largest_errors_are_named_by_hash(kind, undrawn, tmp_path):
     inputs = full(kind)

@@ -43,7 +43,8 @@ def calibration_section(inputs: ReportInputs) -> dict[str, Any] | None:
     """What the page tells of ``metrics["test"]["calibration"]``.
 
     Returns:
-        ``{"figures", "head", "rows", "caption", "recalibration", "warnings"}``, None without it.
+        ``{"figures", "head", "rows", "caption", "recalibration", "fitted_on", "notes"}``;
+        None without it.
     """
     found = inputs.metrics["test"].get("calibration")
     if not found:
@@ -52,7 +53,9 @@ def calibration_section(inputs: ReportInputs) -> dict[str, Any] | None:
     before = blocks_of(found.get("before") or {})
     draws = _agreement_figures if inputs.task.kind == "regression" else _curves
     told = {"figures": draws(inputs, blocks, before), "notes": _notes(blocks),
-            "recalibration": found.get("recalibration")}  # fmt: skip
+            "recalibration": found.get("recalibration"), "fitted_on": "validation"}  # fmt: skip
+    if inputs.metrics.get("recalibration"):
+        told["fitted_on"] = "training"
     names = _AGREEMENT if inputs.task.kind == "regression" else _BLOCK
     if len(blocks) == 1:
         earlier = next(iter(before.values()), None)

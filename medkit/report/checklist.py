@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medkit.evaluation import main_metric
 from medkit.report import facts
 from medkit.report.inputs import ReportInputs
-from medkit.report.templates import readable, sentence
+from medkit.report.templates import interval, readable, sentence, title
 
 SOURCE = "Collins et al., TRIPOD+AI statement. BMJ 2024;385:e078378"
 CAUTION = (
@@ -118,6 +119,8 @@ def _heterogeneity(inputs: ReportInputs) -> tuple[Status, str]:
 
 
 def _updating(inputs: ReportInputs) -> tuple[Status, str]:
+    if inputs.metrics.get("recalibration"):
+        return "filled", facts.update(inputs)
     kind = facts.recalibration(inputs)
     if kind:
         return "filled", f"Outputs were recalibrated: {kind}; before and after are shown."
@@ -192,6 +195,12 @@ def _performance(inputs: ReportInputs) -> tuple[Status, str]:
 
 def _updated(inputs: ReportInputs) -> tuple[Status, str]:
     calibration = inputs.metrics["test"].get("calibration") or {}
+    updated = inputs.metrics.get("recalibration")
+    if updated and not calibration.get("before"):
+        main = main_metric(inputs.metrics["test"]["metrics"])
+        now, before = (interval(each["metrics"].get(main))
+                       for each in (inputs.metrics["test"], updated["before"]))  # fmt: skip
+        return "filled", f"{title(main)} {before} before the update, {now} after it."
     if not calibration.get("before"):
         return _updating(inputs)
     text = "Calibration before and after recalibration is shown."

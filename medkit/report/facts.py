@@ -10,6 +10,12 @@ from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.summary import positives
 from medkit.report.templates import count, interval, label, sentence
 
+# How ``medkit evaluate --recalibrate`` updates a model.
+_UPDATES = {
+    "intercept": "a new intercept of its outputs (recalibration in the large)",
+    "slope": "a new intercept and slope of its outputs (logistic or linear recalibration)",
+    "refit": "further training of the whole network from its former weights",
+}
 _MISSING = {
     "mean": "filled with the training mean",
     "median": "filled with the training median",
@@ -22,6 +28,7 @@ _SPLITS = {
     "time": "by time: the latest subjects are the test part",
     "site": "by site: training and test come from different sites",
     "column": "as a column of the data says",
+    "fold": "into folds by subject, so that no subject is in two parts; one fold is the test part",
 }
 _THRESHOLDS = {"youden": "sensitivity + specificity − 1", "f1": "F1"}
 _MOST_NAMES = 12
@@ -89,7 +96,7 @@ def missing(inputs: ReportInputs) -> str:
     text = f"Missing inputs were {_MISSING[way]}" if way != "drop" else _MISSING[way]
     if inputs.setting("preprocessing.indicators") and way != "drop":
         text += ", and an indicator says that a value was missing"
-    text += "; what fills them was learned on the training part alone and lies in the model"
+    text += f"; what fills them was learned {_learned_on(inputs)} alone and lies in the model"
     dropped = inputs.metrics.get("flow", {}).get("dropped", {})
     gone = {reason: n for reason, n in dropped.items() if "missing" in reason}
     listed = "; ".join(f"{reason}: {count(n)}" for reason, n in gone.items())
@@ -120,7 +127,7 @@ def handling(inputs: ReportInputs) -> str:
     ]
     return sentence(
         f"{given.get('name', 'default')} preprocessing ({', '.join(set_so)}); numbers are not cut "
-        "into classes; all of it is learned on the training part and lies in the saved model"
+        f"into classes; all of it is learned {_learned_on(inputs)} and lies in the saved model"
     )
 
 
@@ -182,15 +189,41 @@ def imbalance(inputs: ReportInputs) -> str:
     how = "balanced" if weights == "balanced" else str(weights)
     return (
         f"Class weights in the loss ({how}); no resampling. Weights shift the probabilities: "
-        + ("they were recalibrated on the validation part." if recalibration(inputs) else
+        + (f"they were recalibrated by {recalibration(inputs)}." if set_right(inputs) else
            "see the calibration, or set calibration in the config.")
     )  # fmt: skip
 
 
 def recalibration(inputs: ReportInputs) -> str:
     """How outputs were recalibrated; empty if they were not."""
+    found = inputs.metrics.get("recalibration")
+    if found:
+        return f"{_UPDATES[found['method']]}, on the {count(found['rows'])} training samples"
     kind = inputs.setting("calibration", "none")
     return "" if kind == "none" else f"{kind} scaling on the validation part"
+
+
+def set_right(inputs: ReportInputs) -> bool:
+    """Whether something was fitted to make the probabilities right again."""
+    refit = inputs.metrics.get("recalibration", {}).get("method") == "refit"
+    return bool(recalibration(inputs)) and not refit
+
+
+def update(inputs: ReportInputs) -> str:
+    """What the model was before it was updated for these data; empty if it was developed here."""
+    found = inputs.metrics.get("recalibration")
+    if not found:
+        return ""
+    return sentence(
+        f"The model was developed on other data, in run {found['parent']}, and updated for these: "
+        f"{recalibration(inputs)}. Its preprocessing is still that of its development"
+    )
+
+
+def _learned_on(inputs: ReportInputs) -> str:
+    if inputs.metrics.get("recalibration"):
+        return "on the rows that the model was first developed on"
+    return "on the training part"
 
 
 def intervals(inputs: ReportInputs) -> str:

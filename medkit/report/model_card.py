@@ -172,6 +172,7 @@ def _training_data(inputs: ReportInputs) -> CardSection:
             ("Rows", " ".join(filter(None, [facts.rows(inputs), facts.participants(inputs)]))),
             ("Missing values", facts.missing(inputs) or "Not told by the config."),
             ("Class imbalance", facts.imbalance(inputs)),
+            *((("Development", facts.update(inputs)),) if facts.update(inputs) else ()),
         ),
     )
 
@@ -221,7 +222,7 @@ def _caveats(inputs: ReportInputs) -> CardSection:
     return CardSection(
         "Caveats and recommendations",
         (
-            ("Known", " ".join(sentence(each) for each in [*notes, *waived])
+            ("Known", " ".join(sentence(each) for each in dict.fromkeys([*notes, *waived]))
              or "None beyond those of any single data set."),
             ("Before use", "Evaluate on patients of the place and time where it is to be used "
              "(medkit evaluate), recalibrate if needed, and watch for drift."),

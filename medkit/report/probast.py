@@ -197,7 +197,7 @@ def _calibrated(inputs: ReportInputs) -> Signal:
 def _imbalance(inputs: ReportInputs) -> Signal:
     asks = "If classes were reweighted, were probabilities set right afterwards?"
     weights = inputs.setting("training.class_weight")
-    level: Level = "good" if weights is None or facts.recalibration(inputs) else "unsure"
+    level: Level = "good" if weights is None or facts.set_right(inputs) else "unsure"
     return Signal("Analysis", asks, level, facts.imbalance(inputs))
 
 

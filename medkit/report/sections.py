@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medkit.report import facts
 from medkit.report.calibration import calibration_section
 from medkit.report.decisions import decision_section
 from medkit.report.groups import fairness_section, forest
@@ -12,7 +13,7 @@ from medkit.report.importance import explanation_section
 from medkit.report.inputs import ReportInputs
 from medkit.report.performance import thresholds_in_use
 from medkit.report.slider import slider_data
-from medkit.report.templates import interval, label, p_value, readable
+from medkit.report.templates import interval, label, p_value, readable, title
 from medkit.report.uncertainty import uncertainty_section
 
 
@@ -28,6 +29,7 @@ def optional_sections(inputs: ReportInputs, main: str) -> dict[str, Any]:
         "explanation": explanation_section(inputs),
         "gate": leakage_section(inputs.metrics),
         "comparisons": comparisons(inputs.metrics, main),
+        "update": update_section(inputs),
     }
 
 
@@ -53,7 +55,20 @@ def contents(inputs: ReportInputs, blocks: Mapping[str, Any]) -> list[tuple[str,
         ("probast", "PROBAST+AI", True),
         ("config", "Config", True),
     ]
-    return [(name, title) for name, title, there in listed if there]
+    return [(name, called_so) for name, called_so, there in listed if there]
+
+
+def update_section(inputs: ReportInputs) -> dict[str, Any] | None:
+    """A model updated for these data, beside what it was before, on the same test samples."""
+    found = inputs.metrics.get("recalibration")
+    if not found:
+        return None
+    rows = [
+        [title(name), interval(found["before"]["metrics"].get(name)), interval(now)]
+        for name, now in inputs.metrics["test"]["metrics"].items()
+    ]
+    return {"text": facts.update(inputs), "head": ["Metric", "Before", "After"], "rows": rows,
+            "notes": found.get("notes", ())}  # fmt: skip
 
 
 def leakage_section(metrics: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -95,22 +95,24 @@ def _entropy(found: Mapping[str, Any]) -> dict[str, Any] | None:
     if not found:
         return None
     rows = []
+    by_error = "maximum" in found  # a measured number is neither right nor wrong
     for source, called_so in _SOURCES.items():
         of_source = found.get(source) or {}
         if of_source.get("not_estimable"):
-            rows.append([called_so, of_source["not_estimable"], "", "", ""])
+            rows.append([called_so, of_source["not_estimable"], *([""] * 3 if by_error else [])])
         spreads = {each: of_source[each] for each in _SPREADS if each in of_source}
         for target, spread in (of_source.get("standard_deviation") or {}).items():
             spreads[f"standard deviation, {target}"] = spread
         for name, spread in spreads.items():
             several = f" of {of_source['count']}" if of_source.get("count") else ""
-            rows.append(
-                [f"{called_so}{several}: {label(name).lower()}", interval(spread.get("mean")),
-                 interval((spread.get("correct") or {}).get("mean")),
-                 interval((spread.get("incorrect") or {}).get("mean")),
-                 interval(spread.get("auroc"))]
-            )  # fmt: skip
-    return {"rows": rows, "unit": found.get("unit", ""), "maximum": found.get("maximum"),
+            row = [f"{called_so}{several}: {label(name).lower()}", interval(spread.get("mean"))]
+            if by_error:
+                row += [interval((spread.get(each) or {}).get("mean"))
+                        for each in ("correct", "incorrect")]  # fmt: skip
+                row.append(interval(spread.get("auroc")))
+            rows.append(row)
+    return {"rows": rows, "by_error": by_error, "unit": found.get("unit", ""),
+            "maximum": found.get("maximum"),
             "not_estimable": found.get("not_estimable", "")}  # fmt: skip
 
 
