@@ -123,7 +123,7 @@ def test_contract_on_other_backends(backend):
         "from medkit.testing import check_model\n"
         "for name in registry.models.names():\n"
         "    entry = registry.models.get(name)\n"
-        "    check_model(entry.factory, entry.tags['accepts'])\n"
+        "    check_model(entry.factory, entry.tags['accepts'], entry.tags.get('shapes'))\n"
         "print('ok')\n"
     )
     assert run_python(code, backend) == "ok"
