@@ -88,6 +88,8 @@ def assess(
 ) -> dict[str, Any]:
     """Everything measured of a run: the content of ``metrics.json``."""
     settings, test = experiment.evaluation, parts["test"]
+    with stages("evaluate: summary features"):
+        features = {name: modality.summarize(part.x) for name, part in parts.items()}
     passes = settings.monte_carlo_dropout
     spread = spread_of_networks(network.full, test.x, passes, experiment.seed)
     metrics = evaluate_run(
@@ -103,6 +105,7 @@ def assess(
         spread=spread,
         stages=stages,
         keep=predictions.baselines.__setitem__,
+        features=features,
     )
     if settings.explanations:
         with stages("evaluate: explanations"):
@@ -119,7 +122,6 @@ def assess(
                 predictions.outputs["test"],
             )
     with stages("evaluate: description"):
-        features = {name: modality.summarize(part.x) for name, part in parts.items()}
         metrics["table_one"] = table_one(parts, modality, task, settings.minimum_group, features)
         metrics["sample_size"] = sample_size(
             task,

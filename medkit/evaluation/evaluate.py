@@ -87,6 +87,7 @@ def evaluate_run(
     spread: Mapping[str, Iterable[np.ndarray]] | None = None,
     stages: Stage = _unnamed,
     keep: Callable[[str, np.ndarray], None] | None = None,
+    features: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What was measured of a run's predictions: most of ``metrics.json``.
 
@@ -103,6 +104,7 @@ def evaluate_run(
         spread: What the members of an ensemble, or passes with dropout, say of the test rows.
         stages: Called with a stage's name, gives the context it runs in (to take its time).
         keep: Called with each baseline's name and its outputs (n, outputs) on the test part.
+        features: ``modality.summarize`` of each part, where it was computed before.
 
     Returns:
         ``{"test": {n, subjects, positives, metrics, threshold, calibration, decisions,
@@ -150,9 +152,11 @@ def evaluate_run(
             result["fairness"] = fairness_gaps(task, *grouped)
     if settings.baselines:
         with stages("evaluate: baselines"):
+            if features is None:
+                features = {name: modality.summarize(part.x) for name, part in parts.items()}
             result["baselines"] = _compared(
                 task,
-                modality,
+                features,
                 parts,
                 outputs["test"],
                 threshold,
@@ -195,7 +199,7 @@ def evaluate_part(
 
 def _compared(
     task: Any,
-    modality: Any,
+    features: Mapping[str, Any],
     parts: Mapping[str, EncodedPart],
     of_network: np.ndarray,
     threshold: Any,
@@ -209,7 +213,6 @@ def _compared(
     Where the network was recalibrated, so are the baselines, on the same validation rows: the
     comparison of Brier scores and log losses would flatter the network otherwise.
     """
-    features = {name: modality.summarize(part.x) for name, part in parts.items()}
     train, valid, test = parts["train"], parts["valid"], parts["test"]
     subjects = test.cohort.subjects
     results: dict[str, Any] = {}
