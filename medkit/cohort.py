@@ -78,6 +78,41 @@ class RawInput:
 
 
 @dataclass(frozen=True)
+class JoinedInput:
+    """A sequence with static features beside it, one row a sample in both.
+
+    Args:
+        sequence: A ``series`` or ``triplets`` input.
+        static: A ``tabular`` input.
+    """
+
+    sequence: RawInput
+    static: RawInput
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    @property
+    def modality(self) -> str:
+        """The modality of the sequence."""
+        return self.sequence.modality
+
+    @property
+    def values(self) -> Any:
+        """The values of the sequence."""
+        return self.sequence.values
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The features of both."""
+        return self.sequence.features + self.static.features
+
+    def take(self, rows: np.ndarray) -> JoinedInput:
+        """The given rows, in the given order."""
+        return JoinedInput(self.sequence.take(rows), self.static.take(rows))
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a cohort came from.
 
@@ -106,7 +141,7 @@ class Cohort:
         samples: One row a sample; index: unique sample id. Optional columns ``subject`` (the
             patient), ``time`` (when the prediction is made), ``site``; every further column is
             an attribute for splits and subgroups.
-        inputs: Raw inputs by name; one entry, or several for multimodal work.
+        inputs: Raw inputs by name: one entry, or a sequence and the table ``static`` beside it.
         targets: (n,) or (n, outputs) as read (numbers or text); None when only predicting.
         source: Files read and rows dropped.
         target_names: Names of the target columns.
@@ -169,8 +204,11 @@ class Cohort:
         return self.samples.index.to_numpy()
 
     @property
-    def only_input(self) -> RawInput:
-        """The single raw input (most cohorts have one)."""
-        if len(self.inputs) != 1:
-            raise DataError(f"expected one input, got {len(self.inputs)}: {', '.join(self.inputs)}")
-        return next(iter(self.inputs.values()))
+    def only_input(self) -> RawInput | JoinedInput:
+        """The raw input, joined with the static features where there are such."""
+        inputs = dict(self.inputs)
+        static = inputs.pop("static", None)
+        if len(inputs) != 1:
+            raise DataError(f"expected one input, got {len(inputs)}: {', '.join(inputs)}")
+        sequence = next(iter(inputs.values()))
+        return sequence if static is None else JoinedInput(sequence, static)

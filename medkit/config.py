@@ -22,6 +22,7 @@ from medkit.sections import (
     Leakage,
     Section,
     Split,
+    StaticBranch,
     Training,
     dotted,
     named,
@@ -60,6 +61,7 @@ class Experiment:
     training: Training
     evaluation: Evaluation
     leakage: Leakage
+    static_branch: StaticBranch | None
     folder: Path
     plain: Mapping[str, Any]
     place: str = "config"
@@ -182,6 +184,7 @@ class _Checker:
             "training": Training,
             "evaluation": Evaluation,
             "leakage": Leakage,
+            "static_branch": StaticBranch,
         }
         known = [*Header.model_fields, *kinds, *sections, "preprocessing"]
         for key in self.document:
@@ -197,6 +200,7 @@ class _Checker:
         parts["training"] = self.section("training", Training)
         parts["evaluation"] = self.section("evaluation", Evaluation)
         parts["leakage"] = self.section("leakage", Leakage)
+        parts["static_branch"] = self.static_branch(parts["dataset"])
         self.across(parts)
         return parts
 
@@ -268,6 +272,18 @@ class _Checker:
         return self.parameters(
             "preprocessing", modality, registry.modalities.schema(modality), data
         )
+
+    def static_branch(self, dataset: Component | None) -> StaticBranch | None:
+        """The section, where the dataset yields static features; None elsewhere."""
+        if dataset is not None and dataset.parameters.get("static"):
+            found: StaticBranch | None = self.section("static_branch", StaticBranch)
+            return found
+        if dataset is not None and self.document.get("static_branch") is not None:
+            text = f"is for static features beside a sequence; '{dataset.name}' yields none here"
+            if "static" in dataset.parameters:
+                text += ": name them in dataset.static"
+            self.problems.append((("static_branch",), text))
+        return None
 
     def across(self, parts: dict[str, Any]) -> None:
         """Checks that need two sections."""
@@ -356,6 +372,7 @@ def _relative(path: Any, start: Path) -> str:
 
 
 __all__ = [
-    "Component", "EarlyStopping", "Evaluation", "Experiment", "Header", "Split", "Training",
+    "Component", "EarlyStopping", "Evaluation", "Experiment", "Header", "Split",
+    "StaticBranch", "Training",
     "check_config", "load_config", "same_experiment",
 ]  # fmt: skip

@@ -115,8 +115,9 @@ def build(experiment: Experiment, modality: Any, task: Any, rows: int) -> Networ
     keras.utils.set_random_seed(experiment.seed)
     set_mixed_precision(experiment.training.mixed_precision)
     network = build_network(
-        modality, task, experiment.model, rows, experiment.training.ensemble, experiment.seed
-    )
+        modality, task, experiment.model, rows, experiment.training.ensemble, experiment.seed,
+        experiment.static_branch,
+    )  # fmt: skip
     log.info(
         "model %s: %s parameters; inputs %s",
         experiment.model.name,

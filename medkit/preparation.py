@@ -18,6 +18,8 @@ from medkit.config import Component, Experiment
 from medkit.errors import DataError
 from medkit.evaluation import check_subgroups
 from medkit.lazy import pd
+from medkit.modalities.tabular import Tabular
+from medkit.modalities.with_static import WithStatic
 from medkit.splits import PARTS, split
 
 log = logging.getLogger("medkit")
@@ -111,6 +113,8 @@ def encode(
     modality = registry.modalities.build(
         experiment.preprocessing.name, **experiment.preprocessing.parameters
     )
+    if "static" in divided["train"].inputs:
+        modality = WithStatic(modality, Tabular())
     dropped: Counter[str] = Counter()
     for name, cohort in divided.items():
         usable = modality.keep(cohort.only_input)

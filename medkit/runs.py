@@ -20,6 +20,7 @@ from medkit.errors import RunError
 from medkit.evaluation.conformal import conformal_columns
 from medkit.files import sha256, write_text
 from medkit.lazy import keras, pd
+from medkit.modalities.with_static import fitted_from
 
 if TYPE_CHECKING:
     import pandas
@@ -161,9 +162,7 @@ class Run:
         self.metrics: dict[str, Any] = read_json(path / "metrics.json")
         self.environment: dict[str, Any] = read_json(path / "environment.json")
         inputs = read_json(path / "inputs.json")
-        self.modality = registry.modalities.get(inputs["modality"]["name"]).factory.from_dict(
-            inputs["modality"]["state"]
-        )
+        self.modality = fitted_from(inputs["modality"]["state"])
         self.task = registry.tasks.get(inputs["task"]["name"]).factory.from_dict(
             inputs["task"]["state"]
         )
@@ -193,12 +192,14 @@ class Run:
 
     @cached_property
     def model(self) -> keras.Model:
-        """The saved network: takes physical units, holds its own preprocessing."""
+        """The saved network: takes what ``modality.encode`` gives, holds its own preprocessing."""
         select_backend(preferred=self.environment["backend"])
         start()
         import medkit.layers  # noqa: F401 - registers the layers that the file names
+        from medkit.layers.with_static import with_one_input
 
-        return keras.saving.load_model(self.path / "model.keras", compile=False, safe_mode=True)
+        path = self.path / "model.keras"
+        return with_one_input(keras.saving.load_model(path, compile=False, safe_mode=True))
 
     def predict(self, data: Any) -> pandas.DataFrame:
         """Predict for new samples, one row each.
@@ -206,7 +207,8 @@ class Run:
         Args:
             data: As the modality takes it: a DataFrame with the training columns (tabular), an
                 array (n, time, channels), (n, height, width[, channels]), a list of texts, or a
-                RawInput. Columns the model does not know are ignored.
+                RawInput; ``{"sequence": …, "static": …}`` where static features stand beside a
+                sequence. Columns the model does not know are ignored.
 
         Returns:
             The task's prediction columns, then ``prediction_set``, or ``low`` and ``high``, at the

@@ -44,7 +44,7 @@ def save(
     }
     runs.write_json(folder / "inputs.json", inputs)
     with written_whole(folder / "model.keras") as temporary:
-        network.full.save(temporary)
+        network.saved.save(temporary)
     with written_whole(folder / "history.csv") as temporary:
         frame = pd.DataFrame(history)
         epochs: Any = np.arange(1, len(frame) + 1)

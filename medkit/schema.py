@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from medkit import registry
-from medkit.config import Evaluation, Header, Leakage, Split, Training
+from medkit.config import Evaluation, Header, Leakage, Split, StaticBranch, Training
 
 
 def experiment_schema() -> dict[str, Any]:
@@ -41,6 +41,7 @@ def experiment_schema() -> dict[str, Any]:
             ("training", Training),
             ("evaluation", Evaluation),
             ("leakage", Leakage),
+            ("static_branch", StaticBranch),
         )
     }
     # 'optimizer: adam' and 'learning_rate_schedule: cosine' are short for their mappings.

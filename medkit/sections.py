@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medkit.checking import check
 from medkit.errors import ConfigError, Problem
-from medkit.keras_names import OptimizerSettings, optimizer_schemas
+from medkit.keras_names import Activation, OptimizerSettings, optimizer_schemas
 from medkit.yaml_file import Key
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -164,6 +164,19 @@ class Evaluation(Section):
     """Passes with dropout left on, to estimate the model's own uncertainty; 0: none."""
     explanations: bool = True
     """Importance of each input by permutation, and partial dependence."""
+
+
+class StaticBranch(Section):
+    """The second branch of the network, for static features beside a sequence."""
+
+    units: tuple[Annotated[int, Field(ge=1)], ...] = (16,)
+    """Width of each dense layer on the static features; [] for none."""
+    joint_units: tuple[Annotated[int, Field(ge=1)], ...] = (32,)
+    """Width of each dense layer on sequence and static features together."""
+    activation: Activation = "relu"
+    """Keras activation of these layers."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share left out in each training step, after each of these layers."""
 
 
 class Leakage(Section):

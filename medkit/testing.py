@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from medkit.cohort import Cohort, RawInput
+from medkit.models import with_static
 from medkit.registry import modalities, models, signature_model
 
 # A small preprocessed sample of each modality.
@@ -25,6 +26,8 @@ SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "image": ((16, 16, 1), (8, 8, 8, 1)),
     "tokens": ((20, 6),),
 }
+# Modalities beside which static features may stand.
+SEQUENCES = ("series", "triplets")
 
 
 def check_signature(factory: Callable[..., Any]) -> None:
@@ -51,7 +54,8 @@ def check_model(
     """A model factory keeps the contract for every modality it accepts.
 
     It returns an uncompiled model, gives the asked number of outputs and, for None, an
-    embedding; its outputs are finite; it trains one step; saving and loading changes nothing.
+    embedding, to which static features can be joined beside a sequence; its outputs are finite;
+    it trains one step; saving and loading changes nothing.
 
     Args:
         factory: The factory.
@@ -73,6 +77,11 @@ def check_model(
             embedding = factory(shape, None, **parameters)
             width = embedding.output_shape
             assert len(width) == 2, f"{where}: num_outputs=None must give (n, width), got {width}"
+            if modality in SEQUENCES:
+                joined = with_static(embedding, (2,), 3, output_activation="softmax")
+                both = joined.predict([x, x[:, 0, :2]], verbose=0)
+                assert both.shape == (6, 3), f"{where}: with static features, got {both.shape}"
+                assert np.isfinite(both).all(), f"{where}: outputs must be finite"
             model = factory(shape, 3, output_activation="softmax", **parameters)
             assert not model.compiled, f"{where}: the factory must not compile"
             before = model.predict(x, verbose=0)

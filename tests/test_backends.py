@@ -15,7 +15,7 @@ import pytest
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke"
 CONFIGS = (
     "synthetic_vitals_mlp",
-    "synthetic_icu_gru",
+    "synthetic_icu_gru_static",
     "synthetic_icu_attention",
     "synthetic_xray_cnn",
     "synthetic_dna_lstm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +18,7 @@ from medkit.datasets._synthetic import (
     sample_frame,
     sigmoid,
 )
+from medkit.lazy import pd
 from medkit.registry import datasets
 
 # name, unit, plausible range, mean, effect of severity (1 SD), spread between patients, spread
@@ -64,6 +65,7 @@ def synthetic_icu(
     samples: Annotated[int, Field(ge=20, le=200_000)] = 1000,
     seed: Annotated[int, Field(ge=0)] = 0,
     hours: Annotated[int, Field(ge=4, le=168)] = 24,
+    static: tuple[Literal["age", "sex"], ...] = (),
 ) -> Cohort:
     """Synthetic intensive-care stays: irregular measurements on an hourly grid to deterioration.
 
@@ -85,9 +87,12 @@ def synthetic_icu(
         samples: Number of stays.
         seed: Seed of the random numbers; the same seed gives the same stays.
         hours: Length of a stay's window in hours; one time step an hour.
+        static: What is given beside the series: age (years), sex. They say nothing of the
+            outcome here.
 
     Returns:
-        A cohort with one ``series`` input: float32 (samples, hours, 7), NaN where not measured.
+        A cohort with a ``series`` input: float32 (samples, hours, 7), NaN where not measured;
+        and with the ``tabular`` input ``static``, where static features are asked for.
     """
     drawn = _draw(samples, seed, hours)
     people, subject = drawn.people, drawn.people.of_sample
@@ -99,9 +104,15 @@ def synthetic_icu(
         sex=people.sex[subject],
         age_band=age_band(people.age[subject]),
     )
+    known = {"age": people.age[subject].astype("float64"), "sex": people.sex[subject]}
+    kinds = {"age": Feature("age", unit="years"), "sex": Feature("sex", "categorical")}
+    beside = {}
+    if static:
+        columns = pd.DataFrame({name: known[name] for name in static}, index=frame.index)
+        beside["static"] = RawInput("tabular", columns, tuple(kinds[name] for name in static))
     return Cohort(
         samples=frame.rename_axis("stay"),
-        inputs={"series": RawInput("series", drawn.values, FEATURES)},
+        inputs={"series": RawInput("series", drawn.values, FEATURES)} | beside,
         targets=drawn.targets,
         source=Source(
             rows_read=samples,

@@ -101,6 +101,8 @@ def integrated_gradients(
 
 def baseline(modality: Any, layer: Any, end: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Where the path to ``end`` (n, …) starts, in the preprocessing layer's own terms."""
+    if _joined(layer):
+        return _together(*(baseline(*each) for each in _apart(modality, layer, end, x)))
     if modality.modality == "image":
         blank = np.broadcast_to(mean_pixel(modality), x.shape[1:]).astype(x.dtype)
         return np.broadcast_to(representations([layer], blank[None])[0], end.shape)
@@ -123,6 +125,9 @@ def baseline(modality: Any, layer: Any, end: np.ndarray, x: np.ndarray) -> np.nd
 
 def attributed_to_raw(modality: Any, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Attributions of the preprocessing layer's outputs, summed to the raw values behind them."""
+    if _joined(layer):
+        parts = _apart(modality, layer, inner, x)
+        return _together(*(attributed_to_raw(*each) for each in parts))
     if modality.modality == "tabular":
         columns = [*layer.numeric_columns, *layer.hot_columns, *layer.indicator_columns]
         found = np.zeros((len(columns), x.shape[1]))
@@ -140,6 +145,33 @@ def attributed_to_raw(modality: Any, layer: Any, inner: np.ndarray, x: np.ndarra
     marked = layer.indicators
     for start in range(channels, inner.shape[-1], max(len(marked), 1)):
         found[:, :, marked] += inner[..., start : start + len(marked)]
+    return found
+
+
+def _joined(layer: Any) -> bool:
+    """Whether it prepares a sequence and static features beside it."""
+    from medkit.layers.with_static import StaticPreprocessing
+
+    return isinstance(layer, StaticPreprocessing)
+
+
+def _apart(
+    modality: Any, layer: Any, inner: np.ndarray, x: np.ndarray
+) -> list[tuple[Any, Any, np.ndarray, np.ndarray]]:
+    """Modality, layer, its outputs and its inputs, of the sequence and of the static features."""
+    columns, beside = layer.columns, len(modality.static_features.output_names)
+    return [
+        (modality.sequence, layer.sequence, inner[:, :, :-beside], x[:, :, :-columns]),
+        (modality.static_features, layer.static, inner[:, 0, -beside:], x[:, 0, -columns:]),
+    ]
+
+
+def _together(sequence: np.ndarray, static: np.ndarray) -> np.ndarray:
+    """One array again, the static part in the first step."""
+    steps, channels = sequence.shape[1:]
+    found = np.zeros((len(sequence), steps, channels + static.shape[1]), sequence.dtype)
+    found[:, :, :channels] = sequence
+    found[:, 0, channels:] = static
     return found
 
 

@@ -82,7 +82,10 @@ def _single(explained: Explained) -> pandas.DataFrame:
             {
                 "feature": [names[c] for c in channels],
                 "step": steps + 1,
-                "value": x[steps, channels].astype(float),
+                "value": [
+                    _shown(modality, int(c), x[s, c])
+                    for s, c in zip(steps, channels, strict=True)
+                ],
                 "unit": [modality.features[c].unit or "" for c in channels],
                 "attribution": found[steps, channels],
             }
@@ -138,8 +141,17 @@ def _values(explained: Explained) -> list[Any]:
         measured = ~np.isnan(x)
         sums = np.where(measured, x, 0.0).sum(axis=0, dtype=float)
         counts = measured.sum(axis=0)
-        return [float(s / n) if n else None for s, n in zip(sums, counts, strict=True)]
+        means = [s / n if n else np.nan for s, n in zip(sums, counts, strict=True)]
+        return [_shown(modality, channel, mean) for channel, mean in enumerate(means)]
     return [float(g.of(explained.x)[0].mean()) for g in groups_of(modality, x.shape, fine=True)]
+
+
+def _shown(modality: Any, channel: int, value: float) -> float | str | None:
+    """A channel's value; the category's name of a static one beside a sequence."""
+    feature = modality.features[channel]
+    if feature.kind == "categorical":
+        return _category(modality.static_features, feature.name, value)
+    return None if np.isnan(value) else float(value)
 
 
 def _category(modality: Any, name: str, code: float) -> str | None:

@@ -57,6 +57,18 @@ def time_since_measured(measured: Any) -> Any:
     return positions - before
 
 
+def within_course(inputs: Any) -> Any:
+    """From the first to the last step with a measurement: boolean (batch, steps, 1).
+
+    Args:
+        inputs: (batch, steps, channels) with NaN where not measured.
+    """
+    measured = ops.any(ops.logical_not(ops.isnan(inputs)), axis=2, keepdims=True)
+    count = ops.cumsum(ops.cast(measured, "int32"), axis=1)
+    begun, left = count > 0, count[:, -1:] - count > 0
+    return ops.logical_and(begun, ops.logical_or(left, measured))
+
+
 @keras.saving.register_keras_serializable(package="medkit")
 class SeriesPreprocessing(keras.layers.Layer):
     """Fill, standardize and mark what was measured, inside the model.
@@ -70,6 +82,8 @@ class SeriesPreprocessing(keras.layers.Layer):
         clip: Bound on the standardized values, in standard deviations; None for none.
         since: Whether each indicator is followed by the time since the channel was measured, as
             a share of the whole.
+        zero_padding: Make all channels 0 in the steps before a sample's first measurement and
+            after its last.
 
     Input shape: (batch, steps, channels) float, physical units, NaN where not measured.
     Output shape: (batch, steps, channels + indicators (+ indicators)) float32.
@@ -81,10 +95,12 @@ class SeriesPreprocessing(keras.layers.Layer):
         indicators: Sequence[int] = (),
         clip: float | None = None,
         since: bool = False,
+        zero_padding: bool = False,
         **kwargs: Any,
     ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
+        self.zero_padding = zero_padding
         self.carry_forward, self.indicators, self.clip = carry_forward, list(indicators), clip
         self.since = since
 
@@ -122,6 +138,10 @@ class SeriesPreprocessing(keras.layers.Layer):
         self.scale.assign(np.asarray(scale, "float32"))
 
     def call(self, inputs: Any) -> Any:
+        found = self._filled(inputs)
+        return ops.where(within_course(inputs), found, 0.0) if self.zero_padding else found
+
+    def _filled(self, inputs: Any) -> Any:
         missing = left = ops.isnan(inputs)
         values = ops.where(missing, 0.0, inputs)
         # Before filling: a constant to fill with is no extreme measurement.
@@ -155,4 +175,5 @@ class SeriesPreprocessing(keras.layers.Layer):
             "indicators": self.indicators,
             "clip": self.clip,
             "since": self.since,
+            "zero_padding": self.zero_padding,
         }

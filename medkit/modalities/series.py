@@ -51,6 +51,9 @@ class Series(Modality):
             bound: 0.001 keeps what lies between the 0.1 and the 99.9 percent quantiles.
         clip: Bound on the standardized values, in standard deviations, so that a typing error
             in one value moves the outcome no further; null for none.
+        padding: What stands before a sample's first measurement and after its last, where stays
+            differ in length: what fills any gap, or zero in every channel, which models with
+            ``mask_zeros`` skip.
     """
 
     modality: ClassVar[str] = "series"
@@ -71,10 +74,12 @@ class Series(Modality):
         standardize: bool | Literal["robust"] = True,
         winsorize: Annotated[float, Field(ge=0, lt=0.5)] = 0.0,
         clip: Annotated[float, Field(gt=0)] | None = 10.0,
+        padding: Literal["fill", "zero"] = "fill",
     ):
         self.missing, self.constant = missing, constant
         self.indicators, self.time_since = indicators, time_since
         self.standardize, self.winsorize, self.clip = standardize, winsorize, clip
+        self.padding = padding
 
     def fit(self, raw: RawInput | np.ndarray) -> Self:
         """Learn fill values, means and standard deviations of each channel from training rows.
@@ -230,7 +235,9 @@ class Series(Modality):
 
         carry = self.missing == "forward_fill"
         clip = self.clip if self.standardize else None
-        layer = SeriesPreprocessing(carry, self._indicators, clip, self.time_since)
+        layer = SeriesPreprocessing(
+            carry, self._indicators, clip, self.time_since, self.padding == "zero"
+        )
         layer.build((None, *self.input_shape_))
         bounds = None if self.bounds_ is None else (self.bounds_[0], self.bounds_[1])
         layer.set_statistics(self.fill_, self.center_, self.scale_, bounds)
