@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -19,14 +20,16 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from medkit import runs
+from medkit import registry, runs
 from medkit.cohort import Cohort, RawInput
-from medkit.config import Split, check_config
+from medkit.config import Evaluation, Split, check_config
 from medkit.crossval import cross_validate, processes
 from medkit.crossval.plan import make_plan
+from medkit.crossval.pooled import Pooled, pooled_differences, pooled_scores
 from medkit.crossval.summary import spread
 from medkit.errors import ConfigError, DataError, RunError
 from medkit.preparation import read
+from medkit.report.templates import readable
 from medkit.runs import Run
 from medkit.splits import folds, split
 from medkit.stored import stored_part
@@ -95,10 +98,8 @@ def finished(tmp_path_factory):
     """A finished cross-validation, two folds twice, with baselines."""
     folder = tmp_path_factory.mktemp("crossval")
     path = visits(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        in_this_process(patch)
-        config = experiment(path, evaluation={**CHEAP, "baselines": True})
-        return cross_validate(config, folds=2, repeats=2, out=folder / "out")
+    config = experiment(path, evaluation={**CHEAP, "baselines": True})
+    return cross_validate(config, folds=2, repeats=2, jobs=0, out=folder / "out")
 
 
 # Folds
@@ -274,6 +275,68 @@ def test_pooled_predictions_against_sklearn(finished):
     assert pooled["metrics"]["auroc"]["low"] < auroc < pooled["metrics"]["auroc"]["high"]
 
 
+def test_pooled_differences_against_sklearn(finished):
+    found = read_result(finished)["baselines"]["logistic_regression"]["pooled"]["differences"]
+    value = np.mean([
+        sk.roc_auc_score(each["target"], each["probability"])
+        - sk.roc_auc_score(each["target"], each["logistic_regression.probability"])
+        for each in (predicted(finished, repeat) for repeat in (1, 2))
+    ])  # fmt: skip
+    assert found["auroc"]["value"] == pytest.approx(value)
+    assert found["auroc"]["low"] < value < found["auroc"]["high"]
+    assert 0 < found["auroc"]["p"] <= 1
+
+
+def two_models(repeats: int):
+    """Outputs of a better and a worse model: two rows a subject, every repeat alike."""
+    random = np.random.default_rng(4)
+    y = np.repeat(random.random(80) < 0.4, 2).astype("float32")[:, None]
+    shared = np.repeat(random.normal(size=80), 2)[:, None]
+    outputs = {
+        name: [1 / (1 + np.exp(-(y * strength + shared + random.normal(0, 0.4, y.shape))))]
+        for name, strength in (("network", 1.5), ("logistic", 1.2))
+    }
+    outputs = {name: each * repeats for name, each in outputs.items()}
+    at = {name: [np.full_like(y, 0.5)] * repeats for name in outputs}
+    task = registry.tasks.build("binary").fit(y[:, 0])
+    return Pooled(task, y, np.repeat(np.arange(80), 2).astype(str), outputs, at)
+
+
+def differences(pooled: Pooled, of=("network", "logistic")) -> dict:
+    settings = Evaluation(bootstrap=250)
+    return pooled_differences(*(pooled_scores(pooled, n, settings, 1) for n in of), settings)
+
+
+def test_pooled_differences_against_a_bootstrap_of_subjects():
+    """Both models in the same resamples: narrower than the one and the other apart."""
+    pooled = two_models(1)
+    y, network, other = pooled.y[:, 0], pooled.outputs["network"][0], pooled.outputs["logistic"][0]
+    random = np.random.default_rng(0)
+    drawn, alone = [], []
+    for _ in range(250):
+        subjects = random.integers(0, 80, 80)
+        rows = np.concatenate([2 * subjects, 2 * subjects + 1])
+        each = [sk.roc_auc_score(y[rows], p[rows]) for p in (network, other)]
+        drawn.append(each[0] - each[1])
+        alone.append(each[0])
+    found = differences(pooled)["auroc"]
+    assert found["value"] == pytest.approx(
+        sk.roc_auc_score(y, network) - sk.roc_auc_score(y, other)
+    )
+    width = found["high"] - found["low"]
+    assert width == pytest.approx(np.ptp(np.quantile(drawn, [0.025, 0.975])), rel=0.25)
+    assert width < 0.8 * np.ptp(np.quantile(alone, [0.025, 0.975]))
+
+
+def test_repeats_make_no_interval_narrower_than_the_subjects_allow():
+    """Three repeats that predict alike say no more than one; equal models do not differ."""
+    once, often = differences(two_models(1)), differences(two_models(3))
+    for key in ("value", "low", "high", "p"):
+        assert often["auroc"][key] == pytest.approx(once["auroc"][key])
+    same = differences(two_models(1), of=("network", "network"))["auroc"]
+    assert (same["value"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
+
+
 def test_nested_parts_are_disjoint_in_every_run(finished):
     for path in (finished / "folds").glob("*/*/"):
         parts = pd.read_csv(path / "split.csv")
@@ -316,6 +379,9 @@ def test_the_page_tells_what_the_result_holds(finished):
     content = read_result(finished)
     assert f"{content['summary']['auroc']['mean']:.3f}" in page
     assert "the subjects are dealt into 2 folds" in page
+    assert "All predictions together" in page
+    together = content["baselines"]["gradient_boosting"]["pooled"]["differences"]["auroc"]
+    assert f"({readable(together['low'])} to {readable(together['high'])})" in page
     assert page.count("<svg") == len(content["summary"]) + 1  # and the calibration
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "https://" not in page
@@ -396,6 +462,29 @@ def test_stored_baselines_are_read_where_a_run_keeps_them(finished, tmp_path):
     assert kept.outputs.shape == kept.y.shape == (len(kept.samples), 1)
     with pytest.raises(RunError, match="has no part 'elsewhere'"):
         stored_part(run, "elsewhere")
+
+
+def test_folds_in_this_process_keep_their_words_to_themselves(finished):
+    said = (finished / "log.txt").read_text()
+    assert "fold 4 of 4 finished (visits-repeat-2-fold-2)" in said
+    assert "trained 2 epochs" not in said
+    own = next((finished / "folds").glob("*-fold-2/*/log.txt")).read_text()
+    assert "trained 2 epochs" in own
+
+
+def test_a_fold_that_fails_in_this_process(tmp_path, monkeypatch):
+    path, handlers = visits(tmp_path), list(logging.getLogger("medkit").handlers)
+    with pytest.raises(ConfigError, match="--jobs: must be 0 or more; got -1"):
+        cross_validate(experiment(path), folds=2, jobs=-1, out=tmp_path / "out")
+
+    def fails(*args, **settings):
+        raise DataError("no training samples are left")
+
+    monkeypatch.setattr("medkit.pipeline.train", fails)
+    said = r"visits-repeat-1-fold-1 failed:\n    no training samples are left[\s\S]*--resume"
+    with pytest.raises(processes.FoldError, match=said):
+        cross_validate(experiment(path), folds=2, jobs=0, out=tmp_path / "out")
+    assert logging.getLogger("medkit").handlers == handlers
 
 
 def test_killed_and_resumed(tmp_path):

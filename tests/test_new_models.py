@@ -17,7 +17,7 @@ from medkit.keras_names import ACTIVATIONS
 from medkit.layers.attention_pooling import AttentionPooling
 from medkit.layers.decay import DecayCell, InputDecay
 from medkit.layers.features import FeatureTokens, NumericEmbedding
-from medkit.layers.members import MemberDense, MemberMean
+from medkit.layers.members import MemberDense, MemberMean, MemberModel
 from medkit.layers.series import time_since_measured
 from medkit.modalities.series import Series
 from medkit.sections import Training
@@ -204,6 +204,77 @@ def test_tabm_answers_with_the_mean_of_its_members():
     answers = values(each, x)
     assert answers.shape == (6, 3, 2)
     np.testing.assert_allclose(values(model, x), answers.mean(axis=1), atol=1e-6)
+
+
+TABM_LOSSES = {
+    "sigmoid": (1, "binary_crossentropy", lambda n: DRAW.integers(0, 2, (n, 1)).astype("float32")),
+    "softmax": (3, "sparse_categorical_crossentropy", lambda n: DRAW.integers(0, 3, n)),
+    "linear": (2, "mse", lambda n: DRAW.normal(size=(n, 2)).astype("float32")),
+}
+
+
+@pytest.mark.parametrize("activation", TABM_LOSSES)
+def test_tabm_learns_by_the_mean_of_its_members_losses(activation):
+    """Not by the loss of their mean: of 4 members, each row's loss is counted 4 times."""
+    outputs, loss, targets = TABM_LOSSES[activation]
+    model = models.tabm(
+        (5,), outputs, output_activation=activation, members=4, hidden_units=(6,), dropout=0.0,
+        l2=0.01,
+    )  # fmt: skip
+    assert isinstance(model, MemberModel)
+    shuffled_weights(model)
+    x, y = DRAW.normal(size=(32, 5)).astype("float32"), targets(32)
+    weights = DRAW.uniform(0, 2, 32).astype("float32")
+    each = values(keras.Model(model.input, model.get_layer("output").output), x)
+    of = keras.losses.get(loss)
+    losses = [array(of(y, each[:, member])) for member in range(4)]
+    penalties = float(array(sum(model.losses)))
+    model.compile(keras.optimizers.SGD(0.0), loss)
+    learned = model.train_on_batch(x, y, sample_weight=weights)
+    assert learned == pytest.approx(np.mean([e * weights for e in losses]) + penalties, rel=1e-4)
+    of_mean = array(of(y, each.mean(axis=1)))
+    assert learned - penalties > np.mean(of_mean * weights) + 0.01  # Jensen: the known mistake
+    tested = model.test_on_batch(x, y)
+    assert tested == pytest.approx(of_mean.mean() + penalties, rel=1e-4)
+
+
+def test_tabm_members_do_not_lean_on_one_another():
+    """One step changes a member's own head as if the others answered anything else."""
+
+    def head_after(others: float) -> np.ndarray:
+        keras.utils.set_random_seed(3)
+        model = models.tabm((4,), 1, members=3, hidden_units=(5,), dropout=0.0)
+        head = model.get_layer("output")
+        bias = np.zeros((3, 1), "float32")
+        bias[1:] = others
+        head.bias.assign(bias)
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        x = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+        model.train_on_batch(x, x[:, :1])
+        return array(head.kernel)
+
+    near, far = head_after(0.0), head_after(50.0)
+    np.testing.assert_allclose(near[0], far[0], atol=1e-6)
+    assert np.abs(near[1] - far[1]).max() > 0.1
+
+
+def test_tabm_members_differ_from_the_start_by_the_first_signs_only():
+    model = models.tabm((6,), None, members=8, hidden_units=(5, 5))
+    first, second = (each for each in model.layers if isinstance(each, MemberDense))
+    assert set(np.unique(array(first.inward))) == {-1.0, 1.0}
+    for scales in (first.outward, second.inward, second.outward):
+        assert (array(scales) == 1).all()
+    assert first.kernel.shape == (6, 5)
+    assert second.kernel.shape == (5, 5)
+
+
+def test_tabm_is_saved_as_what_it_is(tmp_path):
+    model = models.tabm((5,), 1, output_activation="sigmoid", members=3, hidden_units=(4,))
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x = DRAW.normal(size=(6, 5)).astype("float32")
+    assert isinstance(again, MemberModel)
+    np.testing.assert_allclose(values(again, x), values(model, x), atol=1e-6)
 
 
 # Series

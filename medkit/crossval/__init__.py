@@ -48,7 +48,7 @@ def cross_validate(
     Subjects are dealt into folds, stratified by the outcome; each fold in turn is tested, and
     within the others a part is set aside by subject on which the threshold, the calibration and
     early stopping are chosen (nested; Varma and Simon, BMC Bioinformatics 7, 2006). Every fold is
-    trained by ``pipeline.train``, in a process of its own.
+    a run of its own, trained by ``pipeline.train``.
 
     Args:
         config: A checked config or the path of a YAML file; None with ``resume``.
@@ -56,7 +56,8 @@ def cross_validate(
         folds: How many, or ``sites``: one site is left out at a time. None: ``sites`` where the
             config splits by site, else 5.
         repeats: How often the subjects are dealt anew, each time by another seed; None: once.
-        jobs: Folds at a time; None: half the cores.
+        jobs: Folds at a time, each in a process of its own; 0: one after the other in this
+            process, which saves their start; None: half the cores.
         out: Folder to write to; one that this same cross-validation was begun in is gone on with.
             None: ``runs/<name>-crossval/<UTC time>-<id>``.
         resume: Folder of a cross-validation that was interrupted.
@@ -76,8 +77,8 @@ def cross_validate(
     from medkit.preparation import read
     from medkit.recording import LogKeeper, Stages
 
-    if jobs is not None and jobs < 1:
-        raise ConfigError([Problem("--jobs", f"must be 1 or more; got {jobs}")])
+    if jobs is not None and jobs < 0:
+        raise ConfigError([Problem("--jobs", f"must be 0 or more; got {jobs}")])
     begun = _begun(resume, out)
     if isinstance(config, (str, Path)):
         config = load_config(config, overrides)
@@ -100,7 +101,7 @@ def cross_validate(
         with processes.locked(folder) as lock:
             try:
                 with stages("folds"):
-                    at_once = jobs or processes.default_jobs()
+                    at_once = processes.default_jobs() if jobs is None else jobs
                     processes.run_folds(plan, folder, at_once, lock, allow_code)
                 _conclude(folder, config, cohort, plan, stages, kept)
             except KeyboardInterrupt as stop:

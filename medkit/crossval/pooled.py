@@ -111,15 +111,21 @@ def _put_together(
     return outputs, thresholds
 
 
-def pooled_metrics(pooled: Pooled, name: str, settings: Evaluation, seed: int) -> dict[str, Any]:
-    """Metrics of a model's pooled predictions: their mean over the repeats, with an interval.
+@dataclass(frozen=True)
+class Scored:
+    """A model's pooled predictions, scored: means over the repeats.
 
-    Each sample is judged at its own fold's operating point. The interval resamples subjects, the
-    same in every repeat.
-
-    Returns:
-        ``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}``.
+    Attributes:
+        values: Metric -> value.
+        resampled: The same in every resample of the subjects, which are the same in every repeat.
     """
+
+    values: Mapping[str, float]
+    resampled: Resampled
+
+
+def pooled_scores(pooled: Pooled, name: str, settings: Evaluation, seed: int) -> Scored:
+    """Score a model's pooled predictions, each sample at its own fold's operating point."""
     values: list[dict[str, float]] = []
     drawn: list[Resampled] = []
     thresholds = pooled.thresholds[name]
@@ -143,19 +149,58 @@ def pooled_metrics(pooled: Pooled, name: str, settings: Evaluation, seed: int) -
         {m: np.mean([d.left_out[m] for d in drawn], axis=0) for m in drawn[0].left_out},
         drawn[0].groups,
     )
-    described = {}
-    for metric in pooled.task.score(pooled.y, pooled.outputs[name][0], _any(pooled)):
-        value = float(np.mean([each[metric] for each in values]))
-        bounds = over_repeats.interval(metric, value, settings.confidence)
-        described[metric] = {"value": value, **bounds}
+    metrics = pooled.task.score(pooled.y, pooled.outputs[name][0], _any(pooled))
+    return Scored(
+        {metric: float(np.mean([each[metric] for each in values])) for metric in metrics},
+        over_repeats,
+    )
+
+
+def pooled_metrics(pooled: Pooled, scored: Scored, settings: Evaluation) -> dict[str, Any]:
+    """Metrics of a model's pooled predictions, with intervals that resample subjects.
+
+    Returns:
+        ``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}``.
+    """
     return plain(
         {
             "n": len(pooled.y),
             "subjects": int(subject_codes(pooled.subjects).max()) + 1,
             "positives": pooled.task.positives(pooled.y),
-            "metrics": described,
+            "metrics": {
+                metric: {
+                    "value": value,
+                    **scored.resampled.interval(metric, value, settings.confidence),
+                }
+                for metric, value in scored.values.items()
+            },
         }
     )
+
+
+def pooled_differences(
+    network: Scored, baseline: Scored, settings: Evaluation
+) -> dict[str, dict[str, Any]]:
+    """Network less baseline on the same pooled samples, with paired intervals.
+
+    Both are scored in the same resamples of the subjects (Efron and Tibshirani, An Introduction
+    to the Bootstrap, 1993), and a subject drawn is drawn in all repeats: repeats make the
+    interval no narrower than the subjects allow. The models stay as they were trained.
+
+    Returns:
+        Metric -> ``{"value", "low", "high"}``, with ``p`` where there is an interval.
+    """
+    drawn = network.resampled.less(baseline.resampled)
+    found: dict[str, dict[str, Any]] = {}
+    for metric, value in network.values.items():
+        difference = value - baseline.values[metric]
+        found[metric] = {
+            "value": difference,
+            **drawn.interval(metric, difference, settings.confidence),
+        }
+        if found[metric]["low"] is not None:
+            found[metric]["p"] = drawn.p_value(metric, difference)
+    return plain(found)
 
 
 def _any(pooled: Pooled) -> Any:

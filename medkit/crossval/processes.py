@@ -91,7 +91,7 @@ class _Child:
 def run_folds(
     plan: Plan, folder: Path, jobs: int, lock: int, allow_code: Sequence[str] = ()
 ) -> None:
-    """Train every fold that is not finished yet, ``jobs`` at a time.
+    """Train every fold that is not finished yet, ``jobs`` at a time; 0: in this process.
 
     Raises:
         RunError: A fold failed (its own message is given), or a finished one was changed.
@@ -101,6 +101,9 @@ def run_folds(
     waiting = [fold for fold in plan.runs if finished_run(folder, fold) is None]
     if len(waiting) < total:
         log.info("%d of %d folds are finished already", total - len(waiting), total)
+    if jobs == 0:
+        _train_here(waiting, folder, total)
+        return
     jobs = min(jobs, len(waiting))
     if jobs:
         log.info("%d folds to train, %d at a time", len(waiting), jobs)
@@ -119,6 +122,37 @@ def run_folds(
             time.sleep(_POLL_SECONDS)
     finally:
         _end(working)
+
+
+def _train_here(waiting: Sequence[Fold], folder: Path, total: int) -> None:
+    """Fold after fold without a process for each, whose start costs more than a small network."""
+    import keras
+
+    from medkit.config import load_config
+    from medkit.pipeline import train
+
+    clock = _Clock(len(waiting))
+    for done, fold in enumerate(waiting, total - len(waiting) + 1):
+        out = folder / FOLDS
+        try:
+            with _unheard():
+                experiment = load_config(folder / "config.yaml", fold.overrides)
+                train(experiment, out=out, resume=_interrupted(out / fold.name))
+        except MedkitError as error:
+            raise _failed(fold, folder, str(error)) from error
+        keras.backend.clear_session()
+        log.info("fold %d of %d finished (%s)%s", done, total, fold.name, clock.left())
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """What a fold says goes to its own log.txt alone, as from a process of its own."""
+    handlers, propagate = log.handlers, log.propagate
+    log.handlers, log.propagate = [], False
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = handlers, propagate
 
 
 class _Clock:
@@ -179,12 +213,17 @@ def _ended(child: _Child, folder: Path) -> None:
     text = child.said.read().decode(errors="replace").strip()
     child.said.close()
     if status != 0 or finished_run(folder, child.fold) is None:
-        last = "\n    ".join(text.splitlines()[-12:]) or f"ended with status {status}"
-        raise FoldError(
-            f"{child.fold.name} failed:\n    {last}",
-            place=str(folder),
-            hint=f"Finished folds are kept; go on with: medkit crossval --resume {folder}",
-        )
+        said = "\n".join(text.splitlines()[-12:]) or f"ended with status {status}"
+        raise _failed(child.fold, folder, said)
+
+
+def _failed(fold: Fold, folder: Path, said: str) -> FoldError:
+    last = "\n    ".join(said.splitlines())
+    return FoldError(
+        f"{fold.name} failed:\n    {last}",
+        place=str(folder),
+        hint=f"Finished folds are kept; go on with: medkit crossval --resume {folder}",
+    )
 
 
 class FoldError(MedkitError):

@@ -14,24 +14,32 @@
      "pooled": {"n", "subjects", "positives", "metrics": {"auroc": {value, low, high}}, "note",
                 "calibration": {…} of the first repeat, as ``calibration_of`` returns it},
      "baselines": {"logistic_regression": {
-         "summary": {…}, "pooled": {…},
+         "summary": {…},
+         "pooled": {…, "differences": {"auroc": {"value", "low", "high", "p"}}},
          "differences": {"auroc": {"mean": 0.01, "sd": 0.02, "test": {…}}}}}}
 
 ``sd`` is the standard deviation between all folds of all repeats. A difference is network minus
-baseline, fold by fold; its ``test`` is the corrected resampled t-test. ``pooled`` is
-``{"not_estimable": reason}`` where the predictions cannot be put together.
+baseline, fold by fold; its ``test`` is the corrected resampled t-test. That of ``pooled`` is of all
+predictions together, with a paired interval over the subjects; ``pooled`` is
+``{"not_estimable": reason}`` where they cannot be put together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from medkit.config import Experiment
 from medkit.crossval.plan import Fold, Plan
-from medkit.crossval.pooled import Pooled, pooled_metrics
+from medkit.crossval.pooled import (
+    Pooled,
+    Scored,
+    pooled_differences,
+    pooled_metrics,
+    pooled_scores,
+)
 from medkit.evaluation import main_metric
 from medkit.evaluation.calibration import calibration_of
 from medkit.evaluation.intervals import plain
@@ -58,6 +66,7 @@ def summarize(
     notes = [*plan.notes, *_shared_notes(folds)]
     main, confidence = main_metric(described[0]["metrics"]), experiment.evaluation.confidence
     own = [_values(each["metrics"]) for each in described]
+    scored = _scored(pooled, experiment)
     found: dict[str, Any] = {
         "scheme": {**scheme, "notes": notes},
         "name": experiment.name,
@@ -69,7 +78,7 @@ def summarize(
         "data_sha256": data_sha256,
         "folds": described,
         "summary": spread(own),
-        "pooled": _pooled(pooled, "network", experiment),
+        "pooled": _pooled(pooled, scored, "network", experiment),
         "baselines": {},
     }
     sizes = [(each["train"] + each["valid"], each["n"]) for each in described]
@@ -77,7 +86,7 @@ def summarize(
         theirs = [each["baselines"].get(name, {}) for each in described]
         found["baselines"][name] = {
             "summary": spread(theirs),
-            "pooled": _pooled(pooled, name, experiment),
+            "pooled": _pooled(pooled, scored, name, experiment),
             "differences": {
                 metric: _difference(own, theirs, metric, sizes, confidence) for metric in own[0]
             },
@@ -132,17 +141,29 @@ def spread(values: Sequence[dict[str, float | None]]) -> dict[str, dict[str, Any
     return plain(found)
 
 
-def _pooled(pooled: Pooled | str, name: str, experiment: Experiment) -> dict[str, Any]:
+def _scored(pooled: Pooled | str, experiment: Experiment) -> dict[str, Scored]:
+    if isinstance(pooled, str):
+        return {}
+    settings, seed = experiment.evaluation, experiment.seed
+    return {name: pooled_scores(pooled, name, settings, seed) for name in pooled.outputs}
+
+
+def _pooled(
+    pooled: Pooled | str, scored: Mapping[str, Scored], name: str, experiment: Experiment
+) -> dict[str, Any]:
     if isinstance(pooled, str):
         return {"not_estimable": pooled}
-    if name not in pooled.outputs:
+    if name not in scored:
         return {"not_estimable": _NOT_KEPT}
-    found = pooled_metrics(pooled, name, experiment.evaluation, experiment.seed)
-    if name == "network":
+    settings = experiment.evaluation
+    found = pooled_metrics(pooled, scored[name], settings)
+    if name != "network":
+        found["differences"] = pooled_differences(scored["network"], scored[name], settings)
+    else:
         # Of one repeat: the mean of several predictions would be another model, an ensemble.
         found["calibration"] = calibration_of(
             pooled.task, pooled.y, pooled.outputs[name][0], pooled.subjects,
-            experiment.evaluation, experiment.seed,
+            settings, experiment.seed,
         )  # fmt: skip
     return {**found, "note": _POOLED_NOTE}
 

@@ -1,4 +1,4 @@
-"""Many networks in one: layers whose members share a kernel, and their mean."""
+"""Many networks in one: layers whose members share a kernel, their mean, and their loss."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def _signs(shape: tuple[int, ...], dtype: Any = None) -> Any:
 class MemberMean(keras.layers.Layer):
     """(batch, members, outputs) -> (batch, outputs): the members' mean.
 
-    In training each row is answered by one member at random, so that the loss is, in
-    expectation, the mean of the members' own losses and they learn independently; the loss of
-    their mean would let them lean on one another.
+    In training each row is answered by one member at random, so that any loss is, in expectation,
+    the mean of the members' own losses; the loss of their mean would let them lean on one another.
+    ``MemberModel`` takes ``answers`` instead, and every member learns each row.
 
     Args:
         seed: Seed of the choice.
@@ -109,9 +109,11 @@ class MemberMean(keras.layers.Layer):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.answers: Any = None  # (batch, members, outputs) of the training step under way
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The mean; in training, one member a row."""
+        self.answers = inputs if training else None
         if not training:
             return ops.mean(inputs, axis=1)
         members = inputs.shape[1]
@@ -127,3 +129,32 @@ class MemberMean(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="medkit")
+class MemberModel(keras.Model):
+    """A functional model that ends in ``MemberMean`` and trains on the mean of the members' losses.
+
+    Each member answers for every row of the batch and has its own loss on it; row weights count
+    for all members alike. Predicting and validating, the model answers with the members' mean.
+    Inside another model, the loss is ``MemberMean``'s.
+    """
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The compiled loss; in training, of (batch * members) answers."""
+        mean = self.layers[-1]
+        answers, mean.answers = mean.answers, None
+        if training and answers is not None and y is not None:
+            members = answers.shape[1]
+            y_pred = ops.reshape(answers, (-1, answers.shape[2]))
+            y = ops.repeat(y, members, axis=0)
+            if sample_weight is not None:
+                sample_weight = ops.repeat(sample_weight, members, axis=0)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)

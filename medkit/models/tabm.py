@@ -31,11 +31,11 @@ def tabm(
 ) -> keras.Model:
     """TabM: many multilayer perceptrons in one, their answers averaged.
 
-    The members share their kernels and differ in scales and biases of their own. After
-    Gorishniy, Kotelnikov and Babenko, "TabM: advancing tabular deep learning with
-    parameter-efficient ensembling", ICLR 2025. There each row is learned by all members; here,
-    as in BatchEnsemble (Wen, Tran and Ba, ICLR 2020), by one of them at random in each step, so
-    that any Keras loss gives each member a loss of its own.
+    The members share their kernels and differ in scales and biases of their own; each has its own
+    head, and learns each row by its own loss. After Gorishniy, Kotelnikov and Babenko, "TabM:
+    advancing tabular deep learning with parameter-efficient ensembling", ICLR 2025, on
+    BatchEnsemble (Wen, Tran and Ba, ICLR 2020). Without a head, or inside another model, one
+    member at random learns a row in each step.
 
     Args:
         input_shape: Shape of one sample, without the batch: ``(features,)``.
@@ -66,7 +66,7 @@ def tabm(
         (None, 1)
     """
     from medkit.layers.features import NumericEmbedding
-    from medkit.layers.members import MemberDense, MemberMean
+    from medkit.layers.members import MemberDense, MemberMean, MemberModel
 
     check_rank("tabm", input_shape, {1: "(features,)"})
     inputs = keras.Input(input_shape)
@@ -92,5 +92,6 @@ def tabm(
             dtype="float32",
             name="output",
         )(x)
-    mean = MemberMean() if num_outputs is None else MemberMean(dtype="float32")
-    return keras.Model(inputs, mean(x), name="tabm")
+    if num_outputs is None:
+        return keras.Model(inputs, MemberMean()(x), name="tabm")
+    return MemberModel(inputs, MemberMean(dtype="float32")(x), name="tabm")

@@ -101,13 +101,11 @@ def _difference_rows(content: Mapping[str, Any], metrics: Sequence[str]) -> list
                 between = f"{readable(test['low'])} to {readable(test['high'])}"
             if test.get("p") is not None:
                 p = "below 0.001" if test["p"] < 0.001 else f"{test['p']:.3f}"
-            row = [
+            together = {"metrics": described["pooled"].get("differences", {})}
+            rows.append([
                 f"{title(metric)}, less {label(name).lower()}",
-                readable(found["mean"]),
-                between,
-                p,
-            ]
-            rows.append(row)
+                readable(found["mean"]), between, p, _with_interval(together, metric),
+            ])  # fmt: skip
     return rows
 
 
