@@ -20,6 +20,7 @@ from medkit.network import Network
 from medkit.preparation import Flow, Part
 from medkit.recording import Stages
 from medkit.report.sample_size import sample_size
+from medkit.rows import StoredRows
 from medkit.splits import PARTS
 
 
@@ -67,7 +68,12 @@ def predict(network: Network, task: Any, parts: dict[str, Part], calibration: st
 
 
 def predict_parts(model: keras.Model, parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
-    """Outputs (n, outputs) of a network for each part, in one pass."""
+    """Outputs (n, outputs) of a network for each part, in one pass where they fit in memory."""
+    if any(isinstance(parts[name].x, StoredRows) for name in PARTS):
+        from medkit.training import validation
+
+        found = {name: validation.predict(model, parts[name].x, 1024) for name in PARTS}
+        return {name: outputs.astype(np.float64) for name, outputs in found.items()}
     together = model.predict(
         np.concatenate([parts[name].x for name in PARTS]), batch_size=1024, verbose=0
     ).astype(np.float64)

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from medkit.config import Experiment
-from medkit.leakage import CHECKS, Findings, audit, waive
+from medkit.leakage import Findings, audit, waive
 from medkit.preparation import divide, encode, read
 
 
@@ -29,7 +29,7 @@ def findings_table(findings: Findings) -> Group:
     """One row a finding: how grave, name, where and what, why it matters and what to do."""
     notes = [escape(note) for note in findings.notes]
     if not findings:
-        return Group(f"no findings in {len(CHECKS)} checks", *notes)
+        return Group(f"no findings in {len(findings.checked)} checks", *notes)
     table = Table("", "finding", "what was found", "why, and what to do", show_lines=True)
     for each in findings:
         grave = "[red]fail[/red]" if each.stops else "[yellow]warn[/yellow]"

@@ -107,7 +107,10 @@ def crossval(
         int | None, typer.Option("--repeats", help="Times that the subjects are dealt into folds.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Folds trained at a time; default: half the cores.")
+        int | None,
+        typer.Option(
+            "--jobs", help="Folds trained at a time; 0: in this process; default: half the cores."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -192,7 +195,15 @@ def evaluate(
 @app.command()
 def predict(
     run: RunArgument,
-    source: Annotated[Path, typer.Option("--input", "-i", help="File or folder of new samples.")],
+    source: Annotated[
+        Path | None, typer.Option("--input", "-i", help="File or folder of new samples.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option("--query", help="A select statement, for rows of a database.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="The database; default: that of the run.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help=".csv or .parquet; default: stdout.")
     ] = None,
@@ -207,7 +218,7 @@ def predict(
         check_output(output)
     opened = _opened(run, allow_code)
     select_backend(backend, preferred=opened.environment["backend"])
-    table = predict_file(opened, source)
+    table = predict_file(opened, source, query, url)
     if output is None:
         table.to_csv(sys.stdout, index=False)
         return

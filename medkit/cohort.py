@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from medkit.errors import DataError
+from medkit.rows import chosen
 from medkit.values import Outside
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class RawInput:
     ``values`` by modality:
 
     - ``tabular``: ``pandas.DataFrame`` (n rows), numbers or text as read, missing as NaN/None
-    - ``series``: float32 array (n, time, channels) in physical units, NaN where not measured
+    - ``series``: float32 array (n, time, channels) in physical units, NaN where not measured; may
+      be a memmap, or rows of one (``medkit.rows.StoredRows``)
     - ``image``: uint8 or float32 array (n, height, width, channels) or (n, depth, height,
       width, channels); may be a memmap
     - ``tokens``: object array (n,) of ``str``
@@ -73,8 +75,7 @@ class RawInput:
 
     def take(self, rows: np.ndarray) -> RawInput:
         """The given rows, in the given order."""
-        taken = self.values.iloc[rows] if hasattr(self.values, "iloc") else self.values[rows]
-        return replace(self, values=taken)
+        return replace(self, values=chosen(self.values, rows))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ from medkit.yaml_file import (
     read_yaml,
 )
 
-_WITHOUT_POSITIVES = ("multiclass", "regression")
+_WITHOUT_POSITIVES = ("multiclass", "regression", "forecasting")
+_WITHOUT_PROBABILITIES = ("regression", "forecasting")
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ class _Checker:
             return None
         if dataset is None:
             return None
-        modality = registry.datasets.get(dataset.name).tags.get("yields")
+        modality = registry.datasets.get(dataset.name).yields(dataset.parameters)
         if modality is None:
             self.problems.append(
                 (("dataset", "name"), f"'{dataset.name}' does not say what it yields")
@@ -288,15 +289,13 @@ class _Checker:
     def across(self, parts: dict[str, Any]) -> None:
         """Checks that need two sections."""
         dataset, model, task = parts["dataset"], parts["model"], parts["task"]
-        if dataset and model and parts["preprocessing"]:
+        yields = registry.datasets.get(dataset.name).yields(dataset.parameters) if dataset else None
+        if dataset and model and yields:
             accepts = registry.models.get(model.name).tags.get("accepts")
-            yields = parts["preprocessing"].name
             if accepts is not None and yields not in accepts:
-                able = ", ".join(registry.models.names(accepts=yields))
-                text = f"'{model.name}' cannot take {yields} data ('{dataset.name}')"
-                text += f"; these can: {able}"
+                text = _refused(model, dataset, yields, accepts)
                 self.problems.append((("model", "name"), text))
-            else:
+            elif parts["preprocessing"]:
                 self.required(model, parts["preprocessing"])
         training = parts["training"]
         if task and training and training.early_stopping and training.early_stopping.monitor:
@@ -308,8 +307,8 @@ class _Checker:
                 text += f"; it watches {', '.join(watched)}"
                 self.problems.append((("training", "early_stopping", "monitor"), text))
         header = parts["header"]
-        if task and header and header.calibration != "none" and task.name == "regression":
-            text = "recalibrates probabilities; task 'regression' has none: remove it"
+        if task and header and header.calibration != "none" and task.name in _WITHOUT_PROBABILITIES:
+            text = f"recalibrates probabilities; task '{task.name}' has none: remove it"
             self.problems.append((("calibration",), text))
         evaluation = parts["evaluation"]
         if task and evaluation and evaluation.prevalence and task.name in _WITHOUT_POSITIVES:
@@ -336,6 +335,19 @@ class _Checker:
                 wanted = ", ".join(f"{k}: {_written(v)}" for k, v in needed.items())
                 text = f"'{model.name}' needs preprocessing: {{{wanted}}}"
                 self.problems.append((("preprocessing", key), text))
+
+
+def _refused(model: Component, dataset: Component, yields: str, accepts: tuple[str, ...]) -> str:
+    """Why a model cannot take what a dataset yields, and what would do."""
+    yielded = registry.datasets.get(dataset.name).yielded
+    for other in accepts:
+        if wanted := yielded.get(other):
+            setting = ", ".join(f"dataset.{key}: {value}" for key, value in wanted.items())
+            return f"'{model.name}' cannot take {yields} data; set {setting}"
+    because = ", ".join(f"{key}: {value}" for key, value in yielded.get(yields, {}).items())
+    given = f"'{dataset.name}'" + (f" with {because}" if because else "")
+    able = ", ".join(registry.models.names(accepts=yields))
+    return f"'{model.name}' cannot take {yields} data ({given}); these can: {able}"
 
 
 def _written(value: Any) -> str:

@@ -18,7 +18,7 @@ from medkit.preparation import new_data
 from medkit.runs import Run
 
 # Most samples of a table: an explanation costs as much as hundreds of predictions.
-ROWS = {"tabular": 1000, "series": 200, "tokens": 200, "image": 50}
+ROWS = {"tabular": 1000, "series": 200, "tokens": 200, "triplets": 50, "image": 50}
 ROWS_SHAP = 20
 _BACKGROUND = 200
 SUFFIXES = (".csv", ".html", ".png")

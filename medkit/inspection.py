@@ -10,25 +10,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medkit.datasets._columns import Roles
 from medkit.datasets._files import column_names, read_table, require
+from medkit.datasets._roles import (
+    BIRTH_NAME,
+    GROUP_NAME,
+    OWN_ID_NAME,
+    TIME_NAME,
+    are_dates,
+    candidates,
+    folded,
+    infer_roles,
+    is_row_number,
+    is_site,
+    is_subject,
+)
 from medkit.datasets._times import as_time
 from medkit.datasets._values import check_finite, is_text, share_of_commas, share_of_numbers
 from medkit.errors import DataError, RunError
 from medkit.files import write_text
 from medkit.lazy import pd
-
-SUBJECT_NAME = re.compile(
-    r"(^|_)(subject|patient|person|mrn|pid|participant|case)(_?(id|no|nr|number))?$"
-)
-ID_NAME = re.compile(r"(^|_)(id|ids|uid|uuid|mrn|record|index|row|no|nr|number|name|unnamed.*)$")
-SITE_NAME = re.compile(
-    r"(^|_)(site|hospital|cent(er|re)|clinic|institution|facility|ward)(_?(id|name|no))?$"
-)
-TIME_NAME = re.compile(r"(^|_)(date|time|datetime|timestamp|year|admitted|admission|visit_date)$")
-BIRTH_NAME = re.compile(r"(^|_)(dob|born|(date|year|day)_of_birth|birth_?(date|day|year))$")
-# An id that may stand in a list of predictions: a name may not.
-OWN_ID_NAME = re.compile(r"(^|_)(id|ids|uid|uuid|record|index|row|no|nr|number)$")
-GROUP_NAME = re.compile(r"^(sex|gender|race|ethnicity|ethnic_group)$")
 
 # Numbers often written for 'missing', checked only where they stand apart from the others.
 STAND_INS = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
@@ -47,6 +48,7 @@ class _Guess:
     doubtful: dict[str, tuple[float, str]] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
     unique: list[str] = field(default_factory=list)
+    subject: str | None = None
     subjects: list[str] = field(default_factory=list)
     sites: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
@@ -89,7 +91,8 @@ def propose_config(
     Args:
         file: The table: CSV, TSV or Parquet, one row a sample.
         target: The column to predict.
-        subject: The patient's column; None: every row counts as a patient of its own.
+        subject: The patient's column; None: the one that is called so, else every row counts as
+            a patient of its own.
         folder: Where the config will lie; the path of ``file`` is written relative to it.
             None: the absolute path is written.
 
@@ -107,6 +110,11 @@ def propose_config(
     comma = any(share_of_commas(frame[name]) >= 0.5 for name in names)
     frame = read_table(file, decimal=",") if comma else frame
     guess = _Guess()
+    if subject is None:
+        # As in training, where nobody named it.
+        known = {target}
+        telling = frame[candidates(names, known, known)]
+        subject = guess.subject = infer_roles(telling, Roles(), file).roles.subject
     values = frame[target]
     if is_text(values) and share_of_numbers(values) >= 0.5:
         values, guess.missing[target] = _numbers_and_texts(values)
@@ -157,6 +165,8 @@ def propose_config(
 def _dataset_lines(guess: _Guess, subject: str | None, used: list[str]) -> list[str]:
     lines = []
     if subject is not None:
+        if guess.subject is not None:
+            lines.append("  # The patient, by the column's name:")
         lines.append(f"  subject: {_quoted(subject)}")
     else:
         lines.append("  # No subject column was given: rows are treated as independent patients.")
@@ -253,35 +263,31 @@ def _choose_id(guess: _Guess, subject: str | None) -> None:
 def _inspect(values: pd.Series, guess: _Guess, file: Path) -> None:
     """Put one column where it seems to belong."""
     name = str(values.name)
-    folded = re.sub(r"[^a-z0-9]+", "_", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()).strip(
-        "_"
-    )
+    called = folded(name)
     present = values.dropna()
     kinds, count = present.nunique(), len(present)
     unique = kinds == count == len(values) >= 10
     if unique:
         guess.unique.append(name)
-    dates = pd.api.types.is_datetime64_any_dtype(values) or (
-        is_text(values) and _are_dates(present)
-    )
+    dates = are_dates(values)
     if kinds <= 1:
         guess.ignored[name] = "empty" if not count else "the same value in every row"
-    elif (BIRTH_NAME.search(folded) and kinds > 2) or (dates and "birth" in folded):
+    elif (BIRTH_NAME.search(called) and kinds > 2) or (dates and "birth" in called):
         guess.ignored[name] = "a date of birth, by its name; an age would be an input"
-    elif dates or (TIME_NAME.search(folded) and not is_text(values)):
+    elif dates or (TIME_NAME.search(called) and not is_text(values)):
         guess.times.append(name)
         guess.ignored[name] = "dates" if dates else "a point in time, by its name"
         if dates and (question := _doubtful_format(values, file)):
             guess.time_formats[name] = question
-    elif SUBJECT_NAME.search(folded) and kinds > 0.05 * count:
+    elif is_subject(name, kinds, count):
         guess.subjects.append(name)
         guess.ignored[name] = "identifies the patient, by its name"
-    elif SITE_NAME.search(folded) and kinds <= max(20, 0.05 * count):
+    elif is_site(name, kinds, count):
         guess.sites.append(name)
         guess.ignored[name] = "the hospital, by its name"
     elif is_text(values) and share_of_numbers(values) >= 0.5:
         numbers, texts = _numbers_and_texts(values)
-        if _is_row_number(numbers.dropna(), folded):
+        if is_row_number(numbers.dropna(), name):
             guess.ignored[name] = "almost a different number in every row: an identifier"
         elif len(texts) > MOST_CLASSES:
             guess.ignored[name] = "a mixture of numbers and many different texts"
@@ -289,14 +295,14 @@ def _inspect(values: pd.Series, guess: _Guess, file: Path) -> None:
             guess.missing[name] = texts
     elif is_text(values):
         _inspect_text(present, guess)
-    elif _is_row_number(present, folded):
+    elif is_row_number(present, name):
         guess.ignored[name] = "a different whole number in every row: an identifier"
     else:
         _inspect_numbers(present, guess)
-    own = unique and OWN_ID_NAME.search(folded) and name in guess.ignored
+    own = unique and OWN_ID_NAME.search(called) and name in guess.ignored
     if own and not (dates or name in guess.subjects):
         guess.ids.append(name)
-    if GROUP_NAME.search(folded) and name not in guess.ignored:
+    if GROUP_NAME.search(called) and name not in guess.ignored:
         guess.groups.append(name)
 
 
@@ -333,22 +339,6 @@ def _inspect_numbers(present: pd.Series, guess: _Guess) -> None:
     zeros = len(present) - len(rest)
     if zeros >= 2 and rest.nunique() > 8 and rest.min() > 0.25 * rest.median():
         guess.doubtful[name] = (0, f"{zeros} rows are 0, all others {rest.min():g} or more")
-
-
-def _is_row_number(present: pd.Series, folded: str) -> bool:
-    if len(present) < 10 or present.nunique() < len(present) or (present != present.round()).any():
-        return False
-    in_order = bool(present.is_monotonic_increasing and (present.diff().dropna() == 1).all())
-    return in_order or bool(ID_NAME.search(folded))
-
-
-def _are_dates(present: pd.Series) -> bool:
-    texts = present.astype("str").head(1000)
-    if not texts.str.contains(r"\d[-/.:]\d", regex=True).mean() > 0.95:
-        return False
-    # Only whether they are dates, not which: day or month first is the same here.
-    parsed = pd.to_datetime(texts, errors="coerce", format="mixed", dayfirst=True, utc=True)
-    return bool(parsed.notna().mean() > 0.95)
 
 
 def _doubtful_format(values: pd.Series, file: Path) -> str | None:

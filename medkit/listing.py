@@ -24,7 +24,9 @@ def names_table(registry: Registry) -> Table:
     tags = [tag for tag in _TAGS if any(tag in entry.tags for entry in entries)]
     table = Table("name", *(_TAGS[tag] for tag in tags), "what it is", box=None)
     for entry in entries:
-        shown = (entry.tags.get(tag, "") for tag in tags)
+        shown = (
+            tuple(entry.yielded) if tag == "yields" else entry.tags.get(tag, "") for tag in tags
+        )
         cells = (", ".join(each) if isinstance(each, tuple) else each for each in shown)
         table.add_row(entry.name, *cells, escape(entry.summary))
     return table

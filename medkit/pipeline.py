@@ -84,7 +84,8 @@ def train(
                 )
             log.info("test: %s", headline(metrics))
             with stages("save"):
-                save(folder, modality, task, predictions, network, history, metrics)
+                columns = cohort.source.columns
+                save(folder, modality, task, predictions, network, history, metrics, columns)
                 hashed = save_rows(folder, task, parts, predictions, metrics)
             facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
             with stages("report"):

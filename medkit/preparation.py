@@ -145,8 +145,10 @@ def encode(
     return modality, task, parts
 
 
-def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
-    """Read a new file, without labels, in the layout the dataset's own files have.
+def new_data(
+    dataset: Component, path: Path | None, modality: Any, rows: Mapping[str, str] | None = None
+) -> Cohort:
+    """Read a new file or query, without labels, in the layout the dataset's own files have.
 
     Embedded and synthetic datasets name the reader of files laid out like theirs. What a reader
     would find out from a file (kinds of columns, size of images), it is told from training: a
@@ -155,8 +157,12 @@ def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
 
     Args:
         dataset: The dataset section the model was trained with.
-        path: The new file or folder.
+        path: The new file or folder; None where ``rows`` has a ``url``.
         modality: The fitted modality.
+        rows: ``query`` and perhaps ``url``: the reader's parameters for rows of a database.
+
+    Raises:
+        DataError: The new data cannot be read, or the dataset is read from no database.
     """
     entry = registry.datasets.get(dataset.name)
     reader = entry.tags.get("reader", dataset.name)
@@ -164,10 +170,14 @@ def new_data(dataset: Component, path: Path, modality: Any) -> Cohort:
     # A reader of its own takes all settings; another one, those that mean the same in both.
     shared = dataset.parameters if reader == dataset.name else entry.tags.get("shared", ())
     given = {key: value for key, value in dataset.parameters.items() if key in shared}
+    given |= entry.tags.get("reader_settings", {})
     given |= as_trained(tags, modality, given)
     if "described" in tags:
         given[tags["described"]] = {each.name: each for each in modality.features}
-    given |= {**tags.get("unlabelled", {}), "path": path}
+    given |= {**tags.get("unlabelled", {}), "path": path, **(rows or {})}
+    if rows and not {*rows} <= {*registry.datasets.schema(reader).model_fields}:
+        raise DataError(f"'{dataset.name}' is read from no database", place="query",
+                        hint="Give the new samples as a file: --input FILE.")  # fmt: skip
     cohort: Cohort = registry.datasets.build(reader, **given)
     for reason, count in cohort.source.dropped.items():
         log.warning("%d samples get no prediction: %s", count, reason)

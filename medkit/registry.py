@@ -49,6 +49,24 @@ class Entry:
         """First line of the docstring."""
         return (inspect.getdoc(self.factory) or "").split("\n", 1)[0]
 
+    def yields(self, parameters: Mapping[str, Any]) -> str | None:
+        """The modality a dataset yields with these parameters: the tag ``yields``, or what
+        ``yields_by={"form": {"triplets": "triplets"}}`` says of one that is set."""
+        for name, modality_of in self.tags.get("yields_by", {}).items():
+            if parameters.get(name) in modality_of:
+                return str(modality_of[parameters[name]])
+        return self.tags.get("yields")
+
+    @property
+    def yielded(self) -> dict[str, dict[str, Any]]:
+        """Every modality a dataset can yield -> the parameters that make it do so."""
+        found: dict[str, dict[str, Any]] = {}
+        if "yields" in self.tags:
+            found[self.tags["yields"]] = {}
+        for name, modality_of in self.tags.get("yields_by", {}).items():
+            found |= {modality: {name: value} for value, modality in modality_of.items()}
+        return found
+
 
 class Registry:
     """Names of one kind of extension, found in one package and in installed plug-ins.

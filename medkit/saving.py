@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from medkit import ensemble, runs
 from medkit.assessment import Predictions, trainable_weights
 from medkit.cohort import Cohort
 from medkit.config import Experiment
+from medkit.evaluation.forecast_baselines import windows_of
+from medkit.evaluation.stays import has_stays
 from medkit.files import written_whole
 from medkit.lazy import pd
 from medkit.network import Network
@@ -29,8 +32,12 @@ def save(
     network: Network,
     history: History,
     metrics: dict[str, Any],
+    columns: Mapping[str, str],
 ) -> None:
-    """Write the model, what it takes to use it, and how it did."""
+    """Write the model, what it takes to use it, and how it did.
+
+    ``columns`` has the role of each column of a table (``Source.columns``).
+    """
     inputs = {
         "modality": {"name": modality.modality, "state": modality.to_dict()},
         "task": {
@@ -39,6 +46,7 @@ def save(
             "threshold": predictions.threshold,
         },
         "features": [asdict(feature) for feature in modality.features],
+        "columns": dict(columns),
         "conformal": metrics["test"]["uncertainty"]["conformal"].get("state"),
         "recalibration": predictions.recalibration,
     }
@@ -80,9 +88,14 @@ def save_rows(
                 "part": name,
             }
         )
+        if has_stays(part.cohort.samples):
+            frame["stay"] = hashed(part.cohort.samples["stay"], "stay")
+            frame["hour"] = part.cohort.samples["hour"].to_numpy(float)
         targets = np.asarray(part.cohort.targets)
         values = targets.reshape(len(frame), -1).T
         names = ["target"] if len(values) == 1 else [f"target_{i}" for i in range(len(values))]
+        if task.kind == "forecasting":
+            names = [f"target_{name}" for name in task.names_]
         frame = frame.assign(**dict(zip(names, values, strict=True)))
         found = task.prediction_columns(predictions.outputs[name], predictions.threshold)
         if name == "test":
@@ -91,7 +104,8 @@ def save_rows(
                 at = metrics["baselines"][baseline]["threshold"]
                 of_baseline = task.prediction_columns(outputs, at)
                 found |= {f"{baseline}.{key}": each for key, each in of_baseline.items()}
-        frames.append(frame.assign(**found))
+        # All at once: a forecast has hundreds of columns.
+        frames.append(pd.concat([frame, pd.DataFrame(found, index=frame.index)], axis=1))
     rows = pd.concat(frames, ignore_index=True)
     with written_whole(folder / "split.csv") as temporary:
         rows[["sample", "subject", "part"]].to_csv(temporary, index=False)
@@ -132,6 +146,7 @@ def save_report(
         target_names=cohort.target_names,
         confidence=experiment.evaluation.confidence,
         hashed=hashed,
+        windows=windows_of(task, modality, parts["test"].x),
         weights=trainable_weights(network.full),
     )
     write_report(folder / "report.html", inputs)

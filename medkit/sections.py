@@ -164,6 +164,12 @@ class Evaluation(Section):
     """Passes with dropout left on, to estimate the model's own uncertainty; 0: none."""
     explanations: bool = True
     """Importance of each input by permutation, and partial dependence."""
+    alarm_silence_hours: Annotated[float, Field(ge=0)] = 6.0
+    """Early warning: after an alarm no other sounds in that stay for so long; 0: every hour at or
+    above the threshold is an alarm."""
+    alarm_lead_hours: Annotated[float, Field(gt=0)] | None = None
+    """Early warning: an alarm at most so many hours before the onset is a true one; null: the
+    horizon of the label."""
 
 
 class StaticBranch(Section):

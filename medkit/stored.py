@@ -65,11 +65,14 @@ def stored_part(run: Run, part: str = "test") -> Stored:
     )
 
 
+_OUTPUTS = ("probability", "prediction", "quantile")
+
+
 def output_columns(run: Run) -> list[str]:
     """Names of the stored columns that hold the network's outputs, in their order."""
     example = np.full((1, run.task.num_outputs), 0.5)
     columns = run.task.prediction_columns(example, run.threshold)
-    return [name for name in columns if name.startswith(("probability", "prediction"))]
+    return [name for name in columns if name.startswith(_OUTPUTS)]
 
 
 def _targets(rows: pandas.DataFrame) -> np.ndarray:

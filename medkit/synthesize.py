@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medkit.checking import check
-from medkit.cohort import Cohort, Feature, RawInput
+from medkit.cohort import Cohort, Feature, JoinedInput, RawInput
 from medkit.errors import ConfigError, DataError, Problem, RunError
+from medkit.evaluation.stays import reserved_columns
 from medkit.files import write_text, written_whole
 from medkit.lazy import pd
 from medkit.registry import datasets
+from medkit.tasks._horizon import ahead
 from medkit.yaml_file import dump_yaml, override
 
 log = logging.getLogger("medkit")
@@ -23,6 +26,7 @@ log = logging.getLogger("medkit")
 MODELS: Mapping[str, dict[str, Any]] = {
     "tabular": {"name": "mlp", "hidden_units": [64, 32], "dropout": 0.2},
     "series": {"name": "gru", "units": [32]},
+    "triplets": {"name": "strats", "units": 32},
     "image": {"name": "cnn", "filters": [16, 32], "dense_units": [32]},
     "tokens": {"name": "cnn", "filters": [32], "dense_units": [32]},
 }
@@ -68,13 +72,14 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
             hint="It may have been edited. Remove it, or choose another folder with --out.",
         )
     cohort: Cohort = entry.factory(**parameters.model_dump())
-    paths, section = write_files(cohort, name, folder)
+    step_hours = getattr(parameters, "step_hours", 1)
+    paths, section = write_files(cohort, name, folder, step_hours)
     assert cohort.targets is not None  # noqa: S101 - embedded datasets are labelled
     document = {
         "name": name.replace("_", "-"),
         "seed": 0,
         "dataset": section,
-        "task": task_for(cohort.targets),
+        "task": _forecast(cohort, step_hours) or task_for(cohort.targets),
         "split": {"by": "subject", "valid": 0.15, "test": 0.15},
         "model": MODELS[cohort.only_input.modality],
         "training": {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 10}},
@@ -99,13 +104,24 @@ def task_for(targets: np.ndarray) -> str:
     return "binary" if kinds == 2 else "multiclass"
 
 
-def write_files(cohort: Cohort, name: str, folder: Path) -> tuple[list[Path], dict[str, Any]]:
+def _forecast(cohort: Cohort, step_hours: float) -> dict[str, Any] | None:
+    """The task of targets that are named as future values."""
+    if not cohort.target_names or any(ahead(name).hours is None for name in cohort.target_names):
+        return None
+    return {"name": "forecasting", "step_hours": step_hours}
+
+
+def write_files(
+    cohort: Cohort, name: str, folder: Path, step_hours: float = 1
+) -> tuple[list[Path], dict[str, Any]]:
     """Write a cohort in the layout of the file datasets.
 
     ===========  ==================================================================
     tabular      ``<name>.csv``, read by ``table``
     series       ``events.csv`` (stay, time, variable, value) and ``labels.csv``, read by
-                 ``events``; a time step is taken as an hour
+                 ``events``. Predictions at every hour are
+                 written as their stays, with the time of the onset
+    triplets     the same
     image        ``images/<class>/<sample>.png`` and ``manifest.csv``, read by ``images``
     tokens       ``<name>.csv``, read by ``sequences``
     ===========  ==================================================================
@@ -114,6 +130,7 @@ def write_files(cohort: Cohort, name: str, folder: Path) -> tuple[list[Path], di
         cohort: One input, with or without targets.
         name: Name of the table.
         folder: Where to write; made if it is not there.
+        step_hours: Hours that a time step of a series is taken as.
 
     Returns:
         The files a reader opens (of images, the manifest alone), and the config's ``dataset``
@@ -124,10 +141,30 @@ def write_files(cohort: Cohort, name: str, folder: Path) -> tuple[list[Path], di
         RunError: The folder cannot be written.
     """
     raw = cohort.only_input
+    if isinstance(raw, JoinedInput):
+        return _write_static(cohort, raw, name, Path(folder), step_hours)
+    if raw.modality == "series" and step_hours != 1:
+        return _write_series(cohort, raw, name, Path(folder), step_hours)
     return _WRITERS[raw.modality](cohort, raw, name, Path(folder))
 
 
 Written = tuple[list[Path], dict[str, Any]]
+
+
+def _write_static(
+    cohort: Cohort, raw: JoinedInput, name: str, folder: Path, step_hours: float
+) -> Written:
+    """The sequence as it is alone, and ``static.csv`` with a row a stay."""
+    alone = {key: each for key, each in cohort.inputs.items() if key != "static"}
+    paths, section = write_files(replace(cohort, inputs=alone), name, folder, step_hours)
+    stays = cohort.samples.get("stay", cohort.samples.index.to_series())
+    table = raw.static.values.assign(stay=stays.to_numpy()).drop_duplicates("stay")
+    path = _csv(table, folder / "static.csv")
+    codes = [feature.name for feature in raw.static.features if feature.kind == "categorical"]
+    units = {**section.get("units", {}), **_units(raw.static.features).get("units", {})}
+    section |= {"static": [each.name for each in raw.static.features], "static_table": path.name}
+    section |= {"static_categorical": codes} if codes else {}
+    return [*paths, path], {**section, **({"units": units} if units else {})}
 
 
 def _write_table(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
@@ -149,15 +186,84 @@ def _write_table(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Writ
     return [_csv(frame, path)], {**section, **_units(features)}
 
 
-def _write_series(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
+def _write_series(
+    cohort: Cohort, raw: RawInput, name: str, folder: Path, step_hours: float = 1
+) -> Written:
+    if reserved_columns(cohort.samples):
+        return _write_stays(cohort, raw, folder)
     values = np.asarray(raw.values)
     variables = [feature.name for feature in raw.features]
     variables = variables or [f"channel_{k + 1}" for k in range(values.shape[2])]
     rows, steps, channels = np.nonzero(~np.isnan(values))
-    stays = cohort.samples.index.to_numpy()
-    measured = (stays[rows], steps, np.array(variables)[channels], values[rows, steps, channels])
+    measured = (rows, steps * step_hours, channels, values[rows, steps, channels])
+    paths, section = _write_events(cohort, measured, variables, folder)
+    if step_hours != 1:
+        section["step_hours"] = step_hours
+    return paths, {**section, "hours": float(values.shape[1] * step_hours), "variables": variables,
+                   **_units(raw.features)}  # fmt: skip
+
+
+def _write_stays(cohort: Cohort, raw: RawInput, folder: Path) -> Written:
+    """Predictions at every hour as what they were made from: each stay's events, and its onset.
+
+    A prediction at hour h knows that hour's values: it is made when the hour is over.
+    """
+    values, samples = np.asarray(raw.values), cohort.samples
+    hour = samples["hour"].to_numpy(float)
+    rows, steps, channels = np.nonzero(~np.isnan(values))
+    named = np.array([feature.name for feature in raw.features])[channels]
+    times = hour[rows] - values.shape[1] + 1 + steps
+    columns = (samples["stay"].to_numpy()[rows], times, named, values[rows, steps, channels])
+    events = pd.DataFrame(dict(zip(EVENT_COLUMNS, columns, strict=True)))
+    events = events.drop_duplicates(list(EVENT_COLUMNS[:3]))  # the windows overlap
+    first = samples.assign(onset=samples["onset_hour"] + 1).drop_duplicates("stay")
+    last = samples.groupby("stay")["hour"].max()[first["stay"]].to_numpy() + 1
+    labels = first.assign(
+        admission=first["time"] - pd.to_timedelta(first["hour"], unit="h"),
+        discharge=np.fmax(last, first["onset"]),
+    ).drop(columns=["time", "hour", "onset_hour"])
+    lead = (samples["onset_hour"].to_numpy(float) - hour)[np.asarray(cohort.targets) == 1]
+    between = np.diff(hour)[(samples["stay"].to_numpy()[1:] == samples["stay"].to_numpy()[:-1])]
+    others = ("stay", "subject", "site", "onset", "admission", "discharge")
+    section: dict[str, Any] = {
+        "name": "events",
+        "path": "events.csv",
+        "labels": "labels.csv",
+        "index": "every_step",
+        "hours": float(values.shape[1]),
+        "first_prediction_hours": float(hour.min() + 1),
+        "every_hours": float(between.min(initial=24.0)),
+        "onset": "onset",
+        "target_hours": float(lead.max(initial=1.0)),
+        "censoring": "negative",
+        "variables": [feature.name for feature in raw.features],
+        **{role: role for role in ("subject", "site", "admission", "discharge")},
+        "attributes": [name for name in labels if name not in others],
+    }
+    paths = [_csv(events, folder / "events.csv"), _csv(labels, folder / "labels.csv")]
+    return paths, {**section, **_units(raw.features)}
+
+
+def _write_triplets(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
+    values = np.asarray(raw.values)
+    rows, places = np.nonzero(~np.isnan(values).any(axis=2))
+    hours, channels, numbers = values[rows, places].T
+    variables = [feature.name for feature in raw.features]
+    measured = (rows, hours, channels.astype(int), numbers)
+    paths, section = _write_events(cohort, measured, variables, folder)
+    last = float(np.floor(hours.max(initial=0.0)) + 1)
+    return paths, {**section, "form": "triplets", "hours": last, "variables": variables,
+                   **_units(raw.features)}  # fmt: skip
+
+
+def _write_events(
+    cohort: Cohort, measured: tuple[np.ndarray, ...], variables: list[str], folder: Path
+) -> Written:
+    """Events (row, time, number of the variable, value) and their labels."""
+    rows, times, channels, numbers = measured
+    columns = (cohort.samples.index.to_numpy()[rows], times, np.array(variables)[channels], numbers)
     events = _csv(
-        pd.DataFrame(dict(zip(EVENT_COLUMNS, measured, strict=True))), folder / "events.csv"
+        pd.DataFrame(dict(zip(EVENT_COLUMNS, columns, strict=True))), folder / "events.csv"
     )
     section: dict[str, Any] = {"name": "events", "path": events.name}
     paths = [events]
@@ -167,8 +273,7 @@ def _write_series(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Wri
         paths.append(labels)
         roles.pop("id", None)
         section |= {"labels": labels.name, **_target_roles(cohort), **roles}
-    section |= {"hours": float(values.shape[1]), "variables": variables}
-    return paths, {**section, **_units(raw.features)}
+    return paths, section
 
 
 def _write_images(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
@@ -217,6 +322,7 @@ def _write_sequences(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> 
 _WRITERS: Mapping[str, Callable[[Cohort, RawInput, str, Path], Written]] = {
     "tabular": _write_table,
     "series": _write_series,
+    "triplets": _write_triplets,
     "image": _write_images,
     "tokens": _write_sequences,
 }

@@ -17,6 +17,7 @@ CONFIGS = (
     "synthetic_vitals_mlp",
     "synthetic_icu_gru_static",
     "synthetic_icu_attention",
+    "synthetic_icu_strats",
     "synthetic_xray_cnn",
     "synthetic_dna_lstm",
 )

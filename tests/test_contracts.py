@@ -29,14 +29,22 @@ def test_model(name):
 @pytest.mark.parametrize("name", registry.datasets.names())
 def test_dataset_signature(name):
     check_signature(registry.datasets.get(name).factory)
-    assert registry.datasets.get(name).tags["yields"] in registry.modalities.names()
-
-
-@pytest.mark.parametrize("name", EMBEDDED)
-def test_embedded_dataset_and_its_modality(name):
     entry = registry.datasets.get(name)
-    cohort = check_dataset(entry.factory, entry.tags["yields"], **small(name))
-    check_modality(entry.tags["yields"], cohort.only_input)
+    assert entry.yielded
+    for modality, parameters in entry.yielded.items():
+        assert modality in registry.modalities.names()
+        assert set(parameters) <= set(registry.datasets.schema(name).model_fields)
+        assert entry.yields(parameters) == modality
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [(name, modality) for name in EMBEDDED for modality in registry.datasets.get(name).yielded],
+)
+def test_embedded_dataset_and_its_modality(name, modality):
+    entry = registry.datasets.get(name)
+    cohort = check_dataset(entry.factory, modality, **entry.yielded[modality], **small(name))
+    check_modality(modality, cohort.only_input)
 
 
 @pytest.mark.parametrize("name", registry.tasks.names())
@@ -47,6 +55,9 @@ def test_task(name):
         "multiclass": random.choice(["a", "b", "c"], 40),
         "multilabel": random.integers(0, 2, (40, 3)),
         "regression": random.normal(120, 15, 40),
+        "forecasting": np.where(
+            random.random((40, 4)) < 0.2, np.nan, random.normal(80, 9, (40, 4))
+        ),
     }
     check_task(registry.tasks.get(name).factory, targets[name])
 

@@ -753,7 +753,8 @@ def test_dictionary(labs, file):
     assert set(found.source.files) == {"data.csv", "dictionary.yaml"}
     assert found.source.columns == {
         "temp": "input (numeric, °C)", "glucose": "input (numeric, mmol/L)",
-        "sex": "input (categorical)", "sbp": "input (numeric, mmHg)", "y": "target",
+        "sex": "input (categorical), attribute; by its name", "sbp": "input (numeric, mmHg)",
+        "y": "target",
     }  # fmt: skip
 
 
@@ -955,3 +956,59 @@ def test_every_column_has_a_role(file):
         "patient": "subject", "sex": "input (categorical), attribute", "sbp": "ignore",
         "died": "target",
     }  # fmt: skip
+
+
+# --- predictions for rows of a database -----------------------------------------------------------
+
+
+def test_predict_for_rows_of_a_database(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("sqlalchemy")
+    import medkit
+    from medkit.cli import main
+    from medkit.external import predict_file
+
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({
+        "id": np.arange(1, 121), "age": random.normal(60, 9, 120).round(1),
+        "ward": random.choice(["a", "b"], 120), "died": random.integers(0, 2, 120),
+    })  # fmt: skip
+    for name in ("old", "new"):
+        base = sqlite3.connect(tmp_path / f"{name}.sqlite")
+        frame.to_sql("visits", base, index=False)
+        base.close()
+    monkeypatch.setenv("BASE", str(tmp_path / "old.sqlite"))
+    config = tmp_path / "a.yaml"
+    config.write_text(
+        "name: visits\ndataset:\n  name: table\n  url: sqlite:///${BASE}\n"
+        "  query: select * from visits order by id\n  target: died\n  id: id\ntask: binary\n"
+        "model: {name: mlp, hidden_units: [2]}\ntraining: {epochs: 1}\n"
+        "evaluation: {bootstrap: 0, baselines: false, explanations: false}\n"
+    )
+    run = medkit.train(config, out=tmp_path / "runs")
+    query = "select id, age, ward from visits where id < 6 order by id"
+    found = predict_file(run, None, query)
+    assert found["sample"].tolist() == ["1", "2", "3", "4", "5"]
+    expected = run.predict(frame.head(5))
+    np.testing.assert_allclose(found["probability"], expected["probability"], atol=1e-6)
+    monkeypatch.delenv("BASE")
+    with pytest.raises(DataError, match="BASE"):
+        predict_file(run, None, query)
+
+    folder, new = str(run.path), str(tmp_path / "new.sqlite")
+    assert main(["predict", folder, "--query", query, "--url", f"sqlite:///{new}"]) == 0
+    assert capsys.readouterr().out.count("\n") == 6
+    assert main(["predict", folder, "--query", query, "--input", new]) == 0
+    assert capsys.readouterr().out.count("\n") == 6
+    monkeypatch.setenv("NEW", new)
+    for arguments, message in (
+        ([], "nothing to predict for is named"),
+        (["--url", "sqlite:///${NEW}"], "a database needs a query"),
+        (["--query", "select id, ward from visits", "--url", "sqlite:///${NEW}"], "missing: 'age'"),
+        (["--query", query, "--url", "sqlite:///x", "--input", new], "either a file or a url"),
+        (["--query", query, "--url", "postgresql://me:geheim@127.0.0.1:1/x"],
+         "the password is written in the address"),
+    ):  # fmt: skip
+        assert main(["predict", folder, *arguments]) == 1
+        said = capsys.readouterr().err
+        assert message in said, said
+        assert "geheim" not in said

@@ -18,7 +18,7 @@ PACKAGE = Path(medkit.__file__).parent
 # Floors from the ground up; a module imports from its own floor or below.
 FLOORS = (
     ("errors", "lazy", "files", "yaml_file", "checking", "keras_names", "registry", "cohort",
-     "values", "sections", "config"),
+     "values", "rows", "stored_columns", "sections", "config"),
     ("layers",),
     ("datasets", "modalities", "models", "tasks"),
     ("backend", "splits", "network", "ensemble", "training", "trainer", "evaluation",

@@ -53,15 +53,13 @@ def test_roles(clinic):
     dataset = config["dataset"]
     assert config["task"] == "binary"
     assert config["name"] == "clinic-mlp"
-    assert dataset["ignore"] == [
-        "patient_id", "surname", "Hospital", "admitted", "always", "nothing",
-    ]  # fmt: skip
+    assert dataset["ignore"] == ["surname", "Hospital", "admitted", "always", "nothing"]
+    assert dataset["subject"] == "patient_id"
     assert dataset["id"] == "record"
     assert dataset["categorical"] == ["sex", "on", "kind"]
     assert dataset["missing_values"] == {"glucose": ["?"], "on": ["?"]}
     assert dataset["attributes"] == ["sex"]
-    assert "rows are treated as independent patients" in text
-    assert "# subject: patient_id" in text
+    assert "# The patient, by the column's name:" in text
     assert "# site: Hospital" in text
     assert "# time: admitted" in text
     assert "{lactate: [-9]}   5 rows, apart from all others" in text
@@ -111,7 +109,7 @@ def test_config_validates_and_its_data_is_read(clinic, tmp_path, subject):
     assert "path: ../clinic.csv" in written.read_text().replace('"', "")
     cohort = registry.datasets.build("table", **experiment.dataset.parameters)
     assert len(cohort) == 120
-    assert ("subject" in cohort.samples) == (subject is not None)
+    assert cohort.subjects.tolist() == [f"P{i // 2:03d}" for i in range(120)]
     modality = registry.modalities.build("tabular", **experiment.preprocessing.parameters)
     assert modality.fit(cohort.only_input).encode(cohort.only_input).shape[0] == 120
 

@@ -361,3 +361,120 @@ def test_sentinels_and_ranges_are_those_of_the_file(tmp_path, outside, last):
     np.testing.assert_array_equal(tabular.encode(numbers_only), expected[[1, 3]])
     drop = Tabular(missing="drop", rare_below=1).fit(raw_input)
     assert drop.keep(plain).tolist() == (~np.isnan(expected).any(axis=1)).tolist()
+
+
+# --- many categories -----------------------------------------------------------------------------
+
+
+def diagnoses(rows: int = 500, codes: int = 90) -> pd.DataFrame:
+    """Ages and ICD-like codes, frequent ones and many that are found once or twice."""
+    random = np.random.default_rng(0)
+    names = np.array([f"{'ABCDEFGHIJ'[i % 10]}{i:02d}.{i % 7}" for i in range(codes)])
+    chosen = names[np.minimum(random.geometric(0.03, rows), codes) - 1].astype(object)
+    chosen[::50] = None
+    return pd.DataFrame({"age": random.normal(60, 9, rows), "icd": chosen, "ward": ["a", "b"] *
+                         (rows // 2)})  # fmt: skip
+
+
+def embedded(table: pd.DataFrame | None = None, **settings) -> Tabular:
+    return Tabular(**{"embedding": 20, "rare_below": 3, **settings}).fit(
+        diagnoses() if table is None else table
+    )
+
+
+def test_many_categories_are_embedded_and_few_are_not(caplog):
+    caplog.set_level(logging.INFO, logger="medkit")
+    modality = embedded()
+    kept = len(modality.categories_["icd"])
+    assert 20 < kept < 90
+    ((start, count, width),) = modality.embedding_layer().groups
+    assert (start, count) == (1, kept + 1)
+    assert modality.output_names[start : start + count] == [
+        "icd = (rare)", *(f"icd = {each}" for each in modality.categories_["icd"])
+    ]  # fmt: skip
+    assert width == round(1.6 * kept**0.56)
+    assert f"column 'icd': {kept} categories, embedded in vectors of length {width}" in caplog.text
+    assert embedded(embedding_width=3).embedding_layer().groups[0][2] == 3
+    assert embedded(embedding="off").embedding_layer() is None
+    assert embedded(embedding=kept).embedding_layer() is None
+    assert embedded(embedding="auto", rare_below=1).embedding_layer() is not None
+    assert Tabular().fit(raw()).embedding_layer() is None
+    again = Tabular.from_dict(json.loads(json.dumps(modality.to_dict())))
+    assert again.embedding_layer().groups == modality.embedding_layer().groups
+    with pytest.raises(ConfigError):
+        embedded(embedding=1)
+
+
+def test_the_vector_is_that_of_the_category():
+    modality = embedded()
+    layer = modality.embedding_layer()
+    ((start, count, width),) = layer.groups
+    asked = pd.DataFrame(
+        {"age": [60.0] * 4, "icd": [modality.categories_["icd"][4], "Z99.9", None, "A00.0"],
+         "ward": ["a"] * 4}
+    )  # fmt: skip
+    ready = inside(modality, asked)
+    out = keras.ops.convert_to_numpy(layer(ready))
+    vectors = keras.ops.convert_to_numpy(layer.vectors[0])
+    assert out.shape == (4, ready.shape[1] - count + width)
+    assert tuple(layer.compute_output_shape((None, ready.shape[1]))) == (None, out.shape[1])
+    np.testing.assert_allclose(out[0, start : start + width], vectors[5], rtol=1e-6)
+    np.testing.assert_allclose(out[1, start : start + width], vectors[0], rtol=1e-6)
+    np.testing.assert_array_equal(out[2, start : start + width], 0)
+    np.testing.assert_array_equal(out[:, :start], ready[:, :start])
+    np.testing.assert_array_equal(out[:, start + width :], ready[:, start + count :])
+    again = type(layer).from_config(layer.get_config())
+    assert again.groups == layer.groups
+
+
+@pytest.mark.parametrize("name", ["mlp", "residual_mlp", "ft_transformer", "tabm"])
+def test_every_model_of_tables_trains_vectors_and_is_saved_with_them(name, tmp_path):
+    from medkit import registry
+    from medkit.config import Component
+    from medkit.layers.tabular import CategoryEmbedding
+    from medkit.network import build_network
+
+    table = diagnoses(64)
+    modality = embedded(table, embedding=5, rare_below=2)
+    task = registry.tasks.build("binary").fit(np.arange(64) % 2)
+    network = build_network(modality, task, Component(name, {}), 64)
+    assert network.prepared, "statistics are still applied before training"
+    (layer,) = [each for each in network.trained.layers if isinstance(each, CategoryEmbedding)]
+    before = keras.ops.convert_to_numpy(layer.vectors[0]).copy()
+    x = modality.encode(table)
+    network.trained.compile("adam", "binary_crossentropy", run_eagerly=True)
+    network.trained.train_on_batch(network.prepare(x), np.arange(64)[:, None] % 2)
+    assert np.abs(keras.ops.convert_to_numpy(layer.vectors[0]) - before).max() > 0
+    network.saved.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    mine, theirs = (
+        keras.ops.convert_to_numpy(each(x, training=False)) for each in (network.full, loaded)
+    )
+    np.testing.assert_allclose(theirs, mine, atol=1e-6)
+
+
+def test_members_of_an_ensemble_have_vectors_of_their_own():
+    from medkit import registry
+    from medkit.config import Component
+    from medkit.explanation.taps import layers_within
+    from medkit.layers.tabular import CategoryEmbedding
+    from medkit.network import build_network
+
+    modality = embedded()
+    task = registry.tasks.build("binary").fit(np.array([0, 1]))
+    mlp = Component("mlp", {"hidden_units": [2]})
+    network = build_network(modality, task, mlp, 500, members=2)
+    first, second = layers_within(network.full, CategoryEmbedding)
+    assert not np.array_equal(first.vectors[0], second.vectors[0])
+
+
+def test_the_summary_of_many_categories_is_bounded(monkeypatch):
+    monkeypatch.setattr("medkit.modalities._categories.SUMMARIZED_CATEGORIES", 6)
+    modality, table = embedded(), diagnoses()
+    summary = modality.summarize(modality.encode(table))
+    columns = [name for name in summary if str(name).startswith("icd")]
+    frequent = [f"icd = {each}" for each in sorted(table["icd"].value_counts().index[:6])]
+    assert columns == ["icd = (rare)", *frequent, "icd = (other)"]
+    assert summary[columns].sum(axis=1).tolist() == table["icd"].notna().astype(float).tolist()
+    unbounded = embedded(embedding="off")
+    assert len(unbounded.summarize(unbounded.encode(table)).columns) > 30

@@ -159,3 +159,105 @@ def test_padding_beyond_the_stay_is_zero_and_skipped():
     assert (filled[0, 3:, 0] != 0).all()
     np.testing.assert_array_equal(zeros[0, 1:3], filled[0, 1:3])
     np.testing.assert_array_equal(zeros[1], filled[1])
+
+
+EVENTS = """stay,time,variable,value
+a,0,Age,60
+a,0,Unit,3
+a,1,HR,80
+a,2,HR,85
+a,2.0,Weight,70
+a,5,Weight,75
+a,8,Weight,90
+b,0,Age,41
+b,1,HR,95
+b,3,HR,90
+"""
+LABELS = "stay,died\na,0\nb,1\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "events.csv").write_text(EVENTS)
+    (tmp_path / "labels.csv").write_text(LABELS)
+    (tmp_path / "stays.csv").write_text("stay,age,ward\nb,41,12\na,60,3\n")
+    return tmp_path
+
+
+def events_of(files: Path, **settings) -> Cohort:
+    given = {"path": files / "events.csv", "labels": files / "labels.csv", "target": "died"}
+    return registry.datasets.build("events", **given, **settings)
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_static_variables_are_the_last_known_before_the_prediction(files, engine):
+    if engine == "duckdb":
+        pytest.importorskip("duckdb")
+    settings = {"static": ("Age", "Unit", "Weight"), "static_categorical": ("Unit",)}
+    cohort = events_of(files, engine=engine, hours=8, units={"Age": "years"}, **settings)
+    assert [f.name for f in cohort.inputs["series"].features] == ["HR"]
+    static = cohort.inputs["static"]
+    # The weight at hour 8 is measured at the very end of the window: too late.
+    assert static.values.to_dict("list") == {
+        "Age": [60.0, 41.0], "Unit": ["3", None],
+        "Weight": [75.0, pytest.approx(np.nan, nan_ok=True)],
+    }  # fmt: skip
+    assert [(f.kind, f.unit) for f in static.features] == [
+        ("numeric", "years"), ("categorical", None), ("numeric", None),
+    ]  # fmt: skip
+
+
+def test_static_variables_at_every_step_do_not_look_ahead(files):
+    settings = {"hours": 2, "first_prediction_hours": 1, "static": ("Weight",)}
+    (files / "labels.csv").write_text("stay,onset\na,20\nb,20\n")
+    cohort = registry.datasets.build(
+        "events", path=files / "events.csv", labels=files / "labels.csv", onset="onset",
+        target_hours=4, index="every_step", censoring="negative", **settings,
+    )  # fmt: skip
+    weight = cohort.inputs["static"].values["Weight"].to_numpy()
+    hour, stay = cohort.samples["hour"].to_numpy(), cohort.samples["stay"].to_numpy()
+    expected = np.where(hour > 8, 90.0, np.where(hour > 5, 75.0, np.where(hour > 2, 70.0, np.nan)))
+    np.testing.assert_array_equal(weight, np.where(stay == "a", expected, np.nan))
+
+
+def test_static_columns_of_a_table(files):
+    cohort = events_of(
+        files,
+        static=("age", "ward"),
+        static_categorical=("ward",),
+        static_table=files / "stays.csv",
+    )
+    assert cohort.inputs["static"].values.to_dict("list") == {
+        "age": [60.0, 41.0], "ward": ["3", "12"],
+    }  # fmt: skip
+    assert "stays.csv" in cohort.source.files
+    assert "Age" in [f.name for f in cohort.inputs["series"].features]
+
+
+def test_a_stay_without_a_row_in_the_static_table_is_said(files):
+    (files / "stays.csv").write_text("stay,age\na,60\n")
+    with pytest.raises(DataError, match=r"1 of 2 stays have no row \(the first is sample 2\)"):
+        events_of(files, static=("age",), static_table=files / "stays.csv")
+
+
+def test_a_category_that_is_not_static_is_said(files):
+    with pytest.raises(DataError, match="static_categorical names 'Unit', which static does not"):
+        events_of(files, static=("Age",), static_categorical=("Unit",))
+
+
+def test_written_as_files_and_read_again_it_is_the_same(tmp_path):
+    import yaml
+
+    from medkit.synthesize import synthesize
+
+    synthesize("synthetic_icu", tmp_path, ["samples=40", "static=[age, sex]"])
+    config = tmp_path / "synthetic_icu.yaml"
+    assert yaml.safe_load(config.read_text())["dataset"]["static_categorical"] == ["sex"]
+    experiment = load_config(config)
+    again = registry.datasets.build(experiment.dataset.name, **experiment.dataset.parameters)
+    first = registry.datasets.build("synthetic_icu", samples=40, static=("age", "sex"))
+    first = first.take([list(first.samples.index).index(stay) for stay in again.samples.index])
+    assert again.inputs["static"].values.to_dict("list") == first.inputs["static"].values.to_dict(
+        "list"
+    )
+    assert [f.unit for f in again.inputs["static"].features] == ["years", None]

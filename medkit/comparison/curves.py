@@ -12,18 +12,22 @@ from medkit.evaluation import called
 from medkit.evaluation.smooth import Loess, drawn_rows
 from medkit.report.drawing import CYCLE, GREY, Figure, draw, thinned, unit_square
 from medkit.report.figures import discrimination, roc_points
+from medkit.report.forecast import step_figures
 from medkit.report.templates import readable
+from medkit.tasks._horizon import channels_of
 
 _MOST_RUNS = len(CYCLE)
 _MOST_OUTCOMES = 4
 
 
 def curves(rows: Sequence[TestRows]) -> list[Figure]:
-    """ROC, precision and recall, and calibration; of regression, how large the errors are."""
+    """ROC, precision and recall, and calibration; of numbers, how large the errors are."""
     rows = rows[:_MOST_RUNS]
     task = rows[0].run.task
     if task.kind == "regression":
         return _error_curves(rows)
+    if task.kind == "forecasting":
+        return _by_step(rows)
     if task.kind == "binary":
         drawn = [(each.label, each.y.ravel().astype(float), each.p[:, 0]) for each in rows]
         figures = discrimination(drawn, [each.run.threshold for each in rows], _said(rows))
@@ -102,6 +106,20 @@ def _calibration(
     said = f"{title}; largest distance from the dashed line of {'; '.join(gaps)}"
     caption = "On the dashed line probabilities can be taken at their word. Smoothed by loess."
     return [draw(name, title, caption, said, plot)]
+
+
+def _by_step(rows: Sequence[TestRows]) -> list[Figure]:
+    """Error and coverage at each step ahead."""
+    found = {each.label: each.run.metrics["test"]["forecast"] for each in rows}
+    first = next(iter(found.values()))
+    channels = channels_of([row["target"] for row in first["horizon"]])
+    figures = []
+    for number, (channel, columns) in enumerate(list(channels.items())[:_MOST_OUTCOMES]):
+        runs = {
+            label: [each["horizon"][index] for index in columns] for label, each in found.items()
+        }
+        figures += step_figures(f"step{number}", channel, runs, first["nominal"])
+    return figures
 
 
 def _error_curves(rows: Sequence[TestRows]) -> list[Figure]:

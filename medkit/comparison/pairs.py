@@ -112,7 +112,9 @@ def _outcomes(run: Run) -> str:
     for learned in ("classes_", "labels_"):
         if getattr(run.task, learned, None):
             return ", ".join(str(each) for each in getattr(run.task, learned))
-    return ", ".join(run.task.names_) or f"{run.task.num_outputs} numbers"
+    named = ", ".join(run.task.names_) or f"{run.task.num_outputs} numbers"
+    levels = ", ".join(f"{each:g}" for each in getattr(run.task, "quantiles", ()))
+    return f"{named} (quantiles {levels})" if levels else named
 
 
 def _target(run: Run) -> str:
@@ -146,7 +148,8 @@ def _described(rows: TestRows) -> dict[str, Any]:
 def _against(reference: TestRows, rows: TestRows, settings: Evaluation) -> dict[str, Any]:
     names = {"run": rows.name, "reference": reference.name}
     order, evidence = matched(reference, rows)
-    if order is not None and not np.array_equal(rows.y[order], reference.y):
+    missing = reference.y.dtype.kind == "f"  # a future value may not have been measured
+    if order is not None and not np.array_equal(rows.y[order], reference.y, equal_nan=missing):
         order, evidence = None, "the same test rows have other targets"
     if order is None:
         return {**names, "paired": False, "note": f"no paired test is possible: {evidence}"}

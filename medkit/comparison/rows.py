@@ -68,6 +68,8 @@ def test_rows(run: Run, label: str) -> TestRows:
     targets = [
         each for each in table if each == "target" or str(each).removeprefix("target_").isdigit()
     ]
+    if task.kind == "forecasting":
+        targets = [each for each in (f"target_{name}" for name in task.names_) if each in table]
     missing = [each for each in ("sample", "subject", "part", *outputs) if each not in table]
     part = table[table["part"] == "test"] if not missing else table.head(0)
     if missing or not targets or part.empty:
@@ -134,7 +136,7 @@ def _differing(one: TestRows, other: TestRows) -> Iterator[str]:
         yield "rows with missing inputs were dropped, perhaps not the same ones"
     if len(one.sample) != len(other.sample):
         yield f"the test parts have {len(other.sample)} and {len(one.sample)} rows"
-    elif not np.array_equal(one.y, other.y):
+    elif not np.array_equal(one.y, other.y, equal_nan=one.y.dtype.kind == "f"):
         yield "the targets of the test rows differ, or their order does"
     elif not np.array_equal(subject_codes(one.subject), subject_codes(other.subject)):
         yield "the test rows belong to other subjects"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import tarfile
 import zipfile
@@ -23,6 +24,7 @@ from medkit.datasets._files import (
     require,
     separator_of,
 )
+from medkit.datasets._reading import counted
 from medkit.errors import DataError
 from medkit.files import existing, sha256
 from medkit.lazy import pd
@@ -61,7 +63,7 @@ def read_events(
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
         return _one_file_each(path, columns, skip, wide)
     names = column_names(path)
-    used = _used(columns, wide)
+    used = used_columns(columns, wide)
     for role, name in used.items():
         require(name, names, path, f"{role} column")
     frame = read_table(
@@ -83,16 +85,17 @@ def read_events(
             f"(first at row {nameless.idxmax()})",
             place=str(path),
         )
-    return _melted(frame, columns) if wide else frame, {path.name: sha256(path)}
+    return melted(frame, columns) if wide else frame, {path.name: sha256(path)}
 
 
-def _used(columns: EventColumns, wide: bool) -> dict[str, str]:
+def used_columns(columns: EventColumns, wide: bool) -> dict[str, str]:
+    """Role -> name of the columns that are read; in a wide table those of stay and time."""
     roles = ("stay", "time") if wide else EventColumns._fields
     named = columns._asdict()
     return {role: named[role] for role in roles if named[role] is not None}
 
 
-def _melted(frame: pd.DataFrame, columns: EventColumns) -> pd.DataFrame:
+def melted(frame: pd.DataFrame, columns: EventColumns) -> pd.DataFrame:
     """A wide frame as a long one, row by row; empty cells are no events."""
     names = [name for name in frame.columns if name not in ("stay", "time", columns.stay)]
     if columns.time is None:
@@ -118,7 +121,8 @@ def _one_file_each(
     bodies: list[bytes] = []
     header = b""
     whole: list[tuple[str, bytes]] = []
-    for name, content in _members(path, skip):
+    total = len(event_files(path, skip)) if path.is_dir() else None
+    for name, content in counted(_members(path, skip), "reading stays", total, "files"):
         if path.is_dir():
             whole.append((name, content))
         stays.append(re.sub(r"\.(csv|tsv|txt|psv)$", "", PurePosixPath(name).name, flags=re.I))
@@ -148,7 +152,7 @@ def _one_file_each(
         raise DataError(f"none of its {len(stays)} files has an event", place=str(path))
     separator = separator_of(header.decode("utf-8", "replace"), path.name)
     names = [name.strip() for name in header.decode("utf-8", "replace").split(separator)]
-    used = {role: name for role, name in _used(columns, wide).items() if role != "stay"}
+    used = {role: name for role, name in used_columns(columns, wide).items() if role != "stay"}
     for role, name in used.items():
         require(name, names, path, f"{role} column")
     if wide and columns.stay in names:
@@ -173,7 +177,7 @@ def _one_file_each(
     owners = np.repeat(np.arange(len(stays)), counts)
     frame["stay"] = pd.Categorical.from_codes(owners, pd.Index(stays))
     if wide:
-        frame = _melted(frame.drop(columns="stay in the file", errors="ignore"), columns)
+        frame = melted(frame.drop(columns="stay in the file", errors="ignore"), columns)
     if path.is_dir():
         return frame, {f"{path.resolve().name}/": fingerprint(whole)}
     return frame, {path.name: sha256(path)}
@@ -223,31 +227,48 @@ def refuse_short_lines(content: bytes, names: Sequence[str], place: Path) -> Non
             )
 
 
+_HIDDEN = (".", "__MACOSX")
+
+
+def event_files(path: Path, skip: Path | None) -> list[Path]:
+    """The files that events are read from, sorted: those of a folder, or the one file itself."""
+    if not path.is_dir():
+        return [path]
+    other = skip.resolve() if skip else None
+    found: list[Path] = []
+    for folder, folders, names in os.walk(path):  # some times faster than Path.rglob
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+        found += [Path(folder, name) for name in names if _wanted(name)]
+    return sorted(
+        file
+        for file in found
+        if file.is_file() and not (other and file.name == other.name and file.resolve() == other)
+    )
+
+
+def _wanted(name: str) -> bool:
+    file = PurePosixPath(name)
+    hidden = any(part.startswith(_HIDDEN) for part in file.parts)
+    return file.suffix.lower() in (".csv", ".tsv", ".txt", ".psv") and not hidden
+
+
 def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
     """Name and content of every stay's file, sorted by name."""
-
-    def wanted(name: str) -> bool:
-        file = PurePosixPath(name)
-        hidden = any(part.startswith((".", "__MACOSX")) for part in file.parts)
-        return file.suffix.lower() in (".csv", ".tsv", ".txt", ".psv") and not hidden
-
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            name = file.relative_to(path).as_posix()
-            if file.is_file() and wanted(name) and not (skip and file.samefile(skip)):
-                yield name, file.read_bytes()
+        for file in event_files(path, skip):
+            yield file.relative_to(path).as_posix(), file.read_bytes()
         return
     try:
         if path.name.lower().endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
-                for name in sorted(filter(wanted, archive.namelist())):
+                for name in sorted(filter(_wanted, archive.namelist())):
                     yield name, archive.read(name)
             return
         # Read as a stream, front to back: seeking in a compressed archive is slow.
         found = []
         with tarfile.open(path, "r|*") as tar:
             for member in tar:
-                content = tar.extractfile(member) if wanted(member.name) else None
+                content = tar.extractfile(member) if _wanted(member.name) else None
                 if content is not None:
                     found.append((member.name, content.read()))
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:

@@ -85,6 +85,28 @@ def plain(files: Sequence[Path], columns: EventColumns, layout: Layout) -> bool:
     )
 
 
+def lazy_events(
+    files: Sequence[Path],
+    columns: EventColumns,
+    layout: Layout,
+    engine: Engine,
+    *,
+    missing_values: Mapping[str, tuple[Any, ...]],
+    ignore: set[str],
+    rows: bool,
+) -> tuple[nw.LazyFrame[Any], tuple[str, ...]]:
+    """Events of Parquet files as a lazy frame, cleaned, and notes on what is left out."""
+    import narwhals as nw
+
+    frame, notes = _long(files, columns, layout, engine, ignore, rows)
+    value, time = nw.col("value").cast(nw.Float64), nw.col("time")
+    meant = ~_stand_ins(missing_values)
+    if arrow_types(files[0])[str(columns.time)] != "moment":
+        time = nw.when(~time.cast(nw.Float64).is_nan()).then(time.cast(nw.Float64))
+    frame = frame.with_columns(time=time, value=nw.when(~value.is_nan()).then(value))
+    return frame.with_columns(value=nw.when(meant).then(nw.col("value"))), notes
+
+
 def scan_events(
     path: Path,
     files: Sequence[Path],
@@ -96,22 +118,31 @@ def scan_events(
     ignore: set[str],
     units: Mapping[str, str],
     rows: bool,
+    prints: dict[str, str] | None = None,
 ) -> FoundEvents:
     """Events of Parquet files as lazy frames; stays and variables are counted, nothing is kept.
+
+    Args:
+        path: The file or folder, for messages.
+        files: Parquet files with the same columns.
+        columns: The columns' names.
+        layout: long, wide or meds.
+        engine: What reads and computes.
+        missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
+        ignore: Variables that are no measurements.
+        units: The units the user states.
+        rows: Whether the events' order in their file is needed.
+        prints: The source's fingerprints, where it is not the files themselves.
 
     Raises:
         DataError: Stays without an id, infinite values, or a variable in two units.
     """
     import narwhals as nw
 
-    frame, notes = _long(files, columns, layout, engine, ignore, rows)
-    value, time = nw.col("value").cast(nw.Float64), nw.col("time")
-    meant = ~_stand_ins(missing_values)
+    frame, notes = lazy_events(
+        files, columns, layout, engine, missing_values=missing_values, ignore=ignore, rows=rows
+    )
     moments = arrow_types(files[0])[str(columns.time)] == "moment"
-    if not moments:
-        time = nw.when(~time.cast(nw.Float64).is_nan()).then(time.cast(nw.Float64))
-    frame = frame.with_columns(time=time, value=nw.when(~value.is_nan()).then(value))
-    frame = frame.with_columns(value=nw.when(meant).then(nw.col("value")))
     found = collected(
         frame.group_by("stay").agg(
             first=nw.col("time").min(), last=nw.col("time").max(), events=nw.len()
@@ -146,18 +177,19 @@ def scan_events(
         events=("timed", "sum"), usable=("usable", "sum"), low=("low", "min"), high=("high", "max")
     )
     zoned = has_zone(files[0], str(columns.time)) if moments else None
-    prints = (
-        {path.name: sha256(path)}
-        if path.is_file()
-        else {f"{path.resolve().name}/": fingerprint((_within(f, path), f) for f in files)}
-    )
+    if prints is None:
+        prints = fingerprints(path, files)
     return FoundEvents(
         frame, keys, stays, first, last, variables, moments, zoned, prints, of_unit, notes
     )
 
 
-def _within(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix()
+def fingerprints(path: Path, files: Sequence[Path]) -> dict[str, str]:
+    """Name of the file or folder -> SHA-256 of what is read of it."""
+    if path.is_file():
+        return {path.name: sha256(path)}
+    named = ((file.relative_to(path).as_posix(), file) for file in files)
+    return {f"{path.resolve().name}/": fingerprint(named)}
 
 
 def _long(

@@ -10,6 +10,7 @@ from typing import Any
 
 from medkit.datasets._excel import EXCEL, Sheet, read_sheet
 from medkit.datasets._parsing import Decimal, parse_delimited, parse_text
+from medkit.datasets._spool import spool_text
 from medkit.datasets._text_files import (
     DELIMITED,
     TextLayout,
@@ -24,6 +25,8 @@ from medkit.files import existing, sha256
 from medkit.lazy import pd
 
 PARQUET = (".parquet", ".pq")
+# How many times its size a packed table may have.
+PACKED = 5
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,19 @@ class Table:
         read: Gives the rows, from ``columns``, ``text``, ``literal`` and ``numeric`` as
             ``read_table`` has them.
         fingerprints: Gives file name -> SHA-256 of what is read.
+        size: About how many bytes the rows take in memory; 0 where that is not known.
+        file: The file, where it is one.
+        spool: Writes the rows of a text to a folder, from which they are read by column; None
+            where ``read`` can do so.
     """
 
     names: list[str]
     place: Path
     read: Callable[..., pd.DataFrame]
     fingerprints: Callable[[], Mapping[str, str]]
+    size: int = 0
+    file: Path | None = None
+    spool: Callable[[Path, Collection[str]], Callable[..., pd.DataFrame]] | None = None
 
 
 def is_table(path: Path) -> bool:
@@ -80,17 +90,25 @@ def open_table(
             hint=f"Save it as one of {', '.join((*DELIMITED, *PARQUET, *EXCEL))}.",
         )
     read: Any
+    spool = None
+    size = path.stat().st_size
     if path.name.lower().endswith(PARQUET):
         names = [str(name) for name in _parquet(path).names if name != "__index_level_0__"]
         read = _ParquetRows(path, names, decimal)
+        size = 8 * len(names) * _parquet_rows(path)
     elif path.name.lower().endswith(EXCEL):
         found = read_sheet(path, sheet)
-        names, read = found.names, _ExcelRows(found, decimal)
+        names, read, size = found.names, _ExcelRows(found, decimal), 0
     else:
         layout = layout_of(path, encoding, delimiter)
         names, read = layout.names, _TextRows(path, layout, encoding, decimal)
+        size *= PACKED if path.name.lower().endswith((".gz", ".zst")) else 1
+
+        def spool(folder: Path, text: Collection[str]) -> Callable[..., pd.DataFrame]:
+            return spool_text(path, layout, encoding, decimal, text, folder)
+
     check_names(names, path)
-    return Table(names, path, read, lambda: {path.name: sha256(path)})
+    return Table(names, path, read, lambda: {path.name: sha256(path)}, size, path, spool)
 
 
 def check_names(names: Sequence[str], place: Path) -> None:
@@ -257,6 +275,12 @@ def _parquet(path: Path) -> Any:
         return pyarrow.parquet.read_schema(path)
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise DataError("not a readable Parquet file", place=str(path)) from error
+
+
+def _parquet_rows(path: Path) -> int:
+    import pyarrow.parquet
+
+    return int(pyarrow.parquet.read_metadata(path).num_rows)
 
 
 __all__ = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class FoundEvents:
         files: File name -> sha256.
         units: The unit column's unit by variable.
         notes: What a reader of the run should know.
+        key: A hash of where they are from and how they were read.
+        descriptions: What a variable is in words, where its source says so.
     """
 
     frame: nw.LazyFrame[Any]
@@ -50,6 +52,8 @@ class FoundEvents:
     files: dict[str, str]
     units: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    key: str = ""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unit(self) -> float:

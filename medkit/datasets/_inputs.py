@@ -112,9 +112,9 @@ def bounded_columns(
     return values.assign(**changed) if changed else values, tuple(notes)
 
 
-def feature_of(column: pd.Series, described: Feature, duration: bool) -> Feature:
-    """What is known of an input column."""
-    if column.dtype == object:
+def feature_of(kind: str, described: Feature, duration: bool) -> Feature:
+    """What is known of an input column of a kind: numeric or categorical."""
+    if kind == "categorical":
         return Feature(described.name, "categorical", missing_values=described.missing_values,
                        categories=described.categories, outside=described.outside
                        if described.categories else "missing")  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.datasets._engines import Engine, handed
 from medkit.datasets._event_files import EventColumns
 from medkit.datasets._event_times import times_of
 from medkit.datasets._found_events import FoundEvents, one_unit_each, timeless_note
@@ -16,13 +15,16 @@ from medkit.errors import DataError
 from medkit.lazy import pd
 from medkit.values import is_sentinel
 
+if TYPE_CHECKING:
+    import narwhals as nw
+
 
 def measured_events(
     frame: pd.DataFrame,
     columns: EventColumns,
     path: Path,
     files: dict[str, str],
-    engine: Engine,
+    hand: Callable[[pd.DataFrame], nw.LazyFrame[Any]],
     *,
     missing_values: Mapping[str, tuple[Any, ...]],
     ignore: set[str],
@@ -37,7 +39,7 @@ def measured_events(
         columns: The columns' names in the file, for messages.
         path: The file or folder, for messages.
         files: Its fingerprints.
-        engine: What computes the grid.
+        hand: Gives the cleaned events to the engine that computes the grid.
         missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
         ignore: Variables that are no measurements.
         units: The units the user states.
@@ -80,7 +82,7 @@ def measured_events(
     extremes = events.groupby("variable")["value"].agg(low="min", high="max")
     known = known.join(extremes, on="variable")
     return FoundEvents(
-        handed(events, engine),
+        hand(events),
         pd.DataFrame({"stay": np.arange(len(stays)), "code": np.arange(len(stays))}),
         np.asarray(stays, dtype=object),
         limits["min"].to_numpy(),

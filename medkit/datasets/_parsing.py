@@ -82,10 +82,10 @@ def parse_text(
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         raise _unparsable(str(error), len(names), place) from error
     others = [name for name in names if name not in kept_text]
-    return _numbers_among_texts(frame, others, separator, set(numeric), decimal)
+    return numbers_among_texts(frame, others, separator, set(numeric), decimal)
 
 
-def _numbers_among_texts(
+def numbers_among_texts(
     frame: pd.DataFrame,
     names: Sequence[str],
     separator: str,

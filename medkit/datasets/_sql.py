@@ -8,14 +8,16 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
+from medkit.datasets._event_cache import Store
 from medkit.datasets._files import Table, check_names
+from medkit.datasets._sql_large import Gathering, StoredQuery
 from medkit.datasets._sql_rows import TooSlow, all_rows
 from medkit.datasets._values import with_dates
 from medkit.errors import DataError
@@ -45,7 +47,7 @@ def url_of(path: Path) -> str:
     return f"{EMBEDDED[path.suffix.lower()]}:///{path}"
 
 
-def open_query(url: str, query: str, timeout: float) -> Table:
+def open_query(url: str, query: str, timeout: float, store: Store | None = None) -> Table:
     """The result of a query as a table, read whole; nothing is written to the database.
 
     A database that is down, slow or lost midway is asked again from the beginning. Rows of a query
@@ -55,16 +57,18 @@ def open_query(url: str, query: str, timeout: float) -> Table:
         url: Address as SQLAlchemy takes it; a password in it must come from the environment.
         query: One select statement.
         timeout: Seconds to wait for a connection, and for each further part of the rows.
+        store: Where rows go that are too many for memory; None: all are held.
 
     Raises:
         DataError: The address or the query is wrong, the database cannot be reached, or no row
             is found. No message holds the password.
     """
-    _need("sqlalchemy", "sqlalchemy")
-    address, secrets = _address(url)
-    place = Path(f"{address.get_backend_name()}:{Path(address.database or 'memory').name}")
-    names, frame = _persistently(address, query, timeout, place, secrets)
+    address, secrets, place = known_as(url)
+    attempt: Any = all_rows if store is None else Gathering(store)
+    names, frame = _persistently(address, query, timeout, place, secrets, attempt)
     check_names(names, place)
+    if isinstance(frame, StoredQuery):
+        return _stored(frame, query, place)
     frame = with_dates(frame)
     marks = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     if not re.search(r"\border\s+by\b", query, re.I):
@@ -77,6 +81,46 @@ def open_query(url: str, query: str, timeout: float) -> Table:
         return frame if columns is None else frame[list(columns)]
 
     return Table(names, place, read, lambda: {str(place): digest})
+
+
+def _stored(rows: StoredQuery, query: str, place: Path) -> Table:
+    """Rows on disk as a table, in an order of their own where the query has none."""
+    marks = rows.marks()
+    if not re.search(r"\border\s+by\b", query, re.I):
+        log.info("the query has no 'order by': its rows are put in an order of their own")
+        rows.order = np.argsort(marks, kind="stable")
+        marks = marks[rows.order]
+    digest = hashlib.sha256("\0".join(rows.names).encode() + marks.tobytes()).hexdigest()
+    size = 8 * rows.count * len(rows.names)
+    return Table(rows.names, place, rows, lambda: {str(place): digest}, size)
+
+
+def streamed(
+    url: str, query: str, timeout: float, attempt: Callable[[Any, str, float, Path], Any]
+) -> Any:
+    """What ``attempt(address, query, timeout, place)`` returns, tried again as `open_query` does.
+
+    Args:
+        url, query, timeout: As `open_query` has them.
+        attempt: Reads all rows and leaves nothing behind where it fails.
+
+    Raises:
+        DataError: As in `open_query`.
+    """
+    address, secrets, place = known_as(url)
+    return _persistently(address, query, timeout, place, secrets, attempt)
+
+
+def known_as(url: str) -> tuple[Any, tuple[str, ...], Path]:
+    """The address, the texts that no message may hold, and the name that stands for it.
+
+    Raises:
+        DataError: The address is wrong, or holds a password that is in no environment variable.
+    """
+    _need("sqlalchemy", "sqlalchemy")
+    address, secrets = _address(url)
+    place = Path(f"{address.get_backend_name()}:{Path(address.database or 'memory').name}")
+    return address, secrets, place
 
 
 def _need(module: str, package: str) -> None:
@@ -144,13 +188,18 @@ def _file_address(address: Any) -> Any:
 
 
 def _persistently(
-    address: Any, query: str, timeout: float, place: Path, secrets: tuple[str, ...]
-) -> tuple[list[str], pd.DataFrame]:
+    address: Any,
+    query: str,
+    timeout: float,
+    place: Path,
+    secrets: tuple[str, ...],
+    attempt: Callable[[Any, str, float, Path], Any] = all_rows,
+) -> Any:
     import sqlalchemy.exc
 
     for pause in (*PAUSES, None):
         try:
-            return all_rows(address, query, timeout, place)
+            return attempt(address, query, timeout, place)
         except (sqlalchemy.exc.NoSuchModuleError, ModuleNotFoundError) as error:
             raise DataError(
                 f"the driver of {address.drivername} is not installed ({error})",

@@ -47,10 +47,28 @@ def all_rows(
                      f"{read / (told - start):,.0f}")  # fmt: skip
     if not chunks:
         raise DataError("the query finds no rows", place=str(place))
-    frame = pd.DataFrame({i: _joined([c[i] for c in chunks]) for i in range(len(names))})
+    frame = pd.DataFrame({i: joined([c[i] for c in chunks]) for i in range(len(names))})
     frame.columns = pd.Index(names)
     log.info("%s: %s rows read", place, f"{read:,}")
     return names, frame
+
+
+def frames(address: Any, query: str, timeout: float, place: Path) -> Iterator[pd.DataFrame]:
+    """The rows of a query as frames, part by part; columns as the query names them.
+
+    Raises:
+        TooSlow: The next part does not come within ``timeout`` seconds.
+        DataError: The query returns no rows.
+        sqlalchemy.exc.DBAPIError: What the driver says.
+    """
+    names: list[str] = []
+    for rows in _in_time(_parts(address, query, timeout, place), timeout):
+        if not names:
+            names = rows
+            continue
+        frame = _frame(rows, len(names))
+        frame.columns = pd.Index(names)
+        yield frame
 
 
 def _parts(address: Any, query: str, timeout: float, place: Path) -> Generator[Any]:
@@ -149,7 +167,7 @@ def _plain(column: pd.Series) -> pd.Series:
                       na_action="ignore")  # fmt: skip
 
 
-def _joined(parts: list[pd.Series]) -> pd.Series:
+def joined(parts: list[pd.Series]) -> pd.Series:
     """One column of all chunks; its type does not depend on where one chunk ends."""
     typed = [part for part in parts if part.notna().any()]
     if typed and all(part.dtype != object for part in typed):

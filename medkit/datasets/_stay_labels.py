@@ -36,6 +36,7 @@ class Labels:
         moments: The time each row's window is placed by, in the unit of the events; or None.
         ends: When each row's stay ends, in that unit, NaN where unknown; or None.
         files: File name -> sha256.
+        onsets: When what is predicted begins in each row's stay, NaN where it does not; or None.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Labels:
     moments: np.ndarray | None
     ends: np.ndarray | None
     files: dict[str, str]
+    onsets: np.ndarray | None = None
 
 
 def read_labels(
@@ -55,6 +57,7 @@ def read_labels(
     discharge: str | None = None,
     repeated: bool = False,
     like: tuple[bool, bool | None] = (False, None),
+    onset: str | None = None,
 ) -> Labels:
     """Read a table of labels.
 
@@ -66,6 +69,7 @@ def read_labels(
         discharge: The column with the end of the stay.
         repeated: Several rows may be of one stay; they are told apart by ``moment``.
         like: Whether the events have timestamps, and whether these have a time zone.
+        onset: The column with the onset of what is predicted.
 
     Raises:
         DataError: A column is absent, a stay repeats or ends before it begins, or times differ
@@ -82,15 +86,16 @@ def read_labels(
         table.index = pd.RangeIndex(1, len(table) + 1, name="row")
     samples = roles.samples(table, path, labelled=True)
     stays = np.asarray(samples.index, dtype=object)
-    for column in (moment, discharge):
+    for column in (moment, discharge, onset):
         if column is not None:
             require(column, names, path, "time column")
     # The reader may leave Parquet's time zones out, having turned the times into UTC.
-    for column in {moment, discharge} - {None}:
+    for column in {moment, discharge, onset} - {None}:
         if files[0].name.lower().endswith(PARQUET) and has_zone(files[0], str(column)):
             table[column] = pd.to_datetime(table[column], utc=True)
     moments = None if moment is None else _moments(table[moment], path, roles.time_format, like)
     ends = None if discharge is None else _ends(table, discharge, roles, path, like)
+    onsets = None if onset is None else _since(table, onset, roles, path, like)
     if repeated:
         shown = table[moment].astype("str")
         samples.index = pd.Index([f"{s} {t}" for s, t in zip(stays, shown, strict=True)])
@@ -107,7 +112,7 @@ def read_labels(
     prints = {path.name: sha256(path)} if path.is_file() else {
         f"{path.resolve().name}/": fingerprint((f.name, f) for f in files)
     }  # fmt: skip
-    return Labels(path, samples, stays, found, moments, ends, prints)
+    return Labels(path, samples, stays, found, moments, ends, prints, onsets)
 
 
 def _parts(path: Path) -> list[Path]:
@@ -138,9 +143,8 @@ def _ends(
     table: pd.DataFrame, discharge: str, roles: Roles, path: Path, like: tuple[bool, bool | None]
 ) -> np.ndarray:
     """When each stay ends, in the unit of the events' times."""
-    ends, are_timestamps, have_zone = times_of(table[discharge], str(path), roles.time_format)
-    begin = None
     if roles.time is not None:
+        ends, are_timestamps, _ = times_of(table[discharge], str(path), roles.time_format)
         begin, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
         backwards = (ends.to_numpy() < begin.to_numpy()) & (timestamps == are_timestamps)
         if backwards.any():
@@ -150,10 +154,23 @@ def _ends(
                 place=str(path),
                 hint=f"Compare '{roles.time}' with '{discharge}'.",
             )
-        if are_timestamps and timestamps and not like[0]:
-            return (ends.to_numpy() - begin.to_numpy()) / MICROSECONDS_AN_HOUR
-    _alike(discharge, (are_timestamps, have_zone), like, path)
-    return ends.to_numpy()
+    return _since(table, discharge, roles, path, like)
+
+
+def _since(
+    table: pd.DataFrame, column: str, roles: Roles, path: Path, like: tuple[bool, bool | None]
+) -> np.ndarray:
+    """Times in the unit of the events' times, NaN where there is none."""
+    times, are_timestamps, have_zone = times_of(table[column], str(path), roles.time_format)
+    found = times.to_numpy()
+    if np.isnan(found).all():  # an empty column is of no kind
+        return found
+    if roles.time is not None and are_timestamps and not like[0]:
+        begin, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
+        if timestamps:
+            return (found - begin.to_numpy()) / MICROSECONDS_AN_HOUR
+    _alike(column, (are_timestamps, have_zone), like, path)
+    return found
 
 
 def _alike(
@@ -179,42 +196,7 @@ def _alike(
         )
 
 
-def matched(
-    labels: Labels, place: np.ndarray, present: np.ndarray, unlabelled: int, unmatched: Unmatched
-) -> tuple[pd.DataFrame, Targets, np.ndarray, dict[str, int], int]:
-    """Samples, targets and places on the grid of the rows with events and a label.
-
-    Args:
-        labels: The labels as read.
-        place: Each row's place on the grid's first axis, -1 where its stay has no event.
-        present: Which places hold an event within the window.
-        unlabelled: Stays with events but no row.
-        unmatched: What becomes of rows without events and events without a row.
-
-    Returns:
-        Samples, targets, places, dropped by reason, and rows read.
-    """
-    with_events = (place >= 0) & np.append(present, False)[place]
-    if not with_events.any():
-        raise DataError(
-            f"none of its {len(place)} stays has events",
-            place=str(labels.path),
-            hint="Does the stay column hold the same ids as the events?",
-        )
-    _report(labels.path, np.flatnonzero(~with_events) + 1, unlabelled, unmatched)
-    found = labels.found
-    kept = found.present & with_events
-    values = None if found.values is None else found.values[kept[found.present]]
-    dropped = {
-        "no events": int((~with_events).sum()),
-        "no label": unlabelled,
-        "missing target": int((with_events & ~found.present).sum()),
-    }
-    taken = Targets(values, found.names, found.present, found.label)
-    return labels.samples[kept], taken, place[kept], dropped, len(place) + unlabelled
-
-
-def _report(path: Path, rows: Any, unlabelled: int, unmatched: Unmatched) -> None:
+def report_unmatched(path: Path, rows: Any, unlabelled: int, unmatched: Unmatched) -> None:
     """Say which rows have no events: by row number, since an id names a patient."""
     shown = ", ".join(str(row) for row in rows[:20]) + (", ..." if len(rows) > 20 else "")
     empty = f"{len(rows)} stays have a label but no events (rows {shown})" if len(rows) else ""

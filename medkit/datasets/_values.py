@@ -165,6 +165,21 @@ def share_of_numbers(values: pd.Series) -> float:
     return float((pd.to_numeric(present, errors="coerce").notna() & ~truths).mean())
 
 
+def condensed(values: pd.Series, rows: int = 20_000) -> pd.Series:
+    """A short column of the same values: each as often as it is, in about so many rows.
+
+    What shares of a long column's values are, is seen at once in the short one.
+    """
+    if len(values) <= 2 * rows:
+        return values
+    counts = values.value_counts(dropna=False)
+    if len(counts) > rows:
+        counts = counts.iloc[np.linspace(0, len(counts) - 1, rows).astype(int)]
+    times = np.ceil(counts.to_numpy() * (rows / counts.sum())).astype(int)
+    found = counts.index.to_series(name=values.name).repeat(times)
+    return found.reset_index(drop=True).astype(values.dtype)
+
+
 def describe_texts(values: pd.Series) -> str:
     """``3 of 97 values, first at row 5`` for the values that are no numbers."""
     wrong = values.index[values.notna() & pd.to_numeric(values, errors="coerce").isna()]

@@ -18,6 +18,7 @@ from medkit.datasets._synthetic import (
     sample_frame,
     sigmoid,
 )
+from medkit.datasets._triplets import YIELDS_BY, Form, of_grid
 from medkit.lazy import pd
 from medkit.registry import datasets
 
@@ -59,13 +60,16 @@ class _Draw(NamedTuple):
     random: np.random.Generator
 
 
-@datasets.register(yields="series", embedded=True, reader="events", shared=("hours",))
+@datasets.register(
+    yields="series", yields_by=YIELDS_BY, embedded=True, reader="events", shared=("hours", "form")
+)
 def synthetic_icu(
     *,
     samples: Annotated[int, Field(ge=20, le=200_000)] = 1000,
     seed: Annotated[int, Field(ge=0)] = 0,
     hours: Annotated[int, Field(ge=4, le=168)] = 24,
     static: tuple[Literal["age", "sex"], ...] = (),
+    form: Form = "grid",
 ) -> Cohort:
     """Synthetic intensive-care stays: irregular measurements on an hourly grid to deterioration.
 
@@ -89,9 +93,11 @@ def synthetic_icu(
         hours: Length of a stay's window in hours; one time step an hour.
         static: What is given beside the series: age (years), sex. They say nothing of the
             outcome here.
+        form: grid: a time series of one step an hour; triplets: each measurement with its hour.
 
     Returns:
         A cohort with a ``series`` input: float32 (samples, hours, 7), NaN where not measured;
+        or ``triplets``: float32 (samples, most, 3), hour, variable and value, NaN at the end;
         and with the ``tabular`` input ``static``, where static features are asked for.
     """
     drawn = _draw(samples, seed, hours)
@@ -110,9 +116,12 @@ def synthetic_icu(
     if static:
         columns = pd.DataFrame({name: known[name] for name in static}, index=frame.index)
         beside["static"] = RawInput("tabular", columns, tuple(kinds[name] for name in static))
+    kind, values = "series", drawn.values
+    if form == "triplets":
+        kind, values = "triplets", of_grid(values)
     return Cohort(
         samples=frame.rename_axis("stay"),
-        inputs={"series": RawInput("series", drawn.values, FEATURES)} | beside,
+        inputs={kind: RawInput(kind, values, FEATURES)} | beside,
         targets=drawn.targets,
         source=Source(
             rows_read=samples,

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from medkit.cohort import Cohort, RawInput
 from medkit.datasets._columns import Roles, read_targets, source_of
-from medkit.datasets._dictionary import Entry, converted, declared, describe
-from medkit.datasets._files import Decimal, Table, open_table, require, rows_of
-from medkit.datasets._inputs import (
-    bounded_columns,
-    feature_of,
-    input_columns,
-    roles_of,
-    with_durations,
-)
+from medkit.datasets._dictionary import Entry, declared, describe
+from medkit.datasets._event_cache import Store
+from medkit.datasets._files import Decimal, Table, open_table, require
+from medkit.datasets._inputs import feature_of, roles_of
+from medkit.datasets._large import LARGE, LargeTable, Reading, joined_notes, passing
 from medkit.datasets._ranges import Outside
+from medkit.datasets._roles import candidates, identifiers, infer_roles
 from medkit.datasets._sql import is_database, open_query, url_of
 from medkit.datasets._text_files import DELIMITED
-from medkit.datasets._values import without_sentinels
+from medkit.datasets._values import numbers_if_all
 from medkit.errors import DataError
 from medkit.files import existing, sha256
+from medkit.lazy import pd
 from medkit.registry import datasets
+from medkit.stored_columns import StoredColumns
 
 log = logging.getLogger("medkit")
 
 
 @datasets.register(
     yields="tabular",
-    unlabelled={"target": None, "targets": (), "target_above": None, "url": None, "query": None},
+    unlabelled={
+        "target": None,
+        "targets": (),
+        "target_above": None,
+        "url": None,
+        "query": None,
+        "cache": None,
+    },
     categorical="categorical",
     numeric="numeric",
     described="dictionary",
@@ -67,11 +75,17 @@ def table(
     ranges: dict[str, tuple[float, float]] | None = None,
     outside: Outside = "missing",
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
+    cache: Path | None = None,
 ) -> Cohort:
     """One row a sample, from a text, Parquet or Excel file or from a database.
 
     Columns of text or truth values become categorical inputs, all others numeric ones. The
     columns of subject, id, time, site and target are no inputs unless ``inputs`` lists them.
+    Columns of which nothing is said but whose names say what they are (``patient_id``, ``mrn``,
+    ``RecordID``, ``hospital``, ``admission_date``, ``sex``) take that role, and the run says so;
+    any parameter that names a column goes before its name. The target is always named.
+
+    A table that takes more than 512 MB is read by column and its inputs are kept on disk.
     Without a target (a new file to predict for) the columns of subject, id, time, site and
     attributes may be absent.
 
@@ -116,6 +130,10 @@ def table(
             clip (to the range's end), keep, or fail. They are counted in any case.
         missing_values: Values that mean 'missing', by column, or for all under ``"*"``:
             ``{"*": ["?"], chol: [0]}``.
+        cache: A folder for the inputs as read: the next run starts at once, unless the file has
+            changed. It holds patients' data and is for its owner alone. By default large tables
+            go to the folder that MEDKIT_CACHE names, else to a temporary one. What a database
+            gives is not kept.
         decimal: The decimal mark of the numbers; by default a point, or a comma in columns that
             hold mostly such numbers where commas do not separate the columns.
 
@@ -129,7 +147,8 @@ def table(
     """
     labelled = target is not None or bool(targets)
     layout = {"sheet": sheet, "encoding": encoding, "delimiter": delimiter}
-    opened = _opened(path, url, query, timeout, decimal, layout, labelled)
+    store = Store.of(cache) if query is None else passing(Store.of(cache))
+    opened = _opened(path, url, query, timeout, decimal, layout, labelled, store)
     names, place = opened.names, opened.place
     known = Roles(subject, id, time, site, attributes, time_format)
     roles = known.within(names, place, labelled)
@@ -143,6 +162,8 @@ def table(
     ):
         for column in used if labelled else ():
             require(column, names, place, f"column (named under {option})")
+    for column in (*targets, *([target] if target else [])):
+        require(column, names, place, "target column")
     for column in (*durations, *([time] if durations and time else [])):
         require(column, names, place, "column (needed for durations)")
     both = sorted(set(numeric) & set(categorical))
@@ -151,16 +172,25 @@ def table(
     described = describe(dictionary, names, units or {}, ranges or {}, outside, missing_values)
     numeric, categorical = declared(described, numeric, categorical)
 
-    frame = rows_of(opened, text=(subject, id, *categorical), numeric=numeric)
-    sentinels = {name: each.missing_values for name, each in described.items()}
-    frame = without_sentinels(frame, sentinels, text=categorical)
-    frame, late = with_durations(frame, durations, time, time_format, place)
-    frame, units_note = converted(frame, described, place)
+    # Who predicts has no labels, and inputs that training has settled.
+    own = {*roles.own, *roles.attributes, *targets, *([target] if target else [])}
+    spoken_for = {*own, *ignore, *durations, *(inputs or ()), *numeric, *categorical}
+    telling = candidates(names, spoken_for, {*own, *ignore, *durations}) if labelled else []
+    as_text = tuple(c for c in (subject, id, *identifiers(telling)) if c)
+    reading = Reading(described, numeric, categorical, as_text, durations, time, time_format, place)
+    large = LargeTable(opened, reading, store) if cache or opened.size > LARGE else None
+    if large is None:
+        frame, late = reading.rows(opened)
+    else:
+        few = [name for name in names if name in own or name in telling]
+        frame, late = large.few(few or names[:1])
+    found_roles = infer_roles(frame[telling], roles, place)
+    roles, passed_over = found_roles.roles, {*ignore, *found_roles.ignored}
     samples = roles.samples(frame, place, labelled)
     found = read_targets(frame, target, targets, target_above, place, text=categorical)
     chosen = inputs
     if chosen is None:
-        other_uses = {*roles.own, *ignore, *targets, target} - {*durations}
+        other_uses = {*roles.own, *passed_over, *targets, target} - {*durations}
         chosen = tuple(name for name in names if name not in other_uses)
     chosen = (*chosen, *(name for name in durations if name not in chosen))
     for column in chosen:
@@ -171,11 +201,23 @@ def table(
         raise DataError("no input column is left", place=str(place))
 
     checked = labelled and inputs is None
-    values = input_columns(frame[list(chosen)], numeric, categorical, checked, place)
-    values, notes = bounded_columns(values, described)
-    features = tuple(
-        feature_of(values[name], described[name], name in durations) for name in chosen
-    )
+    read_as_found = replace(reading, text=tuple(c for c in (roles.subject, roles.id) if c))
+    values: pd.DataFrame | StoredColumns
+    if large is None:
+        # Text in a database is text; in a file, what no role keeps as text is read as ever.
+        again = [
+            name for name in chosen
+            if opened.spool and name in as_text and name not in read_as_found.text
+        ]  # fmt: skip
+        frame = frame.assign(**{name: numbers_if_all(frame[name]) for name in again})
+        values, notes = reading.inputs(frame, chosen, checked)
+        kinds = {name: "categorical" if values[name].dtype == object else "numeric"
+                 for name in chosen}  # fmt: skip
+    else:
+        large.reading = read_as_found
+        values, notes = large.inputs(chosen, checked)
+        kinds = values.kinds
+    features = tuple(feature_of(kinds[name], described[name], name in durations) for name in chosen)
     uses = {
         "target": found.names,
         **{role: [getattr(roles, role) or ""] for role in ("subject", "id", "time", "site")},
@@ -184,7 +226,7 @@ def table(
     files = dict(opened.fingerprints())
     if isinstance(dictionary, Path):
         files[dictionary.name] = sha256(dictionary)
-    columns = roles_of(names, uses, features)
+    columns = found_roles.marked(roles_of(names, uses, features))
     if labelled:
         log.info("columns: %s", "; ".join(f"{name}: {role}" for name, role in columns.items()))
     present = found.present
@@ -193,13 +235,14 @@ def table(
         len(frame),
         {"missing target": (~present).sum()},
         found.label,
-        (*late, *units_note, *notes),
+        tuple(joined_notes([found_roles.notes, late, notes])),
         files,
         columns,
     )
+    kept = values if present.all() else values.iloc[np.flatnonzero(present)]
     return Cohort(
         samples=samples[present],
-        inputs={"tabular": RawInput("tabular", values[present], features)},
+        inputs={"tabular": RawInput("tabular", kept, features)},
         targets=found.values,
         source=source,
         target_names=found.names,
@@ -214,6 +257,7 @@ def _opened(
     decimal: Decimal | None,
     layout: dict[str, str | None],
     labelled: bool,
+    store: Store,
 ) -> Table:
     """The file or the database's rows as a table."""
     if (path is None) == (url is None):
@@ -223,8 +267,7 @@ def _opened(
             raise DataError(
                 "a database needs a query",
                 place=str(path),
-                hint="As in query: select * from visits order by id. New samples to predict for "
-                "come from a file.",
+                hint="As in query: select * from visits order by id.",
             )
         existing(path)
         url = url_of(path)
@@ -232,7 +275,7 @@ def _opened(
         if query is None:
             raise DataError("a database needs a query", place="dataset.url",
                             hint="As in query: select * from visits order by id.")  # fmt: skip
-        return open_query(url, query, timeout)
+        return open_query(url, query, timeout, store)
     assert path is not None  # noqa: S101 - for mypy
     if query is not None:
         raise DataError("a query is for databases", place=str(path), hint="Leave query out.")

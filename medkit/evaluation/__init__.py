@@ -3,6 +3,7 @@
 from medkit.evaluation.evaluate import (
     evaluate_part,
     evaluate_run,
+    has_direction,
     headline,
     lower_is_better,
     main_metric,
@@ -12,6 +13,6 @@ from medkit.evaluation.subgroups import check_subgroups, subgroup_metrics
 from medkit.evaluation.wording import called, readable
 
 __all__ = [
-    "called", "check_subgroups", "evaluate_part", "evaluate_run", "headline", "lower_is_better",
-    "main_metric", "readable", "resampled_scores", "subgroup_metrics",
+    "called", "check_subgroups", "evaluate_part", "evaluate_run", "has_direction", "headline",
+    "lower_is_better", "main_metric", "readable", "resampled_scores", "subgroup_metrics",
 ]  # fmt: skip

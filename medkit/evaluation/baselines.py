@@ -53,14 +53,15 @@ class Fitted:
     Args:
         name: ``majority`` (``mean``), ``logistic_regression`` (``linear_regression``) or
             ``gradient_boosting``.
-        predict: (n rows) summary features -> (n, outputs), laid out as the network's output.
+        predict: (n rows) summary features (of a forecast ``PastRows``) -> (n, outputs), laid out as
+            the network's output.
         threshold: Operating point, chosen on validation as for the network; of ``majority`` 0.5,
             so that it calls positive what most training rows are.
         facts: What to report of the fit; see the module.
     """
 
     name: str
-    predict: Callable[[pd.DataFrame], np.ndarray]
+    predict: Callable[[Any], np.ndarray]
     threshold: Any
     facts: dict[str, Any] = field(default_factory=dict)
 

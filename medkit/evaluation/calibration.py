@@ -142,6 +142,8 @@ def _described(
     wrong = int((~np.isfinite(p).all(axis=1)).sum())
     if wrong:
         return {"not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
+    if task.kind == "forecasting":
+        return {"not_estimable": "of a forecast the coverage at each step ahead says it"}
     strata = outcome_strata(task.kind, y, codes)
 
     def each(pairs: _Pairs, together: int, numbers: bool = False) -> dict[str, dict[str, Any]]:

@@ -28,6 +28,7 @@ import numpy as np
 
 from medkit.evaluation.intervals import plain
 from medkit.evaluation.resampling import subject_codes
+from medkit.evaluation.stays import reserved_columns
 from medkit.lazy import pd
 
 if TYPE_CHECKING:
@@ -114,8 +115,9 @@ def _columns(
     frame = modality.summarize(part.x) if features is None else features
     yield from _inputs(frame, part.x, modality)
     taken = {feature.name for feature in modality.features}
+    watched = reserved_columns(part.cohort.samples)
     for name in part.cohort.samples.columns:
-        if name not in _OTHER_USES and name not in taken:
+        if name not in (*_OTHER_USES, *watched, *taken):
             yield _attribute(str(name), part.cohort.samples[name])
     yield from _outcomes(part.y, task)
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from medkit.evaluation.baselines import fit_baselines
+from medkit.evaluation.baselines import Fitted, fit_baselines
 from medkit.evaluation.calibration import calibration_of
 from medkit.evaluation.decisions import decisions_of
+from medkit.evaluation.early_warning import EarlyWarning, early_warning
 from medkit.evaluation.fairness import fairness_gaps
+from medkit.evaluation.forecast_baselines import PastRows, fit_forecast_baselines
+from medkit.evaluation.forecasts import forecast_of
 from medkit.evaluation.intervals import measure, plain
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.paired import compare_outputs
@@ -29,7 +32,7 @@ Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 # The metric a summary leads with: the first of these that the task reports.
 _LEADING = ("auroc", "auroc_macro", "accuracy", "mae")
 _AVERAGES = ("majority", "mean")  # one output for all rows: nothing to recalibrate
-_LOWER_IS_BETTER = ("mae", "rmse", "mse", "brier", "log_loss")
+_LOWER_IS_BETTER = ("mae", "rmse", "mse", "brier", "log_loss", "pinball", "width")
 
 
 class EncodedPart(Protocol):
@@ -55,6 +58,11 @@ def main_metric(metrics: Mapping[str, Any]) -> str:
 def lower_is_better(metric: str) -> bool:
     """Whether smaller values of a metric are better."""
     return any(metric == name or metric.startswith(f"{name}_") for name in _LOWER_IS_BETTER)
+
+
+def has_direction(metric: str) -> bool:
+    """Whether a metric has a better side; coverage is to be what was asked for, not more."""
+    return metric != "coverage" and not metric.startswith("coverage_")
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
@@ -108,9 +116,10 @@ def evaluate_run(
 
     Returns:
         ``{"test": {n, subjects, positives, metrics, threshold, calibration, decisions,
-        uncertainty}, "valid": …, "train": …, "subgroups": …, "fairness": …, "baselines": …}``; see
-        ``measure``, ``calibration_of``, ``decisions_of``, ``evaluate_uncertainty``,
-        ``subgroup_metrics``, ``fairness_gaps`` and ``compare_outputs``. Of the training part the
+        uncertainty}, "valid": …, "train": …, "subgroups": …, "fairness": …, "baselines": …}``; a
+        forecast's ``test`` also has ``forecast``. See ``measure``, ``calibration_of``,
+        ``decisions_of``, ``evaluate_uncertainty``, ``forecast_of``, ``subgroup_metrics``,
+        ``fairness_gaps`` and ``compare_outputs``. Of the training part the
         values alone, since an interval there says nothing about new patients. A part with one
         class only has ``notes`` of the metrics that are undefined there; they are logged too.
     """
@@ -145,6 +154,11 @@ def evaluate_run(
         result["test"]["uncertainty"] = evaluate_uncertainty(
             task, valid, test, outputs, threshold, settings, seed, spread
         )
+    watched = early_warning(task, parts, settings, seed)
+    if watched is not None:
+        with stages("evaluate: early warning"):
+            for name, block in watched.network(outputs, threshold).items():
+                result[name]["early_warning"] = block
     if settings.subgroups:
         with stages("evaluate: subgroups"):
             grouped = (test.y, outputs["test"], samples, subjects, threshold, settings, seed)
@@ -154,17 +168,21 @@ def evaluate_run(
         with stages("evaluate: baselines"):
             if features is None:
                 features = {name: modality.summarize(part.x) for name, part in parts.items()}
-            result["baselines"] = _compared(
-                task,
-                features,
-                parts,
-                outputs["test"],
-                threshold,
-                settings,
-                seed,
-                keep,
-                "none" if recalibration is None else recalibration["asked"],
-            )
+            calibration = "none" if recalibration is None else recalibration["asked"]
+            rest = (parts, outputs["test"], threshold, settings, seed, keep, calibration, watched)
+            if task.kind == "forecasting":
+                result["baselines"] = _forecasts_compared(task, modality, features, result, *rest)
+            else:
+                fitted = fit_baselines(
+                    task,
+                    (features["train"], parts["train"].y),
+                    (features["valid"], valid.y),
+                    seed,
+                    parts["train"].cohort.subjects,
+                )
+                result["baselines"] = _compared(task, fitted, features, *rest)
+    elif task.kind == "forecasting":
+        result["test"]["forecast"] = forecast_of(task, *rows, settings, seed)
     return result
 
 
@@ -197,8 +215,38 @@ def evaluate_part(
     return with_notes(described, task.kind, logged_for="evaluated rows")
 
 
+def _forecasts_compared(
+    task: Any,
+    modality: Any,
+    features: Mapping[str, Any],
+    result: dict[str, Any],
+    parts: Mapping[str, EncodedPart],
+    of_network: np.ndarray,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+    keep: Callable[[str, np.ndarray], None] | None,
+    calibration: str,
+    watched: EarlyWarning | None = None,
+) -> dict[str, Any]:
+    """The simple forecasts; ``result["test"]["forecast"]`` is put there, which needs them."""
+    past = {name: PastRows(part.x, features[name]) for name, part in parts.items()}
+    train, test = parts["train"], parts["test"]
+    fitted, absent = fit_forecast_baselines(
+        task, modality, past["train"], train.y, train.cohort.subjects, seed
+    )
+    outputs = {each.name: each.predict(past["test"]) for each in fitted}
+    subjects = test.cohort.subjects
+    result["test"]["forecast"] = forecast_of(
+        task, test.y, of_network, subjects, settings, seed, outputs, absent
+    )
+    rest = (of_network, threshold, settings, seed, keep, calibration, watched)
+    return _compared(task, fitted, past, parts, *rest)
+
+
 def _compared(
     task: Any,
+    fitted: Iterable[Fitted],
     features: Mapping[str, Any],
     parts: Mapping[str, EncodedPart],
     of_network: np.ndarray,
@@ -207,34 +255,25 @@ def _compared(
     seed: int,
     keep: Callable[[str, np.ndarray], None] | None,
     calibration: str,
+    watched: EarlyWarning | None = None,
 ) -> dict[str, Any]:
     """Each baseline on the test part, and by how much the network differs from it.
 
     Where the network was recalibrated, so are the baselines, on the same validation rows: the
     comparison of Brier scores and log losses would flatter the network otherwise.
     """
-    train, valid, test = parts["train"], parts["valid"], parts["test"]
+    valid, test = parts["valid"], parts["test"]
     subjects = test.cohort.subjects
     results: dict[str, Any] = {}
-    for baseline in fit_baselines(
-        task,
-        (features["train"], train.y),
-        (features["valid"], valid.y),
-        seed,
-        train.cohort.subjects,
-    ):
+    for baseline in fitted:
         p, at = baseline.predict(features["test"]), baseline.threshold
         facts = dict(baseline.facts)
+        chosen = baseline.predict(features["valid"])
         if calibration != "none" and baseline.name not in _AVERAGES:
-            chosen = baseline.predict(features["valid"])
             state = fit_recalibration(calibration, task, valid.y, chosen)
             facts["recalibration"] = state["kind"]
-            p = apply_recalibration(state, p)
-            at = task.choose_threshold(
-                valid.y,
-                apply_recalibration(state, chosen),
-                model=baseline.name.replace("_", " "),
-            )
+            p, chosen = (apply_recalibration(state, each) for each in (p, chosen))
+            at = task.choose_threshold(valid.y, chosen, model=baseline.name.replace("_", " "))
         if keep is not None:
             keep(baseline.name, p)
         described, _ = measure(task, test.y, p, subjects, at, settings, seed)
@@ -250,4 +289,6 @@ def _compared(
             "comparison": comparison,
             **facts,
         }
+        if watched is not None:
+            results[baseline.name]["early_warning"] = watched.baseline(chosen, p, at)
     return plain(results)

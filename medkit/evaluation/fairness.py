@@ -94,7 +94,8 @@ def fairness_gaps(
     """
     y, p = np.asarray(y), np.asarray(p, dtype=np.float64).reshape(len(y), -1)
     codes = subject_codes(subjects)
-    keys = {"multilabel": "per_label", "multiclass": "per_class", "regression": "per_output"}
+    keys = {"multilabel": "per_label", "multiclass": "per_class"}
+    keys |= dict.fromkeys(("regression", "forecasting"), "per_output")
     found: dict[str, Any] = {}
     for attribute, named in divided(samples, codes, settings).items():
         shown = {group: rows for group, (rows, suppressed) in named.items() if not suppressed}

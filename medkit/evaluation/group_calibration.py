@@ -38,6 +38,8 @@ def group_calibration(
         ``intercept`` and ``slope``. ``not_estimable`` (text) stands beside nulls.
     """
     n = len(y)
+    if task.kind == "forecasting":
+        return {"not_estimable": "of a forecast the coverage at each step ahead says it"}
     p = np.asarray(p, dtype=np.float64).reshape(n, -1)
     if task.kind == "multiclass":
         truth = y.ravel()

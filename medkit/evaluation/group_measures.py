@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from medkit.tasks._horizon import channels_of
 from medkit.tasks._ranking import Ranking
 
 
@@ -37,6 +38,10 @@ def outcomes(
         names = task.names_ or tuple(str(i) for i in range(columns.shape[1]))
         for index, name in enumerate(names):
             yield str(name), _errors(columns[:, index], p[:, index])
+    elif task.kind == "forecasting":
+        for name, values in channels_of(task.names_).items():
+            ahead = p.reshape(*columns.shape, -1)[:, values, task.point]
+            yield name, _forecast_errors(columns[:, values], ahead)
     elif task.kind == "multiclass":
         chosen = p.argmax(axis=1)
         for index, name in enumerate(task.classes_):
@@ -68,6 +73,21 @@ def _rates(truth: np.ndarray, predicted: np.ndarray, score: np.ndarray) -> list[
         GroupMeasure("predictive_parity", share(truth, predicted), alarm, True),
         GroupMeasure("demographic_parity", share(predicted, every), {"": every}, True),
         GroupMeasure("discrimination", auroc, positive | negative, False),
+    ]
+
+
+def _forecast_errors(y: np.ndarray, p: np.ndarray) -> list[GroupMeasure]:
+    """Of the values (n, steps) of one channel, NaN where not measured."""
+    error = np.nan_to_num(p - y.astype(np.float64))
+    count = (~np.isnan(y)).sum(axis=1).astype(float)
+
+    def mean(of: np.ndarray) -> Callable[..., np.ndarray]:
+        return lambda weights, rows: weights @ of[rows] / (weights @ count[rows])
+
+    measured = {"measured": count > 0}
+    return [
+        GroupMeasure("mean_absolute_error", mean(np.abs(error).sum(axis=1)), measured, False),
+        GroupMeasure("bias", mean(error.sum(axis=1)), measured, False),
     ]
 
 

@@ -87,7 +87,7 @@ def with_notes(
         called(name) for name, found in described["metrics"].items() if found["value"] is None
     ]
     if absent is None and undefined:
-        absent = "targets that do not vary"
+        absent = "nothing measured" if kind == "forecasting" else "targets that do not vary"
     if absent is not None:
         note = f"{absent} among {described['n']} rows"
         if undefined:

@@ -12,6 +12,7 @@ from medkit.errors import DataError, did_you_mean
 from medkit.evaluation.group_calibration import group_calibration
 from medkit.evaluation.intervals import measure, subject_codes
 from medkit.evaluation.notes import with_notes
+from medkit.evaluation.stays import reserved_columns
 from medkit.lazy import pd
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ def check_subgroups(samples: pd.DataFrame, settings: Evaluation) -> None:
         DataError: The column is not there or is the patient; or cut points of an attribute that is
             not among the subgroups, holds no numbers, or that do not rise.
     """
-    known = [str(column) for column in samples.columns if column != "subject"]
+    reserved = ("subject", *reserved_columns(samples))
+    known = [str(column) for column in samples.columns if column not in reserved]
     for attribute in settings.subgroups:
-        if attribute == "subject":
-            raise DataError("'subject' cannot be a subgroup", place="evaluation.subgroups")
+        if attribute in reserved:
+            raise DataError(f"'{attribute}' cannot be a subgroup", place="evaluation.subgroups")
         if attribute not in known:
             near = did_you_mean(attribute, known)
             listed = f"; attributes: {', '.join(known)}" if known else "; the samples have none"

@@ -128,6 +128,9 @@ def uncertainty_of(
              "correct": {"n": 104, "mean": MEASURE}, "incorrect": {"n": 10, "mean": MEASURE},
              "auroc": MEASURE}     # how well it ranks wrong rows above right ones
     """
+    if task.kind == "forecasting":
+        reason = {"not_estimable": "of a forecast its quantiles say it: see coverage and width"}
+        return {"entropy": dict(reason), "abstention": dict(reason)}
     spread = spread or {}
     y, p, subjects = np.asarray(y), np.asarray(p, float), np.asarray(subjects)
     found = {name: spread_of(task, outputs) for name, outputs in spread.items()}

@@ -31,5 +31,7 @@ def attention_received(model: Any, modality: Any, x: np.ndarray) -> np.ndarray:
     asking = np.ones(received.shape[:2])
     if modality.modality == "tokens":
         asking = (x != PADDING).astype(float)
-        asking[asking.sum(axis=1) == 0] = 1.0
+    elif modality.modality == "triplets":
+        asking = (~np.isnan(x[:, :, 1])).astype(float)
+    asking[asking.sum(axis=1) == 0] = 1.0
     return np.einsum("nqs,nq->ns", received, asking) / asking.sum(axis=1, keepdims=True)

@@ -1,8 +1,8 @@
 """The features of a raw sample, as a person would name them: what is permuted or hidden whole.
 
 A table's column is one feature (its one-hot columns and indicators arise inside the network), a
-series' channel is one with its whole course and its gaps, an image's is a block of pixels, a
-sequence's is a position or a band of positions.
+series' channel is one with its whole course and its gaps, that of triplets is a variable with all
+its events, an image's is a block of pixels, a sequence's is a position or a band of positions.
 """
 
 from __future__ import annotations
@@ -39,6 +39,48 @@ class Group:
         """(n, …) the feature's values in encoded samples: a view."""
         return x[(slice(None), *self.where)]
 
+    def lent(self, x: np.ndarray, lenders: np.ndarray) -> np.ndarray:
+        """A copy of encoded samples with this feature as the lenders (n, …) have it."""
+        changed = np.array(x)
+        self.of(changed)[...] = self.of(lenders)
+        return changed
+
+
+@dataclass(frozen=True)
+class Events(Group):
+    """A variable among (time, variable, value) triplets: its events, wherever they stand."""
+
+    @property
+    def number(self) -> int:
+        """Position of the variable."""
+        return int(self.where[0])
+
+    def among(self, x: np.ndarray) -> np.ndarray:
+        """(n, events) boolean: which are of this variable."""
+        return x[:, :, 1] == self.number
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """(n, events) its values, NaN at the events of others."""
+        return np.where(self.among(x), x[:, :, 2], np.nan)
+
+    def lent(self, x: np.ndarray, lenders: np.ndarray) -> np.ndarray:
+        """The sample's other events and the lender's of this variable, by time; where these are
+        more than there is room for, without the sample's earliest."""
+        room = x.shape[1]
+        both = np.concatenate([lenders[:, :, :3], x[:, :, :3]], axis=1)
+        rank = np.where(self.among(both), 0, 1 + np.arange(2 * room)[::-1])
+        rank[:, room:][self.among(x)] = 3 * room
+        rank[:, :room][~self.among(lenders)] = 3 * room
+        rank[np.isnan(both[:, :, 1])] = 3 * room
+        chosen = np.argsort(rank, axis=1, kind="stable")[:, :room]
+        left_out = np.take_along_axis(rank, chosen, axis=1) == 3 * room
+        events = np.take_along_axis(both, chosen[:, :, None], axis=1)
+        events[left_out] = np.nan
+        order = np.lexsort((events[:, :, 1], events[:, :, 0]), axis=1)  # NaN comes last
+        changed = np.array(x)
+        changed[:, :, :3] = np.take_along_axis(events, order[:, :, None], axis=1)
+        return changed
+
 
 def groups_of(modality: Any, shape: Sequence[int], fine: bool = False) -> list[Group]:
     """The features of encoded samples.
@@ -53,6 +95,13 @@ def groups_of(modality: Any, shape: Sequence[int], fine: bool = False) -> list[G
         return [Group(f.name, f.unit, (i,)) for i, f in enumerate(modality.features)]
     if modality.modality == "series":
         return [Group(f.name, f.unit, (slice(None), i)) for i, f in enumerate(modality.features)]
+    if modality.modality == "triplets":
+        found = [Events(f.name, f.unit, (i,)) for i, f in enumerate(modality.features)]
+        # Static features beside the events follow in columns of their own.
+        first = len(found) - (shape[1] - 3)
+        return found[:first] + [
+            Group(g.name, g.unit, (slice(None), 3 + i)) for i, g in enumerate(found[first:])
+        ]
     if modality.modality == "tokens":
         spans = _spans(shape[0], shape[0] if fine else BANDS)
         return [Group(_named("position", span), None, (span,)) for span in spans]
@@ -72,8 +121,8 @@ def windows(sizes: Sequence[int], count: int) -> list[Group]:
 def hidden(modality: Any, x: np.ndarray, group: Group) -> np.ndarray:
     """A copy of encoded samples without one feature.
 
-    A number, category or channel is missing; a token is unseen (padding stays); pixels take the
-    training images' mean.
+    A number, category or channel is missing; of a variable there is no event; a token is unseen
+    (padding stays); pixels take the training images' mean.
     """
     changed = np.array(x)
     hide(modality, changed, group)
@@ -82,8 +131,11 @@ def hidden(modality: Any, x: np.ndarray, group: Group) -> np.ndarray:
 
 def hide(modality: Any, x: np.ndarray, group: Group) -> None:
     """``hidden`` in place."""
+    if isinstance(group, Events):
+        x[:, :, :3][group.among(x)] = np.nan
+        return
     part = group.of(x)
-    if modality.modality in ("tabular", "series"):
+    if modality.modality in ("tabular", "series", "triplets"):
         part[...] = np.nan
     elif modality.modality == "tokens":
         part[...] = np.where(part == PADDING, PADDING, UNSEEN)

@@ -41,8 +41,9 @@ def integrated_gradients(
 
     The baseline ``b``: for tables the training mean (or median, by the preprocessing) of each
     number, all categories alike, nothing marked as missing; for series the same mean, and nothing
-    measured; for tokens the mean vector of the vocabulary where a token stands, so that the
-    length says nothing; for images the training images' mean.
+    measured; for triplets the same events at the same times, each with its variable's mean, so
+    that what counts is the values; for tokens the mean vector of the vocabulary where a token
+    stands, so that the length says nothing; for images the training images' mean.
 
     Args:
         model: The saved network, its preprocessing inside.
@@ -51,9 +52,9 @@ def integrated_gradients(
         which: (n,) position of the output to explain.
 
     Returns:
-        Attributions: (n, columns), (n, steps, channels), (n, positions), or (n, [depth,] height,
-        width); ``f(baseline)`` (n,); and what is missing from completeness, ``f(x) - f(baseline)
-        - sum`` (n,).
+        Attributions: (n, columns), (n, steps, channels), (n, events), (n, positions), or
+        (n, [depth,] height, width); ``f(baseline)`` (n,); and what is missing from completeness,
+        ``f(x) - f(baseline) - sum`` (n,).
 
     Raises:
         MedkitError: The network holds no preprocessing layer of medkit's.
@@ -110,6 +111,10 @@ def baseline(modality: Any, layer: Any, end: np.ndarray, x: np.ndarray) -> np.nd
         vocabulary = np.arange(layer.first, layer.vocabulary, dtype=x.dtype)
         middle = representations([layer], vocabulary[None])[0][0].mean(axis=0)
         return np.where(np.any(end != 0, axis=-1, keepdims=True), middle, 0.0).astype("float32")
+    if modality.modality == "triplets":
+        start = np.array(end)
+        start[..., 1] = 0.0 if modality.standardize else end[..., 2:] @ np.asarray(modality.fill_)
+        return start
     start = np.array(representations([layer], np.full_like(x[:1], np.nan))[0])
     if modality.modality == "tabular":
         numbers, hot = len(layer.numeric_columns), np.asarray(layer.hot_columns, int)

@@ -27,10 +27,10 @@ class Local:
         method: How they were computed; never ``auto``.
         outputs: (n, outputs) of the network.
         which: (n,) position of the output that is explained.
-        attributions: (n, columns) or (n, channels); (n, steps, channels); (n, steps); or
-            (n, [depth,] height, width).
+        attributions: (n, columns) or (n, channels); (n, steps, channels); (n, steps);
+            (n, events); or (n, [depth,] height, width).
         axes: What the axes after the first are: ``feature``, ``step feature``, ``step``,
-            ``position`` or ``pixel``.
+            ``event``, ``position`` or ``pixel``.
         reference: (n,) output that the attributions start from; None where there is no such sum.
         gap: (n,) what the sum of the attributions lacks; None likewise.
     """
@@ -93,7 +93,8 @@ def explain(
             method = "grad_cam" if last_convolutions(model) else "occlusion"
     outputs = predict(x)
     which = explained_outputs(task, outputs, output)
-    along = {"tabular": "feature", "series": "step feature", "tokens": "position"}
+    along = {"tabular": "feature", "series": "step feature", "tokens": "position",
+             "triplets": "event"}  # fmt: skip
     axes = along.get(kind, "pixel")
     if method == "integrated_gradients":
         found, start, gap = integrated_gradients(model, modality, x, which)
@@ -110,5 +111,5 @@ def explain(
         return Local(method, outputs, which, attention_received(model, modality, x), axes)
     if method == "grad_cam":
         return Local(method, outputs, which, grad_cam(model, x, which), axes)
-    axes = {"step": "feature"}.get(axes, axes)
+    axes = {"step": "feature", "event": "feature"}.get(axes, axes)
     return Local(method, outputs, which, occlusion(predict, modality, x, which), axes)

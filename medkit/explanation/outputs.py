@@ -13,6 +13,8 @@ def output_names(task: Any) -> list[str]:
     """A name for each output: the positive class, the classes, the labels or the targets."""
     if task.kind == "binary":
         return [str(task.classes_[1])]
+    if task.kind == "forecasting":
+        return list(task.output_names)
     for learned in ("classes_", "labels_", "names_"):
         found = getattr(task, learned, None)
         if found and len(found) == task.num_outputs:
@@ -36,7 +38,8 @@ def explained_outputs(task: Any, outputs: np.ndarray, wanted: str | None) -> np.
     names = output_names(task)
     if wanted is None:
         likeliest = task.kind in ("multiclass", "multilabel")
-        return outputs.argmax(axis=1) if likeliest else np.zeros(len(outputs), int)
+        point = getattr(task, "point", 0)  # of a forecast, where its quantiles come first
+        return outputs.argmax(axis=1) if likeliest else np.full(len(outputs), point)
     if wanted not in names:
         known = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
         raise DataError(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _NO_CURVES = {
     "series": "A channel has a course, not one value to vary: shifting it as a whole would draw "
     "courses that nobody has.",
+    "triplets": "A variable has a course, not one value to vary.",
     "image": "Pixels are no features to vary one by one.",
     "tokens": "Tokens are no numbers to vary.",
 }

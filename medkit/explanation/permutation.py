@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # What bounds the cost, the same on every machine: a clock would give other numbers each time.
 _ROWS = 1000
 _FEATURES = 200
-_NUMBERS = {"tabular": 60_000_000, "series": 80_000_000, "image": 10_000_000, "tokens": 1_200_000}
+_NUMBERS = {"tabular": 60_000_000, "series": 80_000_000, "image": 10_000_000, "tokens": 1_200_000,
+            "triplets": 15_000_000}  # fmt: skip
 _BYTES = 64 * 2**20  # of changed copies in one call of predict
 _RESAMPLES, _WEIGHINGS = 200, 10_000_000
 _TYPES = 30  # of tokens
@@ -47,9 +48,10 @@ def permutation_importance(
     what one loses the other still tells.
 
     A feature moves as a whole: a category with all its one-hot columns, a channel with its time
-    course and its gaps, a block of pixels, a band of positions. Where sequences are not aligned,
-    positions mean nothing: each of the most common tokens is made unseen wherever it stands
-    (erasure: Li, Monroe and Jurafsky, arXiv:1612.08220, 2016), which needs no repetition.
+    course and its gaps, a variable with its events, a block of pixels, a band of positions. Where
+    sequences are not aligned, positions mean nothing: each of the most common tokens is made unseen
+    wherever it stands (erasure: Li, Monroe and Jurafsky, arXiv:1612.08220, 2016), which needs no
+    repetition.
 
     The interval is that of the mean over permutations when subjects are resampled, in the same
     resamples with and without permutation. A permuted row counts as often as both who it is and
@@ -188,8 +190,8 @@ def _most_associated(outputs: np.ndarray, x: np.ndarray, groups: list[Group]) ->
     return [groups[i] for i in chosen]
 
 
-# Rows that lend the feature (None: nobody), the part that changes, and what it becomes.
-Change = tuple[np.ndarray | None, Group, np.ndarray]
+# Rows that lend the feature (None: nobody), and the changed copy of all rows.
+Change = tuple[np.ndarray | None, np.ndarray]
 
 
 def _permuted(
@@ -198,13 +200,12 @@ def _permuted(
     for group in groups:
         for _ in range(repeats):
             donors = random.permutation(len(x))
-            yield donors, group, group.of(x)[donors]
+            yield donors, group.lent(x, x[donors])
 
 
 def _erased(x: np.ndarray, groups: list[Group]) -> Iterator[Change]:
-    everywhere = Group("", None, (slice(None),))
     for group in groups:
-        yield None, everywhere, np.where(x == group.where[0], UNSEEN, x)
+        yield None, np.where(x == group.where[0], UNSEEN, x).astype(x.dtype, copy=False)
 
 
 def _predicted(
@@ -212,11 +213,9 @@ def _predicted(
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
     """Who lent, and (n, outputs) of each changed copy; many copies go through one call."""
     size = max(1, min(count, _BYTES // max(x.nbytes, 1)))
-    held: list[tuple[np.ndarray | None, np.ndarray]] = []
-    for number, (donors, group, values) in enumerate(changes, start=1):
-        copy = np.array(x)
-        group.of(copy)[...] = values
-        held.append((donors, copy))
+    held: list[Change] = []
+    for number, change in enumerate(changes, start=1):
+        held.append(change)
         if len(held) == size or number == count:
             outputs = np.asarray(predict(np.concatenate([each for _, each in held])), float)
             outputs = outputs.reshape(len(held), len(x), -1)

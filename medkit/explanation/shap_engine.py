@@ -24,8 +24,8 @@ def shapley_values(
     background: np.ndarray,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shapley values of the features of tables and series (Lundberg and Lee, A unified approach
-    to interpreting model predictions, NeurIPS 2017).
+    """Shapley values of the features of tables, series and triplets (Lundberg and Lee, A unified
+    approach to interpreting model predictions, NeurIPS 2017).
 
     The game: a feature in the coalition has the sample's value, another one that of a background
     sample, and the payoff is the mean output over the background. Features go as a whole (a
@@ -34,7 +34,7 @@ def shapley_values(
 
     Args:
         predict: (m, …) encoded samples -> (m, outputs).
-        modality: The fitted modality, ``tabular`` or ``series``.
+        modality: The fitted modality: ``tabular``, ``series`` or ``triplets``.
         x: (n, …) encoded samples.
         which: (n,) position of the output to explain.
         background: (m, …) encoded samples; at most ``BACKGROUND`` of them are drawn.
@@ -73,9 +73,9 @@ def _features(modality: Any, x: np.ndarray) -> list[Any]:
             "the method 'shap' needs the package shap, which is not installed",
             hint="pip install 'keras-medkit[shap]', or use --method integrated_gradients.",
         )
-    if modality.modality not in ("tabular", "series"):
+    if modality.modality not in ("tabular", "series", "triplets"):
         raise MedkitError(
-            f"the method 'shap' takes tables and series, not {modality.modality}",
+            f"the method 'shap' takes tables, series and triplets, not {modality.modality}",
             hint="Use --method auto.",
         )
     groups = groups_of(modality, x.shape[1:])
@@ -102,9 +102,9 @@ def _payoff(
         some = coalitions[start : start + size] > 0.5
         mixed = np.repeat(background[None], len(some), axis=0)
         for column, group in enumerate(groups):
-            taking_part = mixed[some[:, column]]
-            taking_part[(slice(None), slice(None), *group.where)] = sample[group.where]
-            mixed[some[:, column]] = taking_part
+            taking_part = mixed[some[:, column]].reshape(-1, *sample.shape)
+            taking_part = group.lent(taking_part, np.broadcast_to(sample, taking_part.shape))
+            mixed[some[:, column]] = taking_part.reshape(-1, *mixed.shape[1:])
         outputs = np.asarray(predict(mixed.reshape(-1, *sample.shape)), float)[:, which]
         found.append(outputs.reshape(len(some), len(background)).mean(axis=1))
     return np.concatenate(found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.explanation.groups import groups_of
+from medkit.explanation.groups import Events, Group, groups_of
 from medkit.explanation.local import Local
 from medkit.explanation.outputs import output_names
 from medkit.lazy import pd
@@ -45,11 +45,12 @@ def table_of(explained: Explained) -> pandas.DataFrame:
     """The explanations as a table.
 
     Returns:
-        Of one sample: ``feature``, ``step`` (time series by step), ``value``, ``unit`` and
-        ``attribution``, the largest first where there is no order. Of many: one row each with
-        ``sample``, ``output`` (what is explained), ``prediction``, ``reference`` (what the
-        attributions start from, where they sum up), and a column for each feature: a channel is
-        summed over its steps, pixels over (Grad-CAM and occlusion: averaged in) blocks.
+        Of one sample: ``feature``, ``step`` (time series by step) or ``hours`` (events),
+        ``value``, ``unit`` and ``attribution``, the largest first where there is no order. Of
+        many: one row each with ``sample``, ``output`` (what is explained), ``prediction``,
+        ``reference`` (what the attributions start from, where they sum up), and a column for each
+        feature: a channel is summed over its steps, a variable over its events, pixels over
+        (Grad-CAM and occlusion: averaged in) blocks.
     """
     return _single(explained) if explained.single else _many(explained)
 
@@ -62,6 +63,10 @@ def totals(explained: Explained) -> tuple[list[str], list[str | None], np.ndarra
         features = modality.features
         sums = found.sum(axis=1) if local.axes == "step feature" else found
         return [f.name for f in features], [f.unit for f in features], sums
+    if local.axes == "event":
+        groups = groups_of(modality, x.shape[1:])
+        sums = [np.where(_is_of(group, x), found, 0.0).sum(axis=1) for group in groups]
+        return [g.name for g in groups], [g.unit for g in groups], np.stack(sums, axis=1)
     if local.axes in ("position", "step"):
         names = [f"{local.axes} {i + 1}" for i in range(found.shape[1])]
         return names, [None] * len(names), found
@@ -83,14 +88,15 @@ def _single(explained: Explained) -> pandas.DataFrame:
                 "feature": [names[c] for c in channels],
                 "step": steps + 1,
                 "value": [
-                    _shown(modality, int(c), x[s, c])
-                    for s, c in zip(steps, channels, strict=True)
+                    _shown(modality, int(c), x[s, c]) for s, c in zip(steps, channels, strict=True)
                 ],
                 "unit": [modality.features[c].unit or "" for c in channels],
                 "attribution": found[steps, channels],
             }
         )
         return _largest_first(table)
+    if local.axes == "event":
+        return _events(explained)
     names, units, attributions = totals(explained)
     table = pd.DataFrame(
         {
@@ -101,6 +107,27 @@ def _single(explained: Explained) -> pandas.DataFrame:
         }
     )
     return table if local.axes in ("position", "step") else _largest_first(table)
+
+
+def _events(explained: Explained) -> pandas.DataFrame:
+    """Each event of one sample."""
+    found, x = explained.local.attributions[0], explained.x[0]
+    features = explained.modality.features
+    places = np.flatnonzero(~np.isnan(x[:, 1]))
+    variables = [features[int(number)] for number in x[places, 1]]
+    table = {
+        "feature": [each.name for each in variables],
+        "hours": [_number(each) for each in x[places, 0]],
+        "value": [_number(each) for each in x[places, 2]],
+        "unit": [each.unit or "" for each in variables],
+        "attribution": found[places],
+    }
+    return _largest_first(pd.DataFrame(table))
+
+
+def _is_of(group: Group, x: np.ndarray) -> np.ndarray:
+    """(n, events) boolean: which events are of a variable; none of a static feature's."""
+    return group.among(x) if isinstance(group, Events) else np.zeros(x.shape[:2], dtype=bool)
 
 
 def _many(explained: Explained) -> pandas.DataFrame:
@@ -137,6 +164,11 @@ def _values(explained: Explained) -> list[Any]:
         return [known[code] for code in x]
     if axes == "step":
         return [None] * len(x)
+    if modality.modality == "triplets":
+        values = (group.of(explained.x)[0] for group in groups_of(modality, x.shape))
+        events = (each[~np.isnan(each)] for each in values)
+        usual = [each.mean() if len(each) else np.nan for each in events]
+        return [_shown(modality, position, mean) for position, mean in enumerate(usual)]
     if modality.modality == "series":
         measured = ~np.isnan(x)
         sums = np.where(measured, x, 0.0).sum(axis=0, dtype=float)

@@ -32,11 +32,12 @@ def preprocessing_layers(model: Any) -> list[Any]:
     from medkit.layers.series import SeriesPreprocessing
     from medkit.layers.tabular import TabularPreprocessing
     from medkit.layers.tokens import TokenPreprocessing
+    from medkit.layers.triplets import TripletPreprocessing
     from medkit.layers.with_static import StaticPreprocessing
 
     return layers_within(
         model, TabularPreprocessing, SeriesPreprocessing, TokenPreprocessing, ImagePreprocessing,
-        StaticPreprocessing,
+        TripletPreprocessing, StaticPreprocessing,
     )  # fmt: skip
 
 

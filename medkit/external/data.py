@@ -147,9 +147,10 @@ def _check_kind(run: Run, experiment: Experiment) -> None:
     if experiment.task.name != run.task.kind:
         text = f"is '{experiment.task.name}', but the run's task is '{run.task.kind}'"
         raise ConfigError([Problem("task", text)], place=experiment.place)
-    yields = registry.datasets.get(experiment.dataset.name).tags.get("yields")
+    dataset = experiment.dataset
+    yields = registry.datasets.get(dataset.name).yields(dataset.parameters)
     if yields != run.modality.modality:
-        text = f"'{experiment.dataset.name}' yields {yields}, but the run takes"
+        text = f"'{dataset.name}' yields {yields}, but the run takes"
         problem = Problem("dataset.name", f"{text} {run.modality.modality}")
         raise ConfigError([problem], place=experiment.place)
 

@@ -5,6 +5,7 @@
     {"part": "all" | "test", "overlaps_development": bool,
      "calibration": {…}, "decisions": {…}, "uncertainty": {…},  # as in metrics.json
      "subgroups": {…}, "fairness": {…},                         # if the config names any
+     "early_warning": {…},                                      # of stays at one hour each
      # not for the run's own test part:
      "case_mix": {"table_one": {… parts "development" and "new"},
                   "differences": [{"name", "role", "kind", "value"[, "not_estimable"]}],
@@ -34,7 +35,9 @@ from medkit.evaluation import evaluate_part, subgroup_metrics
 from medkit.evaluation.calibration import calibration_of
 from medkit.evaluation.conformal import conformal_of
 from medkit.evaluation.decisions import decisions_of
+from medkit.evaluation.early_warning import early_warning
 from medkit.evaluation.fairness import fairness_gaps
+from medkit.evaluation.forecasts import forecast_of
 from medkit.evaluation.intervals import plain
 from medkit.evaluation.uncertainty import uncertainty_of
 from medkit.external.comparison import case_mix, performance_drop
@@ -123,6 +126,11 @@ def external_metrics(
             "conformal": conformal_of(task, *chosen, *rows, part.cohort.samples, settings, seed),
             **uncertainty_of(task, *rows, threshold, settings, seed, spread),
         }
+    if task.kind == "forecasting":
+        result["forecast"] = forecast_of(task, *rows, settings, seed)
+    watched = early_warning(task, {"test": part}, settings, seed)
+    if watched is not None:
+        result["early_warning"] = watched.network({"test": outputs}, threshold)["test"]
     if [each for each in settings.subgroups if each in part.cohort.samples]:
         y, p, subjects = rows
         grouped = (y, p, part.cohort.samples, subjects, threshold, settings, seed)

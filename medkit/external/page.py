@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from medkit.errors import RunError
+from medkit.evaluation.forecast_baselines import windows_of
 from medkit.external.data import NewData
 from medkit.preparation import Part
 from medkit.runs import Run, write_json
@@ -70,6 +71,7 @@ def write_external(
         config=yaml.safe_dump({"evaluation": settings.model_dump(mode="json")}),
         target_names=new.cohort.target_names,
         confidence=settings.confidence,
+        windows=windows_of(run.task, run.modality, part.x),
         away=not new.own,
     )
     write_external_report(folder / PAGE, facts, inputs)

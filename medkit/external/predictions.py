@@ -11,13 +11,23 @@ from medkit.errors import DataError
 from medkit.files import written_whole
 from medkit.preparation import new_data
 from medkit.runs import Run
+from medkit.yaml_file import expand
 
 if TYPE_CHECKING:
     import pandas
 
 
-def predict_file(run: Run, path: Path) -> pandas.DataFrame:
-    """Predict for every sample of a new file (or folder), laid out as the run's own data.
+def predict_file(
+    run: Run, path: Path | None, query: str | None = None, url: str | None = None
+) -> pandas.DataFrame:
+    """Predict for every sample of a new file, folder or query, laid out as the run's own data.
+
+    Args:
+        run: The run.
+        path: The file or folder; None with a query to a database that has an address.
+        query: A select statement, for the database in ``path``, at ``url``, or at the address
+            that the run was trained from.
+        url: The database, as SQLAlchemy takes it; ``${VAR}`` is taken from the environment.
 
     Returns:
         Column ``sample`` (the file's own sample ids), then the task's prediction columns.
@@ -25,10 +35,36 @@ def predict_file(run: Run, path: Path) -> pandas.DataFrame:
     Raises:
         DataError: The file cannot be read, or lacks what the model takes.
     """
-    cohort = new_data(dataset_of(run), path, run.modality)
+    rows = _rows_of(run, path, query, url)
+    cohort = new_data(dataset_of(run), path, run.modality, rows)
     table = run.predict(cohort.only_input)
     table.insert(0, "sample", cohort.samples.index.to_numpy())
     return table.reset_index(drop=True)
+
+
+def _rows_of(run: Run, path: Path | None, query: str | None, url: str | None) -> dict[str, str]:
+    """The parameters of a reader that name rows of a database."""
+    if query is None:
+        if url is not None or path is None:
+            what = "a database needs a query" if url else "nothing to predict for is named"
+            raise DataError(what, place="predict", hint="Give --input FILE, or --query with --url "
+                            "where the run was not trained from a database.")  # fmt: skip
+        return {}
+    if path is not None:
+        if url is not None:
+            raise DataError("give either a file or a url, not both", place="predict")
+        return {"query": query}
+    address = url or run.config["dataset"].get("url")
+    if not address:
+        raise DataError(
+            "the run was not trained from a database with an address",
+            place="predict",
+            hint="Name one: --url 'postgresql+psycopg://user:${DB_PASSWORD}@host/database'.",
+        )
+    expanded, problems = expand({"url": address})
+    if problems:
+        raise DataError(problems[0][1], place="url")
+    return {"query": query, "url": expanded["url"]}
 
 
 def check_output(path: Path) -> None:

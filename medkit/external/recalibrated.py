@@ -74,6 +74,9 @@ def recalibrate_run(
     if method not in METHODS:
         near = did_you_mean(method, METHODS) or f"; one of {', '.join(METHODS)}"
         raise ConfigError([Problem("--recalibrate", f"no method '{method}'{near}")])
+    if run.task.kind == "forecasting" and method != "refit":
+        text = f"'{method}' is not for forecasts, whose values are many; refit is"
+        raise ConfigError([Problem("--recalibrate", text)])
     stages = Stages()
     with LogKeeper() as kept:
         with stages("read"):
@@ -263,7 +266,10 @@ def _write(
 ) -> None:
     """Write and seal the new run."""
     write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
-    save(folder, run.modality, run.task, predictions, network, history or {"loss": []}, metrics)
+    save(
+        folder, run.modality, run.task, predictions, network, history or {"loss": []}, metrics,
+        cohort.source.columns,
+    )  # fmt: skip
     hashed = save_rows(folder, run.task, parts, predictions, metrics)
     backend = keras.backend.backend()
     facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)

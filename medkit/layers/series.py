@@ -84,6 +84,7 @@ class SeriesPreprocessing(keras.layers.Layer):
             a share of the whole.
         zero_padding: Make all channels 0 in the steps before a sample's first measurement and
             after its last.
+        logarithm: Channels of which the logarithm of 1 + value is taken first.
 
     Input shape: (batch, steps, channels) float, physical units, NaN where not measured.
     Output shape: (batch, steps, channels + indicators (+ indicators)) float32.
@@ -96,13 +97,14 @@ class SeriesPreprocessing(keras.layers.Layer):
         clip: float | None = None,
         since: bool = False,
         zero_padding: bool = False,
+        logarithm: Sequence[int] = (),
         **kwargs: Any,
     ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.zero_padding = zero_padding
         self.carry_forward, self.indicators, self.clip = carry_forward, list(indicators), clip
-        self.since = since
+        self.since, self.logarithm = since, list(logarithm)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if len(input_shape) != 3 or input_shape[1] is None or input_shape[2] is None:
@@ -144,6 +146,9 @@ class SeriesPreprocessing(keras.layers.Layer):
     def _filled(self, inputs: Any) -> Any:
         missing = left = ops.isnan(inputs)
         values = ops.where(missing, 0.0, inputs)
+        if self.logarithm:
+            skewed = np.isin(np.arange(inputs.shape[2]), self.logarithm)
+            values = ops.where(skewed, ops.log1p(ops.maximum(values, 0.0)), values)
         # Before filling: a constant to fill with is no extreme measurement.
         values = ops.minimum(ops.maximum(values, self.low), self.high)
         if self.carry_forward:
@@ -176,4 +181,5 @@ class SeriesPreprocessing(keras.layers.Layer):
             "clip": self.clip,
             "since": self.since,
             "zero_padding": self.zero_padding,
+            "logarithm": self.logarithm,
         }

@@ -113,3 +113,58 @@ class TabularPreprocessing(keras.layers.Layer):
             "rare": self.rare,
             "indicators": self.indicators,
         }
+
+
+@keras.saving.register_keras_serializable(package="medkit")
+class CategoryEmbedding(keras.layers.Layer):
+    """Groups of one-hot columns -> a trained vector each; all other columns as they are.
+
+    Each category of a column gets a vector that is learned with the network (Guo and Berkhahn,
+    Entity embeddings of categorical variables, arXiv:1604.06737, 2016); a missing one, whose
+    one-hot columns are all zero, gets the zero vector. The vectors of a column stand where its
+    one-hot columns stood.
+
+    Args:
+        groups: ``(start, count, width)`` of each group, in the order of the columns: its first
+            one-hot column, how many there are, and the length of the vectors.
+
+    Input shape: (batch, features). Output shape: (batch, fewer features).
+    """
+
+    def __init__(self, groups: Sequence[Sequence[int]], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.groups = [(int(start), int(count), int(width)) for start, count, width in groups]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the vectors of all categories."""
+        self.vectors = [
+            self.add_weight(
+                name=f"vectors_{number}",
+                shape=(count, width),
+                initializer=keras.initializers.RandomUniform(-0.05, 0.05),
+            )
+            for number, (_, count, width) in enumerate(self.groups)
+        ]
+
+    def call(self, inputs: Any) -> Any:
+        """The columns, the groups among them as vectors."""
+        parts, done = [], 0
+        for (start, count, _), vectors in zip(self.groups, self.vectors, strict=True):
+            if start > done:
+                parts.append(inputs[:, done:start])
+            # A one-hot row times the vectors picks one of them, and has a gradient on the row.
+            parts.append(ops.matmul(inputs[:, start : start + count], vectors))
+            done = start + count
+        if done < inputs.shape[-1]:
+            parts.append(inputs[:, done:])
+        return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(batch, features), each group's count replaced by its width."""
+        batch, features = input_shape
+        saved = sum(count - width for _, count, width in self.groups)
+        return (batch, None if features is None else features - saved)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "groups": [list(each) for each in self.groups]}

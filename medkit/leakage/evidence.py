@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from medkit.lazy import pd
+from medkit.stored_columns import StoredColumns
 
 if TYPE_CHECKING:
     import pandas
@@ -92,7 +93,7 @@ class Evidence:
     @cached_property
     def frame(self) -> pandas.DataFrame | None:
         """The raw columns of a table, only those that are inputs; None for other modalities."""
-        frames = [part.cohort.only_input.values for part in self.parts.values()]
+        frames = [_in_memory(part.cohort.only_input.values) for part in self.parts.values()]
         if not all(isinstance(frame, pd.DataFrame) for frame in frames):
             return None
         together = pd.concat(frames, ignore_index=True).rename(columns=str)
@@ -164,6 +165,15 @@ class Evidence:
         """Positions of every two parts, the earlier one first."""
         count = len(self.parts)
         return [(a, b) for a in range(count) for b in range(a + 1, count)]
+
+
+def _in_memory(values: Any) -> Any:
+    """The columns of a table on disk as the frame they would otherwise be."""
+    if not isinstance(values, StoredColumns):
+        return values
+    frame = values.to_frame()
+    texts = [name for name, kind in values.kinds.items() if kind == "categorical"]
+    return frame.astype(dict.fromkeys(texts, object)) if texts else frame
 
 
 def listed(names: list[str], most: int = 8) -> str:

@@ -95,11 +95,27 @@ class Finding:
 
 
 class Findings(list[Finding]):
-    """Findings in the order of ``CHECKS``, with notes on what could not be looked at in full."""
+    """Findings in the order of ``CHECKS``, with notes on what could not be looked at in full.
 
-    def __init__(self, findings: Iterable[Finding] = (), notes: Iterable[str] = ()):
+    Args:
+        findings: The findings.
+        notes: What was looked at in a sample only.
+        skipped: Checks that do not apply to the task.
+    """
+
+    def __init__(
+        self,
+        findings: Iterable[Finding] = (),
+        notes: Iterable[str] = (),
+        skipped: Iterable[str] = (),
+    ):
         super().__init__(findings)
-        self.notes = list(notes)
+        self.notes, self.skipped = list(notes), tuple(skipped)
+
+    @property
+    def checked(self) -> list[str]:
+        """Names of the checks that were made."""
+        return [name for name in CHECKS if name not in self.skipped]
 
 
 def finding(
@@ -136,7 +152,7 @@ def waive(findings: Iterable[Finding], settings: Leakage) -> Findings:
     for name in settings.allow:
         if not any(each.name == name for each in marked):
             log.warning("leakage.allow.%s: nothing of the kind was found; remove the waiver", name)
-    return Findings(marked, getattr(findings, "notes", ()))
+    return Findings(marked, getattr(findings, "notes", ()), getattr(findings, "skipped", ()))
 
 
 def gate(findings: Iterable[Finding], settings: Leakage) -> Findings:
@@ -180,7 +196,7 @@ def _lines(each: Finding) -> list[str]:
 def summary(findings: Iterable[Finding]) -> dict[str, Any]:
     """What a run keeps: ``{"checked": [...], "findings": [...], "notes": [...]}``."""
     return {
-        "checked": list(CHECKS),
+        "checked": getattr(findings, "checked", list(CHECKS)),
         "findings": [each.to_dict() for each in findings],
         "notes": list(getattr(findings, "notes", ())),
     }

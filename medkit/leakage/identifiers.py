@@ -50,9 +50,25 @@ def _candidates(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
             constant = _constant(np.concatenate(list(parts)))
             if constant is not None:
                 yield name, pd.Series(constant)
+    elif evidence.modality.modality == "triplets":
+        yield from _of_triplets(evidence)
     elif evidence.texts_of_subjects and _names_subject(evidence):
         texts = pd.Series([f"{i}" for i in range(len(evidence.part))], dtype=object)
         yield "the text (it holds the subject's name)", texts
+
+
+def _of_triplets(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
+    """Variables that do not change within any row."""
+    summary = pd.concat(
+        [evidence.modality.summarize(part.x) for part in evidence.parts.values()],
+        ignore_index=True,
+    )
+    for name in evidence.modality.names:
+        low, high = f"{name} min", f"{name} max"
+        if low in summary and not (summary[low] < summary[high]).any():
+            yield name, summary[low]
+        elif low not in summary and name in summary:  # a static number beside the events
+            yield name, summary[name]
 
 
 def _constant(channel: np.ndarray) -> np.ndarray | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medkit.lazy import pd
 from medkit.leakage.columns import is_number
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
@@ -58,7 +59,11 @@ def near_rows(evidence: Evidence, keys: np.ndarray, left_out: set[str]) -> Itera
         keys: (n,) hash of each row, to leave identical rows out.
         left_out: Columns that are not compared.
     """
-    cells = _series(evidence) if evidence.frame is None else _table_cells(evidence, left_out)
+    if evidence.frame is not None:
+        cells = _table_cells(evidence, left_out)
+    else:
+        of_kind = {"triplets": _triplets}
+        cells = of_kind.get(evidence.modality.modality, _series)(evidence)
     if cells is None or cells.values.shape[1] < FEWEST_COLUMNS:
         return
     random = np.random.default_rng(0)
@@ -180,17 +185,35 @@ def _table_cells(evidence: Evidence, left_out: set[str]) -> Cells | None:
     return Cells(values, seen, float(np.sqrt(np.mean(np.square(steps)))))
 
 
+def _triplets(evidence: Evidence) -> Cells | None:
+    """Of events that need not lie at the same times: what each variable was like in the row."""
+    summary = pd.concat([evidence.modality.summarize(p.x) for p in evidence.parts.values()])
+    compared = [name for name in summary if str(name).endswith((" mean", " first", " last"))]
+    values, seen = _standardized(summary[compared].to_numpy("float32")[:, :MOST_CELLS])
+    return Cells(values, seen)
+
+
 def _series(evidence: Evidence) -> Cells | None:
-    x = np.concatenate([part.x for part in evidence.parts.values()])
-    if x.ndim != 3:
+    parts = [part.x for part in evidence.parts.values()]
+    if parts[0].ndim != 3:
         return None
-    count, steps, channels = x.shape
-    seen = ~np.isnan(x[: min(count, 1000)])
-    chosen = np.random.default_rng(0).permutation(steps * channels)[:MOST_CELLS]
-    flat = np.asarray(x.reshape(count, -1)[:, np.sort(chosen)], dtype="float32")
-    group = None if seen.mean() >= DENSE else np.sort(chosen) % channels
+    _, steps, channels = parts[0].shape
+    seen = ~np.isnan(np.concatenate([x[:1000] for x in parts])[:1000])
+    chosen = np.sort(np.random.default_rng(0).permutation(steps * channels)[:MOST_CELLS])
+    flat = np.concatenate([_cells_of(x, chosen) for x in parts])
+    group = None if seen.mean() >= DENSE else chosen % channels
     values, mask = _standardized(flat, group)
     return Cells(values, mask)
+
+
+def _cells_of(x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Some cells of all rows, float32, read in blocks: the rows may not fit in memory."""
+    width = int(np.prod(x.shape[1:]))
+    starts = range(0, max(len(x), 1), 1024)
+    blocks = (np.asarray(x[start : start + 1024]) for start in starts)
+    return np.concatenate(
+        [block.reshape(len(block), width)[:, chosen].astype("float32") for block in blocks]
+    )
 
 
 def _standardized(

@@ -42,6 +42,10 @@ class Modality:
     def preprocessing(self) -> keras.Layer:
         raise NotImplementedError
 
+    def embedding_layer(self) -> keras.Layer | None:
+        """A layer trained with the network, between the preprocessing and the model; or None."""
+        return None
+
     def summarize(self, x: np.ndarray) -> pd.DataFrame:
         raise NotImplementedError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +113,9 @@ def number_spellings(keys: list[str], kept: list[str]) -> dict[str, str]:
     }
 
 
-def known_key(value: Any, categories: list[str], whole: bool, spellings: dict[str, str]) -> str:
+def known_key(
+    value: Any, categories: Container[str], whole: bool, spellings: dict[str, str]
+) -> str:
     """The key of a value under what training found the column to hold; "" if missing.
 
     It depends on the value alone, never on what else is in the column.

@@ -21,6 +21,7 @@ from medkit.modalities._base import (
 )
 from medkit.modalities._pixels import blocks
 from medkit.registry import modalities
+from medkit.rows import as_array, by_channel, chosen
 from medkit.values import bounded
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Series(Modality):
         padding: What stands before a sample's first measurement and after its last, where stays
             differ in length: what fills any gap, or zero in every channel, which models with
             ``mask_zeros`` skip.
+        minimum_frequency: Share of the training samples in which a channel must have been measured
+            at least once (one without gaps, as a count of events: be other than 0); rarer
+            channels are left out.
+        logarithm: Channels of which the logarithm of 1 + value is taken before all else, since a
+            few high values are far from most (laboratory values); below 0 counts as 0.
     """
 
     modality: ClassVar[str] = "series"
@@ -75,11 +81,14 @@ class Series(Modality):
         winsorize: Annotated[float, Field(ge=0, lt=0.5)] = 0.0,
         clip: Annotated[float, Field(gt=0)] | None = 10.0,
         padding: Literal["fill", "zero"] = "fill",
+        minimum_frequency: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        logarithm: tuple[str, ...] = (),
     ):
         self.missing, self.constant = missing, constant
         self.indicators, self.time_since = indicators, time_since
         self.standardize, self.winsorize, self.clip = standardize, winsorize, clip
-        self.padding = padding
+        self.padding, self.minimum_frequency = padding, minimum_frequency
+        self.logarithm = tuple(logarithm)
 
     def fit(self, raw: RawInput | np.ndarray) -> Self:
         """Learn fill values, means and standard deviations of each channel from training rows.
@@ -94,34 +103,55 @@ class Series(Modality):
         if len(features) != values.shape[2]:
             raise DataError(f"{len(features)} channel names for {values.shape[2]} channels")
         check_unique([feature.name for feature in features], "channels")
+        unknown = absent_names(list(self.logarithm), [feature.name for feature in features])
+        if unknown:
+            raise DataError(f"logarithm names channels that are not there: {', '.join(unknown)}")
         if self.missing == "drop":
-            values = values[self.keep(values)]
+            values = chosen(values, self.keep(values))
         self._check_rows(len(values))
         _refuse_infinite(values)
-        self.features_, self.steps_ = feature_dicts(features), int(values.shape[1])
+        self.given_, self.steps_ = [feature.name for feature in features], int(values.shape[1])
         self.missing_, self.fill_, self.center_, self.scale_ = [], [], [], []
         self.bounds_: list[list[float]] | None = [[], []] if self.winsorize else None
-        empty = []
-        for position, feature in enumerate(features):
-            channel = np.asarray(values[:, :, position])  # one at a time: the whole may not fit
+        frequent, empty = [], []
+        for position, channel in by_channel(values):  # one at a time: the whole may not fit
+            feature = features[position]
+            if self.minimum_frequency and _frequency(channel) < self.minimum_frequency:
+                continue
+            frequent.append(feature)
             observed = channel[~np.isnan(channel)]
             if observed.size < channel.size:
                 self.missing_.append(feature.name)
             if not observed.size:
                 empty.append(feature.name)
+            constant = self.constant
+            if feature.name in self.logarithm:
+                observed = np.log1p(np.maximum(observed, 0))
+                constant = float(np.log1p(max(constant, 0)))
             if self.bounds_ is not None:
                 low, high = _tails(observed, self.winsorize)
                 observed = np.clip(observed, low, high)
                 self.bounds_[0].append(low)
                 self.bounds_[1].append(high)
-            found = statistics(observed, self.missing, self.constant, self.standardize)
+            found = statistics(observed, self.missing, constant, self.standardize)
             for learned, value in zip((self.fill_, self.center_, self.scale_), found, strict=True):
                 learned.append(value)
-        if len(empty) == len(features):
+        self.features_ = feature_dicts(frequent)
+        self._report_rare(len(frequent))
+        if len(empty) == len(frequent):
             raise DataError("no channel was measured in any training row")
         if empty:
             log.warning("channels never measured in the training rows: %s", ", ".join(empty))
         return self
+
+    def _report_rare(self, frequent: int) -> None:
+        rare = [name for name in self.given_ if name not in self.names]
+        share = f"{100 * self.minimum_frequency:g} % of the training samples"
+        if rare and not frequent:
+            raise DataError(f"no channel was measured in {share}", hint="Lower minimum_frequency.")
+        if rare:
+            shown = ", ".join(rare[:20]) + (", ..." if len(rare) > 20 else "")
+            log.info("left out %d channels measured in less than %s: %s", len(rare), share, shown)
 
     def encode(self, raw: RawInput | np.ndarray) -> np.ndarray:
         """Rows as float32 (n, steps, channels), the channels aligned by name to the fitted ones.
@@ -143,6 +173,9 @@ class Series(Modality):
                 hint="Read the data with the same grid (hours and step) as in training.",
             )
         given = [f.name for f in raw.features] if isinstance(raw, RawInput) else []
+        known = getattr(self, "given_", names)
+        if not given and values.shape[2] == len(known):
+            given = known  # a plain array as the one it was fitted on
         if not given:
             if values.shape[2] != len(names):
                 raise DataError(
@@ -157,9 +190,11 @@ class Series(Modality):
 
     def _cleaned(self, values: np.ndarray, features: list[Feature]) -> np.ndarray:
         mine = values
-        for feature in features:
-            position = self.names.index(feature.name)
-            channel = np.asarray(values[:, :, position])
+        to_clean = {self.names.index(feature.name): feature for feature in features}
+        for position, channel in by_channel(values) if to_clean else ():
+            if position not in to_clean:
+                continue
+            feature = to_clean[position]
             texts = pd.Series([str(each) for each in feature.missing_values], dtype=object)
             stand_ins = pd.to_numeric(texts, errors="coerce").dropna().to_numpy("float32")
             found = np.where(np.isin(channel, stand_ins), np.float32(np.nan), channel)
@@ -179,7 +214,8 @@ class Series(Modality):
         if absent:
             log.info("%d channels not measured at all in this data: %s",
                      len(absent), ", ".join(absent))  # fmt: skip
-        extra = [name for name in given if name not in self.names]
+        known = {*self.names, *getattr(self, "given_", ())}  # those left out were said in fit
+        extra = [name for name in given if name not in known]
         if extra:
             log.info("ignored %d channels the model was not trained on: %s",
                      len(extra), ", ".join(extra))  # fmt: skip
@@ -199,7 +235,7 @@ class Series(Modality):
         return ~_rows_with(np.isnan, values)
 
     def _array(self, raw: Any) -> np.ndarray:
-        values = np.asanyarray(self._values(raw))
+        values = as_array(self._values(raw))
         if values.ndim != 3 or values.dtype.kind not in "fiub":
             raise DataError(
                 f"series must be numbers of shape (samples, time steps, channels), got "
@@ -236,7 +272,12 @@ class Series(Modality):
         carry = self.missing == "forward_fill"
         clip = self.clip if self.standardize else None
         layer = SeriesPreprocessing(
-            carry, self._indicators, clip, self.time_since, self.padding == "zero"
+            carry,
+            self._indicators,
+            clip,
+            self.time_since,
+            self.padding == "zero",
+            [i for i, name in enumerate(self.names) if name in self.logarithm],
         )
         layer.build((None, *self.input_shape_))
         bounds = None if self.bounds_ is None else (self.bounds_[0], self.bounds_[1])
@@ -247,9 +288,9 @@ class Series(Modality):
         """Per channel: mean, min, max, first, last, standard deviation and count of what was
         measured; NaN where nothing was."""
         columns: dict[str, np.ndarray] = {}
-        for position, name in enumerate(self.names):
-            for summary, values in _channel_summary(np.asarray(x[:, :, position])).items():
-                columns[f"{name} {summary}"] = values
+        for position, channel in by_channel(x):
+            for summary, values in _channel_summary(channel).items():
+                columns[f"{self.names[position]} {summary}"] = values
         return pd.DataFrame(columns)
 
 
@@ -258,6 +299,14 @@ def _tails(observed: np.ndarray, share: float) -> tuple[float, float]:
         return 0.0, 0.0
     low, high = np.quantile(observed, [share, 1 - share])
     return float(low), float(high)
+
+
+def _frequency(channel: np.ndarray) -> float:
+    """Share of the rows (n, steps) in which a channel was measured, or counted, at least once."""
+    measured = ~np.isnan(channel)
+    if measured.all():  # a count of events is 0 where there was none
+        measured = channel != 0
+    return float(measured.any(axis=1).mean())
 
 
 def _channel_summary(channel: np.ndarray) -> dict[str, np.ndarray]:

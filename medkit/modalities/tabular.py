@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
-from medkit.cohort import RawInput
+from medkit.cohort import Feature, RawInput
 from medkit.errors import DataError
 from medkit.lazy import pd
 from medkit.modalities._base import (
@@ -17,6 +18,12 @@ from medkit.modalities._base import (
     feature_dicts,
     log,
     statistics,
+)
+from medkit.modalities._categories import (
+    embedding_width,
+    is_embedded,
+    most_frequent,
+    summary_columns,
 )
 from medkit.modalities._columns import (
     category_codes,
@@ -28,17 +35,22 @@ from medkit.modalities._columns import (
     whole_numbers,
 )
 from medkit.registry import modalities
+from medkit.stored_columns import StoredColumns, stored_rows
 
 if TYPE_CHECKING:
     import keras
     import pandas
 
+# As one-hot columns, more than this are worth a warning.
 MANY_CATEGORIES = 200
 
 
 @modalities.register(name="tabular")
 class Tabular(Modality):
     """Numeric and categorical columns: filled, standardized and one-hot encoded in the model.
+
+    A column of many categories (ICD codes) is embedded: behind its one-hot columns stands a layer
+    that learns a vector for each category together with the network.
 
     Encoded: float32 (n, columns) in physical units; categories as codes 1 … K, 0 for rare or
     unseen, NaN for missing. In the model: numbers, then one-hot columns, then indicators. A
@@ -54,6 +66,10 @@ class Tabular(Modality):
         standardize: Subtract the training mean and divide by the standard deviation.
         rare_below: A category found in fewer training rows than this goes to a common bucket for
             rare and unseen ones, and its name is not kept in the run.
+        embedding: Columns with more categories than this (after the rare ones are merged) are
+            embedded; auto: 50.
+        embedding_width: Length of a category's vector; by default ``1.6 * K ** 0.56`` for K
+            categories (the rule of the fastai library), at most 32.
     """
 
     modality: ClassVar[str] = "tabular"
@@ -62,6 +78,7 @@ class Tabular(Modality):
     whole_: list[str]
     spellings_: dict[str, dict[str, str]]
     rare_: list[str]
+    common_: dict[str, list[int]]
     missing_: list[str]
     fill_: dict[str, float]
     center_: dict[str, float]
@@ -75,9 +92,12 @@ class Tabular(Modality):
         indicators: bool = True,
         standardize: bool = True,
         rare_below: Annotated[int, Field(ge=1)] = 5,
+        embedding: Literal["auto", "off"] | Annotated[int, Field(ge=2)] = "auto",
+        embedding_width: Annotated[int, Field(ge=1)] | None = None,
     ):
         self.missing, self.constant, self.indicators = missing, constant, indicators
         self.standardize, self.rare_below = standardize, rare_below
+        self.embedding, self.embedding_width = embedding, embedding_width
 
     def fit(self, raw: RawInput | pandas.DataFrame) -> Self:
         """Learn fill values, means, standard deviations and categories from training rows.
@@ -94,10 +114,11 @@ class Tabular(Modality):
         self.features_ = feature_dicts(features)
         frame = self._aligned(frame)
         if self.missing == "drop":
-            frame = frame[_complete(frame)]
+            complete = _complete(frame)
+            frame = frame[complete] if isinstance(frame, pd.DataFrame) else frame.iloc[complete]
         self._check_rows(len(frame))
         self.categories_, self.rare_, self.missing_ = {}, [], []
-        self.whole_, self.spellings_ = [], {}
+        self.whole_, self.spellings_, self.common_ = [], {}, {}
         self.fill_, self.center_, self.scale_ = {}, {}, {}
         for feature in self.features:
             if feature.kind == "categorical":
@@ -143,10 +164,17 @@ class Tabular(Modality):
                 "column '%s': every category is rare (fewer than rare_below: %d training rows), "
                 "so it says nothing; drop it, or lower rare_below", name, self.rare_below,
             )  # fmt: skip
+        elif self._is_embedded(name):
+            width = self._width(len(kept))
+            log.info("column '%s': %d categories, embedded in vectors of length %d",
+                     name, len(kept), width)  # fmt: skip
+            often = dict(zip(keys, counts, strict=True))
+            self.common_[name] = most_frequent(self.categories_[name], often)
         elif len(kept) > MANY_CATEGORIES:
             log.warning(
                 "column '%s' has %d categories and as many one-hot columns; is it an identifier "
-                "or a number?", name, len(kept),
+                "or a number? preprocessing.embedding gives codes a short vector each",
+                name, len(kept),
             )  # fmt: skip
 
     def encode(self, raw: RawInput | pandas.DataFrame | np.ndarray) -> np.ndarray:
@@ -158,31 +186,44 @@ class Tabular(Modality):
         Raises:
             DataError: A column is missing, or holds text where numbers are due, or infinities.
         """
-        frame = self._cleaned(raw)
+        frame = self._aligned(self._frame(raw))
+        to_clean, columns = self._to_clean(raw), len(self.features)
+        outside: Counter[str] = Counter()
+        if isinstance(frame, StoredColumns):
+            blocks = (self._encoded(block, to_clean, outside) for block in frame.blocks())
+            encoded = stored_rows(blocks, len(frame), columns, frame.folder.parent)
+        else:
+            encoded = self._encoded(frame, to_clean, outside)
+        for name, count in outside.items():
+            log.info("column '%s': %d of %d values are rare or unseen in training",
+                     name, count, len(encoded))  # fmt: skip
+        return encoded
+
+    def _encoded(
+        self, frame: pandas.DataFrame, to_clean: list[Feature], outside: Counter[str]
+    ) -> np.ndarray:
+        """Rows in memory as float32; ``outside`` counts rare or unseen categories."""
+        frame = frame.assign(**{f.name: clean(frame[f.name], f) for f in to_clean})
         encoded = np.empty((len(frame), len(self.features)), dtype="float32")
         for position, feature in enumerate(self.features):
             column = frame[feature.name]
             if feature.kind == "categorical":
                 encoded[:, position] = self._encode_categories(feature.name, column)
+                if count := int((encoded[:, position] == 0).sum()):
+                    outside[feature.name] += count
             else:
                 encoded[:, position] = numbers(feature.name, column)
         return encoded
 
     def _encode_categories(self, name: str, column: pandas.Series) -> np.ndarray:
-        categories = self.categories_[name]
+        known = {key: code for code, key in enumerate(self.categories_[name], start=1)}
         whole, spellings = name in self.whole_, self.spellings_[name]
         codes, keys = category_codes(
-            column, lambda value: known_key(value, categories, whole, spellings)
+            column, lambda value: known_key(value, known, whole, spellings)
         )
-        known = {key: code for code, key in enumerate(categories, start=1)}
         # The last entry is what code -1 (missing) picks.
         table = np.array([*(known.get(key, 0) for key in keys), np.nan], dtype="float32")
-        encoded = table[codes]
-        outside = int((encoded == 0).sum())
-        if outside:
-            log.info("column '%s': %d of %d values are rare or unseen in training",
-                     name, outside, len(encoded))  # fmt: skip
-        return encoded
+        return table[codes]
 
     def keep(self, raw: RawInput | pandas.DataFrame | np.ndarray) -> np.ndarray:
         """(n,) boolean: with ``missing="drop"``, the rows without a gap; else all."""
@@ -190,17 +231,16 @@ class Tabular(Modality):
         if self.missing != "drop":
             return np.ones(len(frame), dtype=bool)
         if "features_" in vars(self):
-            return ~np.isnan(self.encode(raw)).any(axis=1)
+            encoded = self.encode(raw)
+            # Column by column: all together may not fit in memory.
+            return ~np.any([np.isnan(each) for each in encoded.T], axis=0)
         return _complete(frame)
 
-    def _cleaned(self, raw: Any) -> pandas.DataFrame:
-        """The fitted columns, without sentinels and values outside their range."""
-        frame = self._aligned(self._frame(raw))
-        columns = {f.name: clean(frame[f.name], f) for f in self._to_clean(raw)}
-        return frame.assign(**columns) if columns else frame
-
-    def _frame(self, raw: Any) -> pandas.DataFrame:
+    def _frame(self, raw: Any) -> Any:
+        """The values as a frame, or as the columns on disk that they are."""
         values = self._values(raw)
+        if isinstance(values, StoredColumns):
+            return values
         if isinstance(values, pd.DataFrame):
             frame = values.rename(columns=str)
             check_unique(list(frame.columns), "columns")
@@ -217,7 +257,7 @@ class Tabular(Modality):
             )
         return pd.DataFrame(values, columns=names)
 
-    def _aligned(self, frame: pandas.DataFrame) -> pandas.DataFrame:
+    def _aligned(self, frame: Any) -> Any:
         given = list(frame.columns)
         absent = absent_names(self.names, given)
         if absent:
@@ -276,22 +316,54 @@ class Tabular(Modality):
         )
         return layer
 
+    def _is_embedded(self, name: str) -> bool:
+        return is_embedded(len(self.categories_[name]), self.embedding)
+
+    def _width(self, categories: int) -> int:
+        return self.embedding_width or embedding_width(categories)
+
+    def embedding_layer(self) -> keras.Layer | None:
+        """The trained layer behind the preprocessing that embeds columns of many categories.
+
+        Takes (n, len(output_names)); None where no column is embedded.
+        """
+        groups = []
+        start = len(self.fill_)
+        for name in self.names:
+            if name in self.fill_:
+                continue
+            count = len(self.categories_[name]) + (name in self.rare_)
+            if self._is_embedded(name):
+                groups.append((start, count, self._width(len(self.categories_[name]))))
+            start += count
+        if not groups:
+            return None
+        from medkit.layers.tabular import CategoryEmbedding
+
+        return CategoryEmbedding(groups)
+
     def summarize(self, x: np.ndarray) -> pandas.DataFrame:
-        """Numbers as they are (NaN where missing) and categories as one-hot columns."""
+        """Numbers as they are (NaN where missing) and categories as one-hot columns.
+
+        Of an embedded column the 200 most frequent training categories have a column each, the
+        others one together.
+        """
         columns: dict[str, np.ndarray] = {}
         for position, feature in enumerate(self.features):
             values, name = np.asarray(x)[:, position], feature.name
             if feature.kind == "numeric":
                 columns[name] = values
                 continue
-            if name in self.rare_:
-                columns[f"{name} = (rare)"] = (values == 0).astype("float32")
-            for code, category in enumerate(self.categories_[name], start=1):
-                columns[f"{name} = {category}"] = (values == code).astype("float32")
+            common = self.common_.get(name, ())
+            columns |= summary_columns(
+                name, values, self.categories_[name], common, name in self.rare_
+            )
         return pd.DataFrame(columns)
 
 
-def _complete(frame: pandas.DataFrame) -> np.ndarray:
+def _complete(frame: Any) -> np.ndarray:
     """(n,) boolean: rows without a missing or blank value."""
-    blank = frame.apply(lambda column: category_codes(column)[0] < 0)
-    return ~np.any(blank.to_numpy(), axis=1)
+    complete = np.ones(len(frame), dtype=bool)
+    for name in frame.columns:
+        complete &= category_codes(frame[name])[0] >= 0
+    return complete

@@ -47,7 +47,7 @@ def calibration_section(inputs: ReportInputs) -> dict[str, Any] | None:
         None without it.
     """
     found = inputs.metrics["test"].get("calibration")
-    if not found:
+    if not found or inputs.task.kind == "forecasting":
         return None
     blocks = blocks_of(found)
     before = blocks_of(found.get("before") or {})

@@ -131,6 +131,8 @@ def _measures(inputs: ReportInputs) -> tuple[Status, str]:
     test = inputs.metrics["test"]
     told = [*test["metrics"]]
     extra = [name for name in ("calibration", "decisions", "uncertainty") if test.get(name)]
+    if inputs.task.kind == "forecasting":
+        extra = ["the forecast at each step ahead"]
     text = f"{len(told)} measures of performance"
     text += f", and {', '.join(extra)}" if extra else ""
     return "filled", f"{text}, each explained on this page. {facts.intervals(inputs)}"

@@ -27,7 +27,7 @@ def decision_section(inputs: ReportInputs) -> dict[str, Any] | None:
         ``{"tables": [{"title", "caption", "head", "rows"}], "figures", "notes"}``; None without it.
     """
     found = inputs.metrics["test"].get("decisions")
-    if not found or inputs.task.kind == "regression":
+    if not found or inputs.task.kind in ("regression", "forecasting"):
         return None
     blocks = {**(found.get("per_label") or {}), **(found.get("per_class") or {})}
     if not blocks and "curve" in found:

@@ -19,7 +19,16 @@ from medkit.report.templates import bounds, count, percent, readable, render, ti
 _MOST_SHOWN = 25  # rows of the figure of standardised differences
 _LARGE = 0.1
 # Sections as in the report of a run.
-_SHARED = ("slider", "decisions", "calibration", "uncertainty", "forest", "fairness")
+_SHARED = (
+    "slider",
+    "decisions",
+    "early_warning",
+    "forecast",
+    "calibration",
+    "uncertainty",
+    "forest",
+    "fairness",
+)
 
 
 def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportInputs) -> None:

@@ -160,6 +160,11 @@ def model(inputs: ReportInputs) -> str:
 def threshold(inputs: ReportInputs) -> str:
     """What the model returns, and where the threshold came from."""
     kind = inputs.task.kind
+    if kind == "forecasting":
+        levels = ", ".join(f"{100 * each:g}" for each in inputs.task.quantiles)
+        what = f"with its quantiles ({levels} %)" if levels else "alone"
+        return sentence(f"The outputs are the future values, each {what}, in the unit of what is "
+                        "measured; there is no threshold")  # fmt: skip
     if kind == "regression":
         return "The output is the predicted value in the outcome's own unit; there is no threshold."
     if kind == "multiclass":
@@ -181,7 +186,7 @@ def threshold(inputs: ReportInputs) -> str:
 
 def imbalance(inputs: ReportInputs) -> str:
     """What was done about classes that are rare."""
-    if inputs.task.kind == "regression":
+    if inputs.task.kind in ("regression", "forecasting"):
         return "The outcome is a measured number: it has no classes."
     weights = inputs.setting("training.class_weight")
     if weights is None:

@@ -37,6 +37,7 @@ class ReportInputs:
         hashed: Part -> salted hash of each sample, in the order of its predictions, as in
             ``predictions.parquet``.
         weights: Trainable weights of the network; None where unknown.
+        windows: Of a forecast, channel -> (n, steps) what was known of it, of each test sample.
         away: Whether ``metrics["test"]`` and ``predictions["test"]`` are of another data set, not
             of the run's own test part.
     """
@@ -56,6 +57,7 @@ class ReportInputs:
     confidence: float = 0.95
     hashed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weights: int | None = None
+    windows: Mapping[str, np.ndarray] = field(default_factory=dict)
     away: bool = False
 
     @property

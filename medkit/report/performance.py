@@ -9,6 +9,7 @@ import numpy as np
 from medkit.evaluation import called
 from medkit.report import figures
 from medkit.report.drawing import Figure
+from medkit.report.forecast import largest_misses
 from medkit.report.inputs import ReportInputs
 from medkit.report.templates import readable
 
@@ -87,6 +88,8 @@ def worst_errors(inputs: ReportInputs) -> dict[str, Any] | None:
     found, hashed = inputs.test(), inputs.hashed.get("test", ())
     if found is None or len(hashed) != len(found[0]):
         return None
+    if inputs.task.kind == "forecasting":
+        return largest_misses(inputs, *found, hashed)
     if inputs.task.kind == "regression":
         return _largest_residuals(inputs, *found, hashed)
     outcomes = inputs.one_against_rest()

@@ -189,6 +189,9 @@ def _optimism(inputs: ReportInputs) -> Signal:
 
 def _calibrated(inputs: ReportInputs) -> Signal:
     asks = "Are calibration and discrimination both reported?"
+    if inputs.task.kind == "forecasting":
+        text = "Of a forecast the error and, with quantiles, the coverage at each step ahead are."
+        return Signal("Analysis", asks, "good" if inputs.task.quantiles else "unsure", text)
     if inputs.metrics["test"].get("calibration"):
         return Signal("Analysis", asks, "good", "Both are, with intervals.")
     return Signal("Analysis", asks, "unsure", "No calibration was measured.")

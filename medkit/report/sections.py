@@ -8,6 +8,8 @@ from typing import Any
 from medkit.report import facts
 from medkit.report.calibration import calibration_section
 from medkit.report.decisions import decision_section
+from medkit.report.early_warning import early_warning_section
+from medkit.report.forecast import forecast_section
 from medkit.report.groups import fairness_section, forest
 from medkit.report.importance import explanation_section
 from medkit.report.inputs import ReportInputs
@@ -22,8 +24,10 @@ def optional_sections(inputs: ReportInputs, main: str) -> dict[str, Any]:
     return {
         "slider": _slider(inputs),
         "decisions": decision_section(inputs),
+        "early_warning": early_warning_section(inputs),
         "calibration": calibration_section(inputs),
         "uncertainty": uncertainty_section(inputs),
+        "forecast": forecast_section(inputs),
         "forest": forest(inputs, main),
         "fairness": fairness_section(inputs),
         "explanation": explanation_section(inputs),
@@ -41,7 +45,9 @@ def contents(inputs: ReportInputs, blocks: Mapping[str, Any]) -> list[tuple[str,
         ("table-one", "Table 1", blocks["table_one"]),
         ("leakage", "Leakage gate", blocks["gate"]),
         ("results", "Performance", True),
+        ("forecast", "Forecast", blocks["forecast"]),
         ("thresholds", "Thresholds", blocks["slider"] or blocks["decisions"]),
+        ("early-warning", "Early warning", blocks["early_warning"]),
         ("calibration", "Calibration", blocks["calibration"]),
         ("uncertainty", "Uncertainty", blocks["uncertainty"]),
         ("subgroups", "Subgroups", inputs.metrics.get("subgroups")),

@@ -9,6 +9,7 @@ from medkit.evaluation import called, lower_is_better
 from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.templates import bounds, count, percent, readable
 from medkit.report.templates import title as _title
+from medkit.tasks._horizon import channels_of
 
 _MOST_FINDINGS = 3
 
@@ -112,7 +113,7 @@ def cautions(inputs: ReportInputs) -> list[str]:
 def plain_words(inputs: ReportInputs, main: str) -> list[str]:
     """The result in sentences that need no statistics; those that the run can tell."""
     test = inputs.metrics["test"]
-    told = [_at_threshold(inputs), _typical_error(test), _calibrated(test), _covered(inputs)]
+    told = [_at_threshold(inputs), _typical_error(inputs), _calibrated(test), _covered(inputs)]
     return [text for text in told if text]
 
 
@@ -136,8 +137,18 @@ def _at_threshold(inputs: ReportInputs) -> str:
     )
 
 
-def _typical_error(test: Mapping[str, Any]) -> str:
-    error = test["metrics"].get("mae", {}).get("value")
+def _typical_error(inputs: ReportInputs) -> str:
+    metrics = inputs.metrics["test"]["metrics"]
+    error = metrics.get("mae", {}).get("value")
+    channels = channels_of(inputs.task.names_) if inputs.task.kind == "forecasting" else ()
+    each = {
+        channel: metrics[f"mae_{channel}"]["value"]
+        for channel in channels
+        if f"mae_{channel}" in metrics
+    }
+    if each:  # a mean over units would say nothing
+        listed = ", ".join(f"{readable(value)} of {name}" for name, value in each.items())
+        return f"On average a forecast is away from the measured value by: {listed}."
     return "" if error is None else (
         f"On average a prediction is {readable(error)} away from the measured value."
     )  # fmt: skip

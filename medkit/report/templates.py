@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medkit.evaluation import called, lower_is_better
+from medkit.evaluation import called, has_direction, lower_is_better
 from medkit.evaluation import readable as _readable
 
 __all__ = [
@@ -44,9 +44,15 @@ def _environment() -> Any:
         number=readable, called=called, count=count, interval=interval, bounds=bounds,
         small=small, title_of=title, label=label, percent=percent, sentence=sentence,
     )  # fmt: skip
-    environment.globals["arrow"] = lambda name: "↓" if lower_is_better(name) else "↑"
+    environment.globals["arrow"] = _arrow
     environment.globals["delong"] = delong
     return environment
+
+
+def _arrow(metric: str) -> str:
+    if not has_direction(metric):
+        return ""
+    return "↓" if lower_is_better(metric) else "↑"
 
 
 def readable(value: float | None) -> str:

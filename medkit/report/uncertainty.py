@@ -23,7 +23,7 @@ def uncertainty_section(inputs: ReportInputs) -> dict[str, Any] | None:
         ``{"conformal", "entropy", "figures", "abstention"}``; None without it.
     """
     found = inputs.metrics["test"].get("uncertainty")
-    if not found:
+    if not found or inputs.task.kind == "forecasting":
         return None
     abstention = found.get("abstention") or {}
     return {

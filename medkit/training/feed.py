@@ -10,6 +10,7 @@ import numpy as np
 
 from medkit.errors import DataError
 from medkit.lazy import keras
+from medkit.rows import StoredRows
 
 
 def is_stream(x: Any) -> bool:
@@ -18,12 +19,12 @@ def is_stream(x: Any) -> bool:
 
 
 def as_arrays(x: Any) -> Any:
-    """Arrays of a nested structure (array, dict or list of arrays); memmaps stay on disk."""
+    """Arrays of a nested structure (array, dict or list of arrays); what is on disk stays there."""
     if isinstance(x, Mapping):
         return {key: as_arrays(value) for key, value in x.items()}
     if isinstance(x, (list, tuple)):
         return type(x)(as_arrays(value) for value in x)
-    return x if isinstance(x, np.ndarray) else np.asarray(x)
+    return x if isinstance(x, np.ndarray | StoredRows) else np.asarray(x)
 
 
 def row_count(data: Any) -> int:
@@ -77,10 +78,25 @@ def chunks(
             yield take(data, rows[start : start + batch_size * fused])
 
 
-def even_batches(data: Any, rows: int) -> list[Any]:
+def even_batches(data: Any, rows: int) -> Iterator[Any]:
     """All rows in their own order, ``rows`` at a time."""
     count = row_count(data)
-    return [take(data, slice(start, start + rows)) for start in range(0, count, rows)]
+    return (take(data, slice(start, start + rows)) for start in range(0, count, rows))
+
+
+def for_keras(x: Any, y: Any, rows: int) -> tuple[Any, Any]:
+    """``(x, y)`` as Keras takes them: rows on disk as a stream of batches, read one by one."""
+    if not any(isinstance(each, StoredRows) for each in keras.tree.flatten(x)):
+        return x, y
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-row_count((x, y)) // rows)
+
+        def __getitem__(self, index: int) -> Any:
+            return take((x, y), slice(index * rows, (index + 1) * rows))
+
+    return Batches(), None
 
 
 def rows_without_gradient(model: Any, batch_size: int, at_most: int = 256 * 1024**2) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from medkit.training.feed import (
     even_batches,
+    for_keras,
     is_stream,
     row_bytes,
     row_count,
@@ -37,15 +38,18 @@ class Evaluator:
         count, small = row_count((x, y)), row_bytes((x, y))
         one_batch = count <= self.rows
         if count * small <= _KEPT_BYTES and (one_batch or keras.backend.backend() != "jax"):
-            batches = even_batches((x, y), self.rows)
+            batches = list(even_batches((x, y), self.rows))
             self.batches = keras.tree.map_structure(keras.ops.convert_to_tensor, batches)
 
     def __call__(self) -> dict[str, float]:
         """Metric name -> value."""
         model = self.model
         if self.batches is None:
-            given = {} if is_stream(self.x) else {"batch_size": self.rows}
-            logs = model.evaluate(self.x, self.y, verbose=0, return_dict=True, **given)
+            x, y = self.x, self.y
+            if not is_stream(x):
+                x, y = for_keras(x, y, self.rows)
+            given = {} if is_stream(x) else {"batch_size": self.rows}
+            logs = model.evaluate(x, y, verbose=0, return_dict=True, **given)
         elif len(self.batches) == 1:
             logs = model.test_on_batch(*self.batches[0], return_dict=True)
         else:

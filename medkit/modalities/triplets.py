@@ -1,0 +1,317 @@
+"""Triplets: the events of each sample as they are, (time, variable, value), and no grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import Field
+
+from medkit.cohort import Feature, RawInput
+from medkit.errors import DataError
+from medkit.lazy import pd
+from medkit.modalities._base import (
+    Modality,
+    absent_names,
+    check_unique,
+    feature_dicts,
+    log,
+    statistics,
+)
+from medkit.modalities._pixels import blocks
+from medkit.registry import modalities
+from medkit.values import bounded
+
+if TYPE_CHECKING:
+    import keras
+    import pandas
+
+# Share of the training samples whose events are all kept, where `most_events` allows it: a few
+# stays of thousands of events must not make every other one as long.
+_WHOLE = 0.99
+
+
+class _Events(NamedTuple):
+    """Events of some samples, flat: each (events,), by row."""
+
+    row: np.ndarray
+    time: np.ndarray
+    variable: np.ndarray
+    value: np.ndarray
+
+    def where(self, kept: np.ndarray) -> _Events:
+        return _Events(*(each[kept] for each in self))
+
+
+@modalities.register(name="triplets")
+class Triplets(Modality):
+    """Events as they were measured, (time, variable, value), of samples of any length; no grid.
+
+    Encoded: float32 (n, events, 3): hours since the window's start, position of the variable in
+    ``names``, value in physical units; rows of NaN after a sample's last event. In the model: the
+    standardized time, the standardized value, and one column a variable that is 1 at its own
+    events, (n, events, 2 + variables); all 0 where there is no event.
+
+    Every sample gets the same room: that which holds 99 % of the training samples, and no more
+    than ``most_events``. Of a sample with more, each variable's last event is kept, and of the
+    others the latest; how many were left out is logged.
+
+    Args:
+        most_events: Most events of a sample that the model takes; attention among them costs
+            time and memory with their square (of 1024 samples of 256 events at a time and 4
+            heads, 1 GiB; of 512 events, 4 GiB).
+        standardize: Subtract each variable's training mean and divide by its standard deviation;
+            robust: the median, and the distance of the quartiles over 1.349. Times are always
+            standardized.
+        clip: Bound on the standardized values, in standard deviations, so that a typing error
+            in one value moves the outcome no further; null for none.
+    """
+
+    modality: ClassVar[str] = "triplets"
+    static: ClassVar[bool] = True
+    events_: int
+    time_: list[float]
+    fill_: list[float]
+    center_: list[float]
+    scale_: list[float]
+
+    def __init__(
+        self,
+        *,
+        most_events: Annotated[int, Field(ge=1, le=10_000)] = 256,
+        standardize: bool | Literal["robust"] = True,
+        clip: Annotated[float, Field(gt=0)] | None = 10.0,
+    ):
+        self.most_events, self.standardize, self.clip = most_events, standardize, clip
+
+    def fit(self, raw: RawInput | np.ndarray) -> Self:
+        """Learn the variables, their means and standard deviations, and the room for events.
+
+        Variables that no training row has are left out: nothing could be learned of them.
+
+        Raises:
+            DataError: No rows, not (n, events, 3), infinite values, a variable without a name,
+                or no event.
+        """
+        self._check_parameters()
+        values = self._array(raw)
+        self._check_rows(len(values))
+        parts = [(start, _flat(block)) for start, block in blocks(values)]
+        variable = np.concatenate([part.variable for _, part in parts])
+        value = np.concatenate([part.value for _, part in parts])
+        time = np.concatenate([part.time for _, part in parts])
+        if not len(value):
+            raise DataError("no variable was measured in any training row")
+        features = self._named(raw, variable)
+        counts = np.bincount(variable, minlength=len(features))
+        empty = [f.name for f, count in zip(features, counts, strict=True) if not count]
+        if empty:
+            log.warning("variables never measured in the training rows: %s", ", ".join(empty))
+        self.features_ = feature_dicts(f for f in features if f.name not in empty)
+        self.fill_, self.center_, self.scale_ = [], [], []
+        in_order = np.argsort(variable, kind="stable")
+        ends = np.cumsum(counts)
+        for start, end in zip(ends - counts, ends, strict=True):
+            if end > start:
+                found = statistics(value[in_order[start:end]], "mean", 0.0, self.standardize)
+                for learned, one in zip((self.fill_, self.center_, self.scale_), found,
+                                        strict=True):  # fmt: skip
+                    learned.append(one)
+        _, *self.time_ = statistics(time, "mean", 0.0, True)
+        lengths = np.concatenate(
+            [np.bincount(p.row, minlength=len(block)) for (_, p), (_, block)
+             in zip(parts, blocks(values), strict=True)]
+        )  # fmt: skip
+        room = int(np.ceil(np.quantile(lengths, _WHOLE)))
+        self.events_ = max(1, min(self.most_events, room))
+        return self
+
+    def _named(self, raw: Any, variable: np.ndarray) -> tuple[Feature, ...]:
+        most = int(variable.max()) + 1
+        given = tuple(raw.features) if isinstance(raw, RawInput) else ()
+        features = given or tuple(Feature(f"variable_{i + 1}") for i in range(most))
+        check_unique([feature.name for feature in features], "variables")
+        if most > len(features):
+            raise DataError(f"{len(features)} variable names for {most} variables")
+        return features
+
+    def encode(self, raw: RawInput | np.ndarray) -> np.ndarray:
+        """Events as float32 (n, events, 3), the variables numbered as they were in training.
+
+        A variable that was not there in training is left out, and one that is not there now was
+        not measured. A plain array has the fitted variables in the fitted order (``names``).
+        Values that mean 'missing', and those outside a range, are treated as the dataset treated
+        them; an event without a value is none.
+
+        Raises:
+            DataError: Not (n, events, 3), no known variable, or infinite values.
+        """
+        values = self._array(raw)
+        number = self._numbered(raw)
+        to_clean = self._to_clean(raw)
+        room = self._learned("events_")
+        encoded = np.full((len(values), room, 3), np.nan, dtype="float32")
+        cut, left_out = 0, 0
+        for start, block in blocks(values):
+            events = _flat(block)
+            if len(events.variable) and int(events.variable.max()) >= len(number):
+                raise DataError(
+                    f"variable {int(events.variable.max()) + 1} of {len(number)} was given",
+                    hint=f"They are, in this order: {', '.join(self.names)}.",
+                )
+            events = events._replace(variable=number[events.variable])
+            events = _in_order(events.where(events.variable >= 0))
+            for feature in to_clean:
+                events = self._cleaned(events, feature)
+            kept = _kept(events, len(block), room)
+            cut += len(np.unique(events.row[~kept]))
+            left_out += int((~kept).sum())
+            _fill(encoded[start : start + len(block)], events.where(kept))
+        if cut:
+            log.info(
+                "%d of %d samples have more than %d events: %d events left out (each variable's "
+                "last and the latest are kept)", cut, len(values), room, left_out,
+            )  # fmt: skip
+        return encoded
+
+    def _numbered(self, raw: Any) -> np.ndarray:
+        """The fitted position of each given variable, -1 where it was not there in training."""
+        names = self.names
+        given = [f.name for f in raw.features] if isinstance(raw, RawInput) else []
+        if not given:
+            return np.arange(len(names))
+        check_unique(given, "variables")
+        absent = absent_names(names, given)
+        if len(absent) == len(names):
+            raise DataError(
+                f"none of the variables the model was trained on is there: {', '.join(absent)}"
+            )
+        if absent:
+            log.info("%d variables not measured at all in this data: %s",
+                     len(absent), ", ".join(absent))  # fmt: skip
+        extra = [name for name in given if name not in names]
+        if extra:
+            log.info("ignored %d variables the model was not trained on: %s",
+                     len(extra), ", ".join(extra))  # fmt: skip
+        return np.array([names.index(name) if name in names else -1 for name in given])
+
+    def _cleaned(self, events: _Events, feature: Feature) -> _Events:
+        """Without the events whose value means 'missing'; a range applied to the others."""
+        mine = np.flatnonzero(events.variable == self.names.index(feature.name))
+        texts = pd.Series([str(each) for each in feature.missing_values], dtype=object)
+        stand_ins = pd.to_numeric(texts, errors="coerce").dropna().to_numpy("float32")
+        value = np.array(events.value)
+        value[mine[np.isin(value[mine], stand_ins)]] = np.nan
+        value[mine], _ = bounded(value[mine], feature.low, feature.high, feature.outside)
+        return events._replace(value=value).where(~np.isnan(value))
+
+    def _array(self, raw: Any) -> np.ndarray:
+        values = np.asanyarray(self._values(raw))
+        if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind not in "fiub":
+            raise DataError(
+                "triplets must be numbers of shape (samples, events, 3), time, variable and "
+                f"value; got {values.dtype} of shape {values.shape}"
+            )
+        if values.dtype == np.float32:
+            return values
+        with np.errstate(over="ignore"):
+            return values.astype("float32")
+
+    @property
+    def input_shape_(self) -> tuple[int, ...]:
+        return (self._learned("events_"), 3)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the model's inner columns, in the order the preprocessing gives them."""
+        return ["time", "value", *(f"is {name}" for name in self.names)]
+
+    def preprocessing(self) -> keras.Layer:
+        """The layer that takes encoded events to (n, events, 2 + variables) float32."""
+        from medkit.layers.triplets import TripletPreprocessing
+
+        layer = TripletPreprocessing(len(self.names), self.clip if self.standardize else None)
+        layer.build((None, *self.input_shape_))
+        layer.set_statistics((self.time_[0], self.time_[1]), self.center_, self.scale_)
+        return layer
+
+    def summarize(self, x: np.ndarray) -> pandas.DataFrame:
+        """Per variable: mean, min, max, first, last, standard deviation and count of its values;
+        NaN where nothing was measured."""
+        width = len(self.names)
+        found = [_summaries(_flat(block), len(block), width) for _, block in blocks(x)]
+        columns = {}
+        for position, name in enumerate(self.names):
+            for summary in found[0] if found else ():
+                parts = [part[summary][:, position] for part in found]
+                columns[f"{name} {summary}"] = np.concatenate(parts)
+        return pd.DataFrame(columns)
+
+
+def _flat(values: np.ndarray) -> _Events:
+    """The events of (n, most, 3): those of which nothing is NaN."""
+    rows, places = np.nonzero(~np.isnan(values).any(axis=2))
+    time, variable, value = (values[rows, places, i] for i in range(3))
+    if not (np.isfinite(time).all() and np.isfinite(value).all()):
+        raise DataError(
+            "infinite times or values among the triplets", hint="Leave those events out."
+        )
+    if ((variable < 0) | (variable != np.floor(variable))).any():
+        raise DataError("the second of each triplet is the variable's position: 0, 1, 2, …")
+    return _Events(rows, time, variable.astype("int64"), value)
+
+
+def _in_order(events: _Events) -> _Events:
+    """By row, time, variable and value."""
+    return events.where(np.lexsort((events.value, events.variable, events.time, events.row)))
+
+
+def _kept(events: _Events, rows: int, room: int) -> np.ndarray:
+    """(events,) boolean: of events in order, each variable's last and the latest others, ``room``
+    a row."""
+    row, count = events.row, len(events.row)
+    lengths = np.bincount(row, minlength=rows)
+    if not count or lengths.max() <= room:
+        return np.ones(count, dtype=bool)
+    key = row * (int(events.variable.max()) + 1) + events.variable
+    last = np.zeros(count, dtype=bool)
+    # The first of each in reverse is the last.
+    last[count - 1 - np.unique(key[::-1], return_index=True)[1]] = True
+    order = np.lexsort((-np.arange(count), ~last, row))
+    rank = np.empty(count, dtype="int64")
+    rank[order] = np.arange(count) - (np.cumsum(lengths) - lengths)[row]
+    return rank < room
+
+
+def _fill(encoded: np.ndarray, events: _Events) -> None:
+    """Write events in order into (n, room, 3)."""
+    lengths = np.bincount(events.row, minlength=len(encoded))
+    place = np.arange(len(events.row)) - (np.cumsum(lengths) - lengths)[events.row]
+    for i, each in enumerate((events.time, events.variable, events.value)):
+        encoded[events.row, place, i] = each
+
+
+def _summaries(events: _Events, rows: int, width: int) -> dict[str, np.ndarray]:
+    """Summary -> (rows, width), float32."""
+    events = events.where(np.lexsort((events.value, events.time, events.variable, events.row)))
+    value, key = events.value.astype("float64"), events.row * width + events.variable
+    count = np.bincount(key, minlength=rows * width)
+    number = np.maximum(count, 1)
+    mean = np.bincount(key, weights=value, minlength=rows * width) / number
+    square = np.bincount(key, weights=(value - mean[key]) ** 2, minlength=rows * width)
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, int)
+    ends = np.r_[starts[1:], len(key)] - 1 if len(key) else starts
+    at = {
+        "min": np.minimum.reduceat(value, starts) if len(key) else value,
+        "max": np.maximum.reduceat(value, starts) if len(key) else value,
+        "first": value[starts],
+        "last": value[ends],
+    }
+    found = {"mean": mean}
+    for name, each in at.items():
+        found[name] = np.full(rows * width, np.nan)
+        found[name][key[starts]] = each
+    found["standard deviation"] = np.sqrt(square / number)
+    found = {name: np.where(count == 0, np.nan, each) for name, each in found.items()}
+    found["count"] = count.astype("float64")
+    return {name: each.reshape(rows, width).astype("float32") for name, each in found.items()}
