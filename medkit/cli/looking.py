@@ -1,0 +1,120 @@
+"""Commands that look and prepare: validate, audit, listings, schema, init, synth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medkit.cli._shared import (
+    AllowOption,
+    ConfigOption,
+    SetOption,
+    app,
+    say,
+    show,
+    show_result,
+)
+
+
+@app.command()
+def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
+    """Check a config without reading data; every problem is reported at once."""
+    from medkit.config import load_config
+    from medkit.registry import allow_code as allow
+
+    allow(allow_code or ())
+    experiment = load_config(config, sets or ())
+    say(f"{config}: valid ({experiment.model.name} on {experiment.dataset.name})")
+
+
+@app.command()
+def audit(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
+    """Look for leakage without training; prints the findings as JSON, fails if one is grave."""
+    from medkit.auditing import audit_experiment, findings_table
+    from medkit.config import load_config
+    from medkit.leakage import summary
+    from medkit.registry import allow_code as allow
+
+    allow(allow_code or ())
+    findings = audit_experiment(load_config(config, sets or ()))
+    show(findings_table(findings))
+    print(json.dumps(summary(findings), indent=2, ensure_ascii=False))
+    if any(each.stops for each in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the models, or describe one."""
+    _describe("models", name)
+
+
+@app.command()
+def datasets(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the datasets, or describe one."""
+    _describe("datasets", name)
+
+
+@app.command()
+def tasks(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the tasks, or describe one."""
+    _describe("tasks", name)
+
+
+@app.command()
+def preprocessing(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+    """List the kinds of input, or describe the preprocessing settings of one."""
+    _describe("modalities", name)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors."""
+    from medkit.schema import experiment_schema
+
+    print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet file.", metavar="FILE")],
+    target: Annotated[str, typer.Option("--target", help="Column to predict.")],
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="Column that identifies the patient.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Config to write; default: <FILE>.yaml")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
+) -> None:
+    """Look at a table and write a commented config that trains on it; prints its path."""
+    from medkit.inspection import write_config
+
+    written = write_config(file, target, subject, output or Path(f"{file.stem}.yaml"), force)
+    say(f"read it, then: medkit train --config {written}")
+    print(written)
+
+
+@app.command()
+def synth(
+    name: Annotated[str, typer.Argument(help="A synthetic or embedded dataset.", metavar="NAME")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter: samples=500 (repeatable).")
+    ] = None,
+) -> None:
+    """Write a synthetic data set as ordinary files, with a config that reads them."""
+    from medkit.synthesize import synthesize
+
+    for path in synthesize(name, out, sets or ()):
+        print(path)
+
+
+def _describe(kind: str, name: str | None) -> None:
+    from medkit import listing, registry
+
+    known = getattr(registry, kind)
+    show_result(listing.names_table(known) if name is None else listing.description(known, name))

@@ -1,0 +1,121 @@
+"""Commands that train: train, crossval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medkit.cli._shared import (
+    AllowOption,
+    BackendOption,
+    SetOption,
+    app,
+    say,
+    show,
+)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML file of the experiment.")
+    ] = None,
+    sets: SetOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder that runs are made in.")] = Path(
+        "runs"
+    ),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Interrupted run to go on with.")
+    ] = None,
+    backend: BackendOption = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Train, evaluate and save a model; prints the run's path."""
+    from medkit import config as configs
+    from medkit.registry import allow_code as allow
+
+    allow(allow_code or ())
+    overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
+    if resume is None and config is not None:
+        experiment = configs.load_config(config, overrides)
+    elif resume is not None:
+        from medkit.pipeline import resumed
+
+        experiment = resumed(resume, overrides)
+        if config is not None:
+            configs.same_experiment(configs.load_config(config, overrides), experiment)
+    else:
+        raise typer.BadParameter("give --config FILE, or --resume RUN")
+    from medkit.pipeline import Interrupted
+    from medkit.pipeline import train as run_training
+
+    try:
+        run = run_training(experiment, out=out, resume=resume)
+    except Interrupted as stop:
+        say(f"interrupted; go on with: medkit train --resume {stop.folder}")
+        raise
+    from medkit.listing import metrics_table
+
+    show(metrics_table(run.metrics))
+    say(f"report: {run.path / 'report.html'}")
+    print(run.path)
+
+
+@app.command()
+def crossval(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML file of the experiment.")
+    ] = None,
+    sets: SetOption = None,
+    folds: Annotated[
+        str | None,
+        typer.Option("--folds", help="How many; 'sites' leaves one site out at a time."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", help="Times that the subjects are dealt into folds.")
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", help="Folds trained at a time; 0: in this process; default: half the cores."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write to; what was begun there is gone on with."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Interrupted cross-validation to go on with.")
+    ] = None,
+    backend: BackendOption = None,
+    allow_code: AllowOption = None,
+) -> None:
+    """Cross-validate a config, by subject or by site; prints the folder of the result."""
+    from medkit.crossval import cross_validate
+    from medkit.pipeline import Interrupted
+    from medkit.registry import allow_code as allow
+    from medkit.runs import read_json
+
+    allow(allow_code or ())
+    overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
+    try:
+        folder = cross_validate(
+            config,
+            overrides=overrides,
+            folds=int(folds) if folds and folds.lstrip("-").isdigit() else folds,
+            repeats=repeats,
+            jobs=jobs,
+            out=out,
+            resume=resume,
+            allow_code=allow_code or (),
+        )
+    except Interrupted as stop:
+        say(f"interrupted; go on with: medkit crossval --resume {stop.folder}")
+        raise
+    from medkit.crossval.table import spread_table
+
+    show(spread_table(read_json(folder / "crossval.json")))
+    say(f"report: {folder / 'crossval.html'}")
+    print(folder)
