@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from medkit import registry
 from medkit.checking import check
-from medkit.errors import ConfigError, MedkitError, Problem, did_you_mean
+from medkit.errors import ConfigError, DataError, MedkitError, Problem, did_you_mean
 from medkit.sections import (
     TRAINING_COMPONENTS,
     EarlyStopping,
@@ -240,6 +240,12 @@ class _Checker:
             self.problems.append(((key, choice[0]), text))
         elif len(given) > 1:
             self.problems.append(((key, given[1]), f"stands beside {given[0]}: give one of them"))
+        check_declared = known.get(data["name"]).tags.get("check")
+        if found and check_declared:
+            try:
+                check_declared(found.parameters)
+            except DataError as error:
+                self.problems.append(((key,), error.message))
         return found
 
     def parameters(

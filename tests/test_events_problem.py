@@ -842,3 +842,16 @@ def test_test_rows_do_not_influence_which_channels_are_frequent():
             RawInput("series", raw.values[5:, :, 1:3], raw.features[1:3])
         )
     assert "no channel was measured in 50 % of the training samples" in str(error.value)
+
+
+def test_contradictions_are_said_by_validate_with_their_place(tmp_path):
+    from medkit.config import load_config
+    from medkit.errors import ConfigError
+
+    config = tmp_path / "both.yaml"
+    config.write_text(
+        "dataset: {name: events, path: a.csv, labels: b.csv, target: died, target_event: DEATH}\n"
+        "task: binary\nmodel: {name: gru}\n"
+    )
+    with pytest.raises(ConfigError, match="line 1   dataset: target and target_event say different"):
+        load_config(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,6 +140,17 @@ class Problem:
         if self.gap_hours and self.index != "prediction":
             return f"in the {self.target_hours:g} h from {self.gap_hours:g} h after the prediction"
         return f"in the {self.target_hours:g} h after the prediction"
+
+
+def declared(parameters: Mapping[str, Any]) -> None:
+    """Check what the parameters of `events` declare, before any data are read.
+
+    Raises:
+        DataError: Declarations that contradict one another, or say too little.
+    """
+    given = {each.name: parameters[each.name] for each in fields(Problem)}
+    usual = "prediction" if parameters["layout"] == "meds" else "first_event"
+    Problem(**{**given, "index": given["index"] or usual})
 
 
 def names_of(pattern: str, variables: pd.DataFrame, parameter: str, path: Path) -> list[str]:

@@ -28,6 +28,7 @@ from medkit.datasets._problem import (
     Prevalent,
     Problem,
     TargetValue,
+    declared,
 )
 from medkit.datasets._ranges import Outside
 from medkit.datasets._static import Static
@@ -66,6 +67,7 @@ _MEDS = {"stay": "subject_id", "time": "time", "variable": "code", "value": "num
         "cache": None,
     },
     one_of=("path", "url"),
+    check=declared,
 )
 def events(
     *,

@@ -71,7 +71,7 @@ def synthetic_deterioration(
     horizon_hours: Annotated[int, Field(ge=1, le=48)] = 6,
     every_hours: Annotated[int, Field(ge=1, le=24)] = 1,
 ) -> Cohort:
-    """Synthetic stays with a prediction at every hour: does the patient deteriorate soon?
+    """Synthetic stays with a prediction at every hour: whether the patient deteriorates soon.
 
     Heart rate (bpm), mean arterial pressure (mmHg), respiratory rate (breaths/min), temperature
     (°C), oxygen saturation (%) and lactate (mmol/L) of stays of 24 to 96 hours. From hour 7 on
