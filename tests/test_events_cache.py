@@ -22,6 +22,7 @@ from medkit.cohort import Feature, RawInput
 from medkit.datasets import (
     _event_cache,
     _event_gather,
+    _event_rows,
     _event_sql,
     _grid,
     _reading,
@@ -479,7 +480,7 @@ def change(base, statement):
 def test_sqlite_gives_the_grid_of_a_file(base, table, frame, tmp_path, monkeypatch):
     frame.to_parquet(tmp_path / "long.parquet")
     monkeypatch.setattr(_sql_rows, "CHUNK", 64)
-    monkeypatch.setattr(_event_sql, "ROWS", 300)
+    monkeypatch.setattr(_event_rows, "ROWS", 300)
     settings = settings_of(table, path=base, query=QUERY, aggregate="mean")
     by_path = events(**settings)
     file = events(**settings_of(table, path=tmp_path / "long.parquet", aggregate="mean"))
@@ -655,7 +656,7 @@ def test_postgresql_is_asked_once(measurements, server, table, tmp_path, caplog)
 @pytest.mark.parametrize("hang", [False, True], ids=["cut", "hangs"])
 def test_a_connection_lost_midway(measurements, server, table, tmp_path, monkeypatch, hang):  # noqa: F811
     monkeypatch.setattr(_sql_rows, "CHUNK", 50)
-    monkeypatch.setattr(_event_sql, "ROWS", 100)
+    monkeypatch.setattr(_event_rows, "ROWS", 100)
     whole = events(**settings_of(table, path=None, url=measurements, query=QUERY))
     relay = Relay(server.port, cuts=2, after=20_000, hang=hang)
     relay.start()

@@ -41,10 +41,10 @@ def summary_mlp(
     hidden_units: tuple[Units, ...] = (64,),
     activation: Activation = "silu",
     kernel_initializer: Initializer = "he_normal",
-    input_dropout: Rate = 0.4,
+    input_dropout: Rate = 0.3,
     dropout: Rate = 0.5,
     l1: Penalty = 0.0,
-    l2: Penalty = 6e-3,
+    l2: Penalty = 2e-3,
 ) -> keras.Model:
     """Multilayer perceptrons on statistics of each variable over time, computed inside the model.
 
@@ -52,8 +52,8 @@ def summary_mlp(
     2012 were made of (Silva, Moody, Scott, Celi and Mark, "Predicting in-hospital mortality of
     ICU patients", Computing in Cardiology 39, 2012): the range, the first and last value, the
     trend, how often something was measured. One perceptron sees them as they are, another through
-    bins (Gorishniy, Rubachev and Babenko, NeurIPS 2022); their answers are averaged, and in
-    training each row is answered by one of them at random, so that they learn independently.
+    bins (Gorishniy, Rubachev and Babenko, NeurIPS 2022); their answers are averaged, and each
+    trains on a loss of its own, so that they learn independently.
     Does with few samples what a recurrent network needs many for; the order of what happened in
     between is lost. Needs ``preprocessing: {missing: forward_fill, indicators: all}``: the last
     measured values, then for each of them whether it was measured at that step.
@@ -88,7 +88,7 @@ def summary_mlp(
         >>> summary_mlp((48, 74), 1, output_activation="sigmoid").output_shape
         (None, 1)
     """
-    from medkit.layers.members import MemberMean
+    from medkit.layers.members import MemberMean, MemberModel
     from medkit.layers.summary import PiecewiseLinear, SeriesStatistics
 
     check_rank("summary_mlp", input_shape, {2: "(time, 2 * variables)"})
@@ -128,4 +128,4 @@ def summary_mlp(
         for each in last
     ]
     mean = MemberMean(dtype="float32", name="output")(ops.stack(answers, axis=1))
-    return keras.Model(inputs, mean, name="summary_mlp")
+    return MemberModel(inputs, mean, name="summary_mlp")
