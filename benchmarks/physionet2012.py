@@ -55,6 +55,16 @@ FAMILIES: dict[str, list[str]] = {
     "summary_mlp": [],
     "summary_mlp_alone": ["training.ensemble=1"],  # one network, as all below
     "gru": series(f"{{name: gru, {RECURRENT}}}", training(15, 3e-3)),
+    # Age, sex, height, weight and kind of unit as a second input.
+    "gru_static": series(
+        f"{{name: gru, {RECURRENT}}}",
+        training(15, 3e-3),
+        [
+            *SINCE,
+            "dataset.static=[Age, Gender, Height, ICUType, Weight]",
+            "dataset.static_categorical=[Gender, ICUType]",
+        ],
+    ),
     "lstm": series(f"{{name: lstm, {RECURRENT}}}", training(15, 3e-3)),
     "simple_rnn": series(f"{{name: simple_rnn, {RECURRENT}}}", training(15)),
     "grud": series(
@@ -74,6 +84,11 @@ FAMILIES: dict[str, list[str]] = {
     ),
     "attention": series(
         "{name: attention, num_blocks: 1, num_heads: 4, dropout: 0.3, l2: 3.0e-3}", training(12)
+    ),
+    "strats": series(
+        "{name: strats, units: 48, num_blocks: 1, num_heads: 4, dropout: 0.2}",
+        training(10, 3e-3, 32),
+        ["dataset.form=triplets", "preprocessing={most_events: 256}"],
     ),
     "mlp": table(
         "{name: mlp, hidden_units: [64], activation: silu, dropout: 0.5, l2: 3.0e-3}", training(20)
