@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from medkit import ensemble
 from medkit.config import Experiment
 from medkit.evaluation import evaluate_run
+from medkit.evaluation.baselines import some_rows
 from medkit.evaluation.case_mix import table_one
 from medkit.evaluation.recalibration import fit_recalibration, recalibration_layer
 from medkit.explanation import explanations
@@ -22,6 +24,8 @@ from medkit.recording import Stages
 from medkit.report.sample_size import sample_size
 from medkit.rows import StoredRows
 from medkit.splits import PARTS
+
+log = logging.getLogger("medkit")
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def assess(
     """Everything measured of a run: the content of ``metrics.json``."""
     settings, test = experiment.evaluation, parts["test"]
     with stages("evaluate: summary features"):
-        features = {name: modality.summarize(part.x) for name, part in parts.items()}
+        described = {**parts, "train": _at_most(parts["train"], experiment.seed)}
+        features = {name: modality.summarize(part.x) for name, part in described.items()}
     passes = settings.monte_carlo_dropout
     spread = spread_of_networks(network.full, test.x, passes, experiment.seed)
     metrics = evaluate_run(
@@ -112,6 +117,7 @@ def assess(
         stages=stages,
         keep=predictions.baselines.__setitem__,
         features=features,
+        described=described,
     )
     if settings.explanations:
         with stages("evaluate: explanations"):
@@ -128,7 +134,13 @@ def assess(
                 predictions.outputs["test"],
             )
     with stages("evaluate: description"):
-        metrics["table_one"] = table_one(parts, modality, task, settings.minimum_group, features)
+        metrics["table_one"] = table_one(
+            described, modality, task, settings.minimum_group, features
+        )
+        if described["train"] is not parts["train"]:
+            few, all_rows = len(described["train"].x), len(parts["train"].x)
+            note = f"the training column describes a random {few:,} of {all_rows:,} rows"
+            metrics["table_one"]["notes"].append(note)
         metrics["sample_size"] = sample_size(
             task,
             parts["train"].y,
@@ -139,6 +151,14 @@ def assess(
     metrics["leakage"] = summary(findings)
     metrics["flow"] = asdict(flow)
     return metrics
+
+
+def _at_most(train: Part, seed: int) -> Part:
+    """The training rows that the baselines are fitted on: their summaries may not fit in memory."""
+    rows = some_rows(len(train.x), seed)
+    if len(rows) == len(train.x):
+        return train
+    return Part(train.cohort.take(rows), train.x[rows], train.y[rows])
 
 
 def trainable_weights(model: keras.Model) -> int:

@@ -1,6 +1,7 @@
 """Simple models on the same split: what they are, and how their settings were chosen."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -321,3 +322,19 @@ def test_the_same_seed_gives_the_same_baselines():
     for name, baseline in one.items():
         assert baseline.facts == again[name].facts
         np.testing.assert_array_equal(baseline.predict(x), again[name].predict(x))
+
+
+def test_many_training_rows_are_described_by_a_sample(tmp_path, monkeypatch):
+    import medkit
+    from medkit.evaluation import baselines
+
+    monkeypatch.setattr(baselines, "_MOST_ROWS", 150)
+    config = Path(__file__).parents[1] / "configs" / "smoke" / "breast_cancer_mlp.yaml"
+    few = ["training.epochs=1", "evaluation.bootstrap=10", "evaluation.explanations=false"]
+    metrics = medkit.train(config, overrides=few, out=tmp_path).metrics
+    assert metrics["baselines"]["logistic_regression"]["train_rows"] == 150
+    assert metrics["table_one"]["parts"]["train"]["n"] == 150
+    assert metrics["train"]["n"] > 150
+    assert metrics["table_one"]["notes"] == [
+        f"the training column describes a random 150 of {metrics['train']['n']} rows"
+    ]

@@ -91,7 +91,7 @@ def fit_baselines(
         The baselines, the simplest first.
     """
     features, y = train
-    rows = _some_rows(len(features), seed)
+    rows = some_rows(len(features), seed)
     x = _matrix(features)[rows]
     usable = _usable(x, y[rows], regression=task.kind == "regression")
     x, y = x[:, usable], y[rows]
@@ -188,7 +188,8 @@ def _matrix(features: Any) -> np.ndarray:
     return np.where(np.isfinite(x), x, np.nan)
 
 
-def _some_rows(count: int, seed: int) -> np.ndarray:
+def some_rows(count: int, seed: int) -> np.ndarray:
+    """Positions of the training rows that baselines are fitted on: all, or a seeded sample."""
     if count <= _MOST_ROWS:
         return np.arange(count)
     log.info("baselines: fitted on %d of %d training rows", _MOST_ROWS, count)

@@ -96,6 +96,7 @@ def evaluate_run(
     stages: Stage = _unnamed,
     keep: Callable[[str, np.ndarray], None] | None = None,
     features: Mapping[str, Any] | None = None,
+    described: Mapping[str, EncodedPart] | None = None,
 ) -> dict[str, Any]:
     """What was measured of a run's predictions: most of ``metrics.json``.
 
@@ -113,6 +114,7 @@ def evaluate_run(
         stages: Called with a stage's name, gives the context it runs in (to take its time).
         keep: Called with each baseline's name and its outputs (n, outputs) on the test part.
         features: ``modality.summarize`` of each part, where it was computed before.
+        described: The parts that ``features`` are of, where these have fewer training rows.
 
     Returns:
         ``{"test": {n, subjects, positives, metrics, threshold, calibration, decisions,
@@ -168,17 +170,18 @@ def evaluate_run(
         with stages("evaluate: baselines"):
             if features is None:
                 features = {name: modality.summarize(part.x) for name, part in parts.items()}
+            given = described or parts
             calibration = "none" if recalibration is None else recalibration["asked"]
-            rest = (parts, outputs["test"], threshold, settings, seed, keep, calibration, watched)
+            rest = (given, outputs["test"], threshold, settings, seed, keep, calibration, watched)
             if task.kind == "forecasting":
                 result["baselines"] = _forecasts_compared(task, modality, features, result, *rest)
             else:
                 fitted = fit_baselines(
                     task,
-                    (features["train"], parts["train"].y),
+                    (features["train"], given["train"].y),
                     (features["valid"], valid.y),
                     seed,
-                    parts["train"].cohort.subjects,
+                    given["train"].cohort.subjects,
                 )
                 result["baselines"] = _compared(task, fitted, features, *rest)
     elif task.kind == "forecasting":

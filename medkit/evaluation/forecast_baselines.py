@@ -21,7 +21,7 @@ import numpy as np
 
 from medkit.evaluation._inner_folds import inner_folds, threads
 from medkit.evaluation._linear import preparation
-from medkit.evaluation.baselines import Fitted, _matrix, _some_rows, _usable
+from medkit.evaluation.baselines import Fitted, _matrix, _usable, some_rows
 from medkit.tasks._horizon import ahead, channels_of
 
 LAST, SEASONAL, LINEAR = "last_value", "seasonal", "linear_regression"
@@ -72,7 +72,7 @@ def fit_forecast_baselines(
     Returns:
         The baselines, and for each that cannot be made the reason.
     """
-    rows = _some_rows(len(y), seed)
+    rows = some_rows(len(y), seed)
     past, y = past.take(rows), np.asarray(y, dtype=np.float64)[rows]
     subjects = np.asarray(subjects)[rows]
     targets = [ahead(name) for name in task.names_]
