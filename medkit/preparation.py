@@ -89,7 +89,8 @@ def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], F
         )
     check_subgroups(cohort.samples, experiment.evaluation)
     result = split(cohort, experiment.split, experiment.seed)
-    flow = Flow(cohort.source.rows_read, dict(cohort.source.dropped), notes=list(result.notes))
+    notes = [*cohort.source.notes, *result.notes]
+    flow = Flow(cohort.source.rows_read, dict(cohort.source.dropped), notes=notes)
     flow.dropped.update(result.dropped)
     for note in result.notes:
         log.warning("%s", note)

@@ -162,7 +162,7 @@ class Run:
         self.metrics: dict[str, Any] = read_json(path / "metrics.json")
         self.environment: dict[str, Any] = read_json(path / "environment.json")
         inputs = read_json(path / "inputs.json")
-        self.modality = fitted_from(inputs["modality"]["state"])
+        self.modality = fitted_from(inputs["modality"]["name"], inputs["modality"]["state"])
         self.task = registry.tasks.get(inputs["task"]["name"]).factory.from_dict(
             inputs["task"]["state"]
         )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from medkit.datasets.table import table
-from medkit.errors import DataError
+from medkit.errors import ConfigError, DataError
 
 CSV = """id,patient,sex,sbp,smoker,visit,died
 a,007,F,120,True,2024-03-01,0
@@ -320,3 +320,41 @@ def test_heart_disease(real_data):
     assert cohort.samples["site"].nunique() == 4
     assert cohort.only_input.values.shape == (920, 13)
     assert cohort.only_input.values["chol"].min() > 0
+
+
+def test_times_with_and_without_a_zone_are_not_subtracted(file):
+    head, rest = "seen,adm,y\n", {"target": "y", "time": "adm", "durations": ("seen",)}
+    zoned, bare = "2020-01-01T00:00+02:00", "2020-01-02T00:00"
+    with pytest.raises(DataError, match="'seen' has a time zone where 'adm' has none"):
+        table(path=file(f"{head}{zoned},{bare},0\n{zoned},{bare},1\n"), **rest)
+    with pytest.raises(DataError) as error:
+        table(path=file(f"{head}{bare},{bare}Z,0\n{bare},{bare},1\n"), **rest)
+    assert "column 'adm' mixes times with a time zone and 1 without (first at row 2)" in str(
+        error.value
+    )
+    # A day, as that of birth, has no zone; two zones are two ways to write a moment.
+    found = table(
+        path=file(f"{head}1950-01-01,{zoned},0\n1950-01-01,2020-01-01T00:00Z,1\n"), **rest
+    )
+    assert found.only_input.values["seen"].tolist() == pytest.approx([25566 + 22 / 24, 25567])
+
+
+def test_times_with_a_zone_in_parquet_meet_days(tmp_path):
+    frame = pd.DataFrame({
+        "born": pd.to_datetime(["1950-01-01", "1960-01-01"]),
+        "adm": pd.to_datetime(["2020-01-01", "2020-01-01"]).tz_localize("UTC"), "y": [0, 1],
+    })  # fmt: skip
+    frame.to_parquet(tmp_path / "data.parquet")
+    settings = {"path": tmp_path / "data.parquet", "target": "y", "time": "adm"}
+    found = table(**settings, durations=("born",))
+    assert found.only_input.values["born"].tolist() == [25567.0, 21915.0]
+
+
+def test_a_dictionary_of_plain_mappings_from_python(file):
+    path = file("temp,y\n98.6,0\n212,1\n")
+    entry = {"unit": "°F", "convert_to": "°C", "low": 90, "high": 110}
+    pytest.importorskip("pint")
+    found = table(path=path, target="y", dictionary={"temp": entry})
+    assert found.only_input.values["temp"].tolist() == pytest.approx([37.0, np.nan], nan_ok=True)
+    with pytest.raises(ConfigError, match=r"temp\.unitt: not a setting of a dictionary; did you"):
+        table(path=path, target="y", dictionary={"temp": {"unitt": "°F"}})

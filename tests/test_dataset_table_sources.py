@@ -1000,8 +1000,11 @@ def test_predict_for_rows_of_a_database(tmp_path, monkeypatch, capsys):
     assert main(["predict", folder, "--query", query, "--input", new]) == 0
     assert capsys.readouterr().out.count("\n") == 6
     monkeypatch.setenv("NEW", new)
+    assert main(["predict", folder]) == 2
+    assert "give --input FILE, or --query for rows of a database" in capsys.readouterr().err
+    with pytest.raises(DataError, match="nothing to predict for is named"):
+        predict_file(run, None)
     for arguments, message in (
-        ([], "nothing to predict for is named"),
         (["--url", "sqlite:///${NEW}"], "a database needs a query"),
         (["--query", "select id, ward from visits", "--url", "sqlite:///${NEW}"], "missing: 'age'"),
         (["--query", query, "--url", "sqlite:///x", "--input", new], "either a file or a url"),

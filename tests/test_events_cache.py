@@ -728,3 +728,15 @@ def test_keys_differ_where_anything_does():
     assert one == _event_cache.key_of("a", {"c": [2], "b": 1})
     assert one != _event_cache.key_of("a", {"b": 1, "c": (3,)})
     assert len(one) == len(hashlib.sha1(b"").hexdigest())
+
+
+def test_a_file_whose_date_was_set_back_is_read_anew(tmp_path):
+    path, head = tmp_path / "small.csv", "stay,time,variable,value\n"
+    path.write_text(f"{head}A,0,HR,80\n")
+    settings = {"path": path, "hours": 2, "cache": tmp_path / "cache"}
+    assert events(**settings).only_input.values[0, 0, 0] == 80
+    before = path.stat()
+    path.write_text(f"{head}A,0,HR,81\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert events(**settings).only_input.values[0, 0, 0] == 81

@@ -17,7 +17,7 @@ from medkit.config import load_config
 from medkit.datasets._featurise import Window
 from medkit.datasets._stay_windows import elapsed, end_after, start_before
 from medkit.datasets.events import events
-from medkit.errors import DataError
+from medkit.errors import ConfigError, DataError
 from medkit.modalities.series import Series
 from medkit.registry import datasets
 from medkit.synthesize import synthesize
@@ -845,13 +845,33 @@ def test_test_rows_do_not_influence_which_channels_are_frequent():
 
 
 def test_contradictions_are_said_by_validate_with_their_place(tmp_path):
-    from medkit.config import load_config
-    from medkit.errors import ConfigError
-
     config = tmp_path / "both.yaml"
     config.write_text(
         "dataset: {name: events, path: a.csv, labels: b.csv, target: died, target_event: DEATH}\n"
         "task: binary\nmodel: {name: gru}\n"
     )
-    with pytest.raises(ConfigError, match="line 1   dataset: target and target_event say different"):
+    with pytest.raises(
+        ConfigError, match="line 1   dataset: target and target_event say different"
+    ):
         load_config(config)
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ("static_table: s.csv", "static_table is about static features: it needs static, their names"),
+    ("static_categorical: [SEX]", "static_categorical is about static features"),
+    ("variables: [HR, AGE], static: [AGE]", "'AGE' stands in variables and in static"),
+    ("site: ward", "site is read from labels: it needs labels, or labels_query"),
+    ("discharge: out", "discharge is read from labels: it needs labels, or labels_query"),
+    ("index: prediction", "index: prediction needs labels, whose column prediction_time says when"),
+    ("index: every_step, form: triplets", "index: every_step needs form: grid"),
+])  # fmt: skip
+def test_settings_that_would_do_nothing_are_refused_before_reading(tmp_path, settings, said):
+    given = f"name: events, path: a.csv, target_event: DEATH, target_hours: 24, {settings}"
+    model = "strats" if "triplets" in settings else "gru"
+    path = write(
+        tmp_path / "config.yaml",
+        f"dataset: {{{given}}}\ntask: binary\nsplit: {{by: subject}}\nmodel: {{name: {model}}}\n",
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert f"line 1   dataset: {said}" in str(error.value)

@@ -483,3 +483,84 @@ def test_bad_parquet(tmp_path, engine, change, message):
             path=tmp_path / "long.parquet", engine=engine, ranges={"HR": (10, 300)}, outside="fail"
         )
     assert message in str(error.value)
+
+
+# Said, not passed over in silence.
+
+LABELS = "stay,died\nA,1\nB,0\n"
+
+
+def small(tmp_path, rows, head="stay,time,variable,value"):
+    return {
+        "path": write(tmp_path / "events.csv", f"{head}\n{rows}"),
+        "labels": write(tmp_path / "labels.csv", LABELS),
+        "target": "died",
+        "hours": 4,
+    }
+
+
+def parquet_too(tmp_path, settings):
+    frame = pd.read_csv(settings["path"])
+    frame.to_parquet(tmp_path / "events.parquet")
+    return [settings, {**settings, "path": tmp_path / "events.parquet"}]
+
+
+def test_events_without_a_variable_are_counted(tmp_path):
+    settings = small(tmp_path, "A,0,HR,80\nA,1,,5\nB,0,HR,70\nB,2,,6\n")
+    for each in parquet_too(tmp_path, settings):
+        assert events(**each).source.notes == ("2 events without a variable are not used",)
+
+
+def test_events_without_a_unit_beside_others_with_one_are_counted(tmp_path):
+    rows = "A,0,TEMP,37,C\nA,1,TEMP,99,\nB,0,TEMP,36,C\nB,1,HR,70,\n"
+    settings = small(tmp_path, rows, "stay,time,variable,value,unit")
+    for each in parquet_too(tmp_path, settings):
+        cohort = events(**each, unit="unit")
+        assert cohort.source.notes == (
+            "events without a unit, taken as the variable's others: 1 TEMP (C)",
+        )
+        assert [f.unit for f in cohort.only_input.features] == [None, "C"]
+
+
+def test_settings_of_variables_that_no_event_has_are_said(tmp_path):
+    settings = small(tmp_path, "A,0,HR,80\nB,0,HR,70\n")
+    cohort = events(
+        **settings, ranges={"HRR": (20, 250), "HR": (20, 250)}, units={"Temperature": "°C"},
+        aggregates={"Urine": "sum"}, missing_values={"*": (-1,), "MAP": (0,)}, static=("AGE",),
+    )  # fmt: skip
+    assert cohort.source.notes == (
+        "units names variables that no event has: 'Temperature'",
+        "ranges names variables that no event has: 'HRR'; did you mean 'HR'?",
+        "missing_values names variables that no event has: 'MAP'",
+        "aggregate names variables that no event has: 'Urine'",
+        "static names variables that no event has: 'AGE'",
+    )
+    settings |= {"labels": None, "target": None}
+    assert events(**settings, ranges={"HRR": (20, 250)}).source.notes == ()
+
+
+def test_events_of_known_stays_at_other_times_are_not_taken_for_strangers(tmp_path):
+    with pytest.raises(DataError) as error:
+        events(**small(tmp_path, "A,100,HR,80\nB,101,HR,70\n"))
+    assert (
+        "none of its 2 stays has an event in the first 4 h (2 have events at other times)"
+        in str(error.value)
+    )
+    with pytest.raises(DataError, match="none of its 2 stays has events"):
+        events(**small(tmp_path, "X,0,HR,80\n"))
+
+
+def test_shards_with_and_without_a_time_zone_are_refused(tmp_path):
+    (tmp_path / "shards").mkdir()
+    frame = pd.DataFrame({
+        "stay": ["A", "B"], "time": pd.to_datetime(["2024-01-01 10:00"] * 2),
+        "variable": "HR", "value": [80.0, 70.0],
+    })  # fmt: skip
+    frame.to_parquet(tmp_path / "shards" / "0.parquet")
+    frame["time"] = frame["time"].dt.tz_localize("Europe/Paris")
+    frame.to_parquet(tmp_path / "shards" / "1.parquet")
+    with pytest.raises(DataError) as error:
+        events(path=tmp_path / "shards", hours=4)
+    assert "1.parquet: column 'time' has a time zone where it has no time zone in 0.parquet" in (
+        str(error.value)
+    )

@@ -80,6 +80,8 @@ def test_no_subject_column_is_said(tmp_path, caplog):
     path = patients(tmp_path)
     config = experiment(path)
     dataset = {**config.plain["dataset"], "subject": None, "id": None}
+    # Its name would make it the subject.
+    dataset["ignore"] = [*dataset["ignore"], "record"]
     with caplog.at_level("INFO", "medkit"):
         run = medkit.train(experiment(path, dataset=dataset), out=tmp_path / "runs")
     assert "no subject column: every row is treated as its own patient" in caplog.text

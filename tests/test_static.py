@@ -58,7 +58,7 @@ def test_in_the_model_the_static_columns_stand_in_the_first_step(cohort):
 
 def test_comes_back_from_json(cohort):
     both = WithStatic(Series(), Tabular()).fit(cohort.only_input)
-    again = fitted_from(both.to_dict())
+    again = fitted_from("series", both.to_dict())
     assert isinstance(again, WithStatic)
     np.testing.assert_array_equal(again.encode(cohort.only_input), both.encode(cohort.only_input))
 

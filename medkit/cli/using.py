@@ -85,7 +85,7 @@ def predict(
     from medkit.backend import select_backend
     from medkit.external import check_output, predict_file, write_predictions
 
-    if source is None and query is None:
+    if source is None and query is None and url is None:
         raise typer.BadParameter("give --input FILE, or --query for rows of a database")
     if output is not None:
         check_output(output)

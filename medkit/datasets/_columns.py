@@ -12,7 +12,7 @@ import numpy as np
 
 from medkit.cohort import Source
 from medkit.datasets._files import require
-from medkit.datasets._times import as_time
+from medkit.datasets._times import as_time, has_zone
 from medkit.datasets._values import (
     as_category,
     as_identifier,
@@ -95,6 +95,7 @@ class Roles:
             if labelled or subjects.notna().all():
                 columns["subject"] = subjects
         if self.time and labelled:
+            has_zone(frame[self.time], path)
             columns["time"] = as_time(frame[self.time], path, self.time_format)
         if self.site:
             columns["site"] = as_category(frame[self.site])

@@ -121,6 +121,22 @@ def _from_table(path: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
+def _entries(given: Mapping[str, Any] | None) -> dict[str, Entry | Feature]:
+    """Entries as they are, and plain mappings, as from Python, checked into entries."""
+    found: dict[str, Entry | Feature] = {}
+    for name, each in (given or {}).items():
+        if not isinstance(each, (Entry, Feature)):
+            entry, wrong = check(Entry, dict(each), "a setting of a dictionary")
+            if entry is None:
+                raise ConfigError(
+                    [Problem(".".join(map(str, (name, *where))), text) for where, text in wrong],
+                    place="dataset.dictionary",
+                )
+            each = entry
+        found[name] = each
+    return found
+
+
 def describe(
     dictionary: Path | Described | None,
     names: Sequence[str],
@@ -144,7 +160,7 @@ def describe(
             cannot be converted.
     """
     place = str(dictionary) if isinstance(dictionary, Path) else "dataset.dictionary"
-    entries = read_dictionary(dictionary) if isinstance(dictionary, Path) else dictionary or {}
+    entries = read_dictionary(dictionary) if isinstance(dictionary, Path) else _entries(dictionary)
     trained = any(isinstance(each, Feature) for each in entries.values())
     if entries and not trained:
         _compare(entries, names, place)

@@ -52,7 +52,8 @@ def stamp_of(path: Path, files: Sequence[Path]) -> str:
     for file in sorted(files):
         stat = file.stat()
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        found.append((name, stat.st_size, stat.st_mtime_ns))
+        # The last is when the file was changed by whatever means, and can not be set back.
+        found.append((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     return key_of(found)
 
 

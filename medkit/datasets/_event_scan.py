@@ -13,9 +13,11 @@ from medkit.datasets._event_files import EventColumns
 from medkit.datasets._files import PARQUET, fingerprint, require
 from medkit.datasets._found_events import (
     FoundEvents,
+    nameless_note,
     one_unit_each,
     refuse_infinite,
     timeless_note,
+    unitless_notes,
 )
 from medkit.datasets._values import as_identifier
 from medkit.errors import DataError
@@ -76,6 +78,16 @@ def plain(files: Sequence[Path], columns: EventColumns, layout: Layout) -> bool:
                 place=str(file),
                 hint="All shards need the same columns of the same types.",
             )
+        if types.get(columns.time or "") == "moment":
+            zoned = [has_zone(each, str(columns.time)) for each in (files[0], file)]
+            if zoned[0] != zoned[1]:
+                said = {True: "a time zone", False: "no time zone"}
+                raise DataError(
+                    f"column '{columns.time}' has {said[zoned[1]]} where it has "
+                    f"{said[zoned[0]]} in {files[0].name}",
+                    place=str(file),
+                    hint="Write all shards with their zone, or all in the same local time.",
+                )
     if columns.time is None or types[columns.time] not in ("number", "moment"):
         return False
     if types[columns.stay] not in ("number", "text"):
@@ -161,7 +173,9 @@ def scan_events(
             timeless=_number(given & nw.col("time").is_null()).sum(),
         )
     )
-    table = pd.DataFrame(of_kind).dropna(subset=["variable"]).sort_values("variable")
+    table = pd.DataFrame(of_kind)
+    notes = (*notes, *nameless_note(int(table["usable"][table["variable"].isna()].sum())))
+    table = table.dropna(subset=["variable"]).sort_values("variable")
     table["name"] = table["variable"].astype("str").str.strip()
     table = table[~table["name"].isin(ignore)]
     refuse_infinite(list(table["name"]), list(table["infinite"]), columns.value, path)
@@ -172,6 +186,8 @@ def scan_events(
         of_unit = one_unit_each(
             list(some["name"]), list(some["unit"]), list(some["usable"]), units, path
         )
+        bare = table[table["unit"].isna()].groupby("name")["usable"].sum()
+        notes = (*notes, *unitless_notes(bare, of_unit))
     notes = (*notes, *timeless_note(int(table["timeless"].sum())))
     variables = table.groupby(["variable", "name"], as_index=False).agg(
         events=("timed", "sum"), usable=("usable", "sum"), low=("low", "min"), high=("high", "max")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from medkit.datasets._times import parsed
+from medkit.datasets._times import ZONE, parsed
 from medkit.errors import DataError
 from medkit.lazy import pd
-
-# A clock time followed by Z, +02:00, -0500 or +01.
-_ZONE = r"\d\d:\d\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
 def times_of(
@@ -47,7 +44,7 @@ def times_of(
         if time_format is not None and not days.notna().all():
             days = parsed(texts, time_format)
         _refuse(times, days.isna().to_numpy()[codes] & (codes >= 0), place)
-        zoned = _one_kind_of_zone(times, texts.str.contains(_ZONE).to_numpy(), codes, place)
+        zoned = _one_kind_of_zone(times, texts.str.contains(ZONE).to_numpy(), codes, place)
         times = days.reindex([*range(len(days)), -1]).iloc[codes]
     moments = pd.to_datetime(times, utc=True).reset_index(drop=True)
     since = moments.dt.as_unit("us").astype("int64").astype("float64")

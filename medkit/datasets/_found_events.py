@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,3 +163,35 @@ def refuse_infinite(names: Sequence[str], counts: Sequence[int], column: str, pa
 def timeless_note(count: int) -> tuple[str, ...]:
     """``('3 events without a time are not used',)`` or ``()``."""
     return (f"{count} events without a time are not used",) if count else ()
+
+
+def nameless_note(count: int) -> tuple[str, ...]:
+    """``('3 events without a variable are not used',)`` or ``()``."""
+    return (f"{count} events without a variable are not used",) if count else ()
+
+
+def unitless_notes(bare: pd.Series, units: Mapping[str, str]) -> tuple[str, ...]:
+    """A note where some of a variable's events have a unit and others (``bare``) have none."""
+    found = [f"{bare[name]} {name} ({units[name]})" for name in sorted(units) if bare.get(name, 0)]
+    return (f"events without a unit, taken as the variable's others: {', '.join(found)}",) * bool(
+        found
+    )
+
+
+def strange_notes(
+    settings: Mapping[str, Iterable[str]], variables: pd.DataFrame
+) -> tuple[str, ...]:
+    """A note on each setting that speaks of variables no event has.
+
+    Args:
+        settings: Parameter -> names of variables, ``"*"`` among them passed over.
+        variables: As in `FoundEvents`.
+    """
+    known = sorted(set(variables["name"]))
+    found = []
+    for parameter, names in settings.items():
+        strange = sorted(set(names) - {"*", *known})
+        if strange:
+            shown = ", ".join(f"'{name}'{did_you_mean(name, known)}" for name in strange[:20])
+            found.append(f"{parameter} names variables that no event has: {shown}")
+    return tuple(found)

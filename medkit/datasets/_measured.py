@@ -10,7 +10,13 @@ import numpy as np
 
 from medkit.datasets._event_files import EventColumns
 from medkit.datasets._event_times import times_of
-from medkit.datasets._found_events import FoundEvents, one_unit_each, timeless_note
+from medkit.datasets._found_events import (
+    FoundEvents,
+    nameless_note,
+    one_unit_each,
+    timeless_note,
+    unitless_notes,
+)
 from medkit.errors import DataError
 from medkit.lazy import pd
 from medkit.values import is_sentinel
@@ -59,11 +65,14 @@ def measured_events(
     kept = meant & timed & (given | counted)
     names = variables[kept].astype("str").str.strip().astype("category")
     of_unit: dict[str, str] = {}
+    notes = nameless_note(int((variables.isna().to_numpy() & given & timed).sum()))
     if columns.unit:
         units_of = frame["unit"][kept].astype("str").where(frame["unit"][kept].notna(), "")
         found = pd.DataFrame({"name": names.astype("str"), "unit": units_of})
         counts = found[given[kept]].value_counts(["name", "unit"]).reset_index(name="count")
         of_unit = one_unit_each(counts["name"], counts["unit"], counts["count"], units, path)
+        bare = counts[counts["unit"].str.strip() == ""].groupby("name")["count"].sum()
+        notes = (*notes, *unitless_notes(bare, of_unit))
     moments = times.to_numpy()
     limits = pd.Series(moments).groupby(codes).agg(["min", "max"])
     events = pd.DataFrame(
@@ -92,7 +101,7 @@ def measured_events(
         zoned,
         files,
         of_unit,
-        timeless_note(int((meant & given & ~timed).sum())),
+        (*notes, *timeless_note(int((meant & given & ~timed).sum()))),
     )
 
 

@@ -150,7 +150,35 @@ def declared(parameters: Mapping[str, Any]) -> None:
     """
     given = {each.name: parameters[each.name] for each in fields(Problem)}
     usual = "prediction" if parameters["layout"] == "meds" else "first_event"
-    Problem(**{**given, "index": given["index"] or usual})
+    problem = Problem(**{**given, "index": given["index"] or usual})
+    _check_idle(parameters, problem)
+
+
+def _check_idle(parameters: Mapping[str, Any], problem: Problem) -> None:
+    """Refuse parameters that would do nothing, or the opposite of what they say."""
+    static = set(parameters["static"])
+    for name in ("static_table", "static_categorical"):
+        if parameters[name] and not static:
+            raise _refused(f"{name} is about static features: it needs static, their names")
+    variables = parameters["variables"]
+    both = sorted(static & set(variables if isinstance(variables, tuple) else ()))
+    if both and not parameters["static_table"]:
+        raise _refused(
+            f"'{both[0]}' stands in variables and in static: it is either a channel or does not "
+            "change during a stay"
+        )
+    if parameters["form"] == "triplets" and problem.index == "every_step":
+        raise _refused("index: every_step needs form: grid, of which each prediction sees a part")
+    if parameters["labels"] or parameters["labels_query"] or not problem.labelled:
+        return
+    for name in ("admission", "discharge", "site", "attributes"):
+        if parameters[name]:
+            raise _refused(f"{name} is read from labels: it needs labels, or labels_query")
+    if problem.index == "prediction":
+        raise _refused(
+            "index: prediction needs labels, whose column prediction_time says when; without, "
+            "every stay is predicted after its last event, and nothing follows"
+        )
 
 
 def names_of(pattern: str, variables: pd.DataFrame, parameter: str, path: Path) -> list[str]:

@@ -84,7 +84,7 @@ def samples_of(
     label = ""
     if labels is not None:
         if not with_events.any():
-            _refuse_all(labels, indexless)
+            _refuse_all(labels, known, indexless, problem.span)
         rows = np.flatnonzero(~with_events & ~indexless) + 1
         report_unmatched(labels.path, rows, grid.unlabelled, unmatched)
         samples, read = labels.samples, len(place) + grid.unlabelled
@@ -124,13 +124,21 @@ def left(reasons: Mapping[str, np.ndarray], count: int) -> tuple[np.ndarray, dic
     return kept, dropped
 
 
-def _refuse_all(labels: Labels, indexless: np.ndarray) -> None:
+def _refuse_all(labels: Labels, known: np.ndarray, indexless: np.ndarray, span: str) -> None:
     if indexless.any():
         raise DataError(
             f"none of its {len(indexless)} stays has an index event and an event in the window "
             f"before it ({int(indexless.sum())} have no index event)",
             place=str(labels.path),
             hint="Choose another index event, or longer hours.",
+        )
+    if known.any():
+        raise DataError(
+            f"none of its {len(labels.stays)} stays has an event in {span} "
+            f"({int(known.sum())} have events at other times)",
+            place=str(labels.path),
+            hint="Choose longer hours, or another index. Times that are numbers of hours count "
+            "from the beginning of the stay.",
         )
     refuse_strangers(labels)
 

@@ -13,6 +13,9 @@ from medkit.lazy import pd
 
 DAY_FIRST = tuple(f"%d{sign}%m{sign}%Y" for sign in "./-")
 MONTH_FIRST = tuple(f"%m{sign}%d{sign}%Y" for sign in "./-")
+# A clock time, alone or followed by Z, +02:00, -0500 or +01.
+_CLOCK = r"\d\d:\d\d"
+ZONE = _CLOCK + r".*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 OTHERS = ("%Y.%m.%d", "%Y/%m/%d", "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
 CLOCKS = ("", " %H:%M", " %H:%M:%S")
 
@@ -56,8 +59,17 @@ def days_before(
     that one row alone is read as all rows are.
 
     Raises:
-        DataError: A text is no date, the format is neither, or the column holds numbers.
+        DataError: A text is no date, the format is neither, the column holds numbers, or times
+            with a time zone meet times without.
     """
+    zones = {column.name: has_zone(column, path) for column in (values, time)}
+    if set(zones.values()) >= {True, False}:
+        zoned, bare = sorted(zones, key=lambda name: not zones[name])
+        raise DataError(
+            f"column '{zoned}' has a time zone where '{bare}' has none",
+            place=str(path),
+            hint="Write both with their zone, or both in the same local time.",
+        )
     moments = []
     for column in (values, time):
         if column.isna().all():
@@ -77,10 +89,36 @@ def days_before(
                     place=str(path),
                     hint='Give their format in the dataset section: time_format: "%d.%m.%Y".',
                 )
-        moments.append(as_time(column, path, time_format))
+        moment = as_time(column, path, time_format)
+        moments.append(moment if moment.dt.tz is None else moment.dt.tz_convert(None))
     days = (moments[1] - moments[0]).dt.total_seconds() / 86400
     late = days < 0
     return days.mask(late).astype("float64"), int(late.sum())
+
+
+def has_zone(values: pd.Series, path: Path) -> bool | None:
+    """Whether a column's times carry a time zone; None where it holds dates without a clock.
+
+    Raises:
+        DataError: Some times carry one and some do not.
+    """
+    if pd.api.types.is_datetime64_any_dtype(values):
+        if values.dt.tz is not None:
+            return True
+        return None if (values.dropna() == values.dropna().dt.normalize()).all() else False
+    if not is_text(values):
+        return None
+    texts = values.dropna().astype("str").str.strip()
+    clock, zoned = texts.str.contains(_CLOCK), texts.str.contains(ZONE)
+    bare = clock & ~zoned
+    if zoned.any() and bare.any():
+        raise DataError(
+            f"column '{values.name}' mixes times with a time zone and {int(bare.sum())} without "
+            f"(first at row {bare.idxmax()})",
+            place=str(path),
+            hint="Write all with their zone (2024-05-31T14:30+02:00), or all in local time.",
+        )
+    return bool(zoned.any()) if clock.any() else None
 
 
 def parsed(texts: pd.Series, time_format: str) -> pd.Series:

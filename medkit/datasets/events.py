@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from medkit.datasets._event_sources import EventSource, read_found
 from medkit.datasets._event_sql import Query, fetched_labels
 from medkit.datasets._every_step import every_step
 from medkit.datasets._featurise import Window
-from medkit.datasets._found_events import FoundEvents, channels_of
+from medkit.datasets._found_events import FoundEvents, channels_of, strange_notes
 from medkit.datasets._grid import Aggregate, Duplicates, Plan, gridded
 from medkit.datasets._outcomes import outcome_of
 from medkit.datasets._problem import (
@@ -166,11 +167,12 @@ def events(
         variable: The column that says what was measured; by default ``variable``, or ``code``.
         value: The column with the number measured; by default ``value``, or ``numeric_value``.
         unit: The column with the value's unit; a variable in two units is refused.
-        index: What places the window: the first event or the admission, which it begins at; the
-            time of prediction, which it ends before; an event, which it ends before:
-            ``{event: "ICU//IN"}``, the first of that code or of those that match the regular
-            expression (``which: last``: the last); or every_step: a prediction at every hour, each
-            a sample ``<stay>@<hour>``. By default the first event, in meds the prediction.
+        index: What places the window: the first event (hour 0, where times are hours) or the
+            admission, which it begins at; the time of prediction, which it ends before; an event,
+            which it ends before: ``{event: "ICU//IN"}``, the first of that code or of those that
+            match the regular expression (``which: last``: the last); or every_step: a prediction
+            at every hour, each a sample ``<stay>@<hour>``. By default the first event, in meds
+            the prediction.
         prediction_time: The column of ``labels`` with the time of prediction.
         hours: Length of the window, in hours.
         gap_hours: Hours between the window's end and what is predicted: with ``index:
@@ -291,10 +293,19 @@ def events(
         {name for name in excluded if not problem.needs(name)}, units or {},
         {*ways.values(), *problem.ways, *(("last",) if beside.among_events else ())},
     )  # fmt: skip
+    labelled = labels is not None or problem.labelled
+    if labelled:
+        spoken_of = {
+            "units": tuple(units or ()), "ranges": tuple(ranges or ()),
+            "missing_values": tuple(missing_values or ()), "aggregate": tuple(ways),
+            "static": beside.among_events,
+        }  # fmt: skip
+        strange = strange_notes(spoken_of, found.variables)
+        found = replace(found, notes=(*found.notes, *strange))
     excluded |= {*problem.emptied(found.variables, variables), *beside.among_events}
     names = channels_of(
         found.variables[~found.variables["name"].isin(excluded)], variables,
-        lambda name: way_of(name) == "count", labels is not None or problem.labelled, path,
+        lambda name: way_of(name) == "count", labelled, path,
     )  # fmt: skip
     plan = Plan(
         names, [way_of(name) for name in names], Window(hours, step_hours, found.unit),

@@ -124,13 +124,17 @@ class WithStatic(Modality):
         )
 
 
-def fitted_from(document: Mapping[str, Any]) -> Modality:
+def fitted_from(name: str, document: Mapping[str, Any]) -> Modality:
     """The fitted modality that ``to_dict`` described, with static features or without.
+
+    Args:
+        name: The registered name, or an import path, of the modality (of the sequence's).
+        document: What ``to_dict`` gave.
 
     Raises:
         UnknownNameError: No modality of that name.
     """
     rest = dict(document)
     static = rest.pop("static", None)
-    found: Modality = modalities.get(rest["modality"]).factory.from_dict(rest)
+    found: Modality = modalities.get(name).factory.from_dict(rest)
     return found if static is None else WithStatic(found, Tabular.from_dict(static))
