@@ -542,7 +542,7 @@ def difference(value, low, high, metric="auroc"):
         (difference(-2.0, -3.0, -1.0, "mae"), "mae", "good", "by 2.00 in MAE (interval of the "
          "paired difference 1.000 to 3.00)"),
         (difference(2.0, 1.0, 3.0, "mae"), "mae", "bad", "behind by 2.00 in MAE (interval of "
-         "the paired difference −3.00 to −1.000)"),
+         "the paired difference 1.000 to 3.00)"),
     ],
 )  # fmt: skip
 def test_verdict(metrics, main, level, text):

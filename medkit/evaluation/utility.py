@@ -12,6 +12,9 @@ and a negative one 0; later than 3 hours after the onset nothing counts. The sum
 all stays is normalized so that 1 is the best there is and 0 is to predict nothing:
 
     U = (U_observed - U_inaction) / (U_best - U_inaction)
+
+No prediction is made here from the onset on, where the Challenge goes on for three hours: these
+figures are not to be set beside published scores of the Challenge.
 """
 
 from __future__ import annotations

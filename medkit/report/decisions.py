@@ -121,4 +121,5 @@ def _curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
         "in vain."
     )
     title = f"Decision curve: {name}" if name else "Decision curve"
-    return draw(key, title, caption, f"{title}. {said}", plot)
+    # Where few are positive, benefits are as small as −0.0025: their labels take more room.
+    return draw(key, title, caption, f"{title}. {said}", plot, left=0.84 if most < 0.05 else 0.68)

@@ -132,7 +132,10 @@ def _table(inputs: ReportInputs, found: Mapping[str, Any]) -> dict[str, Any]:
             "Thresholds chosen on validation: most stays foreseen with so many false alarms per "
             "patient-day, or fewest false alarms with such a share of stays foreseen. "
         )
-    caption += "The utility counts every hour above the threshold, silenced or not."
+    caption += (
+        "The utility counts every hour above the threshold, silenced or not, up to the onset; the "
+        "Challenge of 2019 goes on for three hours, so its published scores are others."
+    )
     notes = [f"{_called(point['name'])}: {point['not_estimable']}" for point in points
              if point["threshold"] is None]  # fmt: skip
     head = ["", *(", ".join(names) for names, _ in merged.values())]

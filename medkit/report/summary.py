@@ -36,8 +36,10 @@ def verdict(metrics: Mapping[str, Any], main: str) -> dict[str, str]:
     certain = False
     if None not in bounds:
         low, high = sorted(sign * bound for bound in bounds)
-        between = f" (interval of the paired difference {readable(low)} to {readable(high)})"
         certain = low > 0
+        if gain < 0:  # "behind by 3 (1 to 5)": the distance and its interval have one sign
+            low, high = -high, -low
+        between = f" (interval of the paired difference {readable(low)} to {readable(high)})"
     by = f"{readable(abs(gain))} in {called(main)}{between}"
     if gain <= 0:
         text = (
