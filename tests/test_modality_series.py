@@ -125,7 +125,10 @@ def test_a_channel_never_measured_in_training(caplog):
     x = values()
     x[..., 1] = NAN
     series = Series().fit(raw(x))
-    assert "channels never measured in the training rows: lactate" in caplog.text
+    assert "left out channels never measured in the training rows: lactate" in caplog.text
+    # Nothing was learned of it: where it is measured later, it is not used.
+    assert "lactate" not in series.names
+    np.testing.assert_array_equal(series.encode(raw()), series.encode(raw(x)))
     assert np.isfinite(inside(series, raw())).all()
     with pytest.raises(DataError, match="no channel was measured"):
         Series().fit(raw(np.full((2, 3, 2), NAN)))

@@ -118,12 +118,13 @@ class Series(Modality):
             feature = features[position]
             if self.minimum_frequency and _frequency(channel) < self.minimum_frequency:
                 continue
-            frequent.append(feature)
             observed = channel[~np.isnan(channel)]
+            if not observed.size:  # a network's weights for it would stay as they were drawn
+                empty.append(feature.name)
+                continue
+            frequent.append(feature)
             if observed.size < channel.size:
                 self.missing_.append(feature.name)
-            if not observed.size:
-                empty.append(feature.name)
             constant = self.constant
             if feature.name in self.logarithm:
                 observed = np.log1p(np.maximum(observed, 0))
@@ -137,15 +138,17 @@ class Series(Modality):
             for learned, value in zip((self.fill_, self.center_, self.scale_), found, strict=True):
                 learned.append(value)
         self.features_ = feature_dicts(frequent)
-        self._report_rare(len(frequent))
-        if len(empty) == len(frequent):
+        if empty and not frequent:
             raise DataError("no channel was measured in any training row")
+        self._report_rare(len(frequent), empty)
         if empty:
-            log.warning("channels never measured in the training rows: %s", ", ".join(empty))
+            log.warning(
+                "left out channels never measured in the training rows: %s", ", ".join(empty)
+            )
         return self
 
-    def _report_rare(self, frequent: int) -> None:
-        rare = [name for name in self.given_ if name not in self.names]
+    def _report_rare(self, frequent: int, empty: list[str]) -> None:
+        rare = [name for name in self.given_ if name not in (*self.names, *empty)]
         share = f"{100 * self.minimum_frequency:g} % of the training samples"
         if rare and not frequent:
             raise DataError(f"no channel was measured in {share}", hint="Lower minimum_frequency.")
