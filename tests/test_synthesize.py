@@ -10,9 +10,10 @@ import pytest
 
 from medkit import registry
 from medkit.cohort import Cohort, Feature, RawInput
+from medkit.cohort_files import task_for, write_files
 from medkit.config import load_config
 from medkit.errors import ConfigError, DataError, RunError, UnknownNameError
-from medkit.synthesize import synthesize, task_for, write_files
+from medkit.synthesize import synthesize
 
 CASES = [
     ("breast_cancer", {}),
