@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from medkit.cohort import RawInput
-from medkit.datasets import _event_cache, _large, _spool, _sql_large
+from medkit.datasets import _cache, _large, _spool, _sql_large
 from medkit.datasets.table import table
 from medkit.errors import DataError, RunError
 from medkit.modalities.tabular import Tabular
@@ -158,7 +158,7 @@ def test_encoded_rows_are_the_same_and_lie_on_disk(tmp_path, always_large, monke
 
 def test_the_cache_is_for_its_owner_and_follows_the_file(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", logger="medkit")
-    monkeypatch.setattr(_event_cache, "_RECENT", -1)
+    monkeypatch.setattr(_cache, "_RECENT", -1)
     path, cache = tmp_path / "a.csv", tmp_path / "cache"
     path.write_text(clinic())
     first = table(path=path, cache=cache, **SETTINGS)

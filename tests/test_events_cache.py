@@ -20,7 +20,7 @@ from test_dataset_table_sources import PASSWORD, Relay, address, free_port, serv
 import medkit.rows
 from medkit.cohort import Feature, RawInput
 from medkit.datasets import (
-    _event_cache,
+    _cache,
     _event_gather,
     _event_rows,
     _event_sql,
@@ -41,7 +41,7 @@ WAYS = {"*": "mean", "HR": "last", "Urine": "sum"}
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
     monkeypatch.setattr(_sql, "PAUSES", (0.01, 0.02, 0.04))
-    monkeypatch.delenv(_event_cache.VARIABLE, raising=False)
+    monkeypatch.delenv(_cache.VARIABLE, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def same(one, other):
 
 
 def entries(folder):
-    return sorted(folder.glob("medkit-events/*"))
+    return sorted(folder.glob("medkit-cache/*"))
 
 
 # A cache folder.
@@ -145,7 +145,7 @@ def test_what_is_kept_is_for_its_owner_and_names_nobody(table, tmp_path):
         events(**settings_of(table), cache=tmp_path / "cache")
     finally:
         os.umask(before)
-    found = [*(tmp_path / "cache" / "medkit-events").rglob("*"), tmp_path / "cache/medkit-events"]
+    found = [*(tmp_path / "cache" / "medkit-cache").rglob("*"), tmp_path / "cache/medkit-cache"]
     assert len(found) > 8
     for each in found:
         assert stat.S_IMODE(each.stat().st_mode) == (0o700 if each.is_dir() else 0o600), each.name
@@ -169,7 +169,7 @@ def test_old_entries_go_once_nobody_reads_them(table, tmp_path, frame):
     settings = settings_of(table, cache=tmp_path / "cache")
     events(**settings)
     old = entries(tmp_path / "cache")
-    killed = tmp_path / "cache" / "medkit-events" / ".name-17-abc"
+    killed = tmp_path / "cache" / "medkit-cache" / ".name-17-abc"
     killed.mkdir()
     for each in (*old, killed):
         os.utime(each, (0, 0))
@@ -239,7 +239,7 @@ def test_a_damaged_entry_is_made_again(table, tmp_path, caplog, file):
 
 
 def test_a_second_process_that_was_slower_uses_what_is_there(tmp_path):
-    store = _event_cache.Store(tmp_path)
+    store = _cache.Store(tmp_path)
     with store.building("name", "stamp") as slow:
         (slow / "content").write_text("slow")
         with store.building("name", "stamp") as quick:
@@ -271,7 +271,7 @@ def test_a_grid_larger_than_the_disk_is_refused_before_it_is_computed(table, tmp
     usage = shutil.disk_usage(tmp_path)._replace(free=2_000)
     monkeypatch.setattr(_grid, "IN_MEMORY", 0)
     monkeypatch.setattr(_grid, "cells", None)
-    monkeypatch.setattr(_event_cache.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(_cache.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(RunError) as error:
         events(**settings_of(table))
     assert "(2.9 kB are needed, 2.0 kB are free)" in str(error.value)
@@ -296,7 +296,7 @@ def test_a_large_grid_lies_on_disk_without_a_cache_too(table, monkeypatch, tmp_p
     large = events(**settings_of(table))
     assert isinstance(large.only_input.values, StoredRows)  # the labels have another order
     same(large, plain)
-    assert not list(tmp_path.glob("medkit-events-*"))  # gone, though still readable
+    assert not list(tmp_path.glob("medkit-cache-*"))  # gone, though still readable
     part = large.take(np.array([3, 1, 4]))
     assert isinstance(part.only_input.values, StoredRows)
     np.testing.assert_array_equal(grid(part), grid(plain)[[3, 1, 4]])
@@ -579,7 +579,7 @@ def test_labels_of_the_same_database(base, table, monkeypatch, tmp_path):
     assert grid(cohort).tobytes() == grid(plain).tobytes()
     np.testing.assert_array_equal(cohort.targets, plain.targets)
     assert list(cohort.source.files) == ["sqlite:hospital.sqlite", "labels.parquet"]
-    assert not list(tmp_path.glob("medkit-events-*"))
+    assert not list(tmp_path.glob("medkit-cache-*"))
     with pytest.raises(DataError, match="no target column called 'died'"):
         events(**{**settings, "labels_query": "select stay from stays"})
     with pytest.raises(DataError, match="give either labels or labels_query, not both"):
@@ -724,9 +724,9 @@ class _Bar:
 
 
 def test_keys_differ_where_anything_does():
-    one = _event_cache.key_of("a", {"b": 1, "c": (2,)})
-    assert one == _event_cache.key_of("a", {"c": [2], "b": 1})
-    assert one != _event_cache.key_of("a", {"b": 1, "c": (3,)})
+    one = _cache.key_of("a", {"b": 1, "c": (2,)})
+    assert one == _cache.key_of("a", {"c": [2], "b": 1})
+    assert one != _cache.key_of("a", {"b": 1, "c": (3,)})
     assert len(one) == len(hashlib.sha1(b"").hexdigest())
 
 

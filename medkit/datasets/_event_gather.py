@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.datasets._event_cache import Store, key_of
+from medkit.datasets._cache import Store, key_of
 from medkit.datasets._reading import Reading
 
 # Events up to this many are held at once anyway; about so many go into one file.

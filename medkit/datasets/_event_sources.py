@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from medkit.datasets._cache import Store, key_of, stamp_of
 from medkit.datasets._engines import Engine, handed
-from medkit.datasets._event_cache import Store, key_of, stamp_of
 from medkit.datasets._event_files import EventColumns, event_files, read_events
 from medkit.datasets._event_gather import gathered
 from medkit.datasets._event_scan import (

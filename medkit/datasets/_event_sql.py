@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from medkit.datasets._event_cache import Store, key_of, stamp_of
+from medkit.datasets._cache import Store, key_of, stamp_of
 from medkit.datasets._event_files import EventColumns
 from medkit.datasets._event_rows import EventRows, as_text
 from medkit.datasets._reading import Reading

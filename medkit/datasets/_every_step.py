@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medkit.datasets._event_cache import Store
+from medkit.datasets._cache import Store
 from medkit.datasets._featurise import Window
 from medkit.datasets._found_events import FoundEvents, channels_of
 from medkit.datasets._grid import Plan, gridded

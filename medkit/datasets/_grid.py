@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from medkit.datasets._cache import Store, key_of, size
 from medkit.datasets._engines import Engine, handed
-from medkit.datasets._event_cache import Store, key_of, size
 from medkit.datasets._featurise import WAYS, Window, cells, counted, placed, repeated
 from medkit.datasets._found_events import FoundEvents
 from medkit.datasets._grid_blocks import blocks_of

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from medkit.cohort import Feature
+from medkit.datasets._cache import Store, key_of, stamp_of
 from medkit.datasets._dictionary import converted
-from medkit.datasets._event_cache import Store, key_of, stamp_of
 from medkit.datasets._files import Table, rows_of
 from medkit.datasets._inputs import bounded_columns, input_columns, with_durations
 from medkit.datasets._reading import counted

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from medkit.datasets._event_cache import Store
+from medkit.datasets._cache import Store
 from medkit.datasets._files import Table, check_names
 from medkit.datasets._sql_large import Gathering, StoredQuery
 from medkit.datasets._sql_rows import TooSlow, all_rows

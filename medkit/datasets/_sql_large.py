@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.datasets._event_cache import Store, key_of
+from medkit.datasets._cache import Store, key_of
 from medkit.datasets._reading import Reading
 from medkit.datasets._sql_rows import frames, joined
 from medkit.datasets._values import with_dates

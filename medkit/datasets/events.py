@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from medkit.cohort import Cohort, Feature, RawInput, Source
+from medkit.datasets._cache import Store
 from medkit.datasets._columns import Roles
 from medkit.datasets._engines import Engine
-from medkit.datasets._event_cache import Store
 from medkit.datasets._event_files import EventColumns
 from medkit.datasets._event_scan import Layout
 from medkit.datasets._event_sources import EventSource, read_found

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from medkit.cohort import Cohort, RawInput
+from medkit.datasets._cache import Store
 from medkit.datasets._columns import Roles, read_targets, source_of
 from medkit.datasets._dictionary import Entry, declared, describe
-from medkit.datasets._event_cache import Store
 from medkit.datasets._files import Decimal, Table, open_table, require
 from medkit.datasets._inputs import feature_of, roles_of
 from medkit.datasets._large import LARGE, LargeTable, Reading, joined_notes, passing

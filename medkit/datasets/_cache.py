@@ -1,4 +1,4 @@
-"""A folder that keeps what was read of events, so that it is read fast the next time.
+"""A folder that keeps what was read of files and databases, so that it is read fast the next time.
 
 What lies there are patients' data: folders are for their owner alone (0700), so are files (0600).
 No name tells of a patient: entries are named by hashes. An entry is written under a temporary
@@ -83,9 +83,9 @@ class Store:
     def root(self) -> Path:
         """The folder of all entries; a temporary one goes when the process ends."""
         if self.folder is not None:
-            return self.folder / "medkit-events"
+            return self.folder / "medkit-cache"
         if not self._temporary:
-            made = Path(tempfile.mkdtemp(prefix="medkit-events-"))
+            made = Path(tempfile.mkdtemp(prefix="medkit-cache-"))
             self._temporary.append(made)
             weakref.finalize(self, shutil.rmtree, made, ignore_errors=True)
         return self._temporary[0]
