@@ -261,3 +261,13 @@ def test_written_as_files_and_read_again_it_is_the_same(tmp_path):
         "list"
     )
     assert [f.unit for f in again.inputs["static"].features] == ["years", None]
+
+
+def test_a_stay_of_which_only_the_static_features_are_known_is_kept(files):
+    with (files / "events.csv").open("a") as events:
+        events.write("c,0,Age,77\n")
+    (files / "labels.csv").write_text(LABELS + "c,1\n")
+    cohort = events_of(files, static=("Age",), hours=8)
+    assert list(cohort.samples.index) == ["a", "b", "c"]
+    assert np.isnan(cohort.inputs["series"].values[2]).all()
+    assert cohort.inputs["static"].values["Age"].tolist() == [60.0, 41.0, 77.0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,12 @@ import numpy as np
 from medkit.cohort import Feature, RawInput
 from medkit.datasets._featurise import Window
 from medkit.datasets._found_events import FoundEvents
-from medkit.datasets._grid import Plan, gridded
+from medkit.datasets._grid import Gridded, Plan, gridded
 from medkit.datasets._stay_windows import Windows, reaching_back
 from medkit.datasets._values import as_category, as_identifier, sentinels_of
 from medkit.datasets.table import table
 from medkit.errors import DataError
 from medkit.lazy import pd
-
-log = logging.getLogger("medkit")
 
 # Two centuries: nothing that is known of a patient is older.
 _HOURS_BACK = 200 * 365.25 * 24
@@ -45,6 +42,13 @@ class Static(NamedTuple):
     def among_events(self) -> tuple[str, ...]:
         """The variables that are no channels."""
         return () if self.table else self.names
+
+    def seen(self, found: FoundEvents, plan: Plan, windows: Windows, path: Path) -> np.ndarray:
+        """(places,) where any of these variables has an event before the prediction."""
+        everywhere = np.arange(len(windows.stays))
+        if not self.among_events:
+            return np.zeros(len(everywhere), dtype=bool)
+        return _known(self, found, plan, windows, everywhere, path).present
 
     def beside(
         self,
@@ -92,6 +96,22 @@ class Static(NamedTuple):
         return {"static": raw}, files
 
 
+def _known(
+    static: Static,
+    found: FoundEvents,
+    plan: Plan,
+    windows: Windows,
+    places: np.ndarray,
+    path: Path,
+) -> Gridded:
+    """The static variables of each place, as a grid of one step."""
+    names = list(static.names)
+    window = Window(_HOURS_BACK, _HOURS_BACK, found.unit)
+    own = replace(plan, names=names, ways=["last"] * len(names), duplicates="keep", window=window)
+    axis = reaching_back(found, windows, places, _HOURS_BACK)
+    return gridded(found, own, axis, None, path, "")
+
+
 def _of_events(
     static: Static,
     found: FoundEvents,
@@ -104,16 +124,7 @@ def _of_events(
 ) -> RawInput:
     """The last value of each variable before the prediction, however long before it."""
     names, categorical = static.names, static.categorical
-    known = set(found.variables["name"])
-    absent = [name for name in names if name not in known]
-    if absent:
-        log.info("static features with no event at all: %s", ", ".join(absent))
-    window = Window(_HOURS_BACK, _HOURS_BACK, found.unit)
-    own = replace(
-        plan, names=list(names), ways=["last"] * len(names), duplicates="keep", window=window
-    )
-    axis = reaching_back(found, windows, places, _HOURS_BACK)
-    grid = gridded(found, own, axis, None, path, "")
+    grid = _known(static, found, plan, windows, places, path)
     columns: dict[str, pd.Series] = {}
     features = []
     for position, name in enumerate(names):

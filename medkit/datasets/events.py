@@ -343,6 +343,8 @@ def events(
             grid = tripled(found, plan, axis, place, path, problem.span)
         else:
             grid = gridded(found, plan, axis, place, path, problem.span, store)
+        # A stay of which no more than its static features is known is a stay all the same.
+        grid = grid._replace(present=grid.present | beside.seen(found, plan, windows, path))
         stays = windows.stays if index == "prediction" else place
         outcome = outcome_of(problem, found, plan, windows, (table, stays), way_of, layout, path)
         picked = samples_of(
