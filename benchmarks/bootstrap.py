@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from medkit.config import Evaluation
-from medkit.evaluation.delong import delong_interval
-from medkit.evaluation.intervals import resample, resample_by
-from medkit.evaluation.paired import compare_outputs
-from medkit.evaluation.resampling import outcome_strata
-from medkit.registry import tasks
-from medkit.tasks._ranking import Ranking
+from medkit.config.experiment import Evaluation
+from medkit.core.registry import tasks
+from medkit.evaluation.resampling.delong import delong_interval
+from medkit.evaluation.resampling.intervals import resample, resample_by
+from medkit.evaluation.resampling.paired import compare_outputs
+from medkit.evaluation.resampling.resampling import outcome_strata
+from medkit.tasks.scores.ranking import Ranking
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def write(path: Path, first: int, last: int, events: int, mixed: bool = False) -
 
 def grid_cells(path: Path, engine: str) -> int:
     """Number of filled cells of medkit's grid."""
-    from medkit.datasets.events import events
+    from medkit.datasets.events.events import events
 
     grid = events(path=path, hours=HOURS, engine=engine).only_input.values
     return int(np.count_nonzero(~np.isnan(grid)))
@@ -91,7 +91,7 @@ def own_groups(path: Path) -> int:
 
 def grid_rows(path: Path) -> int:
     """Number of stays of a memory-mapped grid, kept beside the events."""
-    from medkit.datasets.events import events
+    from medkit.datasets.events.events import events
 
     values = events(path=path, hours=HOURS, cache=path.parent / "cache").only_input.values
     assert isinstance(values, np.memmap)
@@ -100,7 +100,7 @@ def grid_rows(path: Path) -> int:
 
 def physionet(path: Path, cache: Path | None) -> int:
     """Number of stays of a folder of PhysioNet 2012 files."""
-    from medkit.datasets.events import events
+    from medkit.datasets.events.events import events
 
     columns = {"time": "Time", "variable": "Parameter", "value": "Value"}
     return len(events(path=path, missing_values={"*": (-1,)}, cache=cache, **columns))
@@ -108,7 +108,7 @@ def physionet(path: Path, cache: Path | None) -> int:
 
 def turn(contestant: str, path: Path) -> None:
     """One measured run in this process, as a line of JSON."""
-    for name in ("pandas", "polars", "pyarrow.parquet", "medkit.datasets.events"):
+    for name in ("pandas", "polars", "pyarrow.parquet", "medkit.datasets.events.events"):
         importlib.import_module(name)  # imports are not timed
     own: dict[str, Any] = {
         "own": own_groups,
@@ -216,7 +216,7 @@ def training(rounds: int, rows: int = 20_000, epochs: int = 2) -> None:
     import keras
 
     from medkit import models
-    from medkit.trainer import Trainer
+    from medkit.training.trainer import Trainer
 
     shape = (HOURS, VARIABLES)
     random = np.random.default_rng(0)

@@ -141,7 +141,7 @@ def trained(out: Path, family: str, seed: int, summaries: Path) -> None:
     """One run; what nobody reads here (explanations, most resamples) is left out."""
     import keras
 
-    from medkit.pipeline import train
+    from medkit.workflows.train import train
 
     overrides = written_out(FAMILIES[family], summaries)
     first = family == next(iter(FAMILIES))
@@ -166,10 +166,10 @@ def summarized(out: Path) -> Path:
     import numpy as np
     import pandas as pd
 
-    from medkit.config import load_config
+    from medkit.config.experiment import load_config
+    from medkit.data.splits import split
     from medkit.modalities.series import Series
-    from medkit.preparation import read
-    from medkit.splits import split
+    from medkit.workflows.prepare import read
 
     path = out.absolute() / "summaries.parquet"
     if path.exists():

@@ -60,8 +60,8 @@ def encode(path: Path, cache: Path | None) -> dict[str, float]:
     """Read, divide and encode in this process."""
     import logging
 
-    from medkit.config import check_config
-    from medkit.preparation import divide, encode, read
+    from medkit.config.experiment import check_config
+    from medkit.workflows.prepare import divide, encode, read
 
     logging.basicConfig(level=logging.INFO, format="    %(message)s")
     dataset = {"name": "table", "path": str(path), "target": "died"}

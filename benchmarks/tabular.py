@@ -19,10 +19,10 @@ from typing import Any
 
 from processes import ROOT
 
-from medkit.config import load_config
-from medkit.crossval import cross_validate
-from medkit.pipeline import train
-from medkit.runs import MANIFEST, Run, read_json
+from medkit.config.experiment import load_config
+from medkit.runs.run import MANIFEST, Run, read_json
+from medkit.workflows.crossval import cross_validate
+from medkit.workflows.train import train
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 CONFIGS = {

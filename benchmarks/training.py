@@ -161,7 +161,7 @@ def work(name: str, contestant: str) -> None:
     turns = Turns(case.turn)
     waiting = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: turns.epoch())
     if contestant == "medkit":
-        from medkit.trainer import Trainer
+        from medkit.training.trainer import Trainer
 
         turns.start = time.perf_counter()
         Trainer(model, task="binary", epochs=forever, batch_size=BATCH, early_stopping=None).fit(

@@ -10,19 +10,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from medkit import datasets as datasets
     from medkit import models as models
-    from medkit.config import load_config as load_config
-    from medkit.errors import MedkitError as MedkitError
-    from medkit.pipeline import train as train
-    from medkit.runs import Run as Run
-    from medkit.trainer import Trainer as Trainer
+    from medkit.config.experiment import load_config as load_config
+    from medkit.core.errors import MedkitError as MedkitError
+    from medkit.runs.run import Run as Run
+    from medkit.training.trainer import Trainer as Trainer
+    from medkit.workflows.train import train as train
 
 # Public name -> module; imported at first use, so that `import medkit` stays light.
 _PUBLIC = {
-    "train": "medkit.pipeline",
-    "load_config": "medkit.config",
-    "Run": "medkit.runs",
-    "Trainer": "medkit.trainer",
-    "MedkitError": "medkit.errors",
+    "train": "medkit.workflows.train",
+    "load_config": "medkit.config.experiment",
+    "Run": "medkit.runs.run",
+    "Trainer": "medkit.training.trainer",
+    "MedkitError": "medkit.core.errors",
     "models": "medkit.models",
     "datasets": "medkit.datasets",
 }

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from medkit.cohort import Cohort, RawInput
+from medkit.core.registry import modalities, models, signature_model
+from medkit.data.cohort import Cohort, RawInput
 from medkit.models import with_static
-from medkit.registry import modalities, models, signature_model
 
 # A small preprocessed sample of each modality.
 SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {

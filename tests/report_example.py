@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from medkit.cohort import Feature, Source
-from medkit.config import Evaluation
-from medkit.evaluation.intervals import measure
+from medkit.config.experiment import Evaluation
+from medkit.core.registry import tasks
+from medkit.data.cohort import Feature, Source
+from medkit.evaluation import sample_size
+from medkit.evaluation.groups.subgroups import subgroup_metrics
 from medkit.evaluation.notes import with_notes
-from medkit.evaluation.subgroups import subgroup_metrics
-from medkit.registry import tasks
-from medkit.report import ReportInputs, sample_size
+from medkit.evaluation.resampling.intervals import measure
+from medkit.report import ReportInputs
 
 ROWS = {"train": slice(0, 160), "valid": slice(160, 220), "test": slice(220, 300)}
 CONFIG = """\

@@ -145,7 +145,7 @@ def test_backend_of_the_config_is_taken_and_recorded(tmp_path):
 
 def test_a_backend_asked_for_too_late_is_refused():
     code = (
-        "import keras\nfrom medkit.backend import BackendError, select_backend\n"
+        "import keras\nfrom medkit.training.backend import BackendError, select_backend\n"
         "try:\n    select_backend('jax')\n"
         "except BackendError as error:\n    print(str(error).splitlines()[0])\n"
     )

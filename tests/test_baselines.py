@@ -14,10 +14,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from medkit.evaluation import _boosting, _inner_folds
-from medkit.evaluation._inner_folds import inner_folds
-from medkit.evaluation.baselines import fit_baselines
-from medkit.registry import tasks
+from medkit.core.registry import tasks
+from medkit.evaluation.baselines import boosting as _boosting
+from medkit.evaluation.baselines import inner_folds as _inner_folds
+from medkit.evaluation.baselines.baselines import fit_baselines
+from medkit.evaluation.baselines.inner_folds import inner_folds
 
 
 @pytest.fixture
@@ -326,7 +327,7 @@ def test_the_same_seed_gives_the_same_baselines():
 
 def test_many_training_rows_are_described_by_a_sample(tmp_path, monkeypatch):
     import medkit
-    from medkit.evaluation import baselines
+    from medkit.evaluation.baselines import baselines
 
     monkeypatch.setattr(baselines, "_MOST_ROWS", 150)
     config = Path(__file__).parents[1] / "configs" / "smoke" / "breast_cancer_mlp.yaml"

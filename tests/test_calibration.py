@@ -8,19 +8,19 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from medkit.config import Evaluation
-from medkit.evaluation.agreement import Agreement
-from medkit.evaluation.calibration import (
+from medkit.config.experiment import Evaluation
+from medkit.core.registry import tasks
+from medkit.evaluation.calibration.agreement import Agreement
+from medkit.evaluation.calibration.calibration import (
     calibration_in_the_large,
     calibration_of,
     calibration_slope,
     weighted_intercept,
     weighted_logistic,
 )
-from medkit.evaluation.logistic import logits
-from medkit.evaluation.reliability import METRICS, Reliability
-from medkit.evaluation.smooth import Loess
-from medkit.registry import tasks
+from medkit.evaluation.calibration.logistic import logits
+from medkit.evaluation.calibration.reliability import METRICS, Reliability
+from medkit.evaluation.calibration.smooth import Loess
 
 sm = pytest.importorskip("statsmodels.api")
 

@@ -12,21 +12,21 @@ from scipy import stats
 from scipy.spatial.distance import mahalanobis
 from sklearn.metrics import roc_auc_score
 
-from medkit.cohort import Cohort, Feature, RawInput
-from medkit.evaluation import membership as members
-from medkit.evaluation.case_mix import MOST_ROWS, table_one
-from medkit.evaluation.membership import membership
-from medkit.evaluation.shift import (
+from medkit.data.cohort import Cohort, Feature, RawInput
+from medkit.evaluation.groups import membership as members
+from medkit.evaluation.groups.case_mix import MOST_ROWS, table_one
+from medkit.evaluation.groups.membership import membership
+from medkit.evaluation.groups.shift import (
     of_means,
     of_proportions,
     standardised_differences,
     unit_warnings,
 )
 from medkit.modalities.tabular import Tabular
-from medkit.preparation import Part
 from medkit.tasks.binary import Binary
 from medkit.tasks.multilabel import Multilabel
 from medkit.tasks.regression import Regression
+from medkit.workflows.prepare import Part
 
 
 def cohort(rows: int = 200, seed: int = 0, shift: float = 0.0) -> Cohort:

@@ -7,18 +7,19 @@ import pytest
 import statsmodels.api as sm
 from report_example import example, full
 
-from medkit.registry import tasks
-from medkit.report import ReportInputs, sample_size, write_model_card
-from medkit.report.checklist import counts, tripod_ai
-from medkit.report.model_card import model_card, model_card_text
-from medkit.report.probast import signals
-from medkit.report.sample_size import (
+from medkit.core.registry import tasks
+from medkit.evaluation import sample_size
+from medkit.evaluation.sample_size import (
     binary_criteria,
     candidate_parameters,
     continuous_criteria,
     cox_snell_r2,
     largest_r2,
 )
+from medkit.report import ReportInputs, write_model_card
+from medkit.report.checklists.checklist import counts, tripod_ai
+from medkit.report.checklists.model_card import model_card, model_card_text
+from medkit.report.checklists.probast import signals
 
 KINDS = ["binary", "regression", "multiclass", "multilabel"]
 # Which items no run can fill, and which need a declared field (the field's own list).

@@ -17,7 +17,7 @@ import pytest
 
 from medkit.cli import main
 from medkit.datasets.builtin import breast_cancer
-from medkit.runs import seal
+from medkit.runs.run import seal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMOKE = CONFIGS / "smoke" / "breast_cancer_mlp.yaml"
@@ -176,7 +176,7 @@ def test_wrong_use_is_status_2(medkit_command, arguments):
 
 @pytest.mark.parametrize("kind", ["models", "datasets", "tasks", "preprocessing"])
 def test_listings(medkit_command, kind):
-    from medkit import registry
+    from medkit.core import registry
 
     known = registry.modalities if kind == "preprocessing" else getattr(registry, kind)
     status, out, _ = medkit_command(kind)
@@ -203,7 +203,7 @@ def test_a_described_model_shows_type_bounds_default_and_meaning(medkit_command)
 def test_schema_accepts_every_config_and_refuses_misspelling(medkit_command):
     import jsonschema
 
-    from medkit.yaml_file import read_yaml
+    from medkit.core.yaml_file import read_yaml
 
     schema = json.loads(medkit_command("schema")[1])
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -15,11 +15,11 @@ import yaml
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 import medkit
-from medkit import runs
 from medkit.cli import main
-from medkit.comparison import compare_runs, comparison_table, write_page
-from medkit.errors import RunError
-from medkit.recording import Hasher
+from medkit.core.errors import RunError
+from medkit.runs import run as runs
+from medkit.runs.recording import Hasher
+from medkit.workflows.compare import compare_runs, comparison_table, write_page
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke"
 QUICK = ("evaluation.baselines=false", "evaluation.bootstrap=60", "evaluation.explanations=false")
@@ -338,7 +338,7 @@ def test_the_page_shows_every_run_on_one_axis(changed, tmp_path):
 @pytest.mark.parametrize("kind", ["regression", "multiclass", "multilabel"])
 def test_other_tasks(kind, breast_cancer_run, tmp_path):
     """The fixture's run, made to look like one of another task."""
-    from medkit.registry import tasks
+    from medkit.core.registry import tasks
 
     random = np.random.default_rng(0)
     targets = {

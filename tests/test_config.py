@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from medkit.config import Training, load_config
-from medkit.errors import ConfigError, MedkitError
+from medkit.config.experiment import Training, load_config
+from medkit.core.errors import ConfigError, MedkitError
 
 GOOD = """\
 name: trial

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import medkit
-from medkit import registry
-from medkit.config import load_config
-from medkit.synthesize import synthesize
+from medkit.config.experiment import load_config
+from medkit.core import registry
+from medkit.workflows.synthesize import synthesize
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMOKE = sorted((CONFIGS / "smoke").glob("*.yaml"))

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit import registry
-from medkit.config import Evaluation
-from medkit.evaluation.conformal import (
+from medkit.config.experiment import Evaluation
+from medkit.core import registry
+from medkit.evaluation.uncertainty.conformal import (
     calibrate,
     conformal_columns,
     conformal_of,
@@ -362,7 +362,7 @@ def test_the_same_seed_gives_the_same():
 
 
 def test_a_run_predicts_sets(monkeypatch):
-    from medkit.runs import Run
+    from medkit.runs.run import Run
 
     p = np.array([[0.1], [np.nan], [0.5], [0.9]])
     monkeypatch.setattr(Run, "outputs", lambda self, data: p)

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from medkit import registry
+from medkit.core import registry
 from medkit.testing import check_dataset, check_modality, check_model, check_signature, check_task
 
 

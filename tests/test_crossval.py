@@ -20,19 +20,20 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from medkit import registry, runs
-from medkit.cohort import Cohort, RawInput
-from medkit.config import Evaluation, Split, check_config
-from medkit.crossval import cross_validate, processes
-from medkit.crossval.plan import make_plan
-from medkit.crossval.pooled import Pooled, pooled_differences, pooled_scores
-from medkit.crossval.summary import spread
-from medkit.errors import ConfigError, DataError, RunError
-from medkit.preparation import read
+from medkit.config.experiment import Evaluation, Split, check_config
+from medkit.core import registry
+from medkit.core.errors import ConfigError, DataError, RunError
+from medkit.data.cohort import Cohort, RawInput
+from medkit.data.splits import folds, split
 from medkit.report.templates import readable
-from medkit.runs import Run
-from medkit.splits import folds, split
-from medkit.stored import stored_part
+from medkit.runs import run as runs
+from medkit.runs.run import Run
+from medkit.runs.stored import stored_part
+from medkit.workflows.crossval import cross_validate, processes
+from medkit.workflows.crossval.plan import make_plan
+from medkit.workflows.crossval.pooled import Pooled, pooled_differences, pooled_scores
+from medkit.workflows.crossval.summary import spread
+from medkit.workflows.prepare import read
 
 CHEAP = {"bootstrap": 20, "baselines": False, "explanations": False}
 
@@ -76,8 +77,8 @@ def experiment(path: Path, **changes):
 
 def in_this_process(monkeypatch, stop_after: int | None = None) -> list[str]:
     """Train the folds without processes of their own; returns the names of those trained."""
-    from medkit.config import load_config
-    from medkit.pipeline import train
+    from medkit.config.experiment import load_config
+    from medkit.workflows.train import train
 
     trained: list[str] = []
 
@@ -345,7 +346,7 @@ def test_nested_parts_are_disjoint_in_every_run(finished):
 
 
 def test_a_fold_is_a_run_of_its_own(finished):
-    from medkit.external import evaluate_run_on
+    from medkit.workflows.external import evaluate_run_on
 
     path = next((finished / "folds").glob("*-fold-2/*/"))
     run = Run.open(path)
@@ -480,7 +481,7 @@ def test_a_fold_that_fails_in_this_process(tmp_path, monkeypatch):
     def fails(*args, **settings):
         raise DataError("no training samples are left")
 
-    monkeypatch.setattr("medkit.pipeline.train", fails)
+    monkeypatch.setattr("medkit.workflows.train.train", fails)
     said = r"visits-repeat-1-fold-1 failed:\n    no training samples are left[\s\S]*--resume"
     with pytest.raises(processes.FoldError, match=said):
         cross_validate(experiment(path), folds=2, jobs=0, out=tmp_path / "out")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit.datasets.events import events
-from medkit.errors import DataError
+from medkit.core.errors import DataError
+from medkit.datasets.events.events import events
 
 LONG = """stay,time,variable,value
 1,0.0,HR,80

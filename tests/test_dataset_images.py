@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medkit.datasets.images import images
-from medkit.errors import DataError
+from medkit.core.errors import DataError
+from medkit.datasets.images.images import images
 
 
 def draw(path, shade, size=(4, 6), mode="L"):
@@ -238,7 +238,7 @@ def test_pneumoniamnist(real_data):
 
 
 def test_new_images_take_the_shape_of_the_trained_ones(tmp_path, folder):
-    from medkit import registry
+    from medkit.core import registry
 
     tags = registry.datasets.get("images").tags
     trained = images(path=folder).only_input.values.shape[1:]

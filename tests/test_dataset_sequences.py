@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from medkit.core.errors import DataError
 from medkit.datasets.sequences import sequences
-from medkit.errors import DataError
 
 
 @pytest.fixture

@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from medkit import registry
-from medkit.datasets import synthetic_dna, synthetic_icu, synthetic_vitals, synthetic_xray
+from medkit.core import registry
 from medkit.datasets.builtin import breast_cancer, diabetes
+from medkit.datasets.synthetic import dna as synthetic_dna
+from medkit.datasets.synthetic import icu as synthetic_icu
+from medkit.datasets.synthetic import vitals as synthetic_vitals
+from medkit.datasets.synthetic import xray as synthetic_xray
 from medkit.modalities.series import Series
 
 MODULES = {

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit.datasets.table import table
-from medkit.errors import ConfigError, DataError
+from medkit.core.errors import ConfigError, DataError
+from medkit.datasets.table.table import table
 
 CSV = """id,patient,sex,sbp,smoker,visit,died
 a,007,F,120,True,2024-03-01,0

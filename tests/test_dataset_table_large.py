@@ -13,12 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit.cohort import RawInput
-from medkit.datasets import _cache, _large, _spool, _sql_large
-from medkit.datasets.table import table
-from medkit.errors import DataError, RunError
+from medkit.core.errors import DataError, RunError
+from medkit.data.cohort import RawInput
+from medkit.data.stored_columns import StoredColumns
+from medkit.datasets.table import large as _large
+from medkit.datasets.table.table import table
 from medkit.modalities.tabular import Tabular
-from medkit.stored_columns import StoredColumns
+from medkit.readers import cache as _cache
+from medkit.readers import spool as _spool
+from medkit.readers import sql_large as _sql_large
 
 N = 400
 SETTINGS = {
@@ -32,7 +35,7 @@ def always_large(monkeypatch):
     """Switches to columns on disk, whatever the size."""
 
     def switch():
-        monkeypatch.setattr(sys.modules["medkit.datasets.table"], "LARGE", -1)
+        monkeypatch.setattr(sys.modules["medkit.datasets.table.table"], "LARGE", -1)
         monkeypatch.setattr(_sql_large, "IN_MEMORY", -1)
         monkeypatch.setattr(_sql_large, "ROWS_A_PART", 30)
 
@@ -135,8 +138,8 @@ def test_encoded_rows_are_the_same_and_lie_on_disk(tmp_path, always_large, monke
     expected = table(path=path, **SETTINGS)
     always_large()
     found = table(path=path, **SETTINGS)
-    monkeypatch.setattr("medkit.stored_columns.ROWS_IN_MEMORY", 0)
-    monkeypatch.setattr("medkit.stored_columns.BLOCK_ROWS", 64)
+    monkeypatch.setattr("medkit.data.stored_columns.ROWS_IN_MEMORY", 0)
+    monkeypatch.setattr("medkit.data.stored_columns.BLOCK_ROWS", 64)
     monkeypatch.setattr(StoredColumns.blocks, "__defaults__", (64,))
     random = np.random.default_rng(1)
     rows = random.permutation(len(found))[:300]
@@ -166,7 +169,7 @@ def test_the_cache_is_for_its_owner_and_follows_the_file(tmp_path, monkeypatch, 
     spooled = []
     real = _spool.spool_text
     monkeypatch.setattr(
-        "medkit.datasets._files.spool_text", lambda *a: spooled.append(1) or real(*a)
+        "medkit.readers.tables.spool_text", lambda *a: spooled.append(1) or real(*a)
     )
     assert_same(table(path=path, cache=cache, **SETTINGS), first)
     assert "inputs from the cache" in caplog.text
@@ -272,7 +275,7 @@ def test_utf_16_and_packed_text(tmp_path, always_large):
 def test_rows_and_columns_of_stored_columns(tmp_path):
     frame = pd.DataFrame({"a": [1.0, np.nan, 3, 4], "b": ["x", None, "y", "x"]})
     frame["b"] = frame["b"].astype(object)
-    from medkit.stored_columns import write_column
+    from medkit.data.stored_columns import write_column
 
     parts = tuple(write_column(tmp_path, i, n, frame[n]) for i, n in enumerate(frame))
     stored = StoredColumns(parts, 4)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit.datasets._roles import folded, infer_roles
-from medkit.datasets.table import table
-from medkit.errors import DataError
+from medkit.core.errors import DataError
+from medkit.datasets.table.roles import folded, infer_roles
+from medkit.datasets.table.table import table
 
 N = 60
 HALVES = np.arange(N) // 2
@@ -108,7 +108,7 @@ def test_a_new_file_settles_nothing_by_names(tmp_path):
 
 def test_the_roles_stand_in_the_run(tmp_path):
     import medkit
-    from medkit.runs import read_json
+    from medkit.runs.run import read_json
 
     random = np.random.default_rng(0)
     pd.DataFrame(
@@ -136,7 +136,7 @@ def test_folded():
 
 
 def test_nothing_is_found_where_nothing_is_told(tmp_path):
-    from medkit.datasets._columns import Roles
+    from medkit.datasets.table.columns import Roles
 
     found = infer_roles(pd.DataFrame(index=range(3)), Roles(), tmp_path)
     assert found.roles == Roles()

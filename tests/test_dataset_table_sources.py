@@ -24,9 +24,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from medkit.datasets import _sql, _sql_rows
-from medkit.datasets.table import table
-from medkit.errors import ConfigError, DataError
+from medkit.core.errors import ConfigError, DataError
+from medkit.datasets.table.table import table
+from medkit.readers import sql as _sql
+from medkit.readers import sql_rows as _sql_rows
 
 CSV = "patient,sex,sbp,died\n007,F,120,0\n007,M,?,1\n08,F,135.5,1\n9,F,100,0\n"
 KINDS = {"target": "died", "subject": "patient", "missing_values": {"sbp": ("?",)}}
@@ -223,7 +224,7 @@ def test_bad_workbooks_are_refused(workbook, file):
 def test_missing_packages_name_their_extra(file, monkeypatch, tmp_path, package, extra, settings):
     import importlib.util
 
-    from medkit.datasets._dictionary import Entry
+    from medkit.datasets.table.dictionary import Entry
 
     file("x,y\n1,0\n2,1\n", "a.csv")
     file("x", "a.xlsx")
@@ -680,7 +681,7 @@ def test_a_run_from_postgresql(server, address, tmp_path):
     """Training keeps no password; prediction needs neither database nor dictionary."""
     pytest.importorskip("pint")
     import medkit
-    from medkit.external import predict_file
+    from medkit.workflows.external import predict_file
 
     (tmp_path / "configs").mkdir()
     config = tmp_path / "configs" / "a.yaml"
@@ -874,7 +875,7 @@ def test_a_dictionary_wider_than_the_table(labs, file, caplog):
 
 
 def test_a_dictionary_in_the_config(tmp_path, labs):
-    from medkit.config import check_config
+    from medkit.config.experiment import check_config
 
     document = {
         "name": "a", "task": "binary", "model": "mlp",
@@ -888,7 +889,7 @@ def test_a_dictionary_in_the_config(tmp_path, labs):
 
 
 def test_path_or_url_is_checked_before_reading(tmp_path):
-    from medkit.config import check_config
+    from medkit.config.experiment import check_config
 
     document = {"name": "a", "task": "binary", "model": "mlp", "dataset": {"name": "table"}}
     with pytest.raises(ConfigError, match=r"dataset.path: is required \(or url\)"):
@@ -965,7 +966,7 @@ def test_predict_for_rows_of_a_database(tmp_path, monkeypatch, capsys):
     pytest.importorskip("sqlalchemy")
     import medkit
     from medkit.cli import main
-    from medkit.external import predict_file
+    from medkit.workflows.external import predict_file
 
     random = np.random.default_rng(0)
     frame = pd.DataFrame({

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medkit.config import Evaluation, check_config
-from medkit.errors import ConfigError, MedkitError
-from medkit.evaluation.decisions import decisions_of, operating_points
-from medkit.evaluation.intervals import measure
-from medkit.evaluation.operating_points import at_prevalence
-from medkit.evaluation.proportions import wilson
-from medkit.registry import tasks
-from medkit.tasks._ranking import best_threshold
+from medkit.config.experiment import Evaluation, check_config
+from medkit.core.errors import ConfigError, MedkitError
+from medkit.core.registry import tasks
+from medkit.evaluation.decisions.decisions import decisions_of, operating_points
+from medkit.evaluation.decisions.operating_points import at_prevalence
+from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.resampling.proportions import wilson
+from medkit.tasks.scores.ranking import best_threshold
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from medkit import registry
+from medkit.core import registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -84,4 +84,4 @@ def test_notebook_executes(path):
     client.execute()
     sources = "\n".join(cell.source for cell in notebook.cells)
     assert "from medkit.models import" in sources
-    assert "from medkit.trainer import Trainer" in sources
+    assert "from medkit.training.trainer import Trainer" in sources

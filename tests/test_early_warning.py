@@ -13,21 +13,21 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import medkit
-from medkit.config import Evaluation, load_config
-from medkit.datasets import synthetic_deterioration as dataset
-from medkit.errors import DataError
-from medkit.evaluation.early_warning import EarlyWarning, early_warning
-from medkit.evaluation.resampling import outcome_strata, resample_weights, subject_codes
-from medkit.evaluation.stays import Stays, alarms, has_stays, spaced_thresholds
-from medkit.evaluation.subgroups import check_subgroups
-from medkit.evaluation.utility import hourly_utility
-from medkit.evaluation.watched import Watch, Watched, weighted_quartiles
-from medkit.external import evaluate_run_on
-from medkit.external.predictions import predict_file
-from medkit.registry import tasks
-from medkit.report.early_warning import early_warning_section
-from medkit.synthesize import synthesize
+from medkit.config.experiment import Evaluation, load_config
+from medkit.core.errors import DataError
+from medkit.core.registry import tasks
+from medkit.datasets.synthetic import deterioration as dataset
+from medkit.evaluation.early_warning.early_warning import EarlyWarning, early_warning
+from medkit.evaluation.early_warning.stays import Stays, alarms, has_stays, spaced_thresholds
+from medkit.evaluation.early_warning.utility import hourly_utility
+from medkit.evaluation.early_warning.watched import Watch, Watched, weighted_quartiles
+from medkit.evaluation.groups.subgroups import check_subgroups
+from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
+from medkit.report.sections.early_warning import early_warning_section
 from medkit.testing import check_dataset
+from medkit.workflows.external import evaluate_run_on
+from medkit.workflows.external.predictions import predict_file
+from medkit.workflows.synthesize import synthesize
 
 FEW = Evaluation(bootstrap=0)
 

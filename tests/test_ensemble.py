@@ -16,13 +16,14 @@ import pandas as pd
 import pytest
 
 import medkit
-from medkit import ensemble, pipeline
-from medkit.assessment import predict_parts
-from medkit.backend import start
-from medkit.config import check_config
-from medkit.external import evaluate_run_on
-from medkit.preparation import divide, encode, read
-from medkit.runs import Run
+from medkit.config.experiment import check_config
+from medkit.runs.run import Run
+from medkit.training import ensemble
+from medkit.training.backend import start
+from medkit.workflows import train as pipeline
+from medkit.workflows.assess import predict_parts
+from medkit.workflows.external import evaluate_run_on
+from medkit.workflows.prepare import divide, encode, read
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,9 +10,10 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.metrics import roc_auc_score
 
-from medkit.cohort import Cohort, RawInput
-from medkit.config import Evaluation
-from medkit.errors import DataError
+from medkit.config.experiment import Evaluation
+from medkit.core.errors import DataError
+from medkit.core.registry import tasks
+from medkit.data.cohort import Cohort, RawInput
 from medkit.evaluation import (
     called,
     check_subgroups,
@@ -23,10 +24,9 @@ from medkit.evaluation import (
     main_metric,
     subgroup_metrics,
 )
-from medkit.evaluation.baselines import fit_baselines
-from medkit.evaluation.intervals import interval, resample_weights
-from medkit.evaluation.proportions import denominators, wilson
-from medkit.registry import tasks
+from medkit.evaluation.baselines.baselines import fit_baselines
+from medkit.evaluation.resampling.intervals import interval, resample_weights
+from medkit.evaluation.resampling.proportions import denominators, wilson
 
 
 class Means:
@@ -101,7 +101,7 @@ def test_resamples_draw_whole_subjects_and_do_not_depend_on_chunks(monkeypatch):
     assert weights.shape == (50, 7)
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, [0, 2, 3, 6]].sum(axis=1) == 4).all()
-    monkeypatch.setattr("medkit.evaluation.resampling._WEIGHTS_AT_ONCE", 30)
+    monkeypatch.setattr("medkit.evaluation.resampling.resampling._WEIGHTS_AT_ONCE", 30)
     assert (np.concatenate(list(resample_weights(codes, 50, 0))) == weights).all()
 
 

@@ -17,23 +17,21 @@ import pytest
 # Fixtures are found by name; with them come a server and a connection that is cut.
 from test_dataset_table_sources import PASSWORD, Relay, address, free_port, server  # noqa: F401
 
-import medkit.rows
-from medkit.cohort import Feature, RawInput
-from medkit.datasets import (
-    _cache,
-    _event_gather,
-    _event_rows,
-    _event_sql,
-    _grid,
-    _reading,
-    _sql,
-    _sql_rows,
-)
-from medkit.datasets import _event_sources as sources
-from medkit.datasets.events import events
-from medkit.errors import DataError, RunError
+import medkit.data.stored_arrays
+from medkit.core.errors import DataError, RunError
+from medkit.data.cohort import Feature, RawInput
+from medkit.data.stored_arrays import StoredRows, by_channel, chosen
+from medkit.datasets.events.events import events
+from medkit.datasets.events.grid import grid as _grid
+from medkit.datasets.events.sources import gather as _event_gather
+from medkit.datasets.events.sources import rows as _event_rows
+from medkit.datasets.events.sources import sources
+from medkit.datasets.events.sources import sql as _event_sql
 from medkit.modalities.series import Series
-from medkit.rows import StoredRows, by_channel, chosen
+from medkit.readers import cache as _cache
+from medkit.readers import progress as _reading
+from medkit.readers import sql as _sql
+from medkit.readers import sql_rows as _sql_rows
 
 WAYS = {"*": "mean", "HR": "last", "Urine": "sum"}
 
@@ -292,7 +290,7 @@ def test_a_large_grid_lies_on_disk_without_a_cache_too(table, monkeypatch, tmp_p
     monkeypatch.setattr("tempfile.tempdir", None)
     plain = events(**settings_of(table))
     monkeypatch.setattr(_grid, "IN_MEMORY", 0)
-    monkeypatch.setattr(medkit.rows, "IN_MEMORY", 0)
+    monkeypatch.setattr(medkit.data.stored_arrays, "IN_MEMORY", 0)
     large = events(**settings_of(table))
     assert isinstance(large.only_input.values, StoredRows)  # the labels have another order
     same(large, plain)
@@ -362,7 +360,7 @@ def stored(tmp_path):
 )  # fmt: skip
 def test_stored_rows_index_as_an_array_does(stored, key, monkeypatch):
     rows, values = stored
-    monkeypatch.setattr(medkit.rows, "_BLOCK_BYTES", 400)
+    monkeypatch.setattr(medkit.data.stored_arrays, "_BLOCK_BYTES", 400)
     np.testing.assert_array_equal(rows[key], values[key])
     assert (rows.shape, rows.dtype, len(rows), rows.ndim) == (values.shape, values.dtype, 30, 3)
     assert (rows.size, rows.nbytes) == (values.size, values.nbytes)
@@ -374,7 +372,7 @@ def test_rows_are_copied_where_they_are_few(stored, monkeypatch):
     mask = np.arange(30) < 10
     assert type(chosen(rows, mask)) is np.ndarray
     np.testing.assert_array_equal(chosen(rows, mask), values[:10])
-    monkeypatch.setattr(medkit.rows, "IN_MEMORY", 0)
+    monkeypatch.setattr(medkit.data.stored_arrays, "IN_MEMORY", 0)
     assert isinstance(chosen(rows, mask), StoredRows)
     np.testing.assert_array_equal(np.asarray(chosen(rows.values, mask)), rows.values[:10])
     assert type(chosen(values, mask)) is np.ndarray
@@ -382,8 +380,8 @@ def test_rows_are_copied_where_they_are_few(stored, monkeypatch):
 
 def test_channels_one_by_one(stored, monkeypatch):
     rows, values = stored
-    monkeypatch.setattr(medkit.rows, "_BLOCK_BYTES", 700)
-    monkeypatch.setattr(medkit.rows, "_CHANNEL_BYTES", 2 * 30 * 6 * 4)
+    monkeypatch.setattr(medkit.data.stored_arrays, "_BLOCK_BYTES", 700)
+    monkeypatch.setattr(medkit.data.stored_arrays, "_CHANNEL_BYTES", 2 * 30 * 6 * 4)
     for given in (rows, values):
         found = dict(by_channel(given))
         assert list(found) == [0, 1, 2, 3, 4]
@@ -405,8 +403,8 @@ def test_the_series_modality_never_holds_all_rows(stored, monkeypatch):
 def test_training_from_stored_rows_equals_training_from_memory(stored, monkeypatch):
     import keras
 
-    from medkit.trainer import Trainer
     from medkit.training import validation
+    from medkit.training.trainer import Trainer
 
     rows, values = stored
     y = (np.arange(30) % 3 == 0).astype("float32")

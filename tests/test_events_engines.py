@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from medkit.datasets.events import events
-from medkit.errors import DataError
+from medkit.core.errors import DataError
+from medkit.datasets.events.events import events
 
 WAYS = {"*": "mean", "Urine": "sum", "HR": "last", "Temp": "max", "pH": "min", "Lab": "count"}
 NAMES = ("HR", "K", "Lab", "Temp", "Urine", "pH")
@@ -139,7 +140,7 @@ def test_a_zone_does_not_move_a_grid(archive):
 
 def test_blocks_of_stays_change_nothing(archive, monkeypatch):
     whole = events(path=archive / "long.parquet", **SETTINGS)
-    monkeypatch.setattr("medkit.datasets._grid.BLOCK", 500)
+    monkeypatch.setattr(import_module("medkit.datasets.events.grid.grid"), "BLOCK", 500)
     blocks = events(path=archive / "long.parquet", **SETTINGS)
     assert blocks.only_input.values.tobytes() == whole.only_input.values.tobytes()
     assert blocks.source.notes == whole.source.notes

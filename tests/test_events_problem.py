@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,15 @@ import pandas as pd
 import pytest
 
 import medkit
-from medkit.cohort import Feature, RawInput
-from medkit.config import load_config
-from medkit.datasets._featurise import Window
-from medkit.datasets._stay_windows import elapsed, end_after, start_before
-from medkit.datasets.events import events
-from medkit.errors import ConfigError, DataError
+from medkit.config.experiment import load_config
+from medkit.core.errors import ConfigError, DataError
+from medkit.core.registry import datasets
+from medkit.data.cohort import Feature, RawInput
+from medkit.datasets.events.events import events
+from medkit.datasets.events.grid.featurise import Window
+from medkit.datasets.events.windows import elapsed, end_after, start_before
 from medkit.modalities.series import Series
-from medkit.registry import datasets
-from medkit.synthesize import synthesize
+from medkit.workflows.synthesize import synthesize
 
 NAN = np.nan
 START = pd.Timestamp("2024-03-30 22:00")
@@ -696,7 +697,7 @@ def test_a_label_of_the_stay_at_every_hour(long, tmp_path):
 
 
 def test_windows_that_no_machine_holds(long, monkeypatch):
-    monkeypatch.setattr("medkit.datasets._every_step.os.sysconf", lambda _: 10)
+    monkeypatch.setattr(import_module("medkit.datasets.events.hourly").os, "sysconf", lambda _: 10)
     with pytest.raises(DataError) as error:
         events(path=long, index="every_step", hours=2)
     assert "Predict less often (every_hours)" in str(error.value)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit.datasets.events import events
-from medkit.errors import DataError
+from medkit.core.errors import DataError
+from medkit.datasets.events.events import events
 
 NAN = np.nan
 

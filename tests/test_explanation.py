@@ -18,13 +18,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from medkit.cli import main
-from medkit.cohort import Feature, RawInput
-from medkit.config import Component, Evaluation
-from medkit.datasets import synthetic_dna as dna
-from medkit.datasets import synthetic_icu as icu
-from medkit.datasets import synthetic_vitals as vitals
-from medkit.datasets import synthetic_xray as xray
-from medkit.errors import DataError, MedkitError
+from medkit.config.experiment import Component, Evaluation
+from medkit.core.errors import DataError, MedkitError
+from medkit.data.cohort import Feature, RawInput
+from medkit.datasets.synthetic import dna, icu, vitals, xray
 from medkit.explanation import (
     accumulated_local_effects,
     dependence,
@@ -33,20 +30,20 @@ from medkit.explanation import (
     permutation_importance,
 )
 from medkit.explanation.groups import groups_of, hidden
+from medkit.explanation.intermediate import last_convolutions, layers_within
 from medkit.explanation.local import explain
-from medkit.explanation.page import render
 from medkit.explanation.partial_dependence import grid_of
 from medkit.explanation.tables import Explained
-from medkit.explanation.taps import last_convolutions, layers_within
 from medkit.modalities.image import Image
 from medkit.modalities.series import Series
 from medkit.modalities.tabular import Tabular
 from medkit.modalities.tokens import Tokens
-from medkit.network import build_network
-from medkit.runs import verify
+from medkit.report.pages.explanation import render
+from medkit.runs.run import verify
 from medkit.tasks.binary import Binary
 from medkit.tasks.multiclass import Multiclass
 from medkit.tasks.regression import Regression
+from medkit.training.network import build_network
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 RESULT = {"metric", "value", "rows", "repeats", "resamples", "confidence", "method", "features"}
@@ -489,7 +486,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_terms():
 
 
 def trained(cohort, modality, task, name, epochs, **parameters):
-    from medkit.trainer import Trainer
+    from medkit.training.trainer import Trainer
 
     modality.fit(cohort.only_input)
     task.fit(cohort.targets, cohort.target_names)
@@ -936,7 +933,7 @@ def test_other_backends_explain_alike(backend, saved):
 def finished(tmp_path_factory):
     """A tiny run on radiographs and one on visits, each with a file of new samples."""
     import medkit
-    from medkit.synthesize import synthesize
+    from medkit.workflows.synthesize import synthesize
 
     folder = tmp_path_factory.mktemp("explained")
     made = {}

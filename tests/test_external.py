@@ -12,13 +12,13 @@ import pytest
 from scipy.special import expit, logit
 
 import medkit
-from medkit.config import check_config
-from medkit.errors import ConfigError, DataError, RunError
-from medkit.evaluation.intervals import resample
-from medkit.external import evaluate_run_on, recalibrate_run
-from medkit.files import sha256
-from medkit.runs import Run, verify
-from medkit.stored import stored_part
+from medkit.config.experiment import check_config
+from medkit.core.errors import ConfigError, DataError, RunError
+from medkit.core.files import sha256
+from medkit.evaluation.resampling.intervals import resample
+from medkit.runs.run import Run, verify
+from medkit.runs.stored import stored_part
+from medkit.workflows.external import evaluate_run_on, recalibrate_run
 
 CHEAP = {"bootstrap": 30, "baselines": False, "explanations": False}
 
@@ -295,7 +295,7 @@ def test_its_predictions_are_the_old_ones_on_a_straight_line_of_logits(run, reca
 def test_slope_and_intercept_against_statsmodels(run, away, monkeypatch):
     import statsmodels.api as sm
 
-    from medkit.recording import Hasher
+    from medkit.runs.recording import Hasher
 
     monkeypatch.setenv("MEDKIT_SALT", "known to the test")
     table = pd.read_csv(away).set_index("record")

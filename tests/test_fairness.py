@@ -11,12 +11,12 @@ from sklearn import metrics as sk
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from medkit.config import Evaluation
-from medkit.errors import DataError
+from medkit.config.experiment import Evaluation
+from medkit.core.errors import DataError
+from medkit.core.registry import tasks
 from medkit.evaluation import check_subgroups, subgroup_metrics
-from medkit.evaluation.fairness import fairness_gaps, holm
-from medkit.evaluation.proportions import newcombe, newcombe_p
-from medkit.registry import tasks
+from medkit.evaluation.groups.fairness import fairness_gaps, holm
+from medkit.evaluation.resampling.proportions import newcombe, newcombe_p
 
 
 def binary():

@@ -16,23 +16,23 @@ from sklearn import metrics as sk
 from sklearn.linear_model import Ridge
 
 import medkit
-from medkit.config import Evaluation, check_config
-from medkit.datasets import synthetic_epidemic as epidemic
-from medkit.errors import ConfigError, DataError, MedkitError
-from medkit.evaluation.fairness import fairness_gaps
-from medkit.evaluation.forecast_baselines import (
+from medkit.config.experiment import Evaluation, check_config
+from medkit.core.errors import ConfigError, DataError, MedkitError
+from medkit.datasets.synthetic import epidemic
+from medkit.evaluation.forecasting.baselines import (
     PastRows,
     _ridge,
     fit_forecast_baselines,
     last_measured,
 )
-from medkit.evaluation.forecasts import forecast_of
-from medkit.evaluation.intervals import measure
-from medkit.external import recalibrate_run
+from medkit.evaluation.forecasting.forecasts import forecast_of
+from medkit.evaluation.groups.fairness import fairness_gaps
+from medkit.evaluation.resampling.intervals import measure
 from medkit.layers.forecast import ForecastError, ForecastLoss, ForecastScale
 from medkit.leakage import audit
-from medkit.tasks._horizon import ahead
 from medkit.tasks.forecasting import Forecasting
+from medkit.tasks.scores.courses import ahead
+from medkit.workflows.external import recalibrate_run
 
 NAMES = ("HR +1 h", "MAP +1 h", "HR +2 h", "MAP +2 h")
 LEVELS = (0.1, 0.5, 0.9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,53 +12,83 @@ from pathlib import Path
 import pytest
 
 import medkit
-from medkit.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
+from medkit.core.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
 
 PACKAGE = Path(medkit.__file__).parent
 
-# Floors from the ground up; a module imports from its own floor or below.
-FLOORS = (
-    ("errors", "lazy", "files", "yaml_file", "checking", "keras_names", "registry", "cohort",
-     "values", "rows", "stored_columns", "sections", "config"),
-    ("layers",),
-    ("datasets", "modalities", "models", "tasks"),
-    ("backend", "splits", "network", "ensemble", "training", "trainer", "evaluation",
-     "explanation", "leakage", "recording", "runs", "report", "inspection",
-     "cohort_files", "synthesize"),
-    ("preparation", "auditing", "assessment", "saving", "pipeline", "stored", "crossval",
-     "comparison", "external", "explaining", "testing", "listing", "schema"),
-    ("cli", "__main__"),
+# From the ground up; a package imports only from itself and from those before it.
+ORDER = (
+    "core", "config", "data", "readers", "layers", "datasets", "modalities", "models", "tasks",
+    "training", "leakage", "evaluation", "explanation", "report", "runs", "workflows", "testing",
+    "cli", "__main__",
 )  # fmt: skip
-
-
-def floor_of(room: str) -> int:
-    return next(i for i, rooms in enumerate(FLOORS) if room in rooms)
+# The four axes are independent: none of them knows another.
+AXES = ("datasets", "modalities", "models", "tasks")
 
 
 def modules():
     return [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
 
 
-def imports_of(path: Path) -> set[str]:
-    found = set()
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
+
+
+MODULES = {dotted(path): path for path in modules()}
+
+
+def imports_of(path: Path) -> list[tuple[str, str]]:
+    """(module, name) of every import from medkit; the name is empty for the module itself."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "medkit":
-            parts = node.module.split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.append((whole, "") if whole in MODULES else (node.module, alias.name))
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("medkit.")}
+            found += [(a.name, "") for a in node.names if a.name.startswith("medkit.")]
     return found
+
+
+def package_of(module: str) -> str:
+    return module.split(".")[1]
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_imports_go_one_way(path):
-    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    for other in imports_of(path):
-        assert floor_of(other) <= floor_of(room), (
-            f"{room} must not import {other}, a floor above it"
+    mine = package_of(dotted(path))
+    for module, name in imports_of(path):
+        other = package_of(module) if module != "medkit" else name
+        assert ORDER.index(other) <= ORDER.index(mine), f"{mine} must not import {other}"
+        assert other == mine or not (other in AXES and mine in AXES), (
+            f"{mine} and {other} must not know each other"
         )
-        if room in FLOORS[2] and other in FLOORS[2]:
-            assert room == other, f"{room} and {other} must not know each other"
+        private = [each for each in [*module.split("."), name] if re.match(r"_[a-z]", each)]
+        assert other == mine or not private, f"{module}.{name} is private to {other}"
+
+
+def test_no_modules_import_each_other():
+    graph = {module: {name for name, _ in imports_of(path)} for module, path in MODULES.items()}
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " imports ".join([*way[way.index(module) :], module])
+        if module in done:
+            return
+        for other in sorted(graph.get(module, ())):
+            walk(other, (*way, module))
+        done.add(module)
+
+    for module in sorted(graph):
+        walk(module, ())
+
+
+def test_no_loose_modules():
+    assert {path.name for path in PACKAGE.glob("*.py")} == {
+        "__init__.py", "__main__.py", "testing.py",
+    }  # fmt: skip
 
 
 HEAVY = (

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from medkit import registry
-from medkit.config import load_config
-from medkit.errors import DataError, RunError
-from medkit.inspection import propose_config, write_config
+from medkit.config.experiment import load_config
+from medkit.core import registry
+from medkit.core.errors import DataError, RunError
+from medkit.workflows.propose import propose_config, write_config
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from medkit.config import Evaluation
-from medkit.errors import DataError
+from medkit.config.experiment import Evaluation
+from medkit.core.errors import DataError
+from medkit.core.registry import tasks
 from medkit.evaluation import evaluate_part
-from medkit.evaluation.bca import Correction, correction
-from medkit.evaluation.delong import delong_covariance, delong_interval, delong_test
-from medkit.evaluation.intervals import measure, resample, resample_by, resample_weights
-from medkit.evaluation.resampling import Groups, left_out_groups, outcome_strata
-from medkit.registry import tasks
+from medkit.evaluation.resampling.bca import Correction, correction
+from medkit.evaluation.resampling.delong import delong_covariance, delong_interval, delong_test
+from medkit.evaluation.resampling.intervals import measure, resample, resample_by, resample_weights
+from medkit.evaluation.resampling.resampling import Groups, left_out_groups, outcome_strata
 
 # DeLong, DeLong and Clarke-Pearson's example (1988), the complete records, as the documentation of
 # SAS/STAT has them (PROC LOGISTIC, "Comparing receiver operating characteristic curves"): albumin,
@@ -88,7 +88,7 @@ def test_no_resample_loses_an_outcome_and_each_stratum_keeps_its_draws(monkeypat
     assert weights.sum() / 400 == pytest.approx(120, rel=0.01)
     # The share varies as the number of positives in a sample of 60 does.
     assert share.std() == pytest.approx(np.sqrt(60 * (4 / 60) * (56 / 60)), rel=0.15)
-    monkeypatch.setattr("medkit.evaluation.resampling._WEIGHTS_AT_ONCE", 1000)
+    monkeypatch.setattr("medkit.evaluation.resampling.resampling._WEIGHTS_AT_ONCE", 1000)
     chunks = list(resample_weights(codes, 400, 3, strata))
     assert len(chunks) == 50
     assert (np.concatenate(chunks) == weights).all()

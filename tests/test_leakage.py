@@ -13,18 +13,20 @@ import pandas as pd
 import pytest
 
 import medkit
-from medkit import registry
 from medkit.cli import main
-from medkit.cohort import Cohort, Feature, RawInput
-from medkit.config import Split, load_config
+from medkit.config.experiment import Split, load_config
+from medkit.config.sections import Leakage
+from medkit.core import registry
+from medkit.core.errors import ConfigError, DataError
+from medkit.data.cohort import Cohort, Feature, RawInput
+from medkit.data.splits import PARTS, split
 from medkit.datasets.builtin import breast_cancer, diabetes
-from medkit.datasets.events import events
-from medkit.datasets.images import images
+from medkit.datasets.events.events import events
+from medkit.datasets.images.images import images
 from medkit.datasets.sequences import sequences
-from medkit.datasets.synthetic_icu import synthetic_icu
-from medkit.datasets.synthetic_xray import synthetic_xray
-from medkit.datasets.table import table
-from medkit.errors import ConfigError, DataError
+from medkit.datasets.synthetic.icu import synthetic_icu
+from medkit.datasets.synthetic.xray import synthetic_xray
+from medkit.datasets.table.table import table
 from medkit.leakage import CHECKS, Finding, audit, gate, summary
 from medkit.leakage.scores import (
     FOLDS,
@@ -37,9 +39,7 @@ from medkit.leakage.scores import (
     folds_of,
     ranks,
 )
-from medkit.preparation import Part, divide, encode, read
-from medkit.sections import Leakage
-from medkit.splits import PARTS, split
+from medkit.workflows.prepare import Part, divide, encode, read
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

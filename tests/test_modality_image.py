@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import medkit.layers  # noqa: F401
-from medkit.cohort import RawInput
-from medkit.errors import ConfigError, DataError
+from medkit.core.errors import ConfigError, DataError
+from medkit.data.cohort import RawInput
 from medkit.modalities import _pixels
 from medkit.modalities.image import Image
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import medkit.layers  # noqa: F401
-from medkit.cohort import Feature, RawInput
-from medkit.errors import DataError
+from medkit.core.errors import DataError
+from medkit.data.cohort import Feature, RawInput
 from medkit.modalities.series import Series
 
 NAN = np.nan

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import medkit.layers  # noqa: F401
-from medkit.cohort import Feature, RawInput
-from medkit.errors import ConfigError, DataError
+from medkit.core.errors import ConfigError, DataError
+from medkit.data.cohort import Feature, RawInput
 from medkit.modalities.tabular import Tabular
 
 NAN = np.nan
@@ -284,7 +284,7 @@ CODES = ["038", "V27", "250.0", "250.00", "401", "TRUE", "None"]
 
 def rows_of(path, texts, *, header="icd,stage,flag,x", **settings):
     """The table's raw input of a file with these lines."""
-    from medkit.datasets.table import table
+    from medkit.datasets.table.table import table
 
     path.write_text("\n".join([header, *texts]) + "\n")
     return table(path=path, **settings).only_input
@@ -429,10 +429,10 @@ def test_the_vector_is_that_of_the_category():
 
 @pytest.mark.parametrize("name", ["mlp", "residual_mlp", "ft_transformer", "tabm"])
 def test_every_model_of_tables_trains_vectors_and_is_saved_with_them(name, tmp_path):
-    from medkit import registry
-    from medkit.config import Component
+    from medkit.config.experiment import Component
+    from medkit.core import registry
     from medkit.layers.tabular import CategoryEmbedding
-    from medkit.network import build_network
+    from medkit.training.network import build_network
 
     table = diagnoses(64)
     modality = embedded(table, embedding=5, rare_below=2)
@@ -454,11 +454,11 @@ def test_every_model_of_tables_trains_vectors_and_is_saved_with_them(name, tmp_p
 
 
 def test_members_of_an_ensemble_have_vectors_of_their_own():
-    from medkit import registry
-    from medkit.config import Component
-    from medkit.explanation.taps import layers_within
+    from medkit.config.experiment import Component
+    from medkit.core import registry
+    from medkit.explanation.intermediate import layers_within
     from medkit.layers.tabular import CategoryEmbedding
-    from medkit.network import build_network
+    from medkit.training.network import build_network
 
     modality = embedded()
     task = registry.tasks.build("binary").fit(np.array([0, 1]))

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import medkit.layers  # noqa: F401
-from medkit.cohort import RawInput
-from medkit.errors import DataError
+from medkit.core.errors import DataError
+from medkit.data.cohort import RawInput
 from medkit.modalities.tokens import Tokens
 
 DNA = ["ACGT", "AACG", "AAAC", "acnt"]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from medkit import models
-from medkit.errors import MedkitError
-from medkit.keras_names import ACTIVATIONS, INITIALIZERS
+from medkit.core.errors import MedkitError
+from medkit.core.keras_names import ACTIVATIONS, INITIALIZERS
+from medkit.core.registry import argument_descriptions
 from medkit.models.attention import attention_weights
-from medkit.registry import argument_descriptions
 
 SERIES = (6, 3)
 

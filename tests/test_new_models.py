@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 
 from medkit import models
-from medkit.config import load_config
-from medkit.errors import ConfigError, MedkitError
-from medkit.keras_names import ACTIVATIONS
+from medkit.config.experiment import load_config
+from medkit.config.sections import Training
+from medkit.core.errors import ConfigError, MedkitError
+from medkit.core.keras_names import ACTIVATIONS
 from medkit.layers.attention_pooling import AttentionPooling
 from medkit.layers.decay import DecayCell, InputDecay
 from medkit.layers.features import FeatureTokens, NumericEmbedding
 from medkit.layers.members import MemberDense, MemberMean, MemberModel
 from medkit.layers.series import time_since_measured
 from medkit.modalities.series import Series
-from medkit.sections import Training
 
 DRAW = np.random.default_rng(3)
 NAN = np.nan

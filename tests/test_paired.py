@@ -8,14 +8,14 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 
-from medkit.config import Evaluation
-from medkit.errors import DataError
-from medkit.evaluation.delong import delong_test
-from medkit.evaluation.intervals import resample_by
-from medkit.evaluation.paired import compare_outputs, corrected_resampled_t, mcnemar
-from medkit.evaluation.resampling import outcome_strata
-from medkit.registry import tasks
-from medkit.tasks._ranking import Ranking
+from medkit.config.experiment import Evaluation
+from medkit.core.errors import DataError
+from medkit.core.registry import tasks
+from medkit.evaluation.resampling.delong import delong_test
+from medkit.evaluation.resampling.intervals import resample_by
+from medkit.evaluation.resampling.paired import compare_outputs, corrected_resampled_t, mcnemar
+from medkit.evaluation.resampling.resampling import outcome_strata
+from medkit.tasks.scores.ranking import Ranking
 
 
 def binary():
@@ -60,7 +60,7 @@ def test_differences_are_those_of_the_scores_and_paired():
 
 
 def compared_error(y, p, codes):
-    from medkit.evaluation.delong import delong_interval
+    from medkit.evaluation.resampling.delong import delong_interval
 
     return delong_interval(y, p, subjects=codes)["standard_error"]
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 import medkit
-from medkit import pipeline, runs
-from medkit.config import check_config
-from medkit.errors import DataError, MedkitError, RunError, TrainingError
-from medkit.runs import Run
+from medkit.config.experiment import check_config
+from medkit.core.errors import DataError, MedkitError, RunError, TrainingError
+from medkit.runs import run as runs
+from medkit.runs.run import Run
+from medkit.workflows import train as pipeline
 
 
 def patients(folder: Path, rows: int = 240, seed: int = 0) -> Path:
@@ -150,7 +151,7 @@ def test_rows_with_gaps_are_dropped_when_asked(tmp_path):
 
 
 def test_a_row_is_read_alike_whatever_else_is_in_its_file(tmp_path):
-    from medkit.external import evaluate_run_on, predict_file
+    from medkit.workflows.external import evaluate_run_on, predict_file
 
     path = patients(tmp_path)
     table = pd.read_csv(path)

@@ -12,16 +12,16 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
-from medkit.errors import MedkitError
-from medkit.evaluation.calibration import calibration_in_the_large, calibration_slope
-from medkit.evaluation.logistic import logits
-from medkit.evaluation.recalibration import (
+from medkit.core.errors import MedkitError
+from medkit.core.registry import tasks
+from medkit.evaluation.calibration.calibration import calibration_in_the_large, calibration_slope
+from medkit.evaluation.calibration.logistic import logits
+from medkit.evaluation.calibration.recalibration import (
     KINDS,
     apply_recalibration,
     fit_recalibration,
     recalibration_layer,
 )
-from medkit.registry import tasks
 
 sm = pytest.importorskip("statsmodels.api")
 ROWS = 400

@@ -11,13 +11,13 @@ from report_example import BLOCK, NONE, example, full
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 import medkit.report
-from medkit.cohort import Feature
+from medkit.data.cohort import Feature
 from medkit.report import ReportInputs, write_report
 from medkit.report.drawing import draw, plottable, thinned
-from medkit.report.figures import recall_precision_points, roc_points
-from medkit.report.flow import flow_diagram
-from medkit.report.slider import slider_data
-from medkit.report.summary import verdict
+from medkit.report.sections.figures import recall_precision_points, roc_points
+from medkit.report.sections.flow import flow_diagram
+from medkit.report.sections.slider import slider_data
+from medkit.report.sections.summary import verdict
 from medkit.report.templates import p_value, percent, sentence
 
 KINDS = ["binary", "regression", "multiclass", "multilabel"]

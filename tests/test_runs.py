@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 import medkit
-from medkit import runs
+from medkit.core.errors import DataError, RunError
 from medkit.datasets.builtin import breast_cancer
-from medkit.errors import DataError, RunError
-from medkit.runs import Run
+from medkit.runs import run as runs
+from medkit.runs.run import Run
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit.cohort import Cohort, RawInput
-from medkit.config import Split
-from medkit.errors import DataError
-from medkit.splits import NO_SUBJECT, split
+from medkit.config.experiment import Split
+from medkit.core.errors import DataError
+from medkit.data.cohort import Cohort, RawInput
+from medkit.data.splits import NO_SUBJECT, split
 
 
 def cohort(targets=None, **samples):

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medkit import registry
-from medkit.cohort import Cohort, Feature, RawInput
-from medkit.config import load_config
-from medkit.errors import ConfigError, DataError, MedkitError
+from medkit.config.experiment import load_config
+from medkit.config.sections import StaticBranch
+from medkit.core import registry
+from medkit.core.errors import ConfigError, DataError, MedkitError
+from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.modalities.series import Series
 from medkit.modalities.tabular import Tabular
 from medkit.modalities.with_static import WithStatic, fitted_from
-from medkit.pipeline import train
-from medkit.sections import StaticBranch
+from medkit.workflows.train import train
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke"
 STATIC = SMOKE / "synthetic_icu_gru_static.yaml"
@@ -248,7 +248,7 @@ def test_a_category_that_is_not_static_is_said(files):
 def test_written_as_files_and_read_again_it_is_the_same(tmp_path):
     import yaml
 
-    from medkit.synthesize import synthesize
+    from medkit.workflows.synthesize import synthesize
 
     synthesize("synthetic_icu", tmp_path, ["samples=40", "static=[age, sex]"])
     config = tmp_path / "synthetic_icu.yaml"

@@ -8,9 +8,9 @@ import pytest
 from test_new_models import array
 
 from medkit import models
-from medkit.cohort import Feature, RawInput
-from medkit.config import load_config
-from medkit.errors import ConfigError, DataError, MedkitError
+from medkit.config.experiment import load_config
+from medkit.core.errors import ConfigError, DataError, MedkitError
+from medkit.data.cohort import Feature, RawInput
 from medkit.layers.summary import STATISTICS, PiecewiseLinear, SeriesStatistics
 from medkit.modalities.series import Series
 from medkit.models.summary_mlp import Statistic

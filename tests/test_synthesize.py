@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit import registry
-from medkit.cohort import Cohort, Feature, RawInput
-from medkit.cohort_files import task_for, write_files
-from medkit.config import load_config
-from medkit.errors import ConfigError, DataError, RunError, UnknownNameError
-from medkit.synthesize import synthesize
+from medkit.config.experiment import load_config
+from medkit.core import registry
+from medkit.core.errors import ConfigError, DataError, RunError, UnknownNameError
+from medkit.data.cohort import Cohort, Feature, RawInput
+from medkit.workflows.cohort_files import task_for, write_files
+from medkit.workflows.synthesize import synthesize
 
 CASES = [
     ("breast_cancer", {}),

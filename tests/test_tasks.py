@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from medkit.errors import DataError, MedkitError
-from medkit.registry import tasks
-from medkit.tasks._metrics import best_threshold
+from medkit.core.errors import DataError, MedkitError
+from medkit.core.registry import tasks
+from medkit.tasks.scores.metrics import best_threshold
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_blocks_of_resamples_agree_with_one(rng, monkeypatch):
     y, p = rng.integers(0, 2, 40), rng.uniform(size=(40, 1))
     task, weights = tasks.build("binary").fit(y), resamples(rng, 40)
     whole = task.score(task.encode(y), p, 0.5, weights)
-    monkeypatch.setattr("medkit.tasks._metrics._BLOCK", 90)
+    monkeypatch.setattr("medkit.tasks.scores.metrics._BLOCK", 90)
     parts = task.score(task.encode(y), p, 0.5, weights)
     for name in whole:
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-12)

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from medkit import keras_names
-from medkit.config import Training
-from medkit.errors import ConfigError, DataError, RunError, TrainingError
-from medkit.trainer import Trainer, set_mixed_precision
+from medkit.config.experiment import Training
+from medkit.core import keras_names
+from medkit.core.errors import ConfigError, DataError, RunError, TrainingError
 from medkit.training import feed, plan, watchers
 from medkit.training.callbacks import EarlyStopping
 from medkit.training.optimizer import build_optimizer, learning_rate
+from medkit.training.trainer import Trainer, set_mixed_precision
 from medkit.training.weights import row_weights
 
 BACKEND = keras.backend.backend()
@@ -181,7 +181,7 @@ def test_a_named_task_takes_targets_as_they_come_and_keeps_their_units():
 
 def test_a_task_object_takes_encoded_targets():
     x, y = rows()
-    from medkit.registry import tasks
+    from medkit.core.registry import tasks
 
     task = tasks.build("multiclass").fit(["a", "b", "c"])
     history = Trainer(network(outputs=3, activation="softmax"), task=task, epochs=1).fit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -12,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medkit import registry
-from medkit.cohort import Feature, RawInput
-from medkit.config import load_config
-from medkit.datasets._triplets import of_grid
-from medkit.datasets.events import events
-from medkit.errors import ConfigError, DataError, MedkitError
+from medkit.config.experiment import load_config
+from medkit.core import registry
+from medkit.core.errors import ConfigError, DataError, MedkitError
+from medkit.data.cohort import Feature, RawInput
+from medkit.datasets.events.events import events
+from medkit.datasets.events.triplets import of_grid
 from medkit.explanation.groups import groups_of, hidden
 from medkit.explanation.local import explain
 from medkit.layers.triplets import TripletPreprocessing
@@ -25,8 +26,8 @@ from medkit.leakage import audit
 from medkit.modalities.series import Series
 from medkit.modalities.triplets import Triplets
 from medkit.models import strats
-from medkit.pipeline import train
-from medkit.preparation import divide, encode, read
+from medkit.workflows.prepare import divide, encode, read
+from medkit.workflows.train import train
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke"
 FEATURES = (Feature("HR", unit="bpm"), Feature("K", unit="mmol/L"), Feature("Temp", unit="°C"))
@@ -311,7 +312,7 @@ def test_every_engine_gives_the_triplets_of_pandas(frame, tmp_path, engine, name
 def test_duplicates_and_blocks_of_stays(frame, tmp_path, monkeypatch):
     frame.to_parquet(tmp_path / "long.parquet")
     whole = events(path=tmp_path / "long.parquet", **SETTINGS)
-    monkeypatch.setattr("medkit.datasets._triplets.BLOCK", 200)
+    monkeypatch.setattr(import_module("medkit.datasets.events.triplets"), "BLOCK", 200)
     blocks = events(path=tmp_path / "long.parquet", **SETTINGS)
     assert blocks.only_input.values.tobytes() == whole.only_input.values.tobytes()
     assert blocks.source == whole.source
@@ -362,7 +363,7 @@ def test_there_is_no_early_warning_of_triplets(frame, tmp_path):
 
 
 def test_a_stay_of_too_many_events_keeps_the_latest(tmp_path, monkeypatch):
-    monkeypatch.setattr("medkit.datasets._triplets.MOST", 3)
+    monkeypatch.setattr(import_module("medkit.datasets.events.triplets"), "MOST", 3)
     frame = pd.DataFrame({"stay": [1] * 5 + [2], "time": [*range(5), 1], "variable": "HR",
                           "value": [*range(50, 55), 60]})  # fmt: skip
     frame.to_csv(tmp_path / "events.csv", index=False)

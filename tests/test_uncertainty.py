@@ -11,9 +11,10 @@ import pytest
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import roc_auc_score
 
-from medkit import registry
-from medkit.config import Evaluation
-from medkit.evaluation.abstention import (
+from medkit.config.experiment import Evaluation
+from medkit.core import registry
+from medkit.evaluation.resampling.resampling import resample_weights
+from medkit.evaluation.uncertainty.abstention import (
     RETAINED,
     Retention,
     abstention_of,
@@ -21,9 +22,8 @@ from medkit.evaluation.abstention import (
     certainty,
     kept,
 )
-from medkit.evaluation.resampling import resample_weights
-from medkit.evaluation.spread import entropy, spread_of
-from medkit.evaluation.uncertainty import evaluate_uncertainty, uncertainty_of
+from medkit.evaluation.uncertainty.spread import entropy, spread_of
+from medkit.evaluation.uncertainty.uncertainty import evaluate_uncertainty, uncertainty_of
 
 
 def task_of(kind, count=3):

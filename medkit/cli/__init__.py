@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from medkit.cli._shared import app, say
-from medkit.errors import MedkitError
+from medkit.core.errors import MedkitError
 
 from medkit.cli import training, using, looking  # noqa: F401
 

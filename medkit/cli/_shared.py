@@ -34,8 +34,8 @@ RunArgument = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="R
 
 def opened(run: Path, allow_code: list[str] | None) -> Any:
     """The run, its code allowed by name."""
-    from medkit.registry import allow_code as allow
-    from medkit.runs import Run
+    from medkit.core.registry import allow_code as allow
+    from medkit.runs.run import Run
 
     allow(allow_code or ())
     return Run.open(run)

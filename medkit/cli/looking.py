@@ -22,8 +22,8 @@ from medkit.cli._shared import (
 @app.command()
 def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
     """Check a config without reading data; every problem is reported at once."""
-    from medkit.config import load_config
-    from medkit.registry import allow_code as allow
+    from medkit.config.experiment import load_config
+    from medkit.core.registry import allow_code as allow
 
     allow(allow_code or ())
     experiment = load_config(config, sets or ())
@@ -33,10 +33,10 @@ def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOpti
 @app.command()
 def audit(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
     """Look for leakage without training; prints the findings as JSON, fails if one is grave."""
-    from medkit.auditing import audit_experiment, findings_table
-    from medkit.config import load_config
+    from medkit.config.experiment import load_config
+    from medkit.core.registry import allow_code as allow
     from medkit.leakage import summary
-    from medkit.registry import allow_code as allow
+    from medkit.workflows.audit import audit_experiment, findings_table
 
     allow(allow_code or ())
     findings = audit_experiment(load_config(config, sets or ()))
@@ -73,7 +73,7 @@ def preprocessing(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a config, for editors."""
-    from medkit.schema import experiment_schema
+    from medkit.config.schema import experiment_schema
 
     print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
 
@@ -91,7 +91,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing config.")] = False,
 ) -> None:
     """Look at a table and write a commented config that trains on it; prints its path."""
-    from medkit.inspection import write_config
+    from medkit.workflows.propose import write_config
 
     written = write_config(file, target, subject, output or Path(f"{file.stem}.yaml"), force)
     say(f"read it, then: medkit train --config {written}")
@@ -107,14 +107,15 @@ def synth(
     ] = None,
 ) -> None:
     """Write a synthetic data set as ordinary files, with a config that reads them."""
-    from medkit.synthesize import synthesize
+    from medkit.workflows.synthesize import synthesize
 
     for path in synthesize(name, out, sets or ()):
         print(path)
 
 
 def _describe(kind: str, name: str | None) -> None:
-    from medkit import listing, registry
+    from medkit.cli import listing
+    from medkit.core import registry
 
     known = getattr(registry, kind)
     show_result(listing.names_table(known) if name is None else listing.description(known, name))

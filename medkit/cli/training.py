@@ -33,30 +33,30 @@ def train(
     allow_code: AllowOption = None,
 ) -> None:
     """Train, evaluate and save a model; prints the run's path."""
-    from medkit import config as configs
-    from medkit.registry import allow_code as allow
+    from medkit.config import experiment as configs
+    from medkit.core.registry import allow_code as allow
 
     allow(allow_code or ())
     overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
     if resume is None and config is not None:
         experiment = configs.load_config(config, overrides)
     elif resume is not None:
-        from medkit.pipeline import resumed
+        from medkit.workflows.train import resumed
 
         experiment = resumed(resume, overrides)
         if config is not None:
             configs.same_experiment(configs.load_config(config, overrides), experiment)
     else:
         raise typer.BadParameter("give --config FILE, or --resume RUN")
-    from medkit.pipeline import Interrupted
-    from medkit.pipeline import train as run_training
+    from medkit.workflows.train import Interrupted
+    from medkit.workflows.train import train as run_training
 
     try:
         run = run_training(experiment, out=out, resume=resume)
     except Interrupted as stop:
         say(f"interrupted; go on with: medkit train --resume {stop.folder}")
         raise
-    from medkit.listing import metrics_table
+    from medkit.cli.listing import metrics_table
 
     show(metrics_table(run.metrics))
     say(f"report: {run.path / 'report.html'}")
@@ -93,10 +93,10 @@ def crossval(
     allow_code: AllowOption = None,
 ) -> None:
     """Cross-validate a config, by subject or by site; prints the folder of the result."""
-    from medkit.crossval import cross_validate
-    from medkit.pipeline import Interrupted
-    from medkit.registry import allow_code as allow
-    from medkit.runs import read_json
+    from medkit.core.registry import allow_code as allow
+    from medkit.runs.run import read_json
+    from medkit.workflows.crossval import cross_validate
+    from medkit.workflows.train import Interrupted
 
     allow(allow_code or ())
     overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
@@ -114,7 +114,7 @@ def crossval(
     except Interrupted as stop:
         say(f"interrupted; go on with: medkit crossval --resume {stop.folder}")
         raise
-    from medkit.crossval.table import spread_table
+    from medkit.workflows.crossval.table import spread_table
 
     show(spread_table(read_json(folder / "crossval.json")))
     say(f"report: {folder / 'crossval.html'}")

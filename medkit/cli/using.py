@@ -44,9 +44,9 @@ def evaluate(
     Without --config or --set, evaluates again on the run's own test part. With --recalibrate, a
     new run is made beside the old one, fitted on a part of the new data and tested on the rest.
     """
-    from medkit import external
-    from medkit.backend import select_backend
-    from medkit.listing import metrics_table
+    from medkit.cli.listing import metrics_table
+    from medkit.training.backend import select_backend
+    from medkit.workflows import external
 
     found = opened(run, allow_code)
     select_backend(backend, preferred=found.environment["backend"])
@@ -82,8 +82,8 @@ def predict(
     allow_code: AllowOption = None,
 ) -> None:
     """Predict for new samples with a saved model."""
-    from medkit.backend import select_backend
-    from medkit.external import check_output, predict_file, write_predictions
+    from medkit.training.backend import select_backend
+    from medkit.workflows.external import check_output, predict_file, write_predictions
 
     if source is None and query is None and url is None:
         raise typer.BadParameter("give --input FILE, or --query for rows of a database")
@@ -126,8 +126,8 @@ def explain(
     allow_code: AllowOption = None,
 ) -> None:
     """Explain predictions: what each feature adds to them; prints a table as CSV."""
-    from medkit.backend import select_backend
-    from medkit.explaining import check_output, explain_file, table_of, write_explanation
+    from medkit.training.backend import select_backend
+    from medkit.workflows.explain import check_output, explain_file, table_of, write_explanation
 
     found = opened(run, allow_code)
     if output is not None:
@@ -146,7 +146,7 @@ def explain(
 @app.command()
 def verify(run: RunArgument) -> None:
     """Check every file of a run against its manifest."""
-    from medkit.runs import verify as verify_run
+    from medkit.runs.run import verify as verify_run
 
     files = verify_run(run)
     say(f"{run}: {len(files)} files, all unchanged")
@@ -159,7 +159,7 @@ def runs(
     ),
 ) -> None:
     """List the finished runs."""
-    from medkit.listing import runs_table
+    from medkit.cli.listing import runs_table
 
     show_result(runs_table(folder))
 
@@ -176,8 +176,8 @@ def compare(
     allow_code: AllowOption = None,
 ) -> None:
     """Compare runs with the first of them; writes a page and prints paired tests as JSON."""
-    from medkit import comparison
-    from medkit.registry import allow_code as allow
+    from medkit.core.registry import allow_code as allow
+    from medkit.workflows import compare as comparison
 
     allow(allow_code or ())
     found = comparison.compare_runs(folders)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from medkit.cohort import Cohort, Feature, RawInput, Source
-from medkit.datasets._synthetic import age_band
-from medkit.lazy import pd
-from medkit.registry import datasets
+from medkit.core.lazy import pd
+from medkit.core.registry import datasets
+from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.datasets.synthetic.shared import age_band
 
 DIABETES_UNITS = {
     "age": "years", "bmi": "kg/m²", "bp": "mmHg", "s1": "mg/dL", "s2": "mg/dL", "s3": "mg/dL",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medkit.cohort import Cohort, RawInput
-from medkit.datasets._columns import Roles, read_targets, source_of
-from medkit.datasets._files import column_names, read_table, require
-from medkit.datasets._values import without_sentinels
-from medkit.errors import DataError
-from medkit.registry import datasets
+from medkit.core.errors import DataError
+from medkit.core.registry import datasets
+from medkit.data.cohort import Cohort, RawInput
+from medkit.datasets.table.columns import Roles, read_targets, source_of
+from medkit.readers.tables import column_names, read_table, require
+from medkit.readers.values import without_sentinels
 
 
 @datasets.register(

@@ -8,8 +8,8 @@ from medkit.evaluation.evaluate import (
     lower_is_better,
     main_metric,
 )
-from medkit.evaluation.intervals import resampled_scores
-from medkit.evaluation.subgroups import check_subgroups, subgroup_metrics
+from medkit.evaluation.groups.subgroups import check_subgroups, subgroup_metrics
+from medkit.evaluation.resampling.intervals import resampled_scores
 from medkit.evaluation.wording import called, readable
 
 __all__ = [

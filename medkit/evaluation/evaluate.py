@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.evaluation.baselines import Fitted, fit_baselines
-from medkit.evaluation.calibration import calibration_of
-from medkit.evaluation.decisions import decisions_of
-from medkit.evaluation.early_warning import EarlyWarning, early_warning
-from medkit.evaluation.fairness import fairness_gaps
-from medkit.evaluation.forecast_baselines import PastRows, fit_forecast_baselines
-from medkit.evaluation.forecasts import forecast_of
-from medkit.evaluation.intervals import measure, plain
+from medkit.evaluation.baselines.baselines import Fitted, fit_baselines
+from medkit.evaluation.calibration.calibration import calibration_of
+from medkit.evaluation.calibration.recalibration import apply_recalibration, fit_recalibration
+from medkit.evaluation.decisions.decisions import decisions_of
+from medkit.evaluation.early_warning.early_warning import EarlyWarning, early_warning
+from medkit.evaluation.forecasting.baselines import PastRows, fit_forecast_baselines
+from medkit.evaluation.forecasting.forecasts import forecast_of
+from medkit.evaluation.groups.fairness import fairness_gaps
+from medkit.evaluation.groups.subgroups import subgroup_metrics
 from medkit.evaluation.notes import with_notes
-from medkit.evaluation.paired import compare_outputs
-from medkit.evaluation.recalibration import apply_recalibration, fit_recalibration
-from medkit.evaluation.subgroups import subgroup_metrics
-from medkit.evaluation.uncertainty import evaluate_uncertainty
+from medkit.evaluation.resampling.intervals import measure, plain
+from medkit.evaluation.resampling.paired import compare_outputs
+from medkit.evaluation.uncertainty.uncertainty import evaluate_uncertainty
 from medkit.evaluation.wording import called, readable
 
 if TYPE_CHECKING:
-    from medkit.cohort import Cohort
-    from medkit.config import Evaluation
+    from medkit.config.experiment import Evaluation
+    from medkit.data.parts import Part
 
 Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 
@@ -33,17 +33,6 @@ Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 _LEADING = ("auroc", "auroc_macro", "accuracy", "mae")
 _AVERAGES = ("majority", "mean")  # one output for all rows: nothing to recalibrate
 _LOWER_IS_BETTER = ("mae", "rmse", "mse", "brier", "log_loss", "pinball", "width")
-
-
-class EncodedPart(Protocol):
-    """One part of the split: its samples, encoded inputs (n, …) and encoded targets (n, …)."""
-
-    @property
-    def cohort(self) -> Cohort: ...
-    @property
-    def x(self) -> np.ndarray: ...
-    @property
-    def y(self) -> np.ndarray: ...
 
 
 def _unnamed(stage: str) -> contextlib.AbstractContextManager[Any]:
@@ -84,7 +73,7 @@ def headline(metrics: Mapping[str, Any]) -> str:
 def evaluate_run(
     task: Any,
     modality: Any,
-    parts: Mapping[str, EncodedPart],
+    parts: Mapping[str, Part],
     outputs: Mapping[str, np.ndarray],
     threshold: Any,
     settings: Evaluation,
@@ -96,7 +85,7 @@ def evaluate_run(
     stages: Stage = _unnamed,
     keep: Callable[[str, np.ndarray], None] | None = None,
     features: Mapping[str, Any] | None = None,
-    described: Mapping[str, EncodedPart] | None = None,
+    described: Mapping[str, Part] | None = None,
 ) -> dict[str, Any]:
     """What was measured of a run's predictions: most of ``metrics.json``.
 
@@ -223,7 +212,7 @@ def _forecasts_compared(
     modality: Any,
     features: Mapping[str, Any],
     result: dict[str, Any],
-    parts: Mapping[str, EncodedPart],
+    parts: Mapping[str, Part],
     of_network: np.ndarray,
     threshold: Any,
     settings: Evaluation,
@@ -251,7 +240,7 @@ def _compared(
     task: Any,
     fitted: Iterable[Fitted],
     features: Mapping[str, Any],
-    parts: Mapping[str, EncodedPart],
+    parts: Mapping[str, Part],
     of_network: np.ndarray,
     threshold: Any,
     settings: Evaluation,

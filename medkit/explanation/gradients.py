@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.lazy import keras, ops
+from medkit.core.lazy import keras, ops
 
 # Backend tensors in, (n,) values out; differentiable.
 Scalars = Callable[[list[Any]], Any]

@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from medkit.errors import MedkitError
+from medkit.core.errors import MedkitError
+from medkit.core.lazy import ops
 from medkit.explanation.gradients import differentiated
 from medkit.explanation.groups import Predict, groups_of, hide, mean_pixel
-from medkit.explanation.taps import last_convolutions, one_hot, tapped, without_recalibration
-from medkit.lazy import ops
+from medkit.explanation.intermediate import (
+    last_convolutions,
+    one_hot,
+    tapped,
+    without_recalibration,
+)
 
 _BYTES = 64 * 2**20
 _WINDOWS = 400

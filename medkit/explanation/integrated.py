@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from medkit.errors import MedkitError
+from medkit.core.errors import MedkitError
+from medkit.core.lazy import ops
 from medkit.explanation.gradients import differentiated
 from medkit.explanation.groups import mean_pixel
-from medkit.explanation.taps import (
+from medkit.explanation.intermediate import (
     one_hot,
     output_of,
     preprocessing_layers,
     representations,
     tapped,
 )
-from medkit.lazy import ops
 
 _STEPS, _MOST_STEPS = 16, 256
 _GAP = 0.005  # of the attributions' total size, above which more steps are taken

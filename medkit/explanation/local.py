@@ -7,13 +7,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from medkit.errors import MedkitError
+from medkit.core.errors import MedkitError
 from medkit.explanation.attention import attention_received
 from medkit.explanation.images import grad_cam, occlusion
 from medkit.explanation.integrated import integrated_gradients
+from medkit.explanation.intermediate import last_convolutions
 from medkit.explanation.outputs import explained_outputs
 from medkit.explanation.shap_engine import shapley_values
-from medkit.explanation.taps import last_convolutions
 
 Method = Literal["auto", "integrated_gradients", "occlusion", "grad_cam", "attention", "shap"]
 METHODS: tuple[str, ...] = get_args(Method)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.errors import DataError, did_you_mean
+from medkit.core.errors import DataError, did_you_mean
 
 
 def output_names(task: Any) -> list[str]:

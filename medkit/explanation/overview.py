@@ -11,7 +11,7 @@ from medkit.explanation.partial_dependence import dependence
 from medkit.explanation.permutation import permutation_importance
 
 if TYPE_CHECKING:
-    from medkit.config import Evaluation
+    from medkit.config.experiment import Evaluation
 
 _NO_CURVES = {
     "series": "A channel has a course, not one value to vary: shifting it as a whole would draw "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation.intervals import plain
+from medkit.evaluation.resampling.intervals import plain
 from medkit.explanation.groups import Predict
 from medkit.explanation.outputs import output_names
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.evaluate import lower_is_better, main_metric
-from medkit.evaluation.intervals import interval, plain
-from medkit.evaluation.resampling import outcome_strata, resample_weights, subject_codes
+from medkit.evaluation.resampling.intervals import interval, plain
+from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
 from medkit.evaluation.wording import called
 from medkit.explanation.groups import UNSEEN, Group, Predict, groups_of
 
 if TYPE_CHECKING:
-    from medkit.config import Evaluation
+    from medkit.config.experiment import Evaluation
 
 # What bounds the cost, the same on every machine: a clock would give other numbers each time.
 _ROWS = 1000

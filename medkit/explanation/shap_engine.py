@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.errors import MedkitError
+from medkit.core.errors import MedkitError
 from medkit.explanation.groups import Predict, groups_of
 
 BACKGROUND = 30  # samples that stand for an unknown feature

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.core.lazy import pd
 from medkit.explanation.groups import Events, Group, groups_of
 from medkit.explanation.local import Local
 from medkit.explanation.outputs import output_names
-from medkit.lazy import pd
 
 if TYPE_CHECKING:
     import pandas

@@ -20,7 +20,7 @@ from medkit.leakage.tables import column_hashes, table_duplicates
 from medkit.leakage.times import after_prediction, same_period
 
 if TYPE_CHECKING:
-    from medkit.sections import Split
+    from medkit.config.sections import Split
 
 log = logging.getLogger("medkit")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medkit.lazy import pd
+from medkit.core.lazy import pd
 from medkit.leakage.evidence import Evidence
 
 MOST_PIXELS = 32

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from medkit.lazy import pd
-from medkit.stored_columns import StoredColumns
+from medkit.core.lazy import pd
+from medkit.data.stored_columns import StoredColumns
 
 if TYPE_CHECKING:
     import pandas
 
-    from medkit.cohort import Cohort
+    from medkit.data.cohort import Cohort
 
 MOST_ROWS = 20_000
 
 
 class Part(Protocol):
-    """The samples of one part, encoded (``medkit.preparation.Part``)."""
+    """The samples of one part, encoded (``medkit.workflows.prepare.Part``)."""
 
     @property
     def cohort(self) -> Cohort: ...

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from medkit.errors import ConfigError, DataError, Problem, did_you_mean
+from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from medkit.sections import Leakage
+    from medkit.config.sections import Leakage
 
 log = logging.getLogger("medkit")
 

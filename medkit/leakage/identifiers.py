@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from medkit.lazy import pd
+from medkit.core.lazy import pd
 from medkit.leakage.columns import is_number
 from medkit.leakage.evidence import Evidence, listed
 from medkit.leakage.findings import Finding, finding

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from medkit.lazy import pd
+from medkit.core.lazy import pd
 from medkit.leakage.columns import is_number
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding

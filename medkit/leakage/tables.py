@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from medkit.lazy import pd
+from medkit.core.lazy import pd
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
 from medkit.leakage.rows import pair_finding

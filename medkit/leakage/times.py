@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medkit.lazy import pd
+from medkit.core.lazy import pd
 from medkit.leakage.columns import is_number
 from medkit.leakage.evidence import Evidence, listed
 from medkit.leakage.findings import Finding, finding
 
 if TYPE_CHECKING:
-    from medkit.sections import Split
+    from medkit.config.sections import Split
 
 FEWEST = 20
 DATES = 0.95  # share of texts that are dates in a column of dates

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.cohort import Feature
-from medkit.errors import DataError
-from medkit.lazy import pd
-from medkit.values import BLANK, bounded, category_key, factorize, is_sentinel
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.core.values import BLANK, bounded, category_key, factorize, is_sentinel
+from medkit.data.cohort import Feature
 
 if TYPE_CHECKING:
     import pandas

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medkit.errors import DataError
-from medkit.lazy import pd
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
 
 if TYPE_CHECKING:
     import pandas

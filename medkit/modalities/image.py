@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from medkit.cohort import RawInput
-from medkit.errors import DataError
-from medkit.modalities._base import Modality
+from medkit.core.errors import DataError
+from medkit.core.registry import modalities
+from medkit.data.cohort import RawInput
 from medkit.modalities._pixels import pixel_statistics, refuse_not_finite, summarize_pixels
-from medkit.registry import modalities
+from medkit.modalities.modality import Modality
 
 if TYPE_CHECKING:
     import keras

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from medkit.cohort import Feature, RawInput
-from medkit.errors import DataError
-from medkit.lazy import pd
-from medkit.modalities._base import (
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.core.registry import modalities
+from medkit.core.values import bounded
+from medkit.data.cohort import Feature, RawInput
+from medkit.data.stored_arrays import as_array, by_channel, chosen
+from medkit.modalities._pixels import blocks
+from medkit.modalities.modality import (
     Modality,
     absent_names,
     check_unique,
@@ -19,10 +23,6 @@ from medkit.modalities._base import (
     log,
     statistics,
 )
-from medkit.modalities._pixels import blocks
-from medkit.registry import modalities
-from medkit.rows import as_array, by_channel, chosen
-from medkit.values import bounded
 
 if TYPE_CHECKING:
     import keras

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from medkit.cohort import Feature, RawInput
-from medkit.errors import DataError
-from medkit.lazy import pd
-from medkit.modalities._base import (
-    Modality,
-    absent_names,
-    check_unique,
-    feature_dicts,
-    log,
-    statistics,
-)
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.core.registry import modalities
+from medkit.data.cohort import Feature, RawInput
+from medkit.data.stored_columns import StoredColumns, stored_rows
 from medkit.modalities._categories import (
     embedding_width,
     is_embedded,
@@ -34,8 +28,14 @@ from medkit.modalities._columns import (
     numbers,
     whole_numbers,
 )
-from medkit.registry import modalities
-from medkit.stored_columns import StoredColumns, stored_rows
+from medkit.modalities.modality import (
+    Modality,
+    absent_names,
+    check_unique,
+    feature_dicts,
+    log,
+    statistics,
+)
 
 if TYPE_CHECKING:
     import keras

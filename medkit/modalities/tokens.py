@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from medkit.cohort import RawInput
-from medkit.errors import DataError
-from medkit.lazy import pd
-from medkit.modalities._base import Modality, log
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.core.registry import modalities
+from medkit.data.cohort import RawInput
 from medkit.modalities._sequences import occurrences, positions, split_units
-from medkit.registry import modalities
+from medkit.modalities.modality import Modality, log
 
 if TYPE_CHECKING:
     import keras

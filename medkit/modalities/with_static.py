@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from medkit.cohort import Feature, JoinedInput
-from medkit.errors import DataError
-from medkit.lazy import pd
-from medkit.modalities._base import Modality, check_unique
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.core.registry import modalities
+from medkit.data.cohort import Feature, JoinedInput
+from medkit.modalities.modality import Modality, check_unique
 from medkit.modalities.tabular import Tabular
-from medkit.registry import modalities
 
 if TYPE_CHECKING:
     import keras

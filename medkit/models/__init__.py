@@ -3,8 +3,8 @@
 ``from medkit.models import mlp`` works for every registered name.
 """
 
+from medkit.core.registry import models as _registry
 from medkit.models._static import with_static
-from medkit.registry import models as _registry
 
 _registry.discover()
 # After discovery, so that the name is the factory and not the module of the same name.

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from medkit.errors import MedkitError
-from medkit.lazy import keras, ops
+from medkit.core.errors import MedkitError
+from medkit.core.lazy import keras, ops
 
 Units = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from medkit.errors import MedkitError
-from medkit.keras_names import Activation
-from medkit.lazy import keras
+from medkit.core.errors import MedkitError
+from medkit.core.keras_names import Activation
+from medkit.core.lazy import keras
 from medkit.models._parts import Rate, Units, dense_blocks, finished
 
 

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medkit.errors import MedkitError
-from medkit.keras_names import Activation, Initializer
-from medkit.lazy import keras
+from medkit.core.errors import MedkitError
+from medkit.core.keras_names import Activation, Initializer
+from medkit.core.lazy import keras
+from medkit.core.registry import models
 from medkit.models._parts import (
     Penalty,
     Rate,
@@ -21,7 +22,6 @@ from medkit.models._parts import (
     penalty,
     pooled,
 )
-from medkit.registry import models
 
 _RECURRENT = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 

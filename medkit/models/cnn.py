@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from medkit.errors import MedkitError
-from medkit.keras_names import Activation, Initializer
-from medkit.lazy import keras
+from medkit.core.errors import MedkitError
+from medkit.core.keras_names import Activation, Initializer
+from medkit.core.lazy import keras
+from medkit.core.registry import models
 from medkit.models._parts import (
     Penalty,
     Rate,
@@ -17,7 +18,6 @@ from medkit.models._parts import (
     finished,
     penalty,
 )
-from medkit.registry import models
 
 _SHAPES = {
     2: "(time, channels)",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from medkit.lazy import keras
+from medkit.core.lazy import keras
+from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, check_rank, finished, penalty
-from medkit.registry import models
 
 
 @models.register(accepts=("tabular",))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from medkit.errors import MedkitError
-from medkit.keras_names import Activation
-from medkit.lazy import keras, ops
+from medkit.core.errors import MedkitError
+from medkit.core.keras_names import Activation
+from medkit.core.lazy import keras, ops
+from medkit.core.registry import models
 from medkit.models._parts import (
     Penalty,
     Rate,
@@ -17,7 +18,6 @@ from medkit.models._parts import (
     penalty,
     pooled,
 )
-from medkit.registry import models
 
 
 @models.register(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from medkit.keras_names import Activation, Initializer
-from medkit.lazy import keras
+from medkit.core.keras_names import Activation, Initializer
+from medkit.core.lazy import keras
+from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, dense_blocks, finished
-from medkit.registry import models
 
 
 @models.register(accepts=("tabular", "series", "image", "tokens"))

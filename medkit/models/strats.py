@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from medkit.errors import MedkitError
-from medkit.lazy import keras, ops
+from medkit.core.errors import MedkitError
+from medkit.core.lazy import keras, ops
+from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, check_rank, finished, penalty
-from medkit.registry import models
 
 
 @models.register(accepts=("triplets",))

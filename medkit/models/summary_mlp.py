@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 from pydantic import Field
 
-from medkit.errors import MedkitError
-from medkit.keras_names import Activation, Initializer
-from medkit.lazy import keras, ops
+from medkit.core.errors import MedkitError
+from medkit.core.keras_names import Activation, Initializer
+from medkit.core.lazy import keras, ops
+from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, check_rank, dense_blocks, finished
-from medkit.registry import models
 
 Statistic = Literal[
     "mean", "min", "max", "first", "last", "deviation", "slope", "count", "since", "ever",

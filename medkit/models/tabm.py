@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from medkit.keras_names import Activation
-from medkit.lazy import keras, ops
+from medkit.core.keras_names import Activation
+from medkit.core.lazy import keras, ops
+from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, check_rank, penalty
-from medkit.registry import models
 
 
 @models.register(accepts=("tabular",))

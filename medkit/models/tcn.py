@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from medkit.keras_names import Activation, Initializer
-from medkit.lazy import keras
+from medkit.core.keras_names import Activation, Initializer
+from medkit.core.lazy import keras
+from medkit.core.registry import models
 from medkit.models._parts import (
     Penalty,
     Rate,
@@ -18,7 +19,6 @@ from medkit.models._parts import (
     pooled,
     refuse_gated,
 )
-from medkit.registry import models
 
 
 @models.register(accepts=("series", "tokens"))

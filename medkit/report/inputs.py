@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from medkit.cohort import Feature, Source
+from medkit.data.cohort import Feature, Source
 
 # Parts in the order of a reader's interest.
 PART_NAMES = {"test": "Test", "valid": "Validation", "train": "Training"}

@@ -16,6 +16,8 @@ __all__ = [
 ]  # fmt: skip
 
 
+# A template lies beside the code that fills it.
+FOLDERS = [Path(__file__).parent / room for room in ("", "sections", "pages", "checklists")]
 _SMALLEST_P = 0.001
 
 
@@ -34,7 +36,7 @@ def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(FOLDERS),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

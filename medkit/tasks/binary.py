@@ -8,14 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from medkit.errors import DataError
-from medkit.lazy import keras
-from medkit.registry import tasks
-from medkit.tasks._metrics import BINARY, binary_scores
-from medkit.tasks._ranking import best_threshold
-from medkit.tasks._rules import AtLeast, CostRatio, Rule, check_rule
-from medkit.tasks._targets import classes_of, labels, many, numbered, shown
-from medkit.tasks._task import (
+from medkit.core.errors import DataError
+from medkit.core.lazy import keras
+from medkit.core.registry import tasks
+from medkit.tasks.scores.metrics import BINARY, binary_scores
+from medkit.tasks.scores.ranking import best_threshold
+from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
+from medkit.tasks.targets import classes_of, labels, many, numbered, shown
+from medkit.tasks.task import (
     Task,
     Threshold,
     balanced,

@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from medkit.errors import DataError, MedkitError
-from medkit.registry import tasks
-from medkit.tasks._horizon import ahead, channels_of, errors, future_values, pooled
-from medkit.tasks._metrics import mean_of_known
-from medkit.tasks._task import Task, Threshold, checked_outputs, fitted
+from medkit.core.errors import DataError, MedkitError
+from medkit.core.registry import tasks
+from medkit.tasks.scores.courses import ahead, channels_of, errors, future_values, pooled
+from medkit.tasks.scores.metrics import mean_of_known
+from medkit.tasks.task import Task, Threshold, checked_outputs, fitted
 
 MEDIAN = 0.5
 _UNITS = ("mean_", "scale_")

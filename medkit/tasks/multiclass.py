@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from medkit.errors import DataError
-from medkit.lazy import keras
-from medkit.registry import tasks
-from medkit.tasks._metrics import MULTICLASS, multiclass_scores
-from medkit.tasks._targets import classes_of, labels, many, numbered
-from medkit.tasks._task import Task, Threshold, balanced, checked_outputs, fitted, named
+from medkit.core.errors import DataError
+from medkit.core.lazy import keras
+from medkit.core.registry import tasks
+from medkit.tasks.scores.metrics import MULTICLASS, multiclass_scores
+from medkit.tasks.targets import classes_of, labels, many, numbered
+from medkit.tasks.task import Task, Threshold, balanced, checked_outputs, fitted, named
 
 
 @tasks.register(name="multiclass")

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 import numpy as np
 
-from medkit.errors import TrainingError, did_you_mean
+from medkit.core.errors import TrainingError, did_you_mean
 from medkit.training.optimizer import learning_rate
 from medkit.training.validation import Evaluator
 

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from medkit.errors import RunError
-from medkit.files import written_whole
+from medkit.core.errors import RunError
+from medkit.core.files import written_whole
 from medkit.training.callbacks import EarlyStopping, Resumable, copies
 
 log = logging.getLogger("medkit")

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from medkit.errors import DataError
-from medkit.lazy import keras
-from medkit.rows import StoredRows
+from medkit.core.errors import DataError
+from medkit.core.lazy import keras
+from medkit.data.stored_arrays import StoredRows
 
 
 def is_stream(x: Any) -> bool:

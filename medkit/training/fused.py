@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from medkit.lazy import keras
+from medkit.core.lazy import keras
 from medkit.training.plan import Plan
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from medkit.lazy import keras
+from medkit.core.lazy import keras
 
 
 def build_optimizer(settings: Any, steps_per_epoch: int | None) -> Any:

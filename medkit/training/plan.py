@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from medkit.lazy import keras
+from medkit.core.lazy import keras
 
 # A chunk is copied once per epoch; more than this and the copy no longer hides behind the steps.
 CHUNK_BYTES = 32 * 1024**2

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from medkit.errors import TrainingError, did_you_mean
+from medkit.core.errors import TrainingError, did_you_mean
 from medkit.training.callbacks import EarlyStopping, Plateau, Recorder, StopOnNaN, Validation
 from medkit.training.validation import Evaluator
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.errors import TrainingError, did_you_mean
+from medkit.core.errors import TrainingError, did_you_mean
 
 
 def class_weights(asked: Any, task: Any, y: np.ndarray | None) -> dict[int, float] | None:

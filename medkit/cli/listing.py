@@ -1,0 +1,152 @@
+"""What the listing commands show: names, descriptions, finished runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Column, Table
+
+from medkit.core.errors import RunError
+from medkit.core.registry import Registry
+from medkit.runs.run import finished, read_json, verify
+
+_TAGS = {"accepts": "takes", "yields": "yields"}
+
+
+def names_table(registry: Registry) -> Table:
+    """Name, what it takes or yields, and the first line of its docstring."""
+    entries = [registry.get(name) for name in registry.names()]
+    tags = [tag for tag in _TAGS if any(tag in entry.tags for entry in entries)]
+    table = Table("name", *(_TAGS[tag] for tag in tags), "what it is", box=None)
+    for entry in entries:
+        shown = (
+            tuple(entry.yielded) if tag == "yields" else entry.tags.get(tag, "") for tag in tags
+        )
+        cells = (", ".join(each) if isinstance(each, tuple) else each for each in shown)
+        table.add_row(entry.name, *cells, escape(entry.summary))
+    return table
+
+
+def description(registry: Registry, name: str) -> Group:
+    """Docstring, then every parameter with type, bounds, default and meaning.
+
+    Raises:
+        UnknownNameError: No such name.
+    """
+    entry = registry.get(name)
+    schema = registry.schema(name).model_json_schema()
+    table = Table("parameter", "type", "bounds", "default", "meaning", box=None)
+    required = schema.get("required", [])
+    for parameter, facts in schema.get("properties", {}).items():
+        default = "required" if parameter in required else json.dumps(facts.get("default"))
+        meaning = escape(facts.get("description", ""))
+        table.add_row(parameter, escape(_type(facts)), _bounds(facts), escape(default), meaning)
+    text = inspect.getdoc(entry.factory) or ""
+    return Group(
+        f"[bold]{entry.name}[/bold] ({registry.kind})", escape(_without_args(text)), "", table
+    )
+
+
+def _without_args(docstring: str) -> str:
+    # The table says the same, with types and bounds.
+    before, marker, after = docstring.partition("\nArgs:\n")
+    if not marker:
+        return docstring
+    kept: list[str] = []
+    inside = True
+    for line in after.splitlines():
+        if inside and line and not line.startswith(" "):
+            inside = False
+        if not inside:
+            kept.append(line)
+    return "\n".join([before.rstrip(), "", *kept]).rstrip()
+
+
+def _type(facts: dict[str, Any]) -> str:
+    if "enum" in facts and len(facts["enum"]) > 8:
+        return "a Keras name"
+    if "enum" in facts:
+        return " | ".join(str(each) for each in facts["enum"])
+    if "const" in facts:
+        return str(facts["const"])
+    if "anyOf" in facts:
+        return " | ".join(dict.fromkeys(_type(each) for each in facts["anyOf"]))
+    kind = facts.get("type", "any")
+    names = {
+        "integer": "whole number",
+        "string": "text",
+        "boolean": "true/false",
+        "object": "mapping",
+    }
+    if kind == "array":
+        if "prefixItems" in facts:
+            return f"[{', '.join(_type(each) for each in facts['prefixItems'])}]"
+        return f"list of {_type(facts.get('items', {}))}"
+    return "path" if facts.get("format") == "path" else names.get(kind, kind)
+
+
+def _bounds(facts: dict[str, Any]) -> str:
+    signs = {
+        "minimum": "≥ ",
+        "exclusiveMinimum": "> ",
+        "maximum": "≤ ",
+        "exclusiveMaximum": "< ",
+        "minItems": "items ≥ ",
+        "maxItems": "items ≤ ",
+    }
+    places = [facts, *facts.get("anyOf", []), facts.get("items", {})]
+    found = [f"{sign}{p[key]:g}" for p in places for key, sign in signs.items() if key in p]
+    return ", ".join(dict.fromkeys(found))
+
+
+def metrics_table(metrics: dict[str, Any]) -> Table:
+    """Every metric of the test part (or of all rows) with its interval, beside the baselines."""
+    from medkit.evaluation import called, readable
+
+    part = metrics.get("test") or metrics.get("all") or next(iter(metrics.values()))
+    baselines = metrics.get("baselines", {})
+    positives = part.get("positives")
+    events = f", {positives} positive" if isinstance(positives, int) else ""
+    title = f"{part['n']} samples of {part['subjects']} subjects{events}"
+    table = Table(
+        "metric", "network", "interval", *(n.replace("_", " ") for n in baselines), title=title
+    )
+    for name, found in part["metrics"].items():
+        interval = f"{readable(found['low'])} – {readable(found['high'])}"
+        if found["low"] is None:
+            interval = ""
+        elif found.get("degenerate"):
+            interval = "the same in all resamples"
+        others = (readable(each["metrics"][name]["value"]) for each in baselines.values())
+        table.add_row(called(name), readable(found["value"]), interval, *others)
+    return table
+
+
+def runs_table(folder: Path) -> Table:
+    """The finished runs below a folder: what was trained, and how it did on test."""
+    from medkit.core.yaml_file import read_yaml
+    from medkit.evaluation import headline
+
+    if not folder.is_dir():
+        raise RunError("no such folder", place=str(folder))
+    found = finished(folder)
+    # Paths are there to be copied: they must not be cut.
+    widest = max((len(str(path)) for path in found), default=3)
+    table = Table(Column("run", min_width=widest), "dataset", "model", "task", "test", box=None)
+    for path in found:
+        try:
+            verify(path)
+            config = read_yaml(path / "config.yaml")[0]
+            names = [config[key]["name"] for key in ("dataset", "model", "task")]
+            table.add_row(str(path), *names, headline(read_json(path / "metrics.json")))
+        except RunError as error:
+            # One damaged run must not hide the others.
+            table.add_row(str(path), "", "", "", f"[red]damaged: {escape(error.message)}[/red]")
+    if not table.row_count:
+        table.add_row(f"no finished runs in {folder}", "", "", "", "")
+    return table

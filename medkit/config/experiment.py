@@ -1,0 +1,396 @@
+"""The experiment a YAML file describes; every mistake in the file is reported at once."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from medkit.config.sections import (
+    TRAINING_COMPONENTS,
+    EarlyStopping,
+    Evaluation,
+    Header,
+    Leakage,
+    Section,
+    Split,
+    StaticBranch,
+    Training,
+    dotted,
+    named,
+)
+from medkit.core import registry
+from medkit.core.checking import check
+from medkit.core.errors import ConfigError, DataError, MedkitError, Problem, did_you_mean
+from medkit.core.yaml_file import (
+    Key,
+    dump_yaml,
+    expand,
+    has_placeholder,
+    map_strings,
+    override,
+    read_yaml,
+)
+
+_WITHOUT_POSITIVES = ("multiclass", "regression", "forecasting")
+_WITHOUT_PROBABILITIES = ("regression", "forecasting")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered name with all its parameters, defaults written out."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked config. ``plain`` is what goes into the run: defaults in, ``${…}`` unexpanded."""
+
+    header: Header
+    dataset: Component
+    preprocessing: Component
+    task: Component
+    split: Split
+    model: Component
+    training: Training
+    evaluation: Evaluation
+    leakage: Leakage
+    static_branch: StaticBranch | None
+    folder: Path
+    plain: Mapping[str, Any]
+    place: str = "config"
+
+    @property
+    def name(self) -> str:
+        return self.header.name
+
+    @property
+    def seed(self) -> int:
+        return self.header.seed
+
+    def to_yaml(self, beside: Path | None = None) -> str:
+        """The config with every default; ``folder`` is relative to the folder ``beside``."""
+        plain = dict(self.plain)
+        if beside is not None:
+            plain["folder"] = _relative(self.folder, beside)
+        return dump_yaml(plain)
+
+
+def load_config(path: Path | str, overrides: Iterable[str] = ()) -> Experiment:
+    """Read and check one YAML file.
+
+    Args:
+        path: The file.
+        overrides: ``a.b=value`` assignments, as for ``--set``.
+
+    Raises:
+        ConfigError: Every problem of the file, with its line.
+    """
+    path = Path(path)
+    document, lines = read_yaml(path)
+    changed = {override(document, assignment) for assignment in overrides}
+    for key in changed:
+        lines = {k: line for k, line in lines.items() if k[: len(key)] != key}
+    return check_config(document, folder=path.parent, place=str(path), lines=lines, changed=changed)
+
+
+def check_config(
+    document: Mapping[str, Any],
+    *,
+    folder: Path,
+    place: str = "config",
+    lines: Mapping[Key, int] | None = None,
+    changed: Iterable[Key] = (),
+) -> Experiment:
+    """Check a config given as nested mappings.
+
+    Args:
+        document: The mapping, as read from YAML.
+        folder: Folder that relative paths are taken from (unless the config names one).
+        place: What to call the config in messages.
+        lines: Line of each key, for messages.
+        changed: Keys given on the command line; their relative paths start at the working folder.
+
+    Raises:
+        ConfigError: Every problem found.
+    """
+    given = named(copy.deepcopy(dict(document)), "dataset", "task", "model", "preprocessing")
+    if isinstance(given.get("training"), dict):
+        given["training"] = named(given["training"], *TRAINING_COMPONENTS)
+    expanded, problems = expand(given)
+    checker = _Checker(expanded, problems)
+    parts = checker.sections()
+    if problems:
+        found = [Problem(dotted(p), text, _line(lines or {}, p)) for p, text in problems]
+        raise ConfigError(found, place=place)
+
+    header = parts["header"]
+    if header.folder is not None:
+        folder = Path(folder, header.folder)
+    starts = {key[:2]: Path.cwd() for key in changed}
+    if ("dataset",) in starts:
+        starts = {("dataset", name): Path.cwd() for name in parts["dataset"].parameters}
+    plain = {**header.model_dump(mode="json"), **checker.plain}
+    resolved = {}
+    for name, value in parts["dataset"].parameters.items():
+        start = starts.get(("dataset", name), folder)
+        resolved[name] = _resolved(value, start)
+        if start is not folder and resolved[name] != value:
+            plain["dataset"] = {**plain["dataset"], name: _relative(resolved[name], folder)}
+    parts["dataset"] = Component(parts["dataset"].name, resolved)
+
+    def unexpanded(text: str, path: Key) -> Any:
+        original = _at(given, path)
+        return original if has_placeholder(original) else text
+
+    plain = map_strings(plain, unexpanded)
+    return Experiment(**parts, folder=Path(folder), plain=plain, place=place)
+
+
+def same_experiment(given: Experiment, before: Experiment) -> None:
+    """Check that a config given beside ``--resume`` is the interrupted run's own.
+
+    Raises:
+        ConfigError: Names the sections that differ.
+    """
+    problems = [
+        Problem(key, "differs from the interrupted run's config; leave --config out, or train anew")
+        for key in given.plain
+        if key not in ("folder", "description", "dataset") and given.plain[key] != before.plain[key]
+    ]
+    if given.dataset != before.dataset:
+        problems.append(Problem("dataset", "differs from the interrupted run's config"))
+    if problems:
+        raise ConfigError(problems, place=given.place)
+
+
+class _Checker:
+    """Checks each section on its own, so that one mistake hides no other."""
+
+    def __init__(self, document: dict[str, Any], problems: list[tuple[Key, str]]):
+        self.document, self.problems = document, problems
+        self.plain: dict[str, Any] = {}
+
+    def sections(self) -> dict[str, Any]:
+        kinds = {"dataset": registry.datasets, "task": registry.tasks, "model": registry.models}
+        sections = {
+            "split": Split,
+            "training": Training,
+            "evaluation": Evaluation,
+            "leakage": Leakage,
+            "static_branch": StaticBranch,
+        }
+        known = [*Header.model_fields, *kinds, *sections, "preprocessing"]
+        for key in self.document:
+            if key not in known:
+                near = did_you_mean(str(key), known) or f"; known: {', '.join(known)}"
+                self.problems.append(((key,), f"not a section of a config{near}"))
+        parts: dict[str, Any] = {"header": self.section("", Header)}
+        parts["dataset"] = self.component("dataset", registry.datasets)
+        parts["preprocessing"] = self.preprocessing(parts["dataset"])
+        parts["task"] = self.component("task", registry.tasks)
+        parts["split"] = self.section("split", Split)
+        parts["model"] = self.component("model", registry.models)
+        parts["training"] = self.section("training", Training)
+        parts["evaluation"] = self.section("evaluation", Evaluation)
+        parts["leakage"] = self.section("leakage", Leakage)
+        parts["static_branch"] = self.static_branch(parts["dataset"])
+        self.across(parts)
+        return parts
+
+    def section(self, key: str, model: type[Section]) -> Any:
+        if key:
+            data = self.document.get(key)
+            data = {} if data is None else data
+        else:
+            data = {k: v for k, v in self.document.items() if k in model.model_fields}
+        found, problems = check(model, data, f"a setting of '{key}'")
+        prefix = (key,) if key else ()
+        self.problems.extend(((*prefix, *path), text) for path, text in problems)
+        if found is not None and key:
+            self.plain[key] = found.model_dump(mode="json")
+        return found
+
+    def component(self, key: str, known: registry.Registry) -> Component | None:
+        data = self.document.get(key)
+        if data is None:
+            example = known.names()[0]
+            self.problems.append(((key,), f"is required, such as '{key}: {example}'"))
+            return None
+        if not isinstance(data, dict) or not isinstance(data.get("name"), str):
+            self.problems.append(((key,), "must be a name, or a mapping with 'name'"))
+            return None
+        try:
+            schema = known.schema(data["name"])
+        except MedkitError as error:
+            self.problems.append(((key, "name"), error.message))
+            return None
+        found = self.parameters(key, data["name"], schema, data)
+        choice = known.get(data["name"]).tags.get("one_of", ())
+        given = [each for each in choice if found and found.parameters[each] is not None]
+        if found and choice and not given:
+            text = f"is required (or {', '.join(choice[1:])})"
+            self.problems.append(((key, choice[0]), text))
+        elif len(given) > 1:
+            self.problems.append(((key, given[1]), f"stands beside {given[0]}: give one of them"))
+        check_declared = known.get(data["name"]).tags.get("check")
+        if found and check_declared:
+            try:
+                check_declared(found.parameters)
+            except DataError as error:
+                self.problems.append(((key,), error.message))
+        return found
+
+    def parameters(
+        self, key: str, name: str, schema: type[BaseModel], data: dict[str, Any]
+    ) -> Component | None:
+        rest = {k: v for k, v in data.items() if k != "name"}
+        found, problems = check(schema, rest, f"a parameter of '{name}'")
+        self.problems.extend(((key, *path), text) for path, text in problems)
+        if found is None:
+            return None
+        self.plain[key] = {"name": name, **found.model_dump(mode="json")}
+        return Component(name, {each: getattr(found, each) for each in schema.model_fields})
+
+    def preprocessing(self, dataset: Component | None) -> Component | None:
+        data = self.document.get("preprocessing") or {}
+        if not isinstance(data, dict):
+            self.problems.append((("preprocessing",), "must be a mapping"))
+            return None
+        if dataset is None:
+            return None
+        modality = registry.datasets.get(dataset.name).yields(dataset.parameters)
+        if modality is None:
+            self.problems.append(
+                (("dataset", "name"), f"'{dataset.name}' does not say what it yields")
+            )
+            return None
+        if data.get("name", modality) != modality:
+            text = f"'{dataset.name}' yields {modality}; leave the name out, or write '{modality}'"
+            self.problems.append((("preprocessing", "name"), text))
+            return None
+        return self.parameters(
+            "preprocessing", modality, registry.modalities.schema(modality), data
+        )
+
+    def static_branch(self, dataset: Component | None) -> StaticBranch | None:
+        """The section, where the dataset yields static features; None elsewhere."""
+        if dataset is not None and dataset.parameters.get("static"):
+            found: StaticBranch | None = self.section("static_branch", StaticBranch)
+            return found
+        if dataset is not None and self.document.get("static_branch") is not None:
+            text = f"is for static features beside a sequence; '{dataset.name}' yields none here"
+            if "static" in dataset.parameters:
+                text += ": name them in dataset.static"
+            self.problems.append((("static_branch",), text))
+        return None
+
+    def across(self, parts: dict[str, Any]) -> None:
+        """Checks that need two sections."""
+        dataset, model, task = parts["dataset"], parts["model"], parts["task"]
+        yields = registry.datasets.get(dataset.name).yields(dataset.parameters) if dataset else None
+        if dataset and model and yields:
+            accepts = registry.models.get(model.name).tags.get("accepts")
+            if accepts is not None and yields not in accepts:
+                text = _refused(model, dataset, yields, accepts)
+                self.problems.append((("model", "name"), text))
+            elif parts["preprocessing"]:
+                self.required(model, parts["preprocessing"])
+        training = parts["training"]
+        if task and training and training.early_stopping and training.early_stopping.monitor:
+            watched = registry.tasks.build(task.name, **task.parameters).monitors
+            monitor = training.early_stopping.monitor
+            if monitor not in watched:
+                near = did_you_mean(monitor, watched)
+                text = f"task '{task.name}' does not watch '{monitor}'{near}"
+                text += f"; it watches {', '.join(watched)}"
+                self.problems.append((("training", "early_stopping", "monitor"), text))
+        header = parts["header"]
+        if task and header and header.calibration != "none" and task.name in _WITHOUT_PROBABILITIES:
+            text = f"recalibrates probabilities; task '{task.name}' has none: remove it"
+            self.problems.append((("calibration",), text))
+        evaluation = parts["evaluation"]
+        if task and evaluation and evaluation.prevalence and task.name in _WITHOUT_POSITIVES:
+            text = f"is the share of positives; task '{task.name}' has none: remove it"
+            self.problems.append((("evaluation", "prevalence"), text))
+        split = parts["split"]
+        if split and split.by in ("subject", "time") and split.valid + split.test > 0.9:
+            text = f"valid {split.valid:g} and test {split.test:g} leave too little to train on"
+            self.problems.append((("split",), f"{text}; together they may be 0.9 at most"))
+        if split and split.by == "site" and not split.train_sites:
+            self.problems.append((("split", "train_sites"), "is required with 'by: site'"))
+        if split and split.by == "fold" and split.fold > split.folds:
+            text = f"must be {split.folds} (split.folds) or less; got {split.fold}"
+            self.problems.append((("split", "fold"), text))
+        if split and split.by == "column" and not split.column:
+            self.problems.append((("split", "column"), "is required with 'by: column'"))
+
+    def required(self, model: Component, preprocessing: Component) -> None:
+        """Settings of the preprocessing that a model cannot do without."""
+        needed = registry.models.get(model.name).tags.get("requires", {})
+        for key, value in needed.items():
+            allowed = value if isinstance(value, tuple) else (value,)
+            if preprocessing.parameters.get(key) not in allowed:
+                wanted = ", ".join(f"{k}: {_written(v)}" for k, v in needed.items())
+                text = f"'{model.name}' needs preprocessing: {{{wanted}}}"
+                self.problems.append((("preprocessing", key), text))
+
+
+def _refused(model: Component, dataset: Component, yields: str, accepts: tuple[str, ...]) -> str:
+    """Why a model cannot take what a dataset yields, and what would do."""
+    yielded = registry.datasets.get(dataset.name).yielded
+    for other in accepts:
+        if wanted := yielded.get(other):
+            setting = ", ".join(f"dataset.{key}: {value}" for key, value in wanted.items())
+            return f"'{model.name}' cannot take {yields} data; set {setting}"
+    because = ", ".join(f"{key}: {value}" for key, value in yielded.get(yields, {}).items())
+    given = f"'{dataset.name}'" + (f" with {because}" if because else "")
+    able = ", ".join(registry.models.names(accepts=yields))
+    return f"'{model.name}' cannot take {yields} data ({given}); these can: {able}"
+
+
+def _written(value: Any) -> str:
+    """A needed setting as in YAML; the first of several that would do."""
+    value = value[0] if isinstance(value, tuple) else value
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _line(lines: Mapping[Key, int], path: Key) -> int | None:
+    for length in range(len(path), 0, -1):
+        if path[:length] in lines:
+            return lines[path[:length]]
+    return None
+
+
+def _at(document: Any, path: Key) -> Any:
+    for key in path:
+        if isinstance(document, dict):
+            document = document.get(key)
+        elif isinstance(document, list) and isinstance(key, int) and key < len(document):
+            document = document[key]
+        else:
+            return None
+    return document
+
+
+def _resolved(value: Any, folder: Path) -> Any:
+    return Path(os.path.normpath(folder / value)) if isinstance(value, Path) else value
+
+
+def _relative(path: Any, start: Path) -> str:
+    # Relative, so that a run tells nothing of the machine beyond what the user wrote.
+    return os.path.relpath(path, start)
+
+
+__all__ = [
+    "Component", "EarlyStopping", "Evaluation", "Experiment", "Header", "Split",
+    "StaticBranch", "Training",
+    "check_config", "load_config", "same_experiment",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""What every room uses and nothing clinical: errors, files, values, YAML, registries."""

@@ -1,0 +1,158 @@
+"""Checking data against a pydantic model, with messages a clinician can act on."""
+
+from __future__ import annotations
+
+import json
+import typing
+from typing import Any, TypeVar
+
+import pydantic
+
+from medkit.core.errors import did_you_mean
+from medkit.core.yaml_file import Key
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+_EXPECTED = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "path_type": "must be a path",
+    "finite_number": "must be a finite number",
+}
+
+
+def check(model: type[Model], data: Any, what: str) -> tuple[Model | None, list[tuple[Key, str]]]:
+    """Validate ``data`` strictly; returns the instance, or None and (path, message) pairs.
+
+    Args:
+        model: The pydantic model to check against.
+        data: Plain data as YAML gives it.
+        what: What an unknown key is not: ``a parameter of 'mlp'``.
+    """
+    try:
+        # By way of JSON, where strict mode still reads lists as tuples and text as paths, yet
+        # does not turn "3" into 3 or 1 into True.
+        return model.model_validate_json(json.dumps(data, default=str), strict=True), []
+    except pydantic.ValidationError as error:
+        by_path: dict[Key, list[str]] = {}
+        for each in error.errors(include_url=False):
+            path = _path_in(data, each["loc"], missing=each["type"] == "missing")
+            message = _message(each, path, model, data, what)
+            if message not in by_path.setdefault(path, []):
+                by_path[path].append(message)
+        return None, [(path, _joined(messages)) for path, messages in by_path.items()]
+
+
+def _path_in(data: Any, location: tuple[int | str, ...], missing: bool) -> Key:
+    # A union adds the name of its branch to the location: keep what indexes into the data.
+    path: list[int | str] = []
+    for item in location:
+        inside = (
+            item in data
+            if isinstance(data, dict)
+            else (isinstance(data, list) and isinstance(item, int) and item < len(data))
+        )
+        if inside:
+            data = data[item]
+        if inside or (missing and item == location[-1]):
+            path.append(item)
+    return tuple(path)
+
+
+def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, what: str) -> str:
+    kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
+    got = f"; got {_shown(given)}"
+    if kind == "extra_forbidden":
+        model, data = _place_of(model, data, path[:-1])
+        known = [name for name in model.model_fields if name not in data]
+        if isinstance(data.get("name"), str):
+            what = f"a setting of '{data['name']}'"
+        near = did_you_mean(str(path[-1]), known)
+        return f"not {what}{near or '; known: ' + ', '.join(known)}"
+    if kind == "missing":
+        return "is required"
+    if kind == "union_tag_not_found":
+        return "needs a 'name'"
+    if kind == "union_tag_invalid":
+        known = context["expected_tags"].replace("'", "").split(", ")
+        near = did_you_mean(context["tag"], known) or f"; known: {', '.join(known)}"
+        return f"no {str(path[-1]).replace('_', ' ')} called '{context['tag']}'{near}"
+    if kind in _EXPECTED:
+        return _EXPECTED[kind] + got
+    if kind == "greater_than_equal":
+        return f"must be {context['ge']:g} or more{got}"
+    if kind == "greater_than":
+        return f"must be above {context['gt']:g}{got}"
+    if kind == "less_than_equal":
+        return f"must be {context['le']:g} or less{got}"
+    if kind == "less_than":
+        return f"must be below {context['lt']:g}{got}"
+    if kind == "too_short":
+        return f"must have {context['min_length']} or more items{got}"
+    if kind == "too_long":
+        return f"must have {context['max_length']} items at most{got}"
+    if kind in ("literal_error", "enum"):
+        choices = context["expected"]
+        near = did_you_mean(str(given), choices.replace("'", "").replace(" or ", ", ").split(", "))
+        return f"must be {choices}{got}{near}"
+    if kind == "value_error":
+        return str(context["error"])
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}{got}"
+
+
+def _place_of(
+    model: type[pydantic.BaseModel], data: Any, path: Key
+) -> tuple[type[pydantic.BaseModel], Any]:
+    """The model and the data at a path; of a union of named models, the one that is named."""
+    for key in path:
+        data = data[key]
+        field = model.model_fields.get(str(key))
+        annotation = field.annotation if field else None
+        nested = [
+            each
+            for each in (annotation, *_branches(annotation))
+            if isinstance(each, type) and issubclass(each, pydantic.BaseModel)
+        ]
+        name = data.get("name") if isinstance(data, dict) else None
+        fits = [
+            each
+            for each in nested
+            if "name" in each.model_fields and each.model_fields["name"].default == name
+        ]
+        if nested:
+            model = (fits or nested)[0]
+    return model, data
+
+
+def _branches(annotation: Any) -> list[Any]:
+    """All types a union is made of, also those of a union inside it."""
+    return [
+        each
+        for one in typing.get_args(annotation)
+        for each in (one, *(_branches(one) if not isinstance(one, type) else ()))
+    ]
+
+
+def _joined(messages: list[str]) -> str:
+    if len(messages) == 1:
+        return messages[0]
+    # The branches of a union: "must be a number; got 'x'" and "must be text; got 'x'".
+    heads = [message.split("; got ")[0] for message in messages]
+    tail = messages[-1].partition("; got ")[2]
+    return " or ".join([heads[0], *(h.removeprefix("must be ") for h in heads[1:])]) + (
+        f"; got {tail}" if tail else ""
+    )
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    text = text.replace('"', "'") if isinstance(value, str) else text
+    return text if len(text) <= 60 else f"{text[:57]}..."

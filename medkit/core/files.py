@@ -1,0 +1,71 @@
+"""Files written whole or not at all, and their fingerprints."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from medkit.core.errors import DataError, RunError
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of one file's content, read in blocks."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it to ``path`` when the block succeeds.
+
+    The temporary name keeps the suffix, since many writers choose their format by it.
+
+    Raises:
+        RunError: The disk is full or the place cannot be written; nothing is left behind.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RunError(
+            f"cannot be written: {error.strerror or error}",
+            place=str(path),
+            hint="Free some space there, or choose another place.",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def existing(path: Path, what: str = "file") -> Path:
+    """``path`` if it is there and not empty.
+
+    Raises:
+        DataError: It is missing or empty.
+    """
+    path = Path(path)
+    if not path.exists():
+        folder = path.parent
+        while not folder.exists():
+            folder = folder.parent
+        raise DataError(
+            f"no such {what}",
+            place=str(path),
+            hint=f"Nearest folder that exists: {folder}. A relative path in a config is taken "
+            "from the config file's folder (or its 'folder' key).",
+        )
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataError(f"the {what} is empty (0 bytes)", place=str(path))
+    return path

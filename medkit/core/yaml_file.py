@@ -1,0 +1,183 @@
+"""Reading YAML strictly: line numbers, no duplicate keys, ``${VAR:-default}``, overrides."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from medkit.core.errors import ConfigError, Problem
+
+Key = tuple[str | int, ...]
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, refusing duplicate keys and reading 1e-3 as a number.
+
+    YAML 1.1, which PyYAML follows, asks for a point in a float: ``1e-3`` would be text.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # '<<' takes in another mapping; it may stand more than once
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if key in seen:
+                raise _DuplicateKey(str(key), seen[key], line)
+            seen[key] = line
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+
+class _DuplicateKey(Exception):
+    def __init__(self, key: str, first: int, second: int):
+        super().__init__(key)
+        self.key, self.first, self.second = key, first, second
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
+    """The mapping in a YAML file, and the line of every key and list item by its path.
+
+    Raises:
+        ConfigError: No such file, tabs, syntax, duplicate keys, or no mapping.
+    """
+    place = str(path)
+
+    def wrong(message: str, line: int | None = None, key: str = "") -> ConfigError:
+        return ConfigError([Problem(key, message, line)], place=place)
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise wrong("no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise wrong(f"cannot be read as UTF-8 text ({error})") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if line[: len(line) - len(line.lstrip())].count("\t"):
+            raise wrong("a tab; YAML is indented with spaces", number)
+    try:
+        loader = _StrictLoader(text)
+        try:
+            node = loader.get_single_node()
+            document = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except _DuplicateKey as error:
+        message = f"stands twice (first on line {error.first}); keep one of them"
+        raise wrong(message, error.second, error.key) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise wrong(f"not valid YAML: {message}", mark.line + 1 if mark else None) from None
+    if not isinstance(document, dict):
+        got = "nothing" if document is None else f"a {type(document).__name__}"
+        raise wrong(f"must be a mapping of settings such as 'model: mlp'; got {got}")
+    return document, dict(_lines(node))
+
+
+def _lines(node: yaml.Node | None, path: Key = ()) -> Iterable[tuple[Key, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*path, key.value)
+            yield here, key.start_mark.line + 1
+            yield from _lines(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*path, index), item.start_mark.line + 1
+            yield from _lines(item, (*path, index))
+
+
+def override(document: dict[str, Any], assignment: str) -> Key:
+    """Set ``a.b=value`` (the value read as YAML) in the document; returns the path set.
+
+    Raises:
+        ConfigError: No ``=``, a value that is not YAML, or a path through a plain value.
+    """
+    path, equals, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        problem = Problem(path, "--set takes PATH=VALUE, such as training.epochs=3")
+        raise ConfigError([problem], place=f"--set {assignment}")
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, _DuplicateKey) as error:
+        raise ConfigError(
+            [Problem(path, f"not a YAML value: {str(error).splitlines()[0]}")],
+            place=f"--set {assignment}",
+        ) from None
+    inner = document
+    for depth, key in enumerate(keys[:-1]):
+        # 'model: mlp' is short for 'model: {name: mlp}', so model.units=8 must find a mapping.
+        if isinstance(inner.get(key), str):
+            inner[key] = {"name": inner[key]}
+        below = inner.setdefault(key, {})
+        if below is None:
+            below = inner[key] = {}
+        if not isinstance(below, dict):
+            at = ".".join(keys[: depth + 1])
+            raise ConfigError(
+                [Problem(path, f"'{at}' is {below!r}, not a mapping")], place=f"--set {assignment}"
+            )
+        inner = below
+    inner[keys[-1]] = value
+    return tuple(keys)
+
+
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+
+
+def map_strings(value: Any, change: Callable[[str, Key], Any], path: Key = ()) -> Any:
+    """A copy of nested mappings and lists with every string replaced by ``change``."""
+    if isinstance(value, str):
+        return change(value, path)
+    if isinstance(value, Mapping):
+        return {str(k): map_strings(v, change, (*path, str(k))) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [map_strings(v, change, (*path, i)) for i, v in enumerate(value)]
+    return value
+
+
+def expand(document: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[Key, str]]]:
+    """Expand ``${VAR}`` and ``${VAR:-default}`` in every string.
+
+    Returns the expanded copy, and (path, message) for each variable that is not set.
+    """
+    problems: list[tuple[Key, str]] = []
+
+    def change(text: str, path: Key) -> str:
+        def value(match: re.Match[str]) -> str:
+            name, default = match.groups()
+            found = os.environ.get(name) or default
+            if found is None:
+                advice = f"set it, or write ${{{name}:-default}}"
+                problems.append((path, f"the environment variable {name} is not set; {advice}"))
+                return ""
+            return found
+
+        return _PLACEHOLDER.sub(value, text)
+
+    return map_strings(document, change), problems
+
+
+def has_placeholder(text: object) -> bool:
+    """Whether a value is text that ``expand`` would change."""
+    return isinstance(text, str) and _PLACEHOLDER.search(text) is not None
+
+
+def dump_yaml(document: Mapping[str, Any]) -> str:
+    """YAML text of plain data, in the given order."""
+    return yaml.safe_dump(
+        dict(document), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100
+    )

@@ -1,0 +1,1 @@
+"""Cohorts, the arrays that travel after encoding, and how samples are divided."""

@@ -1,0 +1,261 @@
+"""Early warning: a prediction at every hour of a stay, from the hours before it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.datasets.events.grid.featurise import Window
+from medkit.datasets.events.grid.grid import Plan, gridded
+from medkit.datasets.events.labels import Labels, Unmatched, places_of, report_unmatched
+from medkit.datasets.events.problem import Problem
+from medkit.datasets.events.samples import Picked, left, refuse_strangers, timed
+from medkit.datasets.events.sources.found import FoundEvents, channels_of
+from medkit.datasets.events.targets import PREVALENT, Outcome, onsets_of, outcome_of
+from medkit.datasets.events.windows import (
+    Windows,
+    axis_at,
+    elapsed,
+    end_after,
+    stay_ends,
+    stay_starts,
+)
+from medkit.readers.cache import Store
+
+COLUMNS = ("stay", "hour", "onset_hour")
+
+
+class Hours(NamedTuple):
+    """One prediction each; all (n,).
+
+    Args:
+        row: Row of the labels, or stay where there are none.
+        stay: Code of the stay.
+        step: Steps from the start of the stay to the prediction.
+    """
+
+    row: np.ndarray
+    stay: np.ndarray
+    step: np.ndarray
+
+
+def every_step(
+    problem: Problem,
+    found: FoundEvents,
+    plan: Plan,
+    labels: Labels | None,
+    way_of: Callable[[str], Any],
+    layout: str,
+    path: Path,
+    unmatched: Unmatched,
+    store: Store,
+) -> tuple[Picked, Windows, np.ndarray, tuple[str, ...]]:
+    """Predictions at every ``every_hours`` of each stay, while it is observed.
+
+    One grid holds each stay from its start; the window of a prediction is the part of it that
+    ends there, NaN before the stay began.
+
+    Returns:
+        The samples, called ``<stay>@<hour>``, with the columns ``stay``, ``hour`` (of the
+        prediction, since the stay's start) and ``onset_hour`` (NaN where there is no onset); the
+        windows of all predictions, of which ``picked.places`` are the samples'; their inputs,
+        float32 (n, steps, channels); and notes.
+
+    Raises:
+        DataError: No stay is long enough, the windows do not fit into memory, or a label column
+            holds something else than 0 and 1.
+    """
+    count, step = len(found.stays), problem.step_hours
+    place = None if labels is None else places_of(labels.stays, found.stays)
+    rows = np.arange(count) if place is None else place
+    starts, ends = stay_starts(found, labels, place), stay_ends(labels, place, count)
+    last = np.where(np.isnan(ends), np.asarray(found.last, dtype="float64"), ends)
+    hours = hours_of(problem, rows, elapsed(last, starts, found.unit))
+    if labels is not None and (rows < 0).all():
+        refuse_strangers(labels)
+    if not len(hours.row):
+        raise DataError(
+            "no stay is observed until a prediction is due",
+            place=str(path),
+            hint="The first is made at first_prediction_hours, by default every_hours.",
+        )
+    longest = int(hours.step.max())
+    window = Window(longest * step, step, found.unit)
+    moments = end_after(starts[hours.stay], window, hours.step)
+    targets = moments + problem.gap_hours * found.unit
+    begun = starts[hours.stay]
+    windows = Windows(hours.stay, begun, moments, targets, ends[hours.stay])
+    outcome = outcome_of(problem, found, plan, windows, (labels, rows), way_of, layout, path)
+    if problem.target_column is not None:
+        outcome = _column(problem, found, plan, starts, ends, rows, hours, labels, path)
+
+    steps, width = round(problem.hours / step), len(plan.names)
+    _check_memory(len(np.unique(rows)) * window.steps * width + len(hours.row) * steps * width)
+    axis = axis_at(found, np.arange(count), starts, ends)
+    grid = gridded(found, replace(plan, window=window), axis, rows, path, problem.span, store)
+    picked, kept = _picked(found, labels, hours, grid.present, outcome, starts, step)
+    if labels is not None:
+        report_unmatched(labels.path, np.flatnonzero(rows < 0) + 1, grid.unlabelled, unmatched)
+    if problem.labelled:
+        picked = picked._replace(samples=timed(picked.samples, moments[kept], found))
+    values = gathered(grid.values, grid.row[hours.stay[kept]], hours.step[kept], steps)
+    short = len(np.setdiff1d(np.flatnonzero(rows >= 0), hours.row))
+    notes = (
+        f"{len(hours.row)} predictions at every {step * _every(problem):g} h of "
+        f"{len(np.unique(hours.row))} stays",
+        *((f"{int((rows < 0).sum())} stays have no events",) if (rows < 0).any() else ()),
+        *((f"{grid.unlabelled} stays have no label",) if grid.unlabelled else ()),
+        *((f"{short} stays end before the first prediction",) if short else ()),
+        *grid.notes,
+    )
+    return picked, windows, values, notes
+
+
+def hours_of(problem: Problem, rows: np.ndarray, observed: np.ndarray) -> Hours:
+    """When predictions are made.
+
+    Args:
+        problem: What is predicted, and when.
+        rows: (rows,) stay of each row, -1 where it has no events.
+        observed: (stays,) hours from the start to the end of the observation.
+    """
+    every = _every(problem)
+    first = every
+    if problem.first_prediction_hours is not None:
+        first = round(problem.first_prediction_hours / problem.step_hours)
+    latest = np.floor(np.nan_to_num(observed / problem.step_hours, nan=-1.0)).astype("int64")
+    if problem.last_prediction_hours is not None:
+        latest = np.minimum(latest, round(problem.last_prediction_hours / problem.step_hours))
+    number = np.where(rows >= 0, np.maximum((latest[rows] - first) // every + 1, 0), 0)
+    row = np.repeat(np.arange(len(rows)), number)
+    position = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
+    return Hours(row, rows[row], first + every * position)
+
+
+def gathered(grid: np.ndarray, rows: np.ndarray, ends: np.ndarray, steps: int) -> np.ndarray:
+    """The ``steps`` of a row before each end: float32 (n, steps, channels), NaN before step 0."""
+    values = np.full((len(rows), steps, grid.shape[2]), np.nan, dtype=np.float32)
+    for k in range(steps):
+        at = ends - steps + k
+        inside = np.flatnonzero(at >= 0)
+        values[inside, k] = grid[rows[inside], at[inside]]
+    return values
+
+
+def _every(problem: Problem) -> int:
+    return 1 if problem.every_hours is None else round(problem.every_hours / problem.step_hours)
+
+
+def _picked(
+    found: FoundEvents,
+    labels: Labels | None,
+    hours: Hours,
+    present: np.ndarray,
+    outcome: Outcome | None,
+    starts: np.ndarray,
+    step: float,
+) -> tuple[Picked, np.ndarray]:
+    reasons = {"no events": ~present[hours.stay]}
+    values: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+    label, onset = "", np.full(len(hours.row), np.nan)
+    if outcome is not None:
+        reasons |= dict(outcome.dropped)
+        values, names, label = outcome.values, outcome.names, outcome.label
+        if outcome.first is not None:
+            onset = elapsed(outcome.first, starts[hours.stay], found.unit)
+    elif labels is not None and labels.found.values is not None:
+        of = labels.found
+        reasons["missing target"] = ~of.present[hours.row]
+        values = np.asarray(of.values)[np.maximum(np.cumsum(of.present)[hours.row] - 1, 0)]
+        names, label = of.names, of.label
+    kept, dropped = left(reasons, len(hours.row))
+    kept = np.flatnonzero(kept)
+    samples = _samples(found, labels, Hours(*(each[kept] for each in hours)), onset[kept], step)
+    taken = None if values is None else values[kept]
+    read = len(hours.row)
+    return Picked(samples, kept, hours.row[kept], taken, names, label, dropped, read), kept
+
+
+def _samples(
+    found: FoundEvents, labels: Labels | None, hours: Hours, onset: np.ndarray, step: float
+) -> pd.DataFrame:
+    stays = np.asarray(found.stays, dtype=object)[hours.stay]
+    samples = pd.DataFrame(index=pd.RangeIndex(len(stays)))
+    if labels is not None:
+        taken = [name for name in COLUMNS if name in labels.samples]
+        if taken:
+            raise DataError(
+                f"the attribute '{taken[0]}' has a name that index: every_step uses itself",
+                place=str(labels.path),
+                hint="Rename the column.",
+            )
+        samples = labels.samples.iloc[hours.row].reset_index(drop=True)
+    if "subject" not in samples:
+        samples["subject"] = stays
+    samples["stay"], samples["hour"], samples["onset_hour"] = stays, hours.step * step, onset
+    names = [f"{stay}@{hour:g}" for stay, hour in zip(stays, samples["hour"], strict=True)]
+    return samples.set_index(pd.Index(names, name="stay@hour", dtype=object))
+
+
+def _column(
+    problem: Problem,
+    found: FoundEvents,
+    plan: Plan,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    rows: np.ndarray,
+    hours: Hours,
+    labels: Labels | None,
+    path: Path,
+) -> Outcome:
+    """A label of each hour among the measurements: its value in the step that begins then."""
+    name = str(problem.target_column)
+    names = channels_of(found.variables, (name,), lambda _: False, True, path)
+    step = problem.step_hours
+    window = Window((int(hours.step.max()) + 1) * step, step, found.unit)
+    plan = replace(plan, names=names, ways=["max"], window=window)
+    grid = gridded(found, plan, axis_at(found, np.arange(len(starts)), starts, ends), rows, path,
+                   "the hours up to the last prediction")  # fmt: skip
+    table = np.asarray(grid.values)[:, :, 0]
+    others = table[~np.isnan(table) & (table != 0) & (table != 1)]
+    if len(others):
+        raise DataError(
+            f"target_column: '{name}' holds {others[0]:g}, where a label is 0 or 1",
+            place=str(path),
+        )
+    row = grid.row[hours.stay]
+    values = table[row, hours.step]
+    dropped = {"no label at that hour": np.isnan(values)}
+    moments = end_after(starts[hours.stay], window, hours.step)
+    if problem.onset is not None:
+        first = onsets_of(labels, rows).of_stay(len(starts))[hours.stay]
+        dropped[PREVALENT] = first <= moments
+    else:
+        turned = np.where((table == 1).any(axis=1), (table == 1).argmax(axis=1), np.nan)
+        onset = turned[row] * step + (problem.target_hours or 0.0)
+        first = starts[hours.stay] + onset * found.unit
+        if problem.target_hours is not None:
+            dropped[PREVALENT] = onset <= hours.step * step
+    whole = np.nan_to_num(values).astype("int64")
+    label = f"'{name}' at the hour of the prediction"
+    return Outcome(whole, (name,), label, dropped, first)
+
+
+def _check_memory(numbers: int) -> None:
+    needed = 4 * numbers
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > 0.8 * there:
+        raise DataError(
+            f"the windows of all hours take {needed / 1e9:.0f} GB, more than this machine has",
+            place="dataset",
+            hint="Predict less often (every_hours), for less long (last_prediction_hours), or from "
+            "fewer variables.",
+        )

@@ -1,0 +1,216 @@
+"""Labels of stays: a table with one row a stay, or one row a prediction."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.core.files import existing, sha256
+from medkit.core.lazy import pd
+from medkit.datasets.events.sources.found import MICROSECONDS_AN_HOUR
+from medkit.datasets.events.times import times_of
+from medkit.datasets.table.columns import Roles, Targets, read_targets
+from medkit.readers.engines import has_zone
+from medkit.readers.tables import PARQUET, column_names, fingerprint, read_table, require
+from medkit.readers.values import as_identifier
+
+log = logging.getLogger("medkit")
+
+Unmatched = Literal["drop", "fail"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A table of labels as read.
+
+    Args:
+        path: The file or folder.
+        samples: The samples frame of a Cohort, one row a label; index: sample id.
+        stays: The stay of each row, as text.
+        found: The targets.
+        moments: The time each row's window is placed by, in the unit of the events; or None.
+        ends: When each row's stay ends, in that unit, NaN where unknown; or None.
+        files: File name -> sha256.
+        onsets: When what is predicted begins in each row's stay, NaN where it does not; or None.
+    """
+
+    path: Path
+    samples: pd.DataFrame
+    stays: np.ndarray
+    found: Targets
+    moments: np.ndarray | None
+    ends: np.ndarray | None
+    files: dict[str, str]
+    onsets: np.ndarray | None = None
+
+
+def read_labels(
+    path: Path,
+    roles: Roles,
+    target: tuple[str | None, tuple[str, ...], float | None],
+    moment: str | None = None,
+    discharge: str | None = None,
+    repeated: bool = False,
+    like: tuple[bool, bool | None] = (False, None),
+    onset: str | None = None,
+) -> Labels:
+    """Read a table of labels.
+
+    Args:
+        path: A table, or a folder of Parquet shards.
+        roles: Its columns.
+        target: ``target``, ``targets`` and ``target_above``.
+        moment: The column by which a row's window is placed.
+        discharge: The column with the end of the stay.
+        repeated: Several rows may be of one stay; they are told apart by ``moment``.
+        like: Whether the events have timestamps, and whether these have a time zone.
+        onset: The column with the onset of what is predicted.
+
+    Raises:
+        DataError: A column is absent, a stay repeats or ends before it begins, or times differ
+            in kind from the events'.
+    """
+    existing(path, "labels file")
+    files = _parts(path)
+    names = column_names(files[0])
+    require(str(roles.id), names, path, "stay column")
+    roles = roles.within(names, path, labelled=True)
+    tables = [read_table(file, text=(roles.subject, roles.id)) for file in files]
+    table = tables[0] if len(tables) == 1 else pd.concat(tables)
+    if len(tables) > 1:
+        table.index = pd.RangeIndex(1, len(table) + 1, name="row")
+    samples = roles.samples(table, path, labelled=True)
+    stays = np.asarray(samples.index, dtype=object)
+    for column in (moment, discharge, onset):
+        if column is not None:
+            require(column, names, path, "time column")
+    # The reader may leave Parquet's time zones out, having turned the times into UTC.
+    for column in {moment, discharge, onset} - {None}:
+        if files[0].name.lower().endswith(PARQUET) and has_zone(files[0], str(column)):
+            table[column] = pd.to_datetime(table[column], utc=True)
+    moments = None if moment is None else _moments(table[moment], path, roles.time_format, like)
+    ends = None if discharge is None else _ends(table, discharge, roles, path, like)
+    onsets = None if onset is None else _since(table, onset, roles, path, like)
+    if repeated:
+        shown = table[moment].astype("str")
+        samples.index = pd.Index([f"{s} {t}" for s, t in zip(stays, shown, strict=True)])
+    samples.index = samples.index.rename("stay")
+    again = np.flatnonzero(samples.index.duplicated())
+    if len(again):
+        raise DataError(
+            f"{len(again)} {'predictions' if repeated else 'stays'} have more than one row "
+            f"(first at row {again[0] + 1})",
+            place=str(path),
+            hint="One row a stay is expected." if not repeated else "One row each is expected.",
+        )
+    found = read_targets(table, *target, path)
+    prints = {path.name: sha256(path)} if path.is_file() else {
+        f"{path.resolve().name}/": fingerprint((f.name, f) for f in files)
+    }  # fmt: skip
+    return Labels(path, samples, stays, found, moments, ends, prints, onsets)
+
+
+def _parts(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(f for f in path.rglob("*") if f.name.lower().endswith(PARQUET))
+    if not files:
+        raise DataError("holds no Parquet file with labels", place=str(path))
+    return files
+
+
+def _moments(
+    values: pd.Series, path: Path, time_format: str | None, like: tuple[bool, bool | None]
+) -> np.ndarray:
+    times, are_timestamps, have_zone = times_of(values, str(path), time_format)
+    lacking = times.isna().to_numpy()
+    if lacking.any():
+        raise DataError(
+            f"column '{values.name}' is empty in {int(lacking.sum())} rows "
+            f"(first at row {values.index[lacking][0]})",
+            place=str(path),
+        )
+    _alike(str(values.name), (are_timestamps, have_zone), like, path)
+    return times.to_numpy()
+
+
+def _ends(
+    table: pd.DataFrame, discharge: str, roles: Roles, path: Path, like: tuple[bool, bool | None]
+) -> np.ndarray:
+    """When each stay ends, in the unit of the events' times."""
+    if roles.time is not None:
+        ends, are_timestamps, _ = times_of(table[discharge], str(path), roles.time_format)
+        begin, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
+        backwards = (ends.to_numpy() < begin.to_numpy()) & (timestamps == are_timestamps)
+        if backwards.any():
+            raise DataError(
+                f"{int(backwards.sum())} stays end before they begin (first at row "
+                f"{table.index[backwards][0]})",
+                place=str(path),
+                hint=f"Compare '{roles.time}' with '{discharge}'.",
+            )
+    return _since(table, discharge, roles, path, like)
+
+
+def _since(
+    table: pd.DataFrame, column: str, roles: Roles, path: Path, like: tuple[bool, bool | None]
+) -> np.ndarray:
+    """Times in the unit of the events' times, NaN where there is none."""
+    times, are_timestamps, have_zone = times_of(table[column], str(path), roles.time_format)
+    found = times.to_numpy()
+    if np.isnan(found).all():  # an empty column is of no kind
+        return found
+    if roles.time is not None and are_timestamps and not like[0]:
+        begin, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
+        if timestamps:
+            return (found - begin.to_numpy()) / MICROSECONDS_AN_HOUR
+    _alike(column, (are_timestamps, have_zone), like, path)
+    return found
+
+
+def _alike(
+    column: str, given: tuple[bool, bool | None], like: tuple[bool, bool | None], path: Path
+) -> None:
+    """Raise a DataError if times differ in kind from the events': hours, timestamps, zoned."""
+    (are_timestamps, have_zone), (timestamps, zoned) = given, like
+    if are_timestamps != timestamps:
+        kinds = {True: "timestamps", False: "hours"}
+        raise DataError(
+            f"column '{column}' holds {kinds[are_timestamps]} where the events have "
+            f"{kinds[timestamps]}",
+            place=str(path),
+            hint="Both must be counted from the same moment.",
+        )
+    if timestamps and bool(have_zone) != bool(zoned):
+        said = {True: "a time zone", False: "no time zone"}
+        raise DataError(
+            f"column '{column}' has {said[bool(have_zone)]} where the events' times have "
+            f"{said[bool(zoned)]}",
+            place=str(path),
+            hint="Write both with their zone, or both in the same local time.",
+        )
+
+
+def report_unmatched(path: Path, rows: Any, unlabelled: int, unmatched: Unmatched) -> None:
+    """Say which rows have no events: by row number, since an id names a patient."""
+    shown = ", ".join(str(row) for row in rows[:20]) + (", ..." if len(rows) > 20 else "")
+    empty = f"{len(rows)} stays have a label but no events (rows {shown})" if len(rows) else ""
+    bare = f"{unlabelled} stays have events but no label" if unlabelled else ""
+    text = "; ".join(part for part in (empty, bare) if part)
+    if text and unmatched == "fail":
+        raise DataError(
+            text, place=str(path), hint="Mend the tables, or leave such stays out: unmatched: drop."
+        )
+    if text:
+        log.info("%s: %s", path.name, text)
+
+
+def places_of(stays: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The place of each stay among the known ones, -1 where it is none of them."""
+    index = pd.Index(as_identifier(pd.Series(np.asarray(known, dtype=object))))
+    return np.asarray(index.get_indexer(pd.Index(stays)))

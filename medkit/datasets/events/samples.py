@@ -1,0 +1,152 @@
+"""Which stays, or rows of labels, become samples, and why the others do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.datasets.events.grid.grid import Gridded
+from medkit.datasets.events.labels import Labels, Unmatched, report_unmatched
+from medkit.datasets.events.problem import Problem
+from medkit.datasets.events.sources.found import FoundEvents
+from medkit.datasets.events.targets import Outcome
+from medkit.datasets.events.windows import Windows
+
+
+class Picked(NamedTuple):
+    """The samples.
+
+    Args:
+        samples: The samples frame of a Cohort.
+        places: Place of each sample among the windows, int64 (n,).
+        rows: Row of the labels of each sample, or stay where there are none, int64 (n,).
+        targets: (n,) or (n, outputs); None where there is none.
+        names: Names of the targets.
+        label: The label's definition in words.
+        dropped: Reason -> samples left out for it.
+        read: Samples seen before any was left out.
+        notes: What a reader of the run should know.
+    """
+
+    samples: pd.DataFrame
+    places: np.ndarray
+    rows: np.ndarray
+    targets: np.ndarray | None
+    names: tuple[str, ...]
+    label: str
+    dropped: dict[str, int]
+    read: int
+    notes: tuple[str, ...] = ()
+
+
+def samples_of(
+    problem: Problem,
+    found: FoundEvents,
+    labels: Labels | None,
+    place: np.ndarray | None,
+    grid: Gridded,
+    outcome: Outcome | None,
+    windows: Windows,
+    unmatched: Unmatched,
+    subjects: bool = False,
+) -> Picked:
+    """The rows with events and a target.
+
+    Args:
+        problem: What is predicted.
+        found: The events.
+        labels: The labels; without them every stay with events is a row.
+        place: Each label's place among the windows, -1 where its stay has no event.
+        grid: Which places hold an event, and stays without a label.
+        outcome: The target of each place, where it is one of a target window.
+        windows: The windows of each place.
+        unmatched: What becomes of labels without events and events without a label.
+        subjects: Whether a stay's id is the patient's.
+
+    Raises:
+        DataError: No label has events, or some are unmatched where this is to fail.
+    """
+    if place is None:
+        place = np.arange(len(found.stays))
+    known = place >= 0
+    with_events = known & np.append(grid.present, False)[place]
+    indexless = known & np.isnan(np.append(windows.starts, 0.0)[place]) & bool(problem.event)
+    reasons = {"no index event": indexless, "no events": ~with_events}
+    samples, read = pd.DataFrame(index=pd.Index(found.stays, name="stay", dtype=object)), len(place)
+    if labels is None and subjects and problem.labelled:
+        samples["subject"] = found.stays
+    values, present = None, np.ones(len(place), bool)
+    names: tuple[str, ...] = ()
+    label = ""
+    if labels is not None:
+        if not with_events.any():
+            _refuse_all(labels, known, indexless, problem.span)
+        rows = np.flatnonzero(~with_events & ~indexless) + 1
+        report_unmatched(labels.path, rows, grid.unlabelled, unmatched)
+        samples, read = labels.samples, len(place) + grid.unlabelled
+        values, names, label = labels.found.values, labels.found.names, labels.found.label
+        present = labels.found.present
+    reasons["missing target"] = ~present
+    if outcome is not None:
+        values, names, label = outcome.values[place], outcome.names, outcome.label
+        reasons |= {why: known & mask[place] for why, mask in outcome.dropped.items()}
+    kept, dropped = left(reasons, len(place))
+    if labels is not None:
+        dropped["no label"] = grid.unlabelled
+    if values is not None:
+        values = values[kept] if outcome is not None else values[kept[present]]
+    samples, places = samples[kept], place[kept]
+    late = int((windows.targets[places] > windows.ends[places]).sum())
+    notes = (f"{late} stays end before what is predicted begins",) if late else ()
+    if problem.event is not None and problem.labelled:
+        samples = timed(samples, windows.untils[places], found)
+    return Picked(samples, places, np.flatnonzero(kept), values, names, label, dropped, read, notes)
+
+
+def timed(samples: pd.DataFrame, moments: np.ndarray, found: FoundEvents) -> pd.DataFrame:
+    """The samples with ``time``, when the prediction is made, where it is a date and not given."""
+    if not found.timestamps or "time" in samples:
+        return samples
+    times = pd.to_datetime(moments.astype("int64"), unit="us", utc=True)
+    return samples.assign(time=times if found.zoned else times.tz_localize(None))
+
+
+def left(reasons: Mapping[str, np.ndarray], count: int) -> tuple[np.ndarray, dict[str, int]]:
+    """(count,) bool of the rows that are left; and the others, each under its first reason."""
+    kept, dropped = np.ones(count, bool), {}
+    for reason, mask in reasons.items():
+        dropped[reason] = int((mask & kept).sum())
+        kept &= ~mask
+    return kept, dropped
+
+
+def _refuse_all(labels: Labels, known: np.ndarray, indexless: np.ndarray, span: str) -> None:
+    if indexless.any():
+        raise DataError(
+            f"none of its {len(indexless)} stays has an index event and an event in the window "
+            f"before it ({int(indexless.sum())} have no index event)",
+            place=str(labels.path),
+            hint="Choose another index event, or longer hours.",
+        )
+    if known.any():
+        raise DataError(
+            f"none of its {len(labels.stays)} stays has an event in {span} "
+            f"({int(known.sum())} have events at other times)",
+            place=str(labels.path),
+            hint="Choose longer hours, or another index. Times that are numbers of hours count "
+            "from the beginning of the stay.",
+        )
+    refuse_strangers(labels)
+
+
+def refuse_strangers(labels: Labels) -> None:
+    """Raise the DataError of labels none of which is of a stay with events."""
+    raise DataError(
+        f"none of its {len(labels.stays)} stays has events",
+        place=str(labels.path),
+        hint="Does the stay column hold the same ids as the events?",
+    )

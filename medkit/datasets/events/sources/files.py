@@ -1,0 +1,276 @@
+"""Events as read: one long table, or one small file a stay in a folder or archive."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.core.files import existing, sha256
+from medkit.core.lazy import pd
+from medkit.datasets.table.columns import as_identifier
+from medkit.readers.progress import counted
+from medkit.readers.tables import (
+    column_names,
+    fingerprint,
+    parse_delimited,
+    read_table,
+    require,
+    separator_of,
+)
+
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+
+
+class EventColumns(NamedTuple):
+    """Names of the columns of an events table.
+
+    ``time`` is None where a stay's rows are consecutive hours, ``unit`` where there is none.
+    """
+
+    stay: str
+    time: str | None
+    variable: str
+    value: str
+    unit: str | None = None
+
+
+def read_events(
+    path: Path, columns: EventColumns, skip: Path | None, wide: bool = False
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """All events as a frame ``stay, time, variable, value[, unit]``, and the files' fingerprints.
+
+    Args:
+        path: A table, or a folder or archive with one file a stay.
+        columns: The columns' names; ``stay`` is not used for files of one stay each.
+        skip: A table within the folder that holds no events (the labels).
+        wide: Every column but stay and time is a variable, every row a time.
+
+    Raises:
+        DataError: Nothing can be read, or a column is absent.
+    """
+    existing(path, "file or folder")
+    if path.is_dir() or path.name.lower().endswith(ARCHIVES):
+        return _one_file_each(path, columns, skip, wide)
+    names = column_names(path)
+    used = used_columns(columns, wide)
+    for role, name in used.items():
+        require(name, names, path, f"{role} column")
+    frame = read_table(
+        path,
+        columns=None if wide else list(used.values()),
+        text=(columns.stay,),
+        literal=() if wide else (columns.variable,),
+    )
+    if path.name.lower().endswith((".csv", ".tsv", ".txt")) and frame[names[-1:]].isna().any(
+        axis=None
+    ):
+        refuse_short_lines(path.read_bytes(), names, path)
+    frame = frame.rename(columns={name: role for role, name in used.items()})
+    frame["stay"] = as_identifier(frame["stay"])
+    nameless = frame["stay"].isna()
+    if nameless.any():
+        raise DataError(
+            f"column '{columns.stay}' is empty in {int(nameless.sum())} rows "
+            f"(first at row {nameless.idxmax()})",
+            place=str(path),
+        )
+    return melted(frame, columns) if wide else frame, {path.name: sha256(path)}
+
+
+def used_columns(columns: EventColumns, wide: bool) -> dict[str, str]:
+    """Role -> name of the columns that are read; in a wide table those of stay and time."""
+    roles = ("stay", "time") if wide else EventColumns._fields
+    named = columns._asdict()
+    return {role: named[role] for role in roles if named[role] is not None}
+
+
+def melted(frame: pd.DataFrame, columns: EventColumns) -> pd.DataFrame:
+    """A wide frame as a long one, row by row; empty cells are no events."""
+    names = [name for name in frame.columns if name not in ("stay", "time", columns.stay)]
+    if columns.time is None:
+        frame = frame.assign(time=frame.groupby("stay", observed=True).cumcount().astype("float64"))
+    values = frame[names]
+    row, place = np.nonzero(values.notna().to_numpy())
+    whole = values.to_numpy()
+    return pd.DataFrame(
+        {
+            "stay": frame["stay"].take(row).to_numpy(),
+            "time": frame["time"].take(row).to_numpy(),
+            "variable": pd.Categorical.from_codes(place, pd.Index(names)),
+            "value": whole[row, place],
+        },
+        index=frame.index[row],
+    ).astype({"stay": frame["stay"].dtype})
+
+
+def _one_file_each(
+    path: Path, columns: EventColumns, skip: Path | None, wide: bool
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    stays: list[str] = []
+    bodies: list[bytes] = []
+    header = b""
+    whole: list[tuple[str, bytes]] = []
+    total = len(event_files(path, skip)) if path.is_dir() else None
+    for name, content in counted(_members(path, skip), "reading stays", total, "files"):
+        if path.is_dir():
+            whole.append((name, content))
+        stays.append(re.sub(r"\.(csv|tsv|txt|psv)$", "", PurePosixPath(name).name, flags=re.I))
+        first, _, body = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+        header = header or first.strip()
+        if first.strip() != header and content.strip():
+            # Counted, not named: a stay's file is often named after the patient.
+            raise DataError(
+                f"file {len(stays)} has other columns than the first one",
+                place=str(path),
+                hint="Every stay's file needs the same header line.",
+            )
+        body = body.strip(b"\r\n ")
+        if b"\n\n" in body or b"\n\r" in body:
+            body = re.sub(rb"\n[ \r]*(?=\n)", b"", body)  # blank lines
+        bodies.append(body + b"\n" if body else b"")
+    if not stays:
+        raise DataError(
+            "holds no .csv, .tsv or .txt file", place=str(path), hint="One file a stay is expected."
+        )
+    if len(set(stays)) < len(stays):
+        raise DataError(
+            f"{len(stays) - len(set(stays))} stays have several files of the same name",
+            place=str(path),
+        )
+    if not any(bodies):
+        raise DataError(f"none of its {len(stays)} files has an event", place=str(path))
+    separator = separator_of(header.decode("utf-8", "replace"), path.name)
+    names = [name.strip() for name in header.decode("utf-8", "replace").split(separator)]
+    used = {role: name for role, name in used_columns(columns, wide).items() if role != "stay"}
+    for role, name in used.items():
+        require(name, names, path, f"{role} column")
+    if wide and columns.stay in names:
+        names[names.index(columns.stay)] = "stay in the file"  # its name is the stay
+    # One parse for all files is some hundred times faster than one for each.
+    counts = [body.count(b"\n") for body in bodies]
+    whole_text = io.BytesIO(b"\n".join((header, b"".join(bodies))))
+    literal = () if wide else (columns.variable,)
+    try:
+        frame = parse_delimited(whole_text, names, separator, literal=literal, place=path)
+    except DataError:
+        refuse_broken_lines(bodies, names, separator, path)
+        raise
+    if len(frame) != sum(counts):
+        raise DataError("a quoted text runs over several lines, which is not read", place=str(path))
+    if frame[names[-1:]].isna().any(axis=None):
+        refuse_broken_lines(bodies, names, separator, path)
+    if not wide:
+        frame = frame[list(used.values())]
+    frame = frame.rename(columns={name: role for role, name in used.items()})
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    owners = np.repeat(np.arange(len(stays)), counts)
+    frame["stay"] = pd.Categorical.from_codes(owners, pd.Index(stays))
+    if wide:
+        frame = melted(frame.drop(columns="stay in the file", errors="ignore"), columns)
+    if path.is_dir():
+        return frame, {f"{path.resolve().name}/": fingerprint(whole)}
+    return frame, {path.name: sha256(path)}
+
+
+def refuse_broken_lines(
+    bodies: Sequence[bytes], names: Sequence[str], separator: str, place: Path
+) -> None:
+    """Raise a DataError naming file (by number) and line of the first with a wrong width.
+
+    Args:
+        bodies: The files' contents below the header, blank lines removed.
+        names: The header's columns.
+        separator: What stands between two fields.
+        place: The folder or archive.
+    """
+    due = len(names) - 1
+    for file, body in enumerate(bodies, start=1):
+        if body.count(separator.encode()) == due * body.count(b"\n"):
+            continue  # quoted separators could hide a short line; reading would show them
+        for line, text in enumerate(body.decode("utf-8", "replace").splitlines(), start=2):
+            fields = next(csv.reader([text], delimiter=separator), [])
+            if len(fields) != len(names):
+                # The file is counted, not named: it is often named after the patient.
+                raise DataError(
+                    f"file {file}, line {line} (blank lines not counted) has {len(fields)} "
+                    f"fields where the header has {len(names)}",
+                    place=str(place),
+                    hint="Mend the line, or remove it.",
+                )
+
+
+def refuse_short_lines(content: bytes, names: Sequence[str], place: Path) -> None:
+    """Raise a DataError naming the first line of a delimited file with too few fields."""
+    text = content.decode("utf-8-sig", "replace")
+    separator = separator_of(text.partition("\n")[0], place.name)
+    if text.count(separator) == (len(names) - 1) * len(text.splitlines()):
+        return
+    reader = csv.reader(io.StringIO(text), delimiter=separator)
+    for fields in reader:
+        if fields and len(fields) < len(names):
+            raise DataError(
+                f"line {reader.line_num} has {len(fields)} fields where the header has "
+                f"{len(names)}",
+                place=str(place),
+                hint="Mend the line, or remove it.",
+            )
+
+
+_HIDDEN = (".", "__MACOSX")
+
+
+def event_files(path: Path, skip: Path | None) -> list[Path]:
+    """The files that events are read from, sorted: those of a folder, or the one file itself."""
+    if not path.is_dir():
+        return [path]
+    other = skip.resolve() if skip else None
+    found: list[Path] = []
+    for folder, folders, names in os.walk(path):  # some times faster than Path.rglob
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+        found += [Path(folder, name) for name in names if _wanted(name)]
+    return sorted(
+        file
+        for file in found
+        if file.is_file() and not (other and file.name == other.name and file.resolve() == other)
+    )
+
+
+def _wanted(name: str) -> bool:
+    file = PurePosixPath(name)
+    hidden = any(part.startswith(_HIDDEN) for part in file.parts)
+    return file.suffix.lower() in (".csv", ".tsv", ".txt", ".psv") and not hidden
+
+
+def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every stay's file, sorted by name."""
+    if path.is_dir():
+        for file in event_files(path, skip):
+            yield file.relative_to(path).as_posix(), file.read_bytes()
+        return
+    try:
+        if path.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                for name in sorted(filter(_wanted, archive.namelist())):
+                    yield name, archive.read(name)
+            return
+        # Read as a stream, front to back: seeking in a compressed archive is slow.
+        found = []
+        with tarfile.open(path, "r|*") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if _wanted(member.name) else None
+                if content is not None:
+                    found.append((member.name, content.read()))
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise DataError(f"not a readable archive: {error}", place=str(path)) from error
+    yield from sorted(found)

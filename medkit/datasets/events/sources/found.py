@@ -1,0 +1,197 @@
+"""Events as a source gives them to the featurisation, and what is checked on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.core.errors import DataError, did_you_mean
+from medkit.core.lazy import pd
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+MICROSECONDS_AN_HOUR = 3.6e9
+
+
+@dataclass(frozen=True)
+class FoundEvents:
+    """Events not yet on a grid.
+
+    Args:
+        frame: Lazy ``stay`` (key), ``time`` (hours, or int64 microseconds), ``variable`` (key),
+            ``value`` (float64) and, where asked for, ``row``.
+        keys: ``stay`` (key), ``code``: several keys may write the same id.
+        stays: The stays' ids as text, by code.
+        first: Time of each stay's first event, by code.
+        last: Time of each stay's last event, by code.
+        variables: ``variable`` (key), ``name``, ``events`` (with a time), ``usable`` (with a
+            value too), ``low`` and ``high`` (lowest and highest value).
+        timestamps: Whether ``time`` is in microseconds since 1970 rather than in hours.
+        zoned: Whether the timestamps carry a time zone.
+        files: File name -> sha256.
+        units: The unit column's unit by variable.
+        notes: What a reader of the run should know.
+        key: A hash of where they are from and how they were read.
+        descriptions: What a variable is in words, where its source says so.
+    """
+
+    frame: nw.LazyFrame[Any]
+    keys: pd.DataFrame
+    stays: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    variables: pd.DataFrame
+    timestamps: bool
+    zoned: bool | None
+    files: dict[str, str]
+    units: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    key: str = ""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> float:
+        """What an hour is in ``time``."""
+        return MICROSECONDS_AN_HOUR if self.timestamps else 1.0
+
+
+def channels_of(
+    variables: pd.DataFrame,
+    chosen: tuple[str, ...] | str | None,
+    counted: Callable[[str], bool],
+    labelled: bool,
+    path: Path,
+) -> list[str]:
+    """The names that become channels: those listed, those that match a pattern, or all, sorted.
+
+    Args:
+        variables: As in `FoundEvents`.
+        chosen: Names, a regular expression, or None.
+        counted: Whether a variable's events count even without a value.
+        labelled: Whether to train: a name may then not be absent.
+        path: Where the events are, for messages.
+
+    Raises:
+        DataError: No event has a value, a name is absent (if ``labelled``), or no name matches.
+    """
+    counts = variables["name"].map(counted).astype(bool) & (variables["events"] > 0)
+    known = sorted(set(variables["name"][(variables["usable"] > 0) | counts]))
+    if chosen is None:
+        if not known:
+            raise DataError("no event has a value", place=str(path))
+        return known
+    if isinstance(chosen, str):
+        try:
+            found = [name for name in known if re.search(chosen, name)]
+        except re.error as error:
+            raise DataError(
+                f"variables: '{chosen}' is no regular expression: {error}", place="dataset"
+            ) from error
+        if not found:
+            raise DataError(
+                f"no variable matches '{chosen}'",
+                place=str(path),
+                hint=f"It has: {', '.join(known[:40])}.",
+            )
+        return found
+    absent = [name for name in chosen if name not in known]
+    if absent and labelled:
+        raise DataError(
+            f"no event of a variable called '{absent[0]}'{did_you_mean(absent[0], known)}",
+            place=str(path),
+            hint=f"It has: {', '.join(known[:40])}.",
+        )
+    return list(chosen)
+
+
+def one_unit_each(
+    names: Sequence[str],
+    units: Sequence[str],
+    counts: Sequence[int],
+    given: Mapping[str, str],
+    path: Path,
+) -> dict[str, str]:
+    """The unit of each variable, from a column of units.
+
+    Args:
+        names, units, counts: The combinations found, and how many events have each.
+        given: Units the user states.
+
+    Raises:
+        DataError: A variable in two units, or in another than the one stated.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for name, unit, count in zip(names, units, counts, strict=True):
+        text = str(unit).strip()
+        if text:
+            of_name = found.setdefault(name, {})
+            of_name[text] = of_name.get(text, 0) + int(count)
+    for name, of_name in sorted(found.items()):
+        if len(of_name) > 1:
+            shown = ", ".join(f"{unit} ({count} events)" for unit, count in sorted(of_name.items()))
+            raise DataError(
+                f"variable '{name}' is given in {len(of_name)} units: {shown}",
+                place=str(path),
+                hint="Convert its values to one unit, or give each unit a variable name of its "
+                "own.",
+            )
+        unit = next(iter(of_name))
+        if given.get(name, unit) != unit:
+            raise DataError(
+                f"variable '{name}' is given in {unit}, where dataset.units says {given[name]}",
+                place=str(path),
+            )
+    return {name: next(iter(of_name)) for name, of_name in found.items()}
+
+
+def refuse_infinite(names: Sequence[str], counts: Sequence[int], column: str, path: Path) -> None:
+    """Raise a DataError if a variable has infinite values."""
+    for name, count in zip(names, counts, strict=True):
+        if count:
+            raise DataError(
+                f"column '{column}' has {int(count)} infinite values (variable '{name}')",
+                place=str(path),
+            )
+
+
+def timeless_note(count: int) -> tuple[str, ...]:
+    """``('3 events without a time are not used',)`` or ``()``."""
+    return (f"{count} events without a time are not used",) if count else ()
+
+
+def nameless_note(count: int) -> tuple[str, ...]:
+    """``('3 events without a variable are not used',)`` or ``()``."""
+    return (f"{count} events without a variable are not used",) if count else ()
+
+
+def unitless_notes(bare: pd.Series, units: Mapping[str, str]) -> tuple[str, ...]:
+    """A note where some of a variable's events have a unit and others (``bare``) have none."""
+    found = [f"{bare[name]} {name} ({units[name]})" for name in sorted(units) if bare.get(name, 0)]
+    return (f"events without a unit, taken as the variable's others: {', '.join(found)}",) * bool(
+        found
+    )
+
+
+def strange_notes(
+    settings: Mapping[str, Iterable[str]], variables: pd.DataFrame
+) -> tuple[str, ...]:
+    """A note on each setting that speaks of variables no event has.
+
+    Args:
+        settings: Parameter -> names of variables, ``"*"`` among them passed over.
+        variables: As in `FoundEvents`.
+    """
+    known = sorted(set(variables["name"]))
+    found = []
+    for parameter, names in settings.items():
+        strange = sorted(set(names) - {"*", *known})
+        if strange:
+            shown = ", ".join(f"'{name}'{did_you_mean(name, known)}" for name in strange[:20])
+            found.append(f"{parameter} names variables that no event has: {shown}")
+    return tuple(found)

@@ -1,0 +1,140 @@
+"""Events read by the careful readers (text, archives), cleaned and handed to an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.core.values import is_sentinel
+from medkit.datasets.events.sources.files import EventColumns
+from medkit.datasets.events.sources.found import (
+    FoundEvents,
+    nameless_note,
+    one_unit_each,
+    timeless_note,
+    unitless_notes,
+)
+from medkit.datasets.events.times import times_of
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+
+def measured_events(
+    frame: pd.DataFrame,
+    columns: EventColumns,
+    path: Path,
+    files: dict[str, str],
+    hand: Callable[[pd.DataFrame], nw.LazyFrame[Any]],
+    *,
+    missing_values: Mapping[str, tuple[Any, ...]],
+    ignore: set[str],
+    units: Mapping[str, str],
+    counted: bool,
+    time_format: str | None,
+) -> FoundEvents:
+    """The events of a frame ``stay, time, variable, value[, unit]``, as `FoundEvents`.
+
+    Args:
+        frame: Events as read, the index numbering their rows in the file.
+        columns: The columns' names in the file, for messages.
+        path: The file or folder, for messages.
+        files: Its fingerprints.
+        hand: Gives the cleaned events to the engine that computes the grid.
+        missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
+        ignore: Variables that are no measurements.
+        units: The units the user states.
+        counted: Keep events without a value, which may be counted.
+        time_format: How timestamps are written.
+
+    Raises:
+        DataError: Values or times that cannot be read, infinite values, two units of a variable.
+    """
+    codes, stays = pd.factorize(frame["stay"])
+    variables, values = frame["variable"], frame["value"]
+    meant = (variables.notna() & ~variables.isin(ignore)).to_numpy()
+    given = values.notna().to_numpy() & ~_stood_in(variables, values, missing_values)
+    times, timestamps, zoned = times_of(frame["time"].rename(columns.time), str(path), time_format)
+    timed = times.notna().to_numpy()
+    numbers = _numbers(values, variables, meant & given & timed, columns.value, path)
+    kept = meant & timed & (given | counted)
+    names = variables[kept].astype("str").str.strip().astype("category")
+    of_unit: dict[str, str] = {}
+    notes = nameless_note(int((variables.isna().to_numpy() & given & timed).sum()))
+    if columns.unit:
+        units_of = frame["unit"][kept].astype("str").where(frame["unit"][kept].notna(), "")
+        found = pd.DataFrame({"name": names.astype("str"), "unit": units_of})
+        counts = found[given[kept]].value_counts(["name", "unit"]).reset_index(name="count")
+        of_unit = one_unit_each(counts["name"], counts["unit"], counts["count"], units, path)
+        bare = counts[counts["unit"].str.strip() == ""].groupby("name")["count"].sum()
+        notes = (*notes, *unitless_notes(bare, of_unit))
+    moments = times.to_numpy()
+    limits = pd.Series(moments).groupby(codes).agg(["min", "max"])
+    events = pd.DataFrame(
+        {
+            "stay": codes[kept].astype("int64"),
+            "time": moments[kept].astype("int64" if timestamps else "float64"),
+            "variable": names.cat.codes.to_numpy().astype("int64"),
+            "value": numbers[kept],
+            "row": np.flatnonzero(kept),
+        }
+    )
+    usable = np.bincount(events["variable"][given[kept]], minlength=len(names.cat.categories))
+    total = np.bincount(events["variable"], minlength=len(usable))
+    known = pd.DataFrame({"name": names.cat.categories, "events": total, "usable": usable})
+    known["variable"] = np.arange(len(known))
+    extremes = events.groupby("variable")["value"].agg(low="min", high="max")
+    known = known.join(extremes, on="variable")
+    return FoundEvents(
+        hand(events),
+        pd.DataFrame({"stay": np.arange(len(stays)), "code": np.arange(len(stays))}),
+        np.asarray(stays, dtype=object),
+        limits["min"].to_numpy(),
+        limits["max"].to_numpy(),
+        known,
+        timestamps,
+        zoned,
+        files,
+        of_unit,
+        (*notes, *timeless_note(int((meant & given & ~timed).sum()))),
+    )
+
+
+def _stood_in(
+    variables: pd.Series, values: pd.Series, missing_values: Mapping[str, tuple[Any, ...]]
+) -> np.ndarray:
+    found = is_sentinel(values, missing_values.get("*", ())).to_numpy(copy=True)
+    for name in set(missing_values) - {"*"}:
+        of_name = np.flatnonzero((variables == name).to_numpy())
+        found[of_name] |= is_sentinel(values.iloc[of_name], missing_values[name]).to_numpy()
+    return found
+
+
+def _numbers(
+    values: pd.Series, variables: pd.Series, used: np.ndarray, column: str, path: Path
+) -> np.ndarray:
+    """Values as float64, NaN where not ``used``."""
+    numbers = np.full(len(values), np.nan)
+    numbers[used] = pd.to_numeric(values[used], errors="coerce").to_numpy(dtype="float64")
+    for wrong, what, hint in (
+        (
+            used & np.isnan(numbers),
+            "texts where numbers are due",
+            "List the variable under ignore, or the text under missing_values.",
+        ),
+        (used & np.isinf(numbers), "infinite values", None),
+    ):
+        if wrong.any():
+            first = int(np.flatnonzero(wrong)[0])
+            raise DataError(
+                f"column '{column}' has {int(wrong.sum())} {what} (first at row "
+                f"{values.index[first]}, variable '{variables.iloc[first]}')",
+                place=str(path),
+                hint=hint,
+            )
+    return numbers

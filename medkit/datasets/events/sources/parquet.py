@@ -1,0 +1,280 @@
+"""Events in Parquet files, read by the engine itself: long, wide or MEDS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.core.files import sha256
+from medkit.core.lazy import pd
+from medkit.datasets.events.sources.files import EventColumns
+from medkit.datasets.events.sources.found import (
+    FoundEvents,
+    nameless_note,
+    one_unit_each,
+    refuse_infinite,
+    timeless_note,
+    unitless_notes,
+)
+from medkit.readers.engines import Engine, arrow_types, collected, has_zone, scanned
+from medkit.readers.tables import PARQUET, fingerprint, require
+from medkit.readers.values import as_identifier
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+Layout = Literal["long", "wide", "meds"]
+
+
+def shards_of(path: Path, layout: Layout, skip: Path | None) -> list[Path]:
+    """The Parquet files of a path, sorted; empty where it is something else.
+
+    Raises:
+        DataError: ``layout: meds`` without a ``data`` folder of Parquet files.
+    """
+    if layout == "meds":
+        folder = path / "data" if (path / "data").is_dir() else path
+        found = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
+        if not found:
+            raise DataError(
+                "holds no data/**/*.parquet, as the Medical Event Data Standard has it",
+                place=str(path),
+            )
+        return found
+    if path.is_dir():
+        labels = skip.resolve() if skip else None
+        return [
+            file
+            for file in sorted(path.rglob("*"))
+            if file.name.lower().endswith(PARQUET)
+            and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+            and file.resolve() != labels
+        ]
+    return [path] if path.name.lower().endswith(PARQUET) else []
+
+
+def plain(files: Sequence[Path], columns: EventColumns, layout: Layout) -> bool:
+    """Whether an engine reads the columns as they are: values and times are no texts.
+
+    Raises:
+        DataError: A column is absent, or the shards differ in their columns.
+    """
+    types = arrow_types(files[0])
+    for role in ("stay", "time", "variable", "value"):
+        name = getattr(columns, role)
+        if name is not None and not (layout == "wide" and role in ("variable", "value")):
+            require(name, types, files[0], f"{role} column")
+    for file in files[1:]:
+        others = arrow_types(file)
+        differing = [name for name in types if others.get(name) != types[name]]
+        if differing:
+            raise DataError(
+                f"column '{differing[0]}' is not what it is in {files[0].name}: "
+                f"{others.get(differing[0], 'absent')} rather than {types[differing[0]]}",
+                place=str(file),
+                hint="All shards need the same columns of the same types.",
+            )
+        if types.get(columns.time or "") == "moment":
+            zoned = [has_zone(each, str(columns.time)) for each in (files[0], file)]
+            if zoned[0] != zoned[1]:
+                said = {True: "a time zone", False: "no time zone"}
+                raise DataError(
+                    f"column '{columns.time}' has {said[zoned[1]]} where it has "
+                    f"{said[zoned[0]]} in {files[0].name}",
+                    place=str(file),
+                    hint="Write all shards with their zone, or all in the same local time.",
+                )
+    if columns.time is None or types[columns.time] not in ("number", "moment"):
+        return False
+    if types[columns.stay] not in ("number", "text"):
+        return False
+    return layout == "wide" or (
+        types[columns.variable] == "text" and types[columns.value] == "number"
+    )
+
+
+def lazy_events(
+    files: Sequence[Path],
+    columns: EventColumns,
+    layout: Layout,
+    engine: Engine,
+    *,
+    missing_values: Mapping[str, tuple[Any, ...]],
+    ignore: set[str],
+    rows: bool,
+) -> tuple[nw.LazyFrame[Any], tuple[str, ...]]:
+    """Events of Parquet files as a lazy frame, cleaned, and notes on what is left out."""
+    import narwhals as nw
+
+    frame, notes = _long(files, columns, layout, engine, ignore, rows)
+    value, time = nw.col("value").cast(nw.Float64), nw.col("time")
+    meant = ~_stand_ins(missing_values)
+    if arrow_types(files[0])[str(columns.time)] != "moment":
+        time = nw.when(~time.cast(nw.Float64).is_nan()).then(time.cast(nw.Float64))
+    frame = frame.with_columns(time=time, value=nw.when(~value.is_nan()).then(value))
+    return frame.with_columns(value=nw.when(meant).then(nw.col("value"))), notes
+
+
+def scan_events(
+    path: Path,
+    files: Sequence[Path],
+    columns: EventColumns,
+    layout: Layout,
+    engine: Engine,
+    *,
+    missing_values: Mapping[str, tuple[Any, ...]],
+    ignore: set[str],
+    units: Mapping[str, str],
+    rows: bool,
+    prints: dict[str, str] | None = None,
+) -> FoundEvents:
+    """Events of Parquet files as lazy frames; stays and variables are counted, nothing is kept.
+
+    Args:
+        path: The file or folder, for messages.
+        files: Parquet files with the same columns.
+        columns: The columns' names.
+        layout: long, wide or meds.
+        engine: What reads and computes.
+        missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
+        ignore: Variables that are no measurements.
+        units: The units the user states.
+        rows: Whether the events' order in their file is needed.
+        prints: The source's fingerprints, where it is not the files themselves.
+
+    Raises:
+        DataError: Stays without an id, infinite values, or a variable in two units.
+    """
+    import narwhals as nw
+
+    frame, notes = lazy_events(
+        files, columns, layout, engine, missing_values=missing_values, ignore=ignore, rows=rows
+    )
+    moments = arrow_types(files[0])[str(columns.time)] == "moment"
+    found = collected(
+        frame.group_by("stay").agg(
+            first=nw.col("time").min(), last=nw.col("time").max(), events=nw.len()
+        )
+    )
+    keys, stays, first, last = _stays(found, columns.stay, path)
+    given = ~nw.col("value").is_null()
+    kinds = ["variable", *(["unit"] if columns.unit else [])]
+    of_kind = collected(
+        frame.group_by(*kinds).agg(
+            usable=_number(given & ~nw.col("time").is_null()).sum(),
+            timed=_number(~nw.col("time").is_null()).sum(),
+            infinite=_number(given & ~nw.col("value").is_finite()).sum(),
+            low=nw.col("value").min(),
+            high=nw.col("value").max(),
+            timeless=_number(given & nw.col("time").is_null()).sum(),
+        )
+    )
+    table = pd.DataFrame(of_kind)
+    notes = (*notes, *nameless_note(int(table["usable"][table["variable"].isna()].sum())))
+    table = table.dropna(subset=["variable"]).sort_values("variable")
+    table["name"] = table["variable"].astype("str").str.strip()
+    table = table[~table["name"].isin(ignore)]
+    refuse_infinite(list(table["name"]), list(table["infinite"]), columns.value, path)
+    of_unit = {}
+    if columns.unit:
+        some = table.dropna(subset=["unit"])
+        some = some[some["usable"] > 0]
+        of_unit = one_unit_each(
+            list(some["name"]), list(some["unit"]), list(some["usable"]), units, path
+        )
+        bare = table[table["unit"].isna()].groupby("name")["usable"].sum()
+        notes = (*notes, *unitless_notes(bare, of_unit))
+    notes = (*notes, *timeless_note(int(table["timeless"].sum())))
+    variables = table.groupby(["variable", "name"], as_index=False).agg(
+        events=("timed", "sum"), usable=("usable", "sum"), low=("low", "min"), high=("high", "max")
+    )
+    zoned = has_zone(files[0], str(columns.time)) if moments else None
+    if prints is None:
+        prints = fingerprints(path, files)
+    return FoundEvents(
+        frame, keys, stays, first, last, variables, moments, zoned, prints, of_unit, notes
+    )
+
+
+def fingerprints(path: Path, files: Sequence[Path]) -> dict[str, str]:
+    """Name of the file or folder -> SHA-256 of what is read of it."""
+    if path.is_file():
+        return {path.name: sha256(path)}
+    named = ((file.relative_to(path).as_posix(), file) for file in files)
+    return {f"{path.resolve().name}/": fingerprint(named)}
+
+
+def _long(
+    files: Sequence[Path],
+    columns: EventColumns,
+    layout: Layout,
+    engine: Engine,
+    ignore: set[str],
+    rows: bool,
+) -> tuple[nw.LazyFrame[Any], tuple[str, ...]]:
+    import narwhals as nw
+
+    if layout != "wide":
+        roles = {role: name for role, name in columns._asdict().items() if name is not None}
+        return scanned(files, roles, engine, rows), ()
+    types = arrow_types(files[0])
+    own = {columns.stay, columns.time, *ignore}
+    measured = [name for name, kind in types.items() if kind == "number" and name not in own]
+    others = [name for name, kind in types.items() if kind != "number" and name not in own]
+    if not measured:
+        raise DataError("has no column of numbers beside stay and time", place=str(files[0]))
+    # Other names than the roles', so that a column called 'time' or 'value' may be a variable.
+    held = {f"measured {k}": name for k, name in enumerate(measured)}
+    roles = {"stay": columns.stay, "time": str(columns.time)}
+    frame = scanned(files, {**roles, **held}, engine, rows)
+    frame = frame.with_columns(nw.col(*held).cast(nw.Float64))
+    index = ["stay", "time", *(["row"] if rows else [])]
+    frame = frame.unpivot(list(held), index=index, variable_name="variable", value_name="value")
+    names = nw.col("variable").replace_strict(
+        list(held), list(held.values()), default=None, return_dtype=nw.String
+    )
+    frame = frame.with_columns(variable=names).filter(~nw.col("value").is_null())
+    left = f"columns that hold no numbers are no variables: {', '.join(others)}"
+    return frame, (left,) if others else ()
+
+
+def _number(condition: nw.Expr) -> nw.Expr:
+    import narwhals as nw
+
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0))
+
+
+def _stand_ins(missing_values: Mapping[str, tuple[Any, ...]]) -> nw.Expr:
+    """Which values mean 'missing': the numbers among the sentinels, by variable."""
+    import narwhals as nw
+
+    found = nw.lit(False)
+    for name, sentinels in missing_values.items():
+        texts = pd.Series([str(each) for each in sentinels], dtype=object)
+        numbers = pd.to_numeric(texts, errors="coerce").dropna().astype("float64").tolist()
+        if numbers:
+            one = nw.col("value").is_in(numbers)
+            if name != "*":
+                one = one & (nw.col("variable").str.strip_chars() == name)
+            found = found | one.fill_null(False)
+    return found
+
+
+def _stays(
+    found: dict[str, np.ndarray], column: str, path: Path
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
+    """Keys with codes, ids by code (sorted: no engine keeps an order), first and last times."""
+    table = pd.DataFrame(found)
+    table["id"] = as_identifier(table["stay"]).to_numpy()
+    empty = int(table.loc[table["id"].isna(), "events"].sum())
+    if empty:
+        raise DataError(f"column '{column}' is empty in {empty} rows", place=str(path))
+    table = table.sort_values("stay", kind="stable")
+    table["code"], stays = pd.factorize(table["id"])
+    times = table.groupby("code").agg(first=("first", "min"), last=("last", "max"))
+    keys = table[["stay", "code"]].reset_index(drop=True)
+    return keys, np.asarray(stays), times["first"].to_numpy(), times["last"].to_numpy()

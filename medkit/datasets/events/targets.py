@@ -1,0 +1,187 @@
+"""Targets from the events themselves: what occurs or is measured in the target window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.datasets.events.grid.featurise import Window
+from medkit.datasets.events.grid.grid import Plan, gridded
+from medkit.datasets.events.labels import Labels
+from medkit.datasets.events.occurrences import Occurrences, occurrences
+from medkit.datasets.events.problem import Problem, names_of, shown
+from medkit.datasets.events.sources.found import FoundEvents, channels_of
+from medkit.datasets.events.windows import Windows, axis_at
+
+PREVALENT = "target event before the target window"
+CENSORED = "observation ends before the target window does"
+UNMEASURED = "nothing measured in the target window"
+
+
+class Outcome(NamedTuple):
+    """What is to be predicted at each place.
+
+    Args:
+        values: (places,) or (places, targets).
+        names: Names of the targets.
+        label: The label's definition in words.
+        dropped: Reason -> (places,) bool: which have no label for it.
+        first: (places,) when the target event first occurs in the stay, NaN where it does not;
+            None where the target is no event.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    label: str
+    dropped: Mapping[str, np.ndarray]
+    first: np.ndarray | None = None
+
+
+def outcome_of(
+    problem: Problem,
+    found: FoundEvents,
+    plan: Plan,
+    windows: Windows,
+    labels: tuple[Labels | None, np.ndarray | None],
+    way_of: Callable[[str], Any],
+    layout: str,
+    path: Path,
+) -> Outcome | None:
+    """The target of each place, where it is one of a target window.
+
+    Args:
+        problem: What is predicted.
+        found: The events.
+        plan: How they are put on the grid of inputs.
+        windows: Where each place's windows lie.
+        labels: The labels, and the stay (code) of each of their rows.
+        way_of: The aggregate of a variable.
+        layout: How the events are laid out.
+        path: Where they are, for messages.
+
+    Raises:
+        DataError: No such event or variable.
+    """
+    if problem.target_event is not None:
+        names = names_of(problem.target_event, found.variables, "target_event", path)
+        _refuse_flags(found, names, layout, path)
+        events = occurrences(found, names, plan.engine)
+        what = f"{shown(problem.target_event, names)} occurs"
+        return _occurs(problem, found, windows, events, what, problem.target_event)
+    if problem.onset is not None and problem.target_column is None:
+        events, what = onsets_of(*labels), f"'{problem.onset}' lies"
+        return _occurs(problem, found, windows, events, what, problem.onset)
+    if problem.target_value is not None:
+        return _value(problem, found, plan, windows, path)
+    if problem.target_variables:
+        return _course(problem, found, plan, windows, way_of, path)
+    return None
+
+
+def onsets_of(labels: Labels | None, stays: np.ndarray | None) -> Occurrences:
+    """The onsets that the labels name, one a row, as events of their stays."""
+    if labels is None or stays is None or labels.onsets is None:
+        raise DataError("onset is a column of labels: it needs labels", place="dataset")
+    known = (stays >= 0) & ~np.isnan(labels.onsets)
+    codes, times = stays[known], labels.onsets[known]
+    order = np.lexsort((times, codes))
+    return Occurrences(codes[order], times[order])
+
+
+def _refuse_flags(found: FoundEvents, names: list[str], layout: str, path: Path) -> None:
+    """In a wide table a column of 0 and 1 has a value in every row: it 'occurs' everywhere."""
+    table = found.variables[found.variables["name"].isin(names)]
+    flags = table[(table["low"] == 0) & (table["high"] <= 1)]["name"]
+    if layout == "wide" and len(flags):
+        raise DataError(
+            f"target_event: column '{flags.iloc[0]}' holds 0 and 1, and each row would count as "
+            "an event",
+            place=str(path),
+            hint="Predict whether it becomes 1: target_value: {variable: "
+            f"{flags.iloc[0]}, aggregate: max}}; or its value at every hour: target_column.",
+        )
+
+
+def _occurs(
+    problem: Problem,
+    found: FoundEvents,
+    windows: Windows,
+    events: Occurrences,
+    what: str,
+    name: str,
+) -> Outcome:
+    assert problem.target_hours is not None  # noqa: S101 - checked by Problem
+    stays, moments = windows.stays, windows.targets
+    until = moments + problem.target_hours * found.unit
+    known = stays >= 0
+    first = np.where(known, events.of_stay(len(found.stays))[stays], np.nan)
+    first = np.where(first > windows.ends, np.nan, first)
+    following = events.after(stays, moments)
+    positive = (following <= until) & ~(following > windows.ends)
+    last = np.where(known, np.asarray(found.last, dtype="float64")[stays], np.nan)
+    observed = np.where(np.isnan(windows.ends), last, windows.ends)
+    dropped = {}
+    if problem.prevalent == "drop":
+        dropped[PREVALENT] = first <= moments
+    if problem.censoring == "drop":
+        dropped[CENSORED] = ~positive & (observed < until)
+    label = f"1 if {what} {problem.horizon}"
+    return Outcome(positive.astype("int64"), (name,), label, dropped, first)
+
+
+def _value(
+    problem: Problem, found: FoundEvents, plan: Plan, windows: Windows, path: Path
+) -> Outcome:
+    given = problem.target_value or {}
+    name, way = given["variable"], given.get("aggregate", "max")
+    values = _measured(found, plan, windows, [name], lambda _: way, problem.target_hours, path)
+    numbers = values[:, 0].astype("float64")
+    label, missing = f"{way} of '{name}' {problem.horizon}", np.isnan(numbers)
+    if problem.target_above is None:
+        return Outcome(numbers, (f"{name} {way}",), label, {UNMEASURED: missing})
+    label = f"1 if the {label} is above {problem.target_above:g}"
+    above = (numbers > problem.target_above).astype("int64")
+    return Outcome(above, (f"{name} {way}",), label, {UNMEASURED: missing})
+
+
+def _course(
+    problem: Problem,
+    found: FoundEvents,
+    plan: Plan,
+    windows: Windows,
+    way_of: Callable[[str], Any],
+    path: Path,
+) -> Outcome:
+    names, step = list(problem.target_variables), problem.step_hours
+    values = _measured(found, plan, windows, names, way_of, step, path, problem.target_hours)
+    gap = 0.0 if problem.index == "prediction" else problem.gap_hours
+    hours = [gap + (k + 1) * step for k in range(values.shape[1] // len(names))]
+    targets = tuple(f"{name} +{hour:g} h" for hour in hours for name in names)
+    label = f"{', '.join(names)} every {step:g} h {problem.horizon}"
+    return Outcome(values, targets, label, {UNMEASURED: np.isnan(values).all(axis=1)})
+
+
+def _measured(
+    found: FoundEvents,
+    plan: Plan,
+    windows: Windows,
+    names: list[str],
+    way_of: Callable[[str], Any],
+    step_hours: float | None,
+    path: Path,
+    hours: float | None = None,
+) -> np.ndarray:
+    """(places, steps * variables) of the target window, step by step; NaN where not measured."""
+    names = channels_of(found.variables, tuple(names), lambda n: way_of(n) == "count", True, path)
+    step = step_hours or 1.0
+    window = Window(hours or step, step, found.unit)
+    plan = replace(plan, names=names, ways=[way_of(name) for name in names], window=window)
+    axis = axis_at(found, windows.stays, windows.targets, windows.ends)
+    grid = gridded(found, plan, axis, None, path, "the target window")
+    values: np.ndarray = np.asarray(grid.values)
+    return values.reshape(len(values), -1)

@@ -1,0 +1,201 @@
+"""Where each sample's windows lie: what is known, when it is predicted, and until when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from medkit.core.lazy import pd
+from medkit.datasets.events.grid.featurise import Window
+from medkit.datasets.events.labels import Labels, places_of
+from medkit.datasets.events.occurrences import occurrences
+from medkit.datasets.events.problem import Problem, names_of
+from medkit.datasets.events.sources.found import FoundEvents
+from medkit.readers.engines import Engine
+
+
+class Axis(NamedTuple):
+    """The grid's first axis.
+
+    Args:
+        table: ``stay`` (key of the events), ``code`` (place on the axis), ``start`` and ``end``
+            of the window and the stay, in the unit of the events' times.
+        places: Length of the axis.
+        others: Stays with events that have no place on it.
+    """
+
+    table: pd.DataFrame
+    places: int
+    others: int = 0
+
+
+class Windows(NamedTuple):
+    """Where each place's windows lie; all (places,), times in the unit of the events' times.
+
+    Args:
+        stays: Code of the stay, -1 where it has no events.
+        starts: Start of the input window, NaN where it has none.
+        untils: End of the input window: nothing at that moment or later lies within it.
+        targets: Start of the target window: the prediction, or ``gap_hours`` after it.
+        ends: When the stay ends, NaN where unknown.
+        others: Stays with events that have no place.
+    """
+
+    stays: np.ndarray
+    starts: np.ndarray
+    untils: np.ndarray
+    targets: np.ndarray
+    ends: np.ndarray
+    others: int = 0
+
+
+def windows_of(
+    found: FoundEvents, labels: Labels | None, problem: Problem, moments: np.ndarray | None
+) -> tuple[Windows, np.ndarray | None]:
+    """The windows, and each label's place among them (-1 where its stay has no event).
+
+    With ``index: prediction`` every label is a place of its own; else every stay with events is
+    one. Nothing at the end of an input window or later lies within it, however times are rounded:
+    that end is the index event, ``hours`` after the first event or the admission, or ``gap_hours``
+    before the prediction. Without labels, the prediction is made right after the last event.
+
+    Args:
+        found: The events.
+        labels: The labels.
+        problem: What is predicted.
+        moments: Time of each stay's index event, NaN where there is none; None with another
+            index.
+    """
+    place = None if labels is None else places_of(labels.stays, found.stays)
+    window = Window(problem.hours, problem.step_hours, found.unit)
+    gap, count = problem.gap_hours * found.unit, len(found.stays)
+    if problem.index == "prediction" and labels is not None and place is not None:
+        targets = np.asarray(labels.moments, dtype="float64")
+        ends = np.full(len(place), np.nan) if labels.ends is None else labels.ends
+        others = len(np.setdiff1d(np.arange(count), place))
+        untils = targets - gap
+        windows = Windows(place, start_before(untils, window), untils, targets, ends, others)
+        return windows, np.where(place >= 0, np.arange(len(place)), -1)
+    ends = stay_ends(labels, place, count)
+    if problem.index == "prediction":
+        after = found.last + 1 if found.timestamps else np.nextafter(found.last, np.inf)
+        targets = np.asarray(after, dtype="float64")
+        untils = targets - gap
+        starts = start_before(untils, window)
+    elif moments is not None:
+        starts, untils, targets = start_before(moments, window), moments, moments + gap
+    else:
+        starts = stay_starts(found, labels, place)
+        untils = end_after(starts, window)
+        targets = untils + gap
+    return Windows(np.arange(count), starts, untils, targets, ends), place
+
+
+def index_moments(
+    problem: Problem, found: FoundEvents, labels: Labels | None, engine: Engine, path: Path
+) -> np.ndarray | None:
+    """(stays,) time of each stay's index event, NaN where there is none; None without such.
+
+    Raises:
+        DataError: No stay has one.
+    """
+    if problem.event is None:
+        return None
+    names = names_of(problem.event, found.variables, "index.event", path)
+    count = len(found.stays)
+    place = None if labels is None else places_of(labels.stays, found.stays)
+    events = occurrences(found, names, engine).until(stay_ends(labels, place, count))
+    return events.of_stay(count, problem.which)
+
+
+def stay_starts(found: FoundEvents, labels: Labels | None, place: np.ndarray | None) -> np.ndarray:
+    """(stays,) when each stay begins: at its first event, hour 0, or its admission if known."""
+    count = len(found.stays)
+    starts = np.array(found.first if found.timestamps else np.zeros(count), dtype="float64")
+    if labels is not None and place is not None and labels.moments is not None:
+        starts[place[place >= 0]] = labels.moments[place >= 0]
+    return starts
+
+
+def stay_ends(labels: Labels | None, place: np.ndarray | None, count: int) -> np.ndarray:
+    """(stays,) when each stay ends, NaN where unknown."""
+    ends = np.full(count, np.nan)
+    if labels is not None and place is not None and labels.ends is not None:
+        ends[place[place >= 0]] = labels.ends[place >= 0]
+    return ends
+
+
+def axis_at(
+    found: FoundEvents, stays: np.ndarray, starts: np.ndarray, ends: np.ndarray, others: int = 0
+) -> Axis:
+    """The axis of windows that begin at ``starts``; places without a start hold nothing.
+
+    Times get the type that the events' times have.
+    """
+    rows = pd.DataFrame({"place": stays, "start": starts, "end": ends})
+    rows["code"] = np.arange(len(rows))
+    rows = rows[(rows["place"] >= 0) & rows["start"].notna()]
+    table = found.keys.rename(columns={"code": "place"}).merge(rows, on="place")
+    table = table[["stay", "code", "start", "end"]]
+    if found.timestamps:
+        table = table.assign(start=np.floor(table["start"])).astype({"start": "int64"})
+    table = table.astype({"code": "int64", "end": "float64"}).reset_index(drop=True)
+    return Axis(table, len(stays), others)
+
+
+def reaching_back(found: FoundEvents, windows: Windows, places: np.ndarray, hours: float) -> Axis:
+    """Windows of ``hours`` that end where the input windows of the given places do.
+
+    For what was known at the prediction, however long before: the axis has one place for each of
+    ``places``, and a grid on it has the window ``Window(hours, …)``.
+    """
+    starts = start_before(windows.untils[places], Window(hours, hours, found.unit))
+    return axis_at(found, windows.stays[places], starts, windows.ends[places])
+
+
+def elapsed(later: np.ndarray, earlier: np.ndarray, unit: float) -> np.ndarray:
+    """Hours between two times, rounded as `_featurise.placed` rounds them."""
+    found = np.asarray(later, dtype="float64") - earlier
+    return found if unit == 1.0 else found / 1e6 / (unit / 1e6)
+
+
+def start_before(ends: np.ndarray, window: Window) -> np.ndarray:
+    """The start of a window that holds nothing at its end or later.
+
+    ``ends - hours`` is rounded, and so is the difference of an event to it: an event at the very
+    end might come out as before it. Then the window begins a trifle earlier.
+    """
+    starts = np.asarray(ends, dtype="float64") - window.hours * window.unit
+    if window.unit != 1.0:
+        starts = np.floor(starts)
+    while (late := elapsed(ends, starts, window.unit) < window.hours).any():
+        starts = np.where(late, starts - _trifle(starts, ends, window.unit), starts)
+    return starts
+
+
+def end_after(starts: np.ndarray, window: Window, steps: np.ndarray | None = None) -> np.ndarray:
+    """The first moment that no longer lies in a window, or in its first ``steps``."""
+    if steps is None:
+        ends = starts + window.hours * window.unit
+
+        def inside(ends: np.ndarray) -> np.ndarray:
+            return elapsed(ends, starts, window.unit) < window.hours
+    else:
+        ends = starts + steps * window.step_hours * window.unit
+
+        def inside(ends: np.ndarray) -> np.ndarray:
+            hours = elapsed(ends, starts, window.unit)
+            return np.floor(hours / window.step_hours) < steps
+
+    if window.unit != 1.0:
+        ends = np.ceil(ends)
+    while (early := inside(ends)).any():
+        ends = np.where(early, ends + _trifle(starts, ends, window.unit), ends)
+    return ends
+
+
+def _trifle(starts: np.ndarray, ends: np.ndarray, unit: float) -> np.ndarray | float:
+    """The smallest difference that tells: a microsecond, or a rounding error of the hours."""
+    return 1.0 if unit != 1.0 else np.spacing(np.maximum(np.abs(starts), np.abs(ends)))

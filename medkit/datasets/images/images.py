@@ -1,0 +1,266 @@
+"""Images: a folder for each class, a manifest table, or a MedMNIST-style ``.npz``."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from medkit.core.errors import DataError
+from medkit.core.files import existing, sha256
+from medkit.core.lazy import pd
+from medkit.core.registry import datasets
+from medkit.data.cohort import Cohort, RawInput, Source
+from medkit.datasets.images.arrays import read_arrays
+from medkit.datasets.images.decode import SUFFIXES, decode_images
+from medkit.datasets.table.columns import Roles, read_targets
+from medkit.readers.tables import column_names, fingerprint, is_table, read_table, require
+from medkit.readers.values import without_sentinels
+
+log = logging.getLogger("medkit")
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+
+# Folder names that mean a part of the data and not a class.
+PARTS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
+
+
+@datasets.register(
+    yields="image",
+    unlabelled={
+        "labelled": False,
+        "target": None,
+        "targets": (),
+        "target_above": None,
+        "subject_pattern": None,
+    },
+    shape=("size", "channels"),
+)
+def images(
+    *,
+    path: Path,
+    labelled: bool = True,
+    image: str = "path",
+    target: str | None = None,
+    targets: tuple[str, ...] = (),
+    target_above: float | None = None,
+    subject: str | None = None,
+    subject_pattern: str | None = None,
+    time: str | None = None,
+    time_format: str | None = None,
+    site: str | None = None,
+    attributes: tuple[str, ...] = (),
+    missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
+    size: tuple[Side, Side] | None = None,
+    channels: Literal[1, 3] | None = None,
+) -> Cohort:
+    """PNG or JPEG images in a folder for each class or named by a table, or arrays in a ``.npz``.
+
+    Three layouts:
+
+    - A folder: each subfolder is a class. Subfolders ``train``, ``val``, ``test`` above the
+      classes become the attribute ``split``.
+    - A manifest (CSV, TSV, Parquet): one image a row; paths are relative to the manifest.
+    - A ``.npz`` with ``train_images``, ``train_labels``, ``val_images`` … (MedMNIST), or
+      ``images`` and ``labels``; the part becomes the attribute ``split``.
+
+    Images that cannot be read are dropped and counted.
+
+    Args:
+        path: The folder, the manifest, or the ``.npz``; without labels also a single image.
+        labelled: False reads images alone, to predict for.
+        image: The manifest's column with the image's path.
+        target: The manifest's column to predict.
+        targets: Several columns of the manifest to predict instead of one (multilabel).
+        target_above: Predict whether the target is above this value (label 1) or not (0).
+        subject: The manifest's column with the patient.
+        subject_pattern: For a folder: a regular expression whose first group finds the patient
+            in an image's path, as in ``person(\\d+)_``.
+        time: The manifest's column with the time, for splits by time.
+        time_format: How texts of that column are written, as in ``"%d.%m.%Y"``; by default ISO 8601
+            (2024-05-31), or the only format that fits all rows.
+        site: The manifest's column with the hospital, for splits by site.
+        attributes: Columns of the manifest kept for splits and subgroups.
+        missing_values: Values in the manifest that mean 'missing', by column, or for all under
+            ``"*"``.
+        size: (height, width) in pixels to which images are resized; by default that of the
+            first image.
+        channels: 1 turns images grey, 3 makes them RGB; by default as the first image is.
+
+    Returns:
+        A cohort with one ``image`` input: uint8 (n, height, width, channels), or float32 where
+        a ``.npz`` holds other numbers. The index is the image's path, or the row number.
+
+    Raises:
+        DataError: Nothing is there, no image can be read, a named column is absent, a label is
+            missing everywhere, or a ``.npz`` holds pickled objects.
+    """
+    existing(path, "file or folder")
+    if path.suffix.lower() == ".npz":
+        if target is not None or targets or subject or attributes:
+            raise DataError(
+                "an .npz has no columns: target, targets, subject and attributes do not apply",
+                place="dataset",
+            )
+        return read_arrays(path, labelled, size, channels)
+    if is_table(path) and path.is_file():
+        asked = (target, targets, target_above)
+        if labelled and target is None and not targets:
+            raise DataError(
+                "a manifest needs target, the column with the label",
+                place="dataset",
+                hint=f"Its columns: {', '.join(column_names(path))}.",
+            )
+        roles = Roles(subject, None, time, site, attributes, time_format)
+        return _from_manifest(path, image, asked, roles, missing_values, size, channels)
+    if labelled and (target is not None or targets):
+        raise DataError(
+            "in a folder the subfolders are the classes; target and targets do not apply",
+            place="dataset",
+        )
+    return _from_folder(path, labelled, subject_pattern, size, channels)
+
+
+def _from_folder(
+    path: Path,
+    labelled: bool,
+    subject_pattern: str | None,
+    size: tuple[int, int] | None,
+    channels: int | None,
+) -> Cohort:
+    root = path if path.is_dir() else path.parent
+    everything = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    files = [f for f in everything if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+    if not files:
+        kinds = Counter(f.suffix.lower() or "no suffix" for f in everything)
+        there = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+        raise DataError(
+            "no PNG or JPEG images here",
+            place=str(path),
+            hint=f"It holds: {there or 'no files'}. Expected .png, .jpg or .jpeg.",
+        )
+    names = [f.relative_to(root).as_posix() for f in files]
+    samples = pd.DataFrame(index=pd.Index(names, name="image", dtype=object))
+    targets, label = None, ""
+    if labelled:
+        folders = [name.split("/")[:-1] for name in names]
+        if {each[0] for each in folders if each} <= set(PARTS) and all(folders):
+            samples["split"] = [PARTS[each[0]] for each in folders]
+            folders = [each[1:] for each in folders]
+        loose = sum(not each for each in folders)
+        if loose:
+            raise DataError(
+                f"{loose} of {len(files)} images lie in no class folder",
+                place=str(path),
+                hint="Put each image into a subfolder named after its class, or give the labels "
+                "in a manifest table.",
+            )
+        targets = np.array([each[0] for each in folders], dtype=object)
+        label = "name of the image's folder"
+    if labelled and subject_pattern is not None:
+        samples["subject"] = _subjects(names, subject_pattern, path).to_numpy()
+    fingerprints = {f"{root.resolve().name}/": fingerprint(zip(names, files, strict=True))}
+    if path.is_file():
+        fingerprints = {path.name: sha256(path)}
+    return _decoded(
+        path, files, samples, targets, size, channels, Source(fingerprints, 0, {}, label)
+    )
+
+
+def _subjects(names: list[str], pattern: str, path: Path) -> pd.Series:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"subject_pattern is no regular expression: {error}") from error
+    if not compiled.groups:
+        raise DataError("subject_pattern needs a group in (brackets) that is the patient")
+    found = [compiled.search(name) for name in names]
+    subjects = pd.Series([match[1] if match else None for match in found], dtype=object)
+    if subjects.isna().all():
+        raise DataError(
+            f"subject_pattern '{pattern}' fits none of the {len(names)} image paths",
+            place=str(path),
+        )
+    return subjects
+
+
+def _from_manifest(
+    path: Path,
+    image: str,
+    asked: tuple[str | None, tuple[str, ...], float | None],
+    roles: Roles,
+    missing_values: dict[str, tuple[str | int | float, ...]] | None,
+    size: tuple[int, int] | None,
+    channels: int | None,
+) -> Cohort:
+    names = column_names(path)
+    require(image, names, path, "image column")
+    labelled = asked[0] is not None or bool(asked[1])
+    roles = roles.within(names, path, labelled)
+    frame = read_table(path, text=(roles.subject,), literal=(image,))
+    nameless = frame[image].isna()
+    if nameless.any():
+        raise DataError(
+            f"column '{image}' is empty in {int(nameless.sum())} rows "
+            f"(first at row {nameless.idxmax()})",
+            place=str(path),
+        )
+    frame = without_sentinels(frame, missing_values)
+    found = read_targets(frame, *asked, path)
+    samples = roles.samples(frame, path, labelled)
+    present = found.present
+    samples.index = pd.Index(frame[image].astype("str").to_numpy(dtype=object), name="image")
+    files = [path.parent / name for name in samples.index[present]]
+    there = np.array([file.is_file() for file in files])
+    if not there.any():
+        raise DataError(
+            f"none of the {len(files)} images it lists is there (first at row "
+            f"{frame.index[present][0]})",
+            place=str(path),
+            hint=f"Paths in column '{image}' are taken from the manifest's folder.",
+        )
+    dropped = {"missing target": int((~present).sum()), "missing image file": int((~there).sum())}
+    files = [file for file, exists in zip(files, there, strict=True) if exists]
+    fingerprints = {
+        path.name: sha256(path),
+        "images": fingerprint((str(number), file) for number, file in enumerate(files)),
+    }
+    source = Source(fingerprints, len(frame), {k: n for k, n in dropped.items() if n}, found.label)
+    targets = None if found.values is None else found.values[there]
+    cohort = _decoded(path, files, samples[present][there], targets, size, channels, source)
+    return Cohort(cohort.samples, cohort.inputs, cohort.targets, cohort.source, found.names)
+
+
+def _decoded(
+    path: Path,
+    files: list[Path],
+    samples: pd.DataFrame,
+    targets: np.ndarray | None,
+    size: tuple[int, int] | None,
+    channels: int | None,
+    source: Source,
+) -> Cohort:
+    pixels, readable = decode_images(files, size, channels)
+    dropped = dict(source.dropped)
+    if not readable.any():
+        raise DataError(
+            f"none of the {len(files)} images can be read",
+            place=str(path),
+            hint="Are they PNG or JPEG files, and whole?",
+        )
+    if not readable.all():
+        dropped["unreadable image"] = int((~readable).sum())
+        unread = [str(name) for name in samples.index[~readable]]
+        # Names of files may identify patients: to the terminal, not to the log file.
+        log.warning("unreadable: %s", ", ".join(unread), extra={"private": True})
+    return Cohort(
+        samples=samples[readable],
+        inputs={"image": RawInput("image", pixels)},
+        targets=None if targets is None else targets[readable],
+        source=Source(source.files, source.rows_read or len(files), dropped, source.label),
+    )

@@ -1,0 +1,1 @@
+"""Whether predicted risks and values are those observed; recalibration."""

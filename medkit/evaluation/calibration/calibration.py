@@ -1,0 +1,200 @@
+"""Whether probabilities mean what they say: calibration with intervals, curve and bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.calibration.agreement import Agreement
+from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
+from medkit.evaluation.calibration.reliability import Reliability
+from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
+from medkit.evaluation.resampling.replicates import replicate
+from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
+
+if TYPE_CHECKING:
+    from medkit.config.experiment import Evaluation
+
+__all__ = [
+    "calibration_in_the_large", "calibration_of", "calibration_slope", "weighted_intercept",
+    "weighted_logistic",
+]  # fmt: skip
+
+# Rows drawn for the intervals of one outcome, over all resamples: some 5 s of work.
+_MOST_DRAWS = 20_000_000
+_FEWEST_RESAMPLES = 200
+
+
+def calibration_slope(y: np.ndarray, p: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope of logit P(y = 1) = intercept + slope * logit(p).
+
+    A slope below 1 means predictions that are too extreme (Cox, Two further applications of a
+    model for binary regression, Biometrika 45, 1958).
+
+    Args:
+        y: (n,) 0 or 1.
+        p: (n,) probabilities of 1.
+
+    Returns:
+        (intercept, slope); NaN where there is no finite estimate.
+    """
+    x = logits(np.asarray(p).ravel())
+    intercept, slope = weighted_logistic(x, y, np.ones((1, len(x))))[0]
+    return float(intercept), float(slope)
+
+
+def calibration_in_the_large(y: np.ndarray, p: np.ndarray) -> float:
+    """The intercept of logit P(y = 1) = intercept + logit(p): above 0, risks are too low.
+
+    Args:
+        y: (n,) 0 or 1.
+        p: (n,) probabilities of 1.
+
+    Returns:
+        The intercept; NaN where the rows hold one class only.
+    """
+    x = logits(np.asarray(p).ravel())
+    return float(weighted_intercept(x, y, np.ones((1, len(x))))[0])
+
+
+def calibration_of(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    subjects: np.ndarray,
+    settings: Evaluation,
+    seed: int,
+    *,
+    before: np.ndarray | None = None,
+    recalibration: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """How well the outputs of one part are calibrated: ``metrics["test"]["calibration"]``.
+
+    Args:
+        task: The fitted task.
+        y: (n, …) encoded targets.
+        p: (n, outputs) the saved model's outputs, recalibrated if it recalibrates.
+        subjects: (n,) subject of each row.
+        settings: Resamples and confidence.
+        seed: Seed of the bootstrap.
+        before: (n, outputs) the outputs without the recalibration layer; None without one.
+        recalibration: What ``fit_recalibration`` returned; None if nothing was asked for.
+
+    Returns:
+        With ``kind``, the task's, and by kind:
+
+        - binary: a *block*, see below.
+        - multiclass: ``per_class`` (class -> block, one against the rest) and ``top_label`` (a
+          block of whether the most probable class is right against its probability).
+        - multilabel: ``per_label`` (label -> block).
+        - regression: ``per_output`` (output -> ``{n, subjects, resamples, metrics,
+          within_limits, percentiles, curve, histogram, notes?}``, see ``Agreement.described``).
+
+        and, where a recalibration was asked for, ``recalibration`` (its state: ``kind`` in use,
+        ``asked`` for, ``rows``, ``warning`` or null, parameters) and, if it changed the outputs,
+        ``before`` (the same by kind, of the outputs before it; no ``kind``).
+
+        Of a part without rows, or with outputs that are not finite, only ``kind`` and
+        ``not_estimable`` (text) are returned.
+
+        A block is ``{n, subjects, positives, resamples, metrics, bins, curve, histogram,
+        notes?}``; ``resamples`` may be fewer than asked for, down to 200, where rows and outcomes
+        are very many.
+
+        - ``metrics``: name -> ``{value, low, high, degenerate?, undefined?, method?,
+          not_estimable?}``; value is null where ``not_estimable`` (text) says why. Names:
+          ``in_the_large`` (logit scale, 0 is perfect), ``observed_expected`` (ratio, 1),
+          ``intercept`` (0) and ``slope`` (1) of the logistic calibration, ``brier``,
+          ``brier_scaled`` (1 - brier / uncertainty), ``reliability``, ``resolution``,
+          ``uncertainty`` and ``within_bins`` (brier = reliability - resolution + uncertainty +
+          within_bins), ``ece`` (bins of equal size), ``ece_equal_width``, ``ici`` (mean absolute
+          distance of the curve from the diagonal). The last three and ``reliability`` are above 0
+          by chance alone: they also have ``if_calibrated`` and ``if_calibrated_high``, the mean
+          and the upper bound (97.5 %) of what a perfectly calibrated model would show in as many
+          rows; up to that bound, ``low`` is 0.
+        - ``bins``: up to 10 of equal size, ``[{n, predicted, observed, low, high}, …]``, with
+          Wilson's interval of the share observed, on the number of subjects.
+        - ``curve``: ``{predicted: [m], observed: [m], low: [m], high: [m]}``, m up to 50 points,
+          loess with a pointwise band; low and high hold nulls without a bootstrap. null where no
+          curve can be drawn; a note says why.
+        - ``histogram``: ``{edges: [21], positives: [20], negatives: [20]}`` counts of rows.
+        - ``notes``: list of sentences for the reader.
+    """
+    y, p, codes = np.asarray(y), np.asarray(p, np.float64), subject_codes(subjects)
+    described = _described(task, y, p, codes, settings, seed)
+    found: dict[str, Any] = {"kind": task.kind, **described}
+    if recalibration is not None:
+        found["recalibration"] = dict(recalibration)
+        if before is not None and recalibration.get("kind") != "none":
+            earlier = np.asarray(before, np.float64)
+            found["before"] = _described(task, y, earlier, codes, settings, seed)
+    return plain(found)
+
+
+def _described(
+    task: Any, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
+) -> dict[str, Any]:
+    p = p[:, None] if p.ndim == 1 else p
+    if len(p) == 0:
+        return {"not_estimable": "there are no rows"}
+    wrong = int((~np.isfinite(p).all(axis=1)).sum())
+    if wrong:
+        return {"not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
+    if task.kind == "forecasting":
+        return {"not_estimable": "of a forecast the coverage at each step ahead says it"}
+    strata = outcome_strata(task.kind, y, codes)
+
+    def each(pairs: _Pairs, together: int, numbers: bool = False) -> dict[str, dict[str, Any]]:
+        resamples = _affordable(settings.bootstrap, len(p), together)
+        return {
+            name: _block(*pair, codes, strata, resamples, settings.confidence, seed, numbers)
+            for name, pair in pairs.items()
+        }
+
+    if task.kind == "regression":
+        y = y.reshape(len(p), -1)
+        names = [str(name) for name in task.names_] or [str(i) for i in range(p.shape[1])]
+        pairs = {name: (y[:, i], p[:, i]) for i, name in enumerate(names)}
+        return {"per_output": each(pairs, len(pairs), numbers=True)}
+    if task.kind == "multiclass":
+        y = y.ravel().astype(int)
+        classes = {str(name): (y == i, p[:, i]) for i, name in enumerate(task.classes_)}
+        top = {"top": (p.argmax(axis=1) == y, p.max(axis=1))}
+        together = len(classes) + 1
+        return {"per_class": each(classes, together), "top_label": each(top, together)["top"]}
+    if task.kind == "multilabel":
+        labels = {str(name): (y[:, i], p[:, i]) for i, name in enumerate(task.labels_)}
+        return {"per_label": each(labels, len(labels))}
+    return each({"": (y.ravel(), p[:, 0])}, 1)[""]
+
+
+_Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _affordable(resamples: int, rows: int, together: int) -> int:
+    return min(resamples, max(_FEWEST_RESAMPLES, _MOST_DRAWS // (rows * together)))
+
+
+def _block(
+    y: np.ndarray,
+    p: np.ndarray,
+    codes: np.ndarray,
+    strata: np.ndarray | None,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    numbers: bool,
+) -> dict[str, Any]:
+    """One outcome, measured numbers or yes and no; made one after the other, for the memory."""
+    of = Agreement(y, p) if numbers else Reliability(y, p)
+    resampled, curves = replicate(of.measure, codes, strata, resamples, seed)
+    found: dict[str, Any] = {"n": len(y), "subjects": int(codes.max()) + 1}
+    if isinstance(of, Reliability):
+        found["positives"] = int(of.y.sum())
+    found["resamples"] = resamples if resampled.groups is not None else 0
+    found.update(of.described(resampled, curves.get("curve"), codes, confidence, seed))
+    if resamples and resampled.groups is None:
+        found["notes"] = [*found.get("notes", []), ONE_SUBJECT]
+    return found

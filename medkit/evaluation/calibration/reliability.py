@@ -1,0 +1,271 @@
+"""Calibration of one yes/no outcome, measured on the rows and on many resamples of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
+from medkit.evaluation.calibration.smooth import Loess, band, drawn_rows, interpolation
+from medkit.evaluation.resampling.intervals import Resampled, interval
+from medkit.evaluation.resampling.proportions import wilson
+
+_BINS = 10
+_FEWEST = 10  # events, and non-events, for a slope or a curve
+_HISTOGRAM = 20
+_SIMULATED = 200
+# Distances: noise makes them larger in the rows than in truth, and once more in the resamples.
+_DISTANCES = ("reliability", "resolution", "ece", "ece_equal_width", "ici")
+_AT_ONCE = 2_000_000  # simulated outcomes held at once
+_LOGISTIC = ("intercept", "slope")
+
+
+class Reliability:
+    """Probabilities of one outcome and what happened, ready for any number of resamples.
+
+    - O/E ratio, intercept and slope: Van Calster et al., Calibration: the Achilles heel of
+      predictive analytics, BMC Med. 17, 2019.
+    - Brier score = reliability - resolution + uncertainty: Murphy, A new vector partition of the
+      probability score, J. Appl. Meteorol. 12, 1973. It is exact for forecasts that are equal
+      within a bin; for others ``within_bins``, the variance of the forecasts within the bins
+      less twice their covariance with the outcome, completes it (Stephenson, Coelho and Jolliffe,
+      Two extra components in the Brier score decomposition, Weather Forecast. 23, 2008).
+    - ECE = sum over bins of (share of rows) * |share observed - mean predicted|: Naeini, Cooper
+      and Hauskrecht, AAAI 2015. Bins: deciles of the predictions (equal ones stay together) or
+      tenths of the unit interval; resamples keep the bins of the rows.
+    - ICI, the mean of |loess - predicted| over the rows: Austin and Steyerberg, The integrated
+      calibration index, Stat. Med. 38, 2019. The curve is interpolated between its points; of
+      more than 20,000 rows it takes 20,000 at random.
+
+    Args:
+        y: (n,) 0 or 1.
+        p: (n,) probabilities of 1, finite.
+    """
+
+    def __init__(self, y: np.ndarray, p: np.ndarray):
+        self.y = np.asarray(y, np.float64).ravel()
+        self.p = np.asarray(p, np.float64).ravel()
+        self.x = logits(self.p)
+        self.bins = _coded(self.p, np.percentile(self.p, np.arange(1, _BINS) * 100 / _BINS))
+        tenths = _coded(self.p, np.arange(1, _BINS) / _BINS)
+        y, p = self.y, self.p
+        self._binned = _Sums(self.bins, np.ones_like(p), y, p, p * p, p * y)
+        self._widths = _Sums(tenths, np.ones_like(p), y, p)
+        self.why = self._reasons()
+        self._drawn = drawn_rows(len(self.p))
+        self.loess = None
+        if "curve" not in self.why:
+            self.loess = Loess(self.p[self._drawn], self.y[self._drawn])
+            self._between = interpolation(self.loess.at, self.p[self._drawn])
+
+    def _reasons(self) -> dict[str, str]:
+        """Metric (or ``curve``) -> why it cannot be estimated from these rows."""
+        positives, negatives = int(self.y.sum()), int((1 - self.y).sum())
+        found: dict[str, str] = {}
+        smooth = (*_LOGISTIC, "ici", "curve")
+        if positives == 0 or negatives == 0:
+            text = f"no {'events' if positives == 0 else 'non-events'} among {len(self.y)} rows"
+            return dict.fromkeys((*smooth, "in_the_large", "brier_scaled"), text)
+        if min(positives, negatives) < _FEWEST:
+            rarer = ("event", positives) if positives <= negatives else ("non-event", negatives)
+            text = f"only {rarer[1]} {rarer[0]}{'s' * (rarer[1] != 1)}; {_FEWEST} are needed"
+            found = dict.fromkeys(smooth, text)
+        elif np.ptp(self.p) == 0:
+            found = dict.fromkeys(smooth, "all predictions are equal")
+        elif np.isnan(weighted_logistic(self.x, self.y, np.ones(len(self.y)))).any():
+            text = "the predictions separate the classes: no finite estimate exists"
+            found = dict.fromkeys(_LOGISTIC, text)
+        if self.p.max() == 0 or self.p.min() == 1:
+            found["in_the_large"] = f"all predictions are {self.p[0]:g}"
+        if self.p.max() == 0:
+            found["observed_expected"] = "all predictions are 0: no events are expected"
+        return found
+
+    def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Metric -> (B,) and, with a curve, ``curve`` -> (B, m), for (B, n) weights."""
+        total, events = weights.sum(axis=1), weights @ self.y
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = {"in_the_large": weighted_intercept(self.x, self.y, weights)}
+            found["observed_expected"] = events / (weights @ self.p)
+            if "slope" not in self.why:
+                fit = weighted_logistic(self.x, self.y, weights)
+                found["intercept"], found["slope"] = fit[:, 0], fit[:, 1]
+            found["brier"] = weights @ (self.p - self.y) ** 2 / total
+            share = events / total
+            uncertainty = share * (1 - share)
+            found["brier_scaled"] = 1 - found["brier"] / np.where(share % 1, uncertainty, np.nan)
+            sums = self._binned.of(weights)
+            found.update(_decomposed(sums, total, share))
+            found["uncertainty"] = uncertainty
+            found["ece"] = np.abs(sums[1] - sums[2]).sum(axis=1) / total
+            _, happened, expected = self._widths.of(weights)
+            found["ece_equal_width"] = np.abs(happened - expected).sum(axis=1) / total
+            if self.loess is not None:
+                weights = weights[:, self._drawn]
+                curve = np.clip(self.loess.fit(weights), 0, 1)
+                gap = np.abs(curve @ self._between - self.p[self._drawn])
+                found["ici"] = np.einsum("bn,bn->b", weights, gap) / weights.sum(axis=1)
+                found["curve"] = curve
+        return found
+
+    def described(
+        self,
+        resampled: Resampled,
+        curves: np.ndarray | None,
+        subjects: np.ndarray,
+        confidence: float,
+        seed: int,
+    ) -> dict[str, Any]:
+        """``metrics``, ``bins``, ``curve``, ``histogram`` and ``notes``; see ``calibration_of``.
+
+        Args:
+            resampled: The metrics of ``measure`` in the resamples; empty for no intervals.
+            curves: (B, m) its ``curve`` in the resamples; None for no band.
+            subjects: (n,) subject of each row.
+            confidence: Coverage of the intervals.
+            seed: Seed of the simulated outcomes.
+        """
+        values = self.measure(np.ones((1, len(self.y))))
+        chance = self._by_chance(seed)
+        metrics = {
+            name: self._metric(name, values, resampled, chance.get(name), confidence)
+            for name in METRICS
+        }
+        curve = None
+        if self.loess is not None:
+            curve = band(self.loess.at, values["curve"][0], curves, confidence)
+        edges = np.linspace(0, 1, _HISTOGRAM + 1)
+        counts = {
+            name: np.histogram(self.p[self.y == outcome], edges)[0]
+            for name, outcome in (("positives", 1), ("negatives", 0))
+        }
+        found: dict[str, Any] = {
+            "metrics": metrics,
+            "bins": self._bin_table(subjects, confidence),
+            "curve": curve,
+            "histogram": {"edges": edges, **counts},
+        }
+        if notes := self._notes():
+            found["notes"] = notes
+        return found
+
+    def _metric(
+        self,
+        name: str,
+        values: Mapping[str, np.ndarray],
+        resampled: Resampled,
+        chance: np.ndarray | None,
+        confidence: float,
+    ) -> dict[str, Any]:
+        if name in self.why:
+            return {"value": None, "low": None, "high": None, "not_estimable": self.why[name]}
+        value = float(values[name][0])
+        if name not in _DISTANCES:
+            return {"value": value, **resampled.interval(name, value, confidence)}
+        found = {"value": value, **interval(resampled.replicates.get(name), confidence)}
+        if found["low"] is not None and not found.get("degenerate"):
+            # The basic interval turns the resamples' upward shift round; it is stretched to
+            # hold the value, and a distance is not negative.
+            low, high = 2 * value - found["high"], 2 * value - found["low"]
+            found.update(low=max(0.0, min(low, value)), high=max(high, value), method="basic")
+        if chance is not None:
+            found["if_calibrated"] = chance.mean()
+            found["if_calibrated_high"] = np.quantile(chance, (1 + confidence) / 2)
+            if found["low"] is not None and value <= found["if_calibrated_high"]:
+                found["low"] = 0.0  # a perfectly calibrated model may well show this much
+        return found
+
+    def _by_chance(self, seed: int) -> dict[str, np.ndarray]:
+        """The distances of outcomes drawn from the predictions themselves: (simulations,) each.
+
+        Bröcker and Smith, Increasing the reliability of reliability diagrams, Weather Forecast.
+        22, 2007. Rows are drawn one by one, as if each were a subject.
+        """
+        random, n = np.random.default_rng(seed), len(self.p)
+        rows = np.bincount(self.bins)
+        found: dict[str, list[np.ndarray]] = {}
+        chunk = max(1, _AT_ONCE // n)
+        for start in range(0, _SIMULATED, chunk):
+            size = min(chunk, _SIMULATED - start)
+            drawn = (random.random((size, n)) < self.p).astype(np.float64)
+            gaps = self._binned.of(drawn - self.p)[0]
+            each = {
+                "ece": np.abs(gaps).sum(axis=1) / n,
+                "reliability": (gaps**2 / rows).sum(axis=1) / n,
+                "ece_equal_width": np.abs(self._widths.of(drawn - self.p)[0]).sum(axis=1) / n,
+            }
+            if self.loess is not None:
+                curve = np.clip(self.loess.of_outcomes(drawn[:, self._drawn]), 0, 1)
+                gap = np.abs(curve @ self._between - self.p[self._drawn])
+                each["ici"] = gap.mean(axis=1)
+            for name, values in each.items():
+                found.setdefault(name, []).append(values)
+        return {name: np.concatenate(chunks) for name, chunks in found.items()}
+
+    def _bin_table(self, subjects: np.ndarray, confidence: float) -> list[dict[str, Any]]:
+        table = []
+        for code in np.unique(self.bins):
+            rows = self.bins == code
+            observed = float(self.y[rows].mean())
+            low, high = wilson(observed, len(np.unique(subjects[rows])), confidence)
+            predicted = self.p[rows].mean()
+            each = {"n": int(rows.sum()), "predicted": predicted, "observed": observed}
+            table.append({**each, "low": low, "high": high})
+        return table
+
+    def _notes(self) -> list[str]:
+        notes = []
+        for reason in dict.fromkeys(self.why.values()):
+            of = [_SPOKEN.get(name, name) for name, text in self.why.items() if text == reason]
+            notes.append(f"not estimable: {', '.join(dict.fromkeys(of))} ({reason})")
+        return notes
+
+
+METRICS = (
+    "in_the_large", "observed_expected", "intercept", "slope", "brier", "brier_scaled",
+    "reliability", "resolution", "uncertainty", "within_bins", "ece", "ece_equal_width", "ici",
+)  # fmt: skip
+_SPOKEN = {
+    "in_the_large": "calibration in the large", "observed_expected": "observed/expected",
+    "intercept": "calibration intercept", "slope": "calibration slope",
+    "brier_scaled": "scaled Brier score", "ici": "ICI", "curve": "calibration curve",
+}  # fmt: skip
+
+
+def _coded(p: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(n,) number of each row's bin, an upper edge belonging to the bin below it."""
+    return np.asarray(np.unique(np.searchsorted(edges, p), return_inverse=True)[1])
+
+
+class _Sums:
+    """Sums over the bins of a few columns, for any weights of the rows."""
+
+    def __init__(self, codes: np.ndarray, *columns: np.ndarray):
+        from scipy.sparse import csr_array
+
+        self.bins, self.columns = int(codes.max()) + 1, len(columns)
+        at = np.concatenate([codes + i * self.bins for i in range(self.columns)])
+        rows = np.tile(np.arange(len(codes)), self.columns)
+        shape = (self.columns * self.bins, len(codes))
+        self._matrix = csr_array((np.concatenate(columns), (at, rows)), shape=shape)
+
+    def of(self, weights: np.ndarray) -> list[np.ndarray]:
+        """(B, n) weights -> for each column (B, bins)."""
+        return np.split((self._matrix @ weights.T).T, self.columns, axis=1)
+
+
+def _decomposed(
+    sums: list[np.ndarray], total: np.ndarray, share: np.ndarray
+) -> dict[str, np.ndarray]:
+    """(B,) reliability, resolution and what is left within the bins."""
+    rows, happened, predicted, squares, products = sums
+    some = np.where(rows > 0, rows, 1.0)
+    observed, mean = happened / some, predicted / some
+    within = squares - predicted * mean - 2 * (products - happened * mean)
+    return {
+        "reliability": (rows * (mean - observed) ** 2).sum(axis=1) / total,
+        "resolution": (rows * (observed - share[:, None]) ** 2).sum(axis=1) / total,
+        "within_bins": within.sum(axis=1) / total,
+    }

@@ -1,0 +1,142 @@
+"""What a threshold would mean at the bedside: net benefit, operating points, predictive values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.decisions.operating_points import Decisions
+from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
+from medkit.evaluation.resampling.replicates import replicate
+from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
+from medkit.tasks.scores.ranking import best_threshold
+
+if TYPE_CHECKING:
+    from medkit.config.experiment import Evaluation
+
+_LEVELS = (0.8, 0.9, 0.95)
+_MOST_DRAWS = 20_000_000
+_FEWEST_RESAMPLES = 200
+
+
+def decisions_of(
+    task: Any,
+    y_valid: np.ndarray,
+    p_valid: np.ndarray,
+    y: np.ndarray,
+    p: np.ndarray,
+    subjects: np.ndarray,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """Decision curve and operating points of one part: ``metrics["test"]["decisions"]``.
+
+    Thresholds are chosen on the validation rows; what is reported is measured on ``y`` and ``p``.
+
+    Args:
+        task: The fitted task.
+        y_valid: (m, …) encoded targets of validation.
+        p_valid: (m, outputs) the model's outputs there.
+        y: (n, …) encoded targets.
+        p: (n, outputs) the saved model's outputs.
+        subjects: (n,) subject of each row.
+        threshold: The one in use; of multilabel one for each label.
+        settings: Resamples, confidence, and ``prevalence`` where the model is to be used.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        With ``kind``, the task's, and by kind: binary a *block*; multilabel ``per_label`` (label
+        -> block); multiclass ``per_class`` (class -> a block without ``operating_points``, one
+        against the rest); otherwise, and where there are no rows or outputs that are not finite,
+        ``not_estimable`` (text).
+
+        A block is ``{resamples, curve, operating_points, notes?}``:
+
+        - ``curve``: ``{thresholds: [99], model: [99], low: [99], high: [99], treat_all: [99],
+          treat_none: [99], useful}``: net benefit at 0.01 to 0.99 with a pointwise band (nulls
+          without a bootstrap); ``useful`` is ``[[from, to], …]``, where the model is above both
+          treat_all and treat_none.
+        - ``operating_points``: list of ``{name, rule, threshold, sensitivity, specificity, ppv,
+          npv, alerts_per_100, net_benefit, at_prevalence, not_estimable?}``. ``name``: in_use,
+          youden, f1, sensitivity_0.8, _0.9, _0.95, specificity_0.8, _0.9, _0.95, and cost where
+          ``task.cost_ratio`` is given. Each number is ``{value, low, high, method?, degenerate?,
+          undefined?, not_estimable?}``. ``at_prevalence`` is null unless ``settings.prevalence``
+          is given: ``{prevalence, ppv, npv, alerts_per_100}``. Of a rule that validation cannot
+          serve, ``threshold`` is null, ``not_estimable`` says why, and no numbers are there.
+    """
+    y, p = np.asarray(y), np.asarray(p, np.float64)
+    y_valid, p_valid = np.asarray(y_valid), np.asarray(p_valid, np.float64)
+    p = p[:, None] if p.ndim == 1 else p
+    p_valid = p_valid[:, None] if p_valid.ndim == 1 else p_valid
+    found: dict[str, Any] = {"kind": task.kind}
+    if task.kind not in ("binary", "multilabel", "multiclass"):
+        return {**found, "not_estimable": "the task predicts no probability to decide on"}
+    if len(p) == 0:
+        return {**found, "not_estimable": "there are no rows"}
+    wrong = int((~np.isfinite(p).all(axis=1)).sum())
+    if wrong:
+        return {**found, "not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
+    codes = subject_codes(subjects)
+    strata = outcome_strata(task.kind, y, codes)
+    affordable = max(_FEWEST_RESAMPLES, _MOST_DRAWS // (len(p) * p.shape[1]))
+    resamples = min(settings.bootstrap, affordable)
+
+    def block(outcome: np.ndarray, of: np.ndarray, points: list[dict[str, Any]]) -> dict[str, Any]:
+        decisions = Decisions(outcome, of, points, codes, settings)
+        resampled, curves = replicate(decisions.measure, codes, strata, resamples, seed)
+        drawn = resamples if resampled.groups is not None else 0
+        described = decisions.described(resampled, curves)
+        if resamples and resampled.groups is None:
+            described["notes"] = [*described.get("notes", []), ONE_SUBJECT]
+        return {"resamples": drawn, **described}
+
+    if task.kind == "multiclass":
+        classes = enumerate(task.classes_)
+        each = {str(name): block(y.ravel() == i, p[:, i], []) for i, name in classes}
+        return plain({**found, "per_class": each})
+    names = [""] if task.kind == "binary" else [str(name) for name in task.labels_]
+    used = threshold if isinstance(threshold, list) else [threshold] * len(names)
+    y, y_valid = y.reshape(len(y), -1), y_valid.reshape(len(y_valid), -1)
+    blocks = {
+        name: block(y[:, i], p[:, i], operating_points(task, y_valid[:, i], p_valid[:, i], used[i]))
+        for i, name in enumerate(names)
+    }
+    return plain({**found, **(blocks[""] if task.kind == "binary" else {"per_label": blocks})})
+
+
+def operating_points(
+    task: Any, y_valid: np.ndarray, p_valid: np.ndarray, in_use: float | None
+) -> list[dict[str, Any]]:
+    """``name``, ``rule`` (in words) and ``threshold`` of each rule, chosen on validation.
+
+    Args:
+        task: The task; its ``cost_ratio`` adds a rule.
+        y_valid: (m,) 0 or 1.
+        p_valid: (m,) probabilities of 1.
+        in_use: The threshold in use; None: 0.5.
+    """
+    in_use = 0.5 if in_use is None else float(in_use)
+    points: list[dict[str, Any]] = [
+        {"name": "in_use", "rule": "the threshold in use", "threshold": in_use}
+    ]
+    rules: list[tuple[str, str, dict[str, Any]]] = [
+        ("youden", "largest sensitivity + specificity - 1", {"by": "youden"}),
+        ("f1", "largest F1", {"by": "f1"}),
+    ]
+    for by in ("sensitivity", "specificity"):
+        for level in _LEVELS:
+            rules.append((f"{by}_{level:g}", f"{by} ≥ {level:g}", {"by": by, "at_least": level}))
+    ratio = getattr(task, "cost_ratio", None)
+    if ratio is not None:
+        words = f"one missed event costs {ratio:g} false alarms"
+        rules.append(("cost", words, {"by": "cost", "cost_ratio": ratio}))
+    finite = np.isfinite(p_valid)
+    for name, words, rule in rules:
+        at = best_threshold(y_valid[finite], p_valid[finite], **rule) if finite.any() else None
+        point: dict[str, Any] = {"name": name, "rule": f"{words} on validation", "threshold": at}
+        if at is None:
+            point["not_estimable"] = "the validation rows do not hold both classes"
+        points.append(point)
+    return points

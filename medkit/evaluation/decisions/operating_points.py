@@ -1,0 +1,222 @@
+"""Net benefit and operating points of one yes/no outcome, in any number of resamples."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.resampling.intervals import Resampled
+from medkit.evaluation.resampling.proportions import wilson
+
+if TYPE_CHECKING:
+    from medkit.config.experiment import Evaluation
+
+THRESHOLDS = np.arange(1, 100) / 100
+_FEWEST = 10
+_OF_TEST = ("sensitivity", "specificity", "ppv", "npv", "alerts_per_100", "net_benefit")
+
+
+class Decisions:
+    """One outcome, ready for any number of resamples.
+
+    Net benefit at threshold t: (true positives - false positives * t / (1 - t)) / rows (Vickers
+    and Elkin, Decision curve analysis, Med. Decis. Making 26, 2006). PPV and NPV at another
+    prevalence π, by Bayes' rule: se π / (se π + (1 - sp) (1 - π)), and
+    sp (1 - π) / (sp (1 - π) + (1 - se) π); alerts per 100: 100 (se π + (1 - sp) (1 - π)).
+
+    Args:
+        y: (n,) 0 or 1.
+        p: (n,) probabilities of 1, finite.
+        points: ``name``, ``rule`` and ``threshold`` of each operating point.
+        codes: (n,) subject number of each row.
+        settings: Confidence and prevalence.
+    """
+
+    def __init__(
+        self,
+        y: np.ndarray,
+        p: np.ndarray,
+        points: list[dict[str, Any]],
+        codes: np.ndarray,
+        settings: Evaluation,
+    ):
+        self.y, self.p, self.points, self.codes = np.asarray(y, np.float64), p, points, codes
+        self.confidence, self.prevalence = settings.confidence, settings.prevalence
+        self.known = [i for i, point in enumerate(points) if point["threshold"] is not None]
+        chosen = [float(points[i]["threshold"]) for i in self.known]
+        self.at = np.r_[THRESHOLDS, chosen]
+        # In order of the scores, each threshold needs one running sum, not a column of its own.
+        self.order = np.argsort(-p, kind="stable")
+        self.above = np.searchsorted(-p[self.order], -self.at, side="right")
+
+    def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """``curve`` and ``treat_all`` (B, 99), and ``name@point`` (B,), for (B, n) weights."""
+        ranked = weights[:, self.order]
+        true, events = self._running(ranked * self.y[self.order])
+        false, others = self._running(ranked * (1 - self.y[self.order]))
+        called, total = true + false, events + others
+        odds = self.at / np.where(self.at < 1, 1 - self.at, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            benefit = np.where(false > 0, true - false * odds, true) / total
+            curve = len(THRESHOLDS)
+            found = {"curve": benefit[:, :curve]}
+            found["treat_all"] = (events - others * odds[:curve]) / total
+            sensitivity, specificity = true / events, (others - false) / others
+            numbers = {
+                "sensitivity": sensitivity,
+                "specificity": specificity,
+                "ppv": true / called,
+                "npv": (others - false) / (total - called),
+                "alerts_per_100": 100 * called / total,
+                "net_benefit": benefit,
+            }
+            if self.prevalence is not None:
+                moved = at_prevalence(sensitivity, specificity, self.prevalence)
+                numbers.update({f"moved_{name}": values for name, values in moved.items()})
+        for column, point in enumerate(self.known, start=curve):
+            for name, values in numbers.items():
+                found[f"{name}@{point}"] = values[:, column]
+        return found
+
+    def _running(self, ranked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, thresholds) sums of the rows at or above each, and (B, 1) of all."""
+        sums = np.zeros((len(ranked), len(self.p) + 1))
+        np.cumsum(ranked, axis=1, out=sums[:, 1:])
+        return sums[:, self.above], sums[:, -1:]
+
+    def described(self, resampled: Resampled, curves: dict[str, np.ndarray]) -> dict[str, Any]:
+        """A block, without ``resamples``."""
+        values = self.measure(np.ones((1, len(self.y))))
+        model, treat_all = values["curve"][0], values["treat_all"][0]
+        low = high = np.full(len(THRESHOLDS), np.nan)
+        if "curve" in curves:
+            tail = (1 - self.confidence) / 2
+            low, high = np.quantile(curves["curve"], [tail, 1 - tail], axis=0)
+        found: dict[str, Any] = {
+            "curve": {
+                "thresholds": THRESHOLDS,
+                "model": model,
+                "low": low,
+                "high": high,
+                "treat_all": treat_all,
+                "treat_none": np.zeros(len(THRESHOLDS)),
+                "useful": _stretches(model > np.maximum(treat_all, 0) + 1e-12),
+            },
+        }
+        if self.points:
+            found["operating_points"] = [
+                self._point(i, values, resampled) for i in range(len(self.points))
+            ]
+        events, others = int(self.y.sum()), int((1 - self.y).sum())
+        if min(events, others) < _FEWEST:
+            rarer = ("event", events) if events <= others else ("non-event", others)
+            counted = f"{rarer[1]} {rarer[0]}{'s' * (rarer[1] != 1)}"
+            note = f"{counted} among {len(self.y)} rows: these numbers say little"
+            found["notes"] = [note]
+        return found
+
+    def _point(
+        self, index: int, values: dict[str, np.ndarray], resampled: Resampled
+    ) -> dict[str, Any]:
+        point = dict(self.points[index])
+        if point["threshold"] is None:
+            return point
+        called = self.p >= point["threshold"]
+        rows = {
+            "sensitivity": (self.y == 1, "no events"),
+            "specificity": (self.y == 0, "no non-events"),
+            "ppv": (called, "no row is called positive"),
+            "npv": (~called, "no row is called negative"),
+        }
+        for name in _OF_TEST:
+            value = float(values[f"{name}@{index}"][0])
+            point[name] = self._number(f"{name}@{index}", value, resampled, *rows.get(name, ()))
+        point["at_prevalence"] = None
+        if self.prevalence is not None:
+            point["at_prevalence"] = self._moved(index, point, values, resampled)
+        return point
+
+    def _number(
+        self,
+        name: str,
+        value: float,
+        resampled: Resampled,
+        rows: np.ndarray | None = None,
+        otherwise: str = "the threshold is 1 or more",
+    ) -> dict[str, Any]:
+        """A value with its interval; Wilson's where a proportion of 0 or 1 does not move."""
+        if not math.isfinite(value):
+            return {"value": None, "low": None, "high": None, "not_estimable": otherwise}
+        found = {"value": value, **resampled.interval(name, value, self.confidence)}
+        if found.get("degenerate") and rows is not None and value in (0.0, 1.0):
+            subjects = len(np.unique(self.codes[rows]))
+            found["low"], found["high"] = wilson(value, subjects, self.confidence)
+            found["method"] = "wilson"
+            del found["degenerate"]
+        return found
+
+    def _moved(
+        self,
+        index: int,
+        point: dict[str, Any],
+        values: dict[str, np.ndarray],
+        resampled: Resampled,
+    ) -> dict[str, Any]:
+        """The predictive values at the stated prevalence.
+
+        Where sensitivity or specificity have no interval of their own (all right, or all wrong),
+        the bounds are those of the predictive values at the bounds of both.
+        """
+        found: dict[str, Any] = {"prevalence": self.prevalence}
+        both = [point["sensitivity"], point["specificity"]]
+        fixed = any("method" in each or "degenerate" in each for each in both)
+        for name in ("ppv", "npv", "alerts_per_100"):
+            key = f"moved_{name}@{index}"
+            value = float(values[key][0])
+            reason = next((each["not_estimable"] for each in both if "not_estimable" in each), None)
+            found[name] = self._number(
+                key, value, resampled, None, reason or "no row is called so at this threshold"
+            )
+            if fixed and found[name]["low"] is not None:
+                corners = [
+                    float(at_prevalence(se, sp, float(self.prevalence or 0))[name])
+                    for se in (both[0]["low"], both[0]["high"])
+                    for sp in (both[1]["low"], both[1]["high"])
+                ]
+                low, high = np.nanmin([*corners, value]), np.nanmax([*corners, value])
+                found[name] = {"value": value, "low": low, "high": high}
+                found[name]["method"] = "from the bounds of sensitivity and specificity"
+        return found
+
+
+def at_prevalence(sensitivity: Any, specificity: Any, prevalence: float) -> dict[str, Any]:
+    """PPV, NPV and alerts per 100 patients where a share ``prevalence`` has the outcome.
+
+    Args:
+        sensitivity: Of any shape, as is what is returned; 0 to 1.
+        specificity: Of the same shape.
+        prevalence: π, between 0 and 1.
+
+    Returns:
+        ``ppv``, ``npv`` (NaN where nobody is called so) and ``alerts_per_100``.
+    """
+    sensitivity, specificity = np.asarray(sensitivity, float), np.asarray(specificity, float)
+    true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    missed, right = (1 - sensitivity) * prevalence, specificity * (1 - prevalence)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "ppv": true / (true + false),
+            "npv": right / (right + missed),
+            "alerts_per_100": 100 * (true + false),
+        }
+
+
+def _stretches(where: np.ndarray) -> list[list[float]]:
+    """[from, to] of each run of thresholds."""
+    edges = np.flatnonzero(np.diff(np.r_[False, where, False].astype(int)))
+    return [
+        [float(THRESHOLDS[a]), float(THRESHOLDS[b - 1])]
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Hourly predictions scored by stay."""

@@ -1,0 +1,1 @@
+"""Courses: errors by variable and horizon, and their baselines."""

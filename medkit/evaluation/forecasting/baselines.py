@@ -1,0 +1,313 @@
+"""Simple forecasts on the same split: the last value, that of a season ago, a linear model.
+
+``fit_forecast_baselines`` returns ``baselines.Fitted``, whose ``predict`` takes ``PastRows``, and
+why a forecast could not be made. Names and ``facts`` (part of ``metrics.json``)::
+
+    last_value           {"features", "train_rows", "hyper_parameters": {}, "inner_folds": 0,
+                          "filled": 0.02}     # share of test forecasts without a value to repeat
+    seasonal             the same; "season_hours": 24.0
+    linear_regression    as in ``baselines``
+
+Their quantiles are the forecast and the quantiles of what it was off by in the training rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from medkit.evaluation.baselines.baselines import Fitted, _matrix, _usable, some_rows
+from medkit.evaluation.baselines.inner_folds import inner_folds, threads
+from medkit.evaluation.baselines.linear import preparation
+from medkit.tasks.scores.courses import ahead, channels_of
+
+LAST, SEASONAL, LINEAR = "last_value", "seasonal", "linear_regression"
+
+_PENALTIES = np.logspace(-1, 5, 7)
+_FOLDS, _FOLDS_IF_LARGE, _LARGE = 5, 3, 500_000
+_WINDOW_STEPS = 48  # the last steps of a forecast channel that the linear model sees one by one
+
+Point = Callable[["PastRows"], np.ndarray]
+
+
+@dataclass(frozen=True)
+class PastRows:
+    """What is known when the forecast is made.
+
+    Args:
+        x: (n, …) encoded inputs.
+        features: (n rows) summary features.
+    """
+
+    x: np.ndarray
+    features: Any
+
+    def take(self, rows: np.ndarray) -> PastRows:
+        """The given rows."""
+        return PastRows(self.x[rows], self.features.iloc[rows])
+
+
+def fit_forecast_baselines(
+    task: Any, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
+) -> tuple[list[Fitted], dict[str, str]]:
+    """Fit them on the training rows.
+
+    The last value of the channel within the window (the training mean of the target where there
+    is none), and the value at the same phase of the latest season that lies wholly before the
+    forecast: Hyndman and Athanasopoulos, Forecasting: principles and practice, chapter 5.2.
+    Ridge regression takes the summary features and the filled window of the channels that are
+    forecast; its penalty is chosen by cross-validation grouped by subject.
+
+    Args:
+        task: The fitted forecasting task.
+        modality: The fitted modality.
+        past: Training rows.
+        y: (n, values) their targets, NaN where not measured.
+        subjects: (n,) subject of each row.
+        seed: Seed of the folds.
+
+    Returns:
+        The baselines, and for each that cannot be made the reason.
+    """
+    rows = some_rows(len(y), seed)
+    past, y = past.take(rows), np.asarray(y, dtype=np.float64)[rows]
+    subjects = np.asarray(subjects)[rows]
+    targets = [ahead(name) for name in task.names_]
+    mean = np.nanmean(y, axis=0)
+    fitted, absent = [], {}
+    unknown = sorted({each.channel for each in targets} - set(modality.names))
+    if unknown:
+        reason = f"no input channel is called {', '.join(unknown[:6])}"
+        absent = {LAST: reason, SEASONAL: reason}
+    else:
+        fitted.append(_naive(task, LAST, _LastValue(task, modality, mean), past, y))
+        seasonal = _Seasonal(task, modality, mean)
+        if seasonal.problem:
+            absent[SEASONAL] = seasonal.problem
+        else:
+            fitted.append(_naive(task, SEASONAL, seasonal, past, y))
+    fitted.append(_linear(task, modality, past, y, subjects, seed))
+    return fitted, absent
+
+
+def channel_values(modality: Any, x: np.ndarray, channel: str) -> np.ndarray:
+    """(n, steps) one channel's values in the order of time, NaN where not measured."""
+    position = list(modality.names).index(channel)
+    if modality.modality == "triplets":
+        return np.where(x[:, :, 1] == position, x[:, :, 2], np.nan)
+    return np.asarray(x[..., position], dtype=np.float64).reshape(len(x), -1)
+
+
+def windows_of(task: Any, modality: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Channel -> (n, steps) what is known of each channel that is forecast, where it is an input.
+
+    Args:
+        task: The fitted task; of another kind than forecasting there are none.
+        modality: The fitted modality; of another kind than series there are none.
+        x: (n, …) encoded inputs.
+    """
+    if task.kind != "forecasting" or modality.modality != "series":
+        return {}
+    known = [each for each in channels_of(task.names_) if each in modality.names]
+    return {channel: channel_values(modality, x, channel) for channel in known}
+
+
+def last_measured(values: np.ndarray) -> np.ndarray:
+    """(n, steps) -> (n,) the last value that is not NaN; NaN where there is none."""
+    seen = ~np.isnan(values)
+    last = values.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)
+    return values[np.arange(len(values)), last]
+
+
+class _LastValue:
+    def __init__(self, task: Any, modality: Any, mean: np.ndarray):
+        self.task, self.modality, self.mean = task, modality, mean
+        self.facts: dict[str, Any] = {}
+
+    def measured(self, rows: PastRows) -> np.ndarray:
+        """(n, values), NaN where there is nothing to repeat."""
+        last = {
+            channel: last_measured(channel_values(self.modality, rows.x, channel))
+            for channel in channels_of(self.task.names_)
+        }
+        return np.column_stack([last[ahead(name).channel] for name in self.task.names_])
+
+    def __call__(self, rows: PastRows) -> np.ndarray:
+        found = self.measured(rows)
+        return np.where(np.isnan(found), self.mean, found)
+
+
+class _Seasonal(_LastValue):
+    """The value one season before what is forecast, else the last value, else the mean."""
+
+    def __init__(self, task: Any, modality: Any, mean: np.ndarray):
+        super().__init__(task, modality, mean)
+        self.facts = {"season_hours": task.season_hours}
+        self.steps: list[int] = []
+        self.problem = self._find()
+
+    def _find(self) -> str | None:
+        task, shape = self.task, self.modality.input_shape_
+        if self.modality.modality != "series" or len(shape) != 2:
+            return "the inputs lie on no grid of time steps"
+        if task.step_hours is None:
+            return "the length of an input step is not known: set task.step_hours"
+        for name in task.names_:
+            hours = ahead(name).hours
+            if hours is None:
+                return f"'{name}' does not say how far ahead it is, as in 'HR +6 h'"
+            season = task.season_hours
+            past = hours - season * np.ceil(hours / season - 1e-9)  # at most 0
+            back = past / task.step_hours
+            if abs(back - round(back)) > 1e-6:
+                return f"{name} less {season:g} h lies between two input steps"
+            position = shape[0] - 1 + round(back)
+            if position < 0:
+                window = shape[0] * task.step_hours
+                return f"a season of {season:g} h is longer than the window of {window:g} h"
+            self.steps.append(position)
+        return None
+
+    def measured(self, rows: PastRows) -> np.ndarray:
+        last = super().measured(rows)
+        found = np.column_stack([
+            channel_values(self.modality, rows.x, ahead(name).channel)[:, step]
+            for name, step in zip(self.task.names_, self.steps, strict=True)
+        ])  # fmt: skip
+        return np.where(np.isnan(found), last, found)
+
+
+def _naive(task: Any, name: str, point: _LastValue, past: PastRows, y: np.ndarray) -> Fitted:
+    predict = _with_quantiles(task, point, y - point(past))
+    filled = float(np.isnan(point.measured(past)).mean())
+    facts = {"features": len(channels_of(task.names_)),
+             "train_rows": len(y), "hyper_parameters": {}, "inner_folds": 0,
+             "filled": filled, **point.facts}  # fmt: skip
+    return Fitted(name, predict, None, facts)
+
+
+def _with_quantiles(task: Any, point: Point, off: np.ndarray) -> Callable[[Any], np.ndarray]:
+    """The point forecast and its quantiles, laid out as the network's output.
+
+    Args:
+        task: The fitted task.
+        point: Rows -> (n, values).
+        off: (rows, values) what the point forecast was off by, target less forecast, NaN unknown.
+    """
+    levels, middle = np.asarray(task.levels), task.point
+    spread = np.nan_to_num(np.nanquantile(off, levels, axis=0))  # (quantiles, values)
+    # The point forecast stays what it is, and the quantiles in order, biased as it may be.
+    spread[:middle] = np.minimum(spread[:middle], 0.0)
+    spread[middle] = 0.0
+    spread[middle + 1 :] = np.maximum(spread[middle + 1 :], 0.0)
+
+    def predict(rows: PastRows) -> np.ndarray:
+        found = point(rows)
+        return (found[:, :, None] + spread.T).reshape(len(found), -1)
+
+    return predict
+
+
+def _linear(
+    task: Any, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
+) -> Fitted:
+    """Ridge regression of every value; Hoerl and Kennard, Technometrics 12, 1970."""
+    known = [each for each in channels_of(task.names_)
+             if each in modality.names and modality.modality == "series"]  # fmt: skip
+
+    def columns(rows: PastRows) -> np.ndarray:
+        windows = [_filled(channel_values(modality, rows.x, each)) for each in known]
+        return _matrix(np.column_stack([np.asarray(rows.features, dtype=float), *windows]))
+
+    x = columns(past)
+    filled = np.where(np.isnan(y), np.nanmean(y, axis=0), y)
+    usable = _usable(x, filled, regression=True)
+    x = x[:, usable]
+    large = x.size * y.shape[1] > _LARGE
+    folds = inner_folds(filled, subjects, _FOLDS_IF_LARGE if large else _FOLDS, seed)
+    with threads(x):
+        penalty, held, facts = _chosen(x, y, folds)
+        model = _ridge(x, y, np.array([penalty]))
+
+        def point(rows: PastRows) -> np.ndarray:
+            return model(columns(rows)[:, usable])[0]
+
+        off = y - (model(x)[0] if held is None else held)
+    facts = {"features": len(usable), "train_rows": len(x), **facts}
+    return Fitted(LINEAR, _with_quantiles(task, point, off), None, facts)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    """The last steps (n, up to 48), each gap filled with the value before it."""
+    seen = ~np.isnan(values)
+    steps = np.where(seen, np.arange(values.shape[1]), 0)
+    latest = np.maximum.accumulate(steps, axis=1)
+    return np.take_along_axis(values, latest, axis=1)[:, -_WINDOW_STEPS:]
+
+
+def _chosen(
+    x: np.ndarray, y: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]]
+) -> tuple[float, np.ndarray | None, dict[str, Any]]:
+    """Penalty, its held-out forecasts (n, values), and what to report of the choice."""
+    facts: dict[str, Any] = {"inner_folds": len(folds), "candidates": len(_PENALTIES),
+                             "search_rows": len(x)}  # fmt: skip
+    if not folds or not x.shape[1]:
+        penalty, note = 1.0, "too few subjects for inner cross-validation: default settings"
+        note = note if x.shape[1] else "no feature varies: the means are forecast"
+        facts |= {"hyper_parameters": {"alpha": penalty}, "inner_folds": 0, "inner_loss": None,
+                  "note": note}  # fmt: skip
+        return penalty, None, facts
+    held = np.full((len(_PENALTIES), *y.shape), np.nan)
+    for fitted, rest in folds:
+        held[:, rest] = _ridge(x[fitted], y[fitted], _PENALTIES)(x[rest])
+    squares = np.nanmean((held - y) ** 2, axis=1)
+    relative = np.nanmean(squares / np.maximum(np.nanvar(y, axis=0), 1e-12), axis=1)
+    best = int(np.argmin(relative))
+    penalty = float(_PENALTIES[best])
+    facts |= {"hyper_parameters": {"alpha": penalty}, "inner_loss": float(relative[best])}
+    return penalty, held[best], facts
+
+
+def _ridge(
+    x: np.ndarray, y: np.ndarray, penalties: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Rows -> (penalties, n, values); each value is fitted on the rows in which it was measured."""
+    from sklearn.linear_model import Ridge
+
+    count = len(penalties)
+    models: list[tuple[list[int], Any]] = []
+    prepared = preparation().fit(x) if x.shape[1] else None
+    z = prepared.transform(x) if prepared else x
+    for columns in _alike(~np.isnan(y)).values():
+        rows = ~np.isnan(y[:, columns[0]])
+        truth = y[np.ix_(rows, columns)]
+        if len(truth) < 2 or prepared is None:
+            models.append((columns, truth.mean(axis=0) if len(truth) else np.nan))
+            continue
+        # One factorization serves all penalties and values.
+        model = Ridge(alpha=np.repeat(penalties, len(columns)), solver="cholesky")
+        models.append((columns, model.fit(z[rows], np.tile(truth, count))))
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        ready = prepared.transform(rows) if prepared else rows
+        found = np.empty((count, len(rows), y.shape[1]))
+        for columns, model in models:
+            if hasattr(model, "predict"):
+                flat = np.asarray(model.predict(ready)).reshape(len(rows), count, len(columns))
+                found[:, :, columns] = flat.transpose(1, 0, 2)
+            else:
+                found[:, :, columns] = model
+        return found
+
+    return predict
+
+
+def _alike(measured: np.ndarray) -> Mapping[bytes, list[int]]:
+    """Columns measured in the same rows, together."""
+    found: dict[bytes, list[int]] = {}
+    for column in range(measured.shape[1]):
+        found.setdefault(measured[:, column].tobytes(), []).append(column)
+    return found

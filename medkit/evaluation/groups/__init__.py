@@ -1,0 +1,1 @@
+"""Subgroups, fairness, case mix and shift."""

@@ -1,0 +1,230 @@
+"""Table 1: who is in each part of the data, as aggregates that name nobody.
+
+``table_one`` returns ::
+
+    {"parts": {"train": {"n": 398, "subjects": 398}, "valid": …, "test": …},
+     "minimum_group": 10,
+     "rows": [
+       {"name": "age", "role": "input", "kind": "numeric", "unit": "years",
+        "parts": {"train": {"n": 390, "missing": 8, "mean": 61.2, "sd": 9.8,
+                            "median": 62.0, "q1": 54.0, "q3": 69.0},
+                  "test": {"n": 7, "missing": 0, "suppressed": "fewer than 10 subjects"}}},
+       {"name": "sex", "role": "attribute", "kind": "categorical", "unit": None,
+        "parts": {"train": {"n": 398, "missing": 0, "counts": {"female": 120, "male": 278}}}},
+       {"name": "died", "role": "outcome", "kind": "categorical", "unit": None, "parts": …}],
+     "notes": ["…"]}
+
+``role`` is ``input``, ``attribute`` or ``outcome``; ``n`` counts the samples with a value and
+``missing`` those without. A count of ``None`` stands for fewer than ``minimum_group`` subjects; it
+is kept back together with a second one where it could otherwise be had by subtraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from medkit.core.lazy import pd
+from medkit.evaluation.early_warning.stays import reserved_columns
+from medkit.evaluation.resampling.intervals import plain
+from medkit.evaluation.resampling.resampling import subject_codes
+
+if TYPE_CHECKING:
+    import pandas
+
+    from medkit.data.cohort import Cohort
+
+MOST_ROWS = 100  # inputs shown; a spectrum of 4096 k-mers is no table
+_MOST_GROUPS = 20  # a text attribute with more values is no group
+_OTHER_USES = ("subject", "time")
+_UNKNOWN = "(not seen in training)"
+_FACTS = ("n", "missing", "mean", "sd", "median", "q1", "q3")
+
+
+class EncodedPart(Protocol):
+    """One part: its samples, encoded inputs (n, …) and encoded targets (n, …)."""
+
+    @property
+    def cohort(self) -> Cohort: ...
+    @property
+    def x(self) -> np.ndarray: ...
+    @property
+    def y(self) -> np.ndarray: ...
+
+
+def table_one(
+    parts: Mapping[str, EncodedPart],
+    modality: Any,
+    task: Any,
+    minimum_group: int = 10,
+    features: Mapping[str, pandas.DataFrame] | None = None,
+) -> dict[str, Any]:
+    """Describe inputs, attributes and outcome of each part; see the module for what comes back.
+
+    Args:
+        parts: The parts, encoded.
+        modality: The fitted modality; its summary features are the inputs' rows.
+        task: The fitted task, which names the outcomes.
+        minimum_group: Cells of fewer subjects are suppressed.
+        features: ``modality.summarize`` of each part, where it was computed before.
+
+    Returns:
+        Plain JSON; standard deviations have n - 1 in the denominator.
+    """
+    notes: list[str] = []
+    columns = {
+        name: list(_columns(part, modality, task, None if features is None else features[name]))
+        for name, part in parts.items()
+    }
+    codes = {name: subject_codes(part.cohort.subjects) for name, part in parts.items()}
+    first = next(iter(columns.values()))
+    inputs = sum(column["role"] == "input" for column in first)
+    if inputs > MOST_ROWS:
+        notes.append(f"the first {MOST_ROWS} of {inputs} input features are shown")
+    rows = []
+    shown = 0
+    for position, column in enumerate(first):
+        shown += column["role"] == "input"
+        if column["role"] == "input" and shown > MOST_ROWS:
+            continue
+        if column["role"] == "attribute" and not _few_groups(column, notes):
+            continue
+        row = {key: column[key] for key in ("name", "role", "kind", "unit")}
+        row["parts"] = {
+            name: _described(own[position], codes[name], minimum_group)
+            for name, own in columns.items()
+        }
+        rows.append(row)
+    sizes = {name: {"n": len(c), "subjects": int(c.max()) + 1} for name, c in codes.items()}
+    return plain({"parts": sizes, "minimum_group": minimum_group, "rows": rows, "notes": notes})
+
+
+def _few_groups(column: dict[str, Any], notes: list[str]) -> bool:
+    if column["kind"] == "numeric" or len(set(column["values"])) <= _MOST_GROUPS:
+        return True
+    notes.append(f"attribute '{column['name']}' is left out: more than {_MOST_GROUPS} values")
+    return False
+
+
+def _columns(
+    part: EncodedPart, modality: Any, task: Any, features: pandas.DataFrame | None
+) -> Iterator[dict[str, Any]]:
+    """Every row's values (n,) in one part: float with NaN, or text with None for missing."""
+    frame = modality.summarize(part.x) if features is None else features
+    yield from _inputs(frame, part.x, modality)
+    taken = {feature.name for feature in modality.features}
+    watched = reserved_columns(part.cohort.samples)
+    for name in part.cohort.samples.columns:
+        if name not in (*_OTHER_USES, *watched, *taken):
+            yield _attribute(str(name), part.cohort.samples[name])
+    yield from _outcomes(part.y, task)
+
+
+def _column(name: str, role: str, values: np.ndarray, unit: str | None = None) -> dict[str, Any]:
+    kind = "categorical" if values.dtype == object else "numeric"
+    return {"name": name, "role": role, "kind": kind, "unit": unit, "values": values}
+
+
+def _inputs(frame: pandas.DataFrame, x: np.ndarray, modality: Any) -> Iterator[dict[str, Any]]:
+    named = {feature.name: feature for feature in modality.features}
+    one_to_one = x.ndim == 2 and x.shape[1] == len(named)
+    done: set[str] = set()
+    for name in map(str, frame.columns):
+        category_of = next(
+            (f for f, each in named.items()
+             if each.kind == "categorical" and name.startswith(f"{f} = ")), None,
+        )  # fmt: skip
+        if category_of is None:
+            unit = named[name].unit if name in named else _unit_of(name, named)
+            yield _column(name, "input", frame[name].to_numpy(float), unit)
+        elif category_of not in done:
+            done.add(category_of)
+            codes = x[:, list(named).index(category_of)] if one_to_one else None
+            yield _column(category_of, "input", _categories(frame, category_of, codes))
+
+
+def _unit_of(summary: str, named: Mapping[str, Any]) -> str | None:
+    """Unit of ``pulse mean``; a count of measurements has none."""
+    for name in sorted(named, key=len, reverse=True):
+        if summary.startswith(f"{name} ") and not summary.endswith(" count"):
+            return named[name].unit
+    return None
+
+
+def _categories(frame: pandas.DataFrame, feature: str, codes: np.ndarray | None) -> np.ndarray:
+    """(n,) category names out of one-hot columns; None where missing."""
+    prefix = f"{feature} = "
+    columns = [name for name in frame.columns if str(name).startswith(prefix)]
+    hot = frame[columns].to_numpy() == 1
+    names = np.array([str(name).removeprefix(prefix) for name in columns], dtype=object)
+    found = np.full(len(frame), None, dtype=object)
+    found[hot.any(axis=1)] = names[hot.argmax(axis=1)[hot.any(axis=1)]]
+    if codes is not None:
+        # Neither missing nor known: a category that training never saw.
+        found[~hot.any(axis=1) & ~np.isnan(codes.astype(float))] = _UNKNOWN
+    return found
+
+
+def _attribute(name: str, column: pandas.Series) -> dict[str, Any]:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        column = column.dt.year
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return _column(name, "attribute", column.astype(float).to_numpy())
+    texts = column.astype(str).to_numpy(dtype=object, copy=True)
+    texts[column.isna().to_numpy()] = None
+    return _column(name, "attribute", texts)
+
+
+def _outcomes(y: np.ndarray, task: Any) -> Iterator[dict[str, Any]]:
+    y = np.asarray(y)
+    columns = y.reshape(len(y), -1).T
+    if task.kind in ("binary", "multiclass"):
+        classes = np.array([str(each) for each in task.classes_], dtype=object)
+        name = next(iter(task.names_), "outcome")
+        yield _column(name, "outcome", classes[columns[0].astype(int)])
+        return
+    names = [str(each) for each in (getattr(task, "labels_", None) or task.names_)]
+    names = names if len(names) == len(columns) else [f"outcome {i + 1}" for i in range(len(y.T))]
+    for name, values in zip(names, columns, strict=True):
+        if task.kind == "multilabel":
+            values = np.where(values == 1, "yes", "no").astype(object)
+        else:
+            values = values.astype(float)
+        yield _column(name, "outcome", values)
+
+
+def _described(column: dict[str, Any], codes: np.ndarray, minimum: int) -> dict[str, Any]:
+    values = column["values"]
+    if column["kind"] == "numeric":
+        return _of_numbers(values, codes, minimum)
+    present = values != None  # noqa: E711 - elementwise
+    found: dict[str, Any] = {"n": int(present.sum()), "missing": int((~present).sum())}
+    names = sorted(set(values[present]))
+    counts: dict[str, int] = {name: int((values == name).sum()) for name in names}
+    if column["role"] == "outcome":  # its counts stand in every report's first line
+        return {**found, "counts": counts}
+    subjects = {name: len(np.unique(codes[values == name])) for name in names}
+    return {**found, "counts": _kept_back(counts, subjects, minimum)}
+
+
+def _kept_back(
+    counts: Mapping[str, int], subjects: Mapping[str, int], minimum: int
+) -> dict[str, int | None]:
+    hidden = {name for name, n in subjects.items() if n < minimum}
+    if len(hidden) == 1 and len(counts) > 1:
+        # One hidden cell is n less the others: the next smallest goes with it.
+        hidden.add(min((n, name) for name, n in counts.items() if name not in hidden)[1])
+    return {name: None if name in hidden else n for name, n in counts.items()}
+
+
+def _of_numbers(values: np.ndarray, codes: np.ndarray, minimum: int) -> dict[str, Any]:
+    present = np.isfinite(values)
+    known = values[present]
+    found: dict[str, Any] = {"n": len(known), "missing": int((~present).sum())}
+    if len(np.unique(codes[present])) < minimum:
+        return {**found, "suppressed": f"fewer than {minimum} subjects"}
+    q1, median, q3 = np.quantile(known, [0.25, 0.5, 0.75])
+    spread = known.std(ddof=1) if len(known) > 1 else np.nan
+    return dict(zip(_FACTS, (*found.values(), known.mean(), spread, median, q1, q3), strict=True))

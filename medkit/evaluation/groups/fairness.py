@@ -1,0 +1,276 @@
+"""Gaps between groups of patients: equal opportunity, equalized odds, predictive parity.
+
+``fairness_gaps`` returns (plain Python, as JSON has it)::
+
+    {attribute: {
+        "reference": group,                     # the largest; None with a "note" if none
+        "tests": int,                           # gaps the Holm correction is over, all attributes
+        "gaps": {group: {gap: GAP}},            # binary
+        "per_label": {label: {group: …}},       # multilabel, in place of "gaps"; multiclass
+                                                # "per_class", regression "per_output"
+        "suppressed": {group: reason},          # only if there are any
+        "note": text,                           # in place of the gaps: why there are none
+    }}
+
+    GAP = {"value", "low", "high", "p", "p_holm", "group", "reference"}   # numbers or null
+        | {"method": "newcombe" | "bonferroni", "undefined": int}         # where they apply
+        | {"not_estimable": reason}                                       # beside nulls
+
+``value`` is the group's number less the reference's (``group`` and ``reference`` hold the two);
+of ``equalized_odds`` it is the larger of two absolute gaps, without ``group`` and ``reference``.
+
+=====================  ==========================================  ===========================
+gap                    difference in                               source
+=====================  ==========================================  ===========================
+equal_opportunity      sensitivity                                 Hardt, Price, Srebro 2016
+false_positive_rate    1 - specificity                             (half of equalized odds)
+equalized_odds         max(|Δ sensitivity|, |Δ false pos. rate|)   Hardt, Price, Srebro 2016
+predictive_parity      positive predictive value                   Chouldechova 2017
+demographic_parity     share predicted positive                    Dwork et al. 2012
+discrimination         AUROC within the group
+mean_absolute_error    MAE (regression)
+bias                   mean of predicted less measured (regr.)
+=====================  ==========================================  ===========================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.groups.group_measures import GroupMeasure, outcomes
+from medkit.evaluation.groups.subgroups import divided
+from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by, subject_codes
+from medkit.evaluation.resampling.proportions import newcombe, newcombe_p
+from medkit.evaluation.resampling.resampling import joined_singletons, outcome_strata
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from medkit.config.experiment import Evaluation
+
+Rows = dict[str, np.ndarray]  # group -> its rows
+_NULLS = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
+
+
+def fairness_gaps(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    samples: pd.DataFrame,
+    subjects: np.ndarray,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """Gaps between each group of each attribute and the largest group, with intervals.
+
+    Intervals and p-values are the bootstrap's by subject, stratified by outcome and group, so
+    that both groups are measured in the same resamples. Where a rate is 0 or 1, and no resample
+    moves it, both are Newcombe's instead, on the subjects in the denominators. The interval of
+    equalized odds is what the two gaps' simultaneous intervals (Bonferroni) leave possible.
+
+    ``p_holm`` is corrected for all gaps of all attributes (Holm, A simple sequentially rejective
+    multiple test procedure, Scand. J. Stat. 6, 1979). Equalized odds hold if neither of its two
+    gaps is there: it takes the smaller of their corrected p-values, and adds no test.
+
+    A gap is not told where a group has fewer than ``settings.minimum_group`` subjects in the
+    denominator (positive ones for a sensitivity, say).
+
+    Args:
+        task: The fitted task.
+        y: (n, …) encoded targets.
+        p: (n, outputs) the model's outputs, finite.
+        samples: (n rows) attributes.
+        subjects: (n,) subject of each row.
+        threshold: The operating point, chosen on validation.
+        settings: Names of the attributes, bands, smallest group, resamples, confidence.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        What the head of this file shows.
+    """
+    y, p = np.asarray(y), np.asarray(p, dtype=np.float64).reshape(len(y), -1)
+    codes = subject_codes(subjects)
+    keys = {"multilabel": "per_label", "multiclass": "per_class"}
+    keys |= dict.fromkeys(("regression", "forecasting"), "per_output")
+    found: dict[str, Any] = {}
+    for attribute, named in divided(samples, codes, settings).items():
+        shown = {group: rows for group, (rows, suppressed) in named.items() if not suppressed}
+        hidden = {group: suppressed for group, (_, suppressed) in named.items() if suppressed}
+        reference, note = _reference(shown, codes)
+        found[attribute] = {"reference": reference}
+        if hidden:
+            found[attribute]["suppressed"] = hidden
+        if reference is None or note:
+            missing = samples[attribute].isna().all()
+            found[attribute]["note"] = "no gaps: it is missing in all rows" if missing else note
+            continue
+        strata = _strata(task.kind, y, codes, shown)
+        gaps = {
+            outcome: _gaps(measures, shown, reference, codes, strata, settings, seed)
+            for outcome, measures in outcomes(task, y, p, threshold)
+        }
+        found[attribute] |= {keys[task.kind]: gaps} if task.kind in keys else {"gaps": gaps[None]}
+    _correct(found)
+    return plain(found)
+
+
+def _reference(shown: Rows, codes: np.ndarray) -> tuple[str | None, str | None]:
+    """The largest group, and why there is nothing to compare."""
+    own = {
+        group: len(np.unique(codes[rows]))
+        for group, rows in shown.items()
+        if group != "missing" and not group.startswith("other (")
+    }
+    if not own:
+        return None, "no gaps: no group is known and large enough to compare with"
+    reference = max(own, key=lambda group: own[group])
+    return reference, None if len(shown) > 1 else "no gaps: there is one group only"
+
+
+def _strata(kind: str, y: np.ndarray, codes: np.ndarray, shown: Rows) -> np.ndarray | None:
+    """(subjects,) by outcome and by the group of the subject's first row."""
+    group = np.zeros(len(codes), dtype=np.int64)
+    for number, rows in enumerate(shown.values(), start=1):
+        group[rows] = number
+    first = np.unique(codes, return_index=True)[1]
+    outcome = outcome_strata(kind, y, codes)
+    together = group[first] if outcome is None else group[first] * (outcome.max() + 1) + outcome
+    return joined_singletons(together)
+
+
+def _gaps(
+    measures: list[GroupMeasure],
+    shown: Rows,
+    reference: str,
+    codes: np.ndarray,
+    strata: np.ndarray | None,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Group -> gap -> what is told of it, without the correction."""
+
+    def levels(weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        inside = {group: weights[:, rows] for group, rows in shown.items()}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {
+                each.gap: {group: each.of(inside[group], rows) for group, rows in shown.items()}
+                for each in measures
+            }
+
+    def score(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            f"{gap} {group}": value - of[reference]
+            for gap, of in levels(weights).items()
+            for group, value in of.items()
+        }
+
+    values = levels(np.ones((1, len(codes))))
+    resampled = resample_by(score, codes, strata, settings.bootstrap, seed)
+    found: dict[str, dict[str, Any]] = {}
+    for group, rows in shown.items():
+        if group == reference:
+            continue
+        pair = (rows, shown[reference])
+        told: dict[str, Any] = {}
+        strict: dict[str, Any] = {}  # at the Bonferroni level, for equalized odds
+        for each in measures:
+            level = tuple(float(values[each.gap][name][0]) for name in (group, reference))
+            args = (each, f"{each.gap} {group}", level, pair, codes, resampled, settings)
+            told[each.gap] = _gap(*args, settings.confidence)
+            strict[each.gap] = _gap(*args, (1 + settings.confidence) / 2)
+        if "equal_opportunity" in told:
+            told["equalized_odds"] = _equalized_odds(told, strict)
+        found[group] = told
+    return found
+
+
+def _gap(
+    measure: GroupMeasure,
+    name: str,
+    levels: tuple[float, ...],
+    pair: tuple[np.ndarray, np.ndarray],
+    codes: np.ndarray,
+    resampled: Resampled,
+    settings: Evaluation,
+    confidence: float,
+) -> dict[str, Any]:
+    counts = []
+    for rows, where in zip(pair, ("in this group", "in the reference"), strict=True):
+        for needed, among in measure.needed.items():
+            count = len(np.unique(codes[rows[among[rows]]]))
+            if count < max(settings.minimum_group, 1):
+                called = f"{needed} subjects" if needed else "subjects"
+                reason = f"fewer than {settings.minimum_group} {called} {where}"
+                return {**_NULLS, "group": None, "reference": None, "not_estimable": reason}
+            counts.append(count)
+    value = levels[0] - levels[1]
+    found = {"value": value, "group": levels[0], "reference": levels[1]}
+    if measure.is_proportion and any(each in (0.0, 1.0) for each in levels):
+        low, high = newcombe(levels, (counts[0], counts[1]), confidence)
+        p = newcombe_p(levels, (counts[0], counts[1]))
+        return {**found, "low": low, "high": high, "p": p, "p_holm": None, "method": "newcombe"}
+    bounds = resampled.interval(name, value, confidence)
+    p_value = None if bounds["low"] is None else resampled.p_value(name, value)
+    if bounds.pop("degenerate", False):
+        reason = "the same in all resamples"
+        return {**_NULLS, **found, "not_estimable": f"{reason}: no interval and no test"}
+    return {**found, **bounds, "p": p_value, "p_holm": None}
+
+
+def _equalized_odds(told: dict[str, Any], strict: dict[str, Any]) -> dict[str, Any]:
+    names = ("equal_opportunity", "false_positive_rate")
+    for name in names:
+        if told[name]["value"] is None:
+            return {**_NULLS, "not_estimable": told[name]["not_estimable"]}
+    found: dict[str, Any] = {"value": max(abs(told[name]["value"]) for name in names)}
+    if any(strict[name]["low"] is None for name in names):
+        return {**_NULLS, **found}
+    bounds = [(strict[name]["low"], strict[name]["high"]) for name in names]
+    nearest = [0.0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in bounds]
+    farthest = [max(abs(low), abs(high)) for low, high in bounds]
+    p = min(1.0, 2 * min(told[name]["p"] for name in names))
+    found |= {"low": max(nearest), "high": max(farthest), "p": p, "p_holm": None}
+    return {**found, "method": "bonferroni"}
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """p-values corrected for their number: the i-th smallest of m is (m - i + 1) p, made to rise.
+
+    Holm, A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6, 1979.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(np.sort(p_values) * factors), 1.0)
+    return corrected.tolist()
+
+
+def _correct(found: dict[str, Any]) -> None:
+    """Fill in ``p_holm`` and ``tests``, over all attributes."""
+    groups = [each for attribute in found.values() for each in _by_group(attribute)]
+    tested = [
+        gap
+        for group in groups
+        for name, gap in group.items()
+        if name != "equalized_odds" and gap["p"] is not None and math.isfinite(gap["p"])
+    ]
+    for gap, p in zip(tested, holm([gap["p"] for gap in tested]), strict=True):
+        gap["p_holm"] = p
+    for group in groups:
+        odds = group.get("equalized_odds")
+        if odds and odds["p"] is not None:
+            halves = (group["equal_opportunity"], group["false_positive_rate"])
+            odds["p_holm"] = min(half["p_holm"] for half in halves)
+    for attribute in found.values():
+        attribute["tests"] = len(tested)
+
+
+def _by_group(attribute: dict[str, Any]) -> list[dict[str, Any]]:
+    outcomes = [attribute["gaps"]] if "gaps" in attribute else []
+    for key in ("per_label", "per_class", "per_output"):
+        outcomes += list(attribute.get(key, {}).values())
+    return [gaps for groups in outcomes for gaps in groups.values()]

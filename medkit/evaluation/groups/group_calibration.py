@@ -1,0 +1,134 @@
+"""Calibration of a subgroup in a few numbers: on average, and its slope."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.calibration.agreement import _line
+from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
+from medkit.evaluation.notes import FEW_EVENTS
+from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by
+from medkit.evaluation.resampling.resampling import outcome_strata
+
+if TYPE_CHECKING:
+    from medkit.config.experiment import Evaluation
+
+
+def group_calibration(
+    task: Any, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
+) -> dict[str, Any]:
+    """Calibration of the rows of a subgroup, with intervals by subject.
+
+    Args:
+        task: The fitted task.
+        y: (n, …) encoded targets.
+        p: (n, outputs) the model's outputs, finite.
+        codes: (n,) subject of each row.
+        settings: Resamples and confidence.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Laid out as ``calibration_of``: binary ``{"metrics": {name: {value, low, high, …}}}``;
+        ``{"per_class": {class: {"metrics": …}}}``, ``{"per_label": …}`` and, of a regression,
+        ``{"per_output": …}``. Names: ``in_the_large`` (logit scale), ``observed_expected``,
+        ``intercept`` and ``slope``; of a regression ``bias`` (predicted less measured),
+        ``intercept`` and ``slope``. ``not_estimable`` (text) stands beside nulls.
+    """
+    n = len(y)
+    if task.kind == "forecasting":
+        return {"not_estimable": "of a forecast the coverage at each step ahead says it"}
+    p = np.asarray(p, dtype=np.float64).reshape(n, -1)
+    if task.kind == "multiclass":
+        truth = y.ravel()
+        names = [str(each) for each in task.classes_]
+        pairs = {name: (truth == i, p[:, i]) for i, name in enumerate(names)}
+        key = "per_class"
+    else:
+        columns = y.reshape(n, -1)
+        if task.kind == "binary":
+            return _probability(columns[:, 0], p[:, 0], codes, settings, seed)
+        names = list(task.labels_ if task.kind == "multilabel" else task.names_)
+        named = [str(each) for each in names] or [str(i) for i in range(columns.shape[1])]
+        pairs = {name: (columns[:, i], p[:, i]) for i, name in enumerate(named)}
+        key = "per_label" if task.kind == "multilabel" else "per_output"
+    of = _number if key == "per_output" else _probability
+    return {key: {name: of(*pair, codes, settings, seed) for name, pair in pairs.items()}}
+
+
+def _probability(
+    y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
+) -> dict[str, Any]:
+    y = np.asarray(y, dtype=np.float64)
+    x = logits(p)
+    why = _reasons(y, x, codes)
+
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = {"observed_expected": (weights @ y) / (weights @ p)}
+        if "in_the_large" not in why:
+            found["in_the_large"] = weighted_intercept(x, y, weights)
+        if "slope" not in why:
+            found["intercept"], found["slope"] = weighted_logistic(x, y, weights).T
+        return found
+
+    strata = outcome_strata("binary", y, codes)
+    resampled = resample_by(measure, codes, strata, settings.bootstrap, seed)
+    names = ("in_the_large", "observed_expected", "intercept", "slope")
+    return _described(names, measure(np.ones((1, len(y)))), resampled, why, settings.confidence)
+
+
+def _reasons(y: np.ndarray, x: np.ndarray, codes: np.ndarray) -> dict[str, str]:
+    """Metric -> why these rows do not tell it."""
+    line = ("intercept", "slope")
+    for name, rows in (("positive", y == 1), ("negative", y == 0)):
+        count = len(np.unique(codes[rows]))
+        if count == 0:
+            return dict.fromkeys(("in_the_large", *line), f"no {name} subjects")
+        if count < FEW_EVENTS:
+            return dict.fromkeys(line, f"fewer than {FEW_EVENTS} {name} subjects")
+    if np.ptp(x) == 0:
+        return dict.fromkeys(line, "all predictions are equal")
+    if np.isnan(weighted_logistic(x, y, np.ones(len(y)))).any():
+        return dict.fromkeys(line, "the predictions separate the classes: no finite estimate")
+    return {}
+
+
+def _number(
+    y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
+) -> dict[str, Any]:
+    y = np.asarray(y, dtype=np.float64)
+    why: dict[str, str] = {}
+    if len(y) < 3 or np.ptp(p) <= 1e-9 * np.abs(p).max():
+        reason = "fewer than 3 rows" if len(y) < 3 else "all predictions are equal"
+        why = dict.fromkeys(("intercept", "slope"), reason)
+
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        found = {"bias": weights @ (p - y) / weights.sum(axis=1)}
+        if not why:
+            found["intercept"], found["slope"] = _line(weights, p, y)
+        return found
+
+    resampled = resample_by(measure, codes, None, settings.bootstrap, seed)
+    values = measure(np.ones((1, len(y))))
+    return _described(("bias", "intercept", "slope"), values, resampled, why, settings.confidence)
+
+
+def _described(
+    names: tuple[str, ...],
+    values: dict[str, np.ndarray],
+    resampled: Resampled,
+    why: dict[str, str],
+    confidence: float,
+) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    for name in names:
+        value = float(values[name][0]) if name in values else math.nan
+        if not math.isfinite(value):
+            reason = why.get(name, "no finite estimate in these rows")
+            metrics[name] = {"value": None, "low": None, "high": None, "not_estimable": reason}
+            continue
+        metrics[name] = {"value": value, **resampled.interval(name, value, confidence)}
+    return plain({"metrics": metrics})

@@ -1,0 +1,1 @@
+"""Intervals: bootstrap by subject, DeLong, paired differences."""

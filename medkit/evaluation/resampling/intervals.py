@@ -1,0 +1,299 @@
+"""Bootstrap intervals that resample patients, not rows.
+
+``measure`` gives ``metrics``: name -> ``{"value", "low", "high"}`` and, where they apply,
+``degenerate`` (true), ``undefined`` (resamples without a value), ``method`` (``wilson``) and, of
+an AUROC, ``delong``: ``{"low", "high"}``, with a ``note`` beside two nulls where it has none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.notes import doubts
+from medkit.evaluation.resampling.bca import Correction, correction
+from medkit.evaluation.resampling.delong import delong_interval
+from medkit.evaluation.resampling.proportions import denominators, wilson
+from medkit.evaluation.resampling.resampling import (
+    Groups,
+    left_out_groups,
+    outcome_strata,
+    resample_weights,
+    subject_codes,
+)
+
+if TYPE_CHECKING:
+    from medkit.config.experiment import Evaluation
+
+__all__ = [
+    "Resampled", "interval", "measure", "plain", "resample", "resample_by", "resample_weights",
+    "resampled_scores", "subject_codes",
+]  # fmt: skip
+
+ONE_SUBJECT = "the rows are of one subject: there are no intervals"
+_SAME = 1e-12  # resampled values closer than this differ by rounding only
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Every metric in every resample of the subjects, and with each group of them left out.
+
+    Args:
+        replicates: metric -> (resamples,), NaN if undefined.
+        left_out: metric -> (groups,), NaN if undefined.
+        groups: The groups of subjects; None without resamples.
+    """
+
+    replicates: dict[str, np.ndarray]
+    left_out: dict[str, np.ndarray]
+    groups: Groups | None
+
+    def interval(self, name: str, value: float, confidence: float) -> dict[str, Any]:
+        """What ``interval`` returns of one metric."""
+        replicates = self.replicates.get(name)
+        if replicates is None:
+            return interval(None, confidence)
+        return interval(replicates, confidence, self.corrected(name, value))
+
+    def corrected(self, name: str, value: float) -> Correction | None:
+        """The metric's correction; None where it is undefined."""
+        replicates = self.replicates[name]
+        defined = replicates[np.isfinite(replicates)]
+        if self.groups is None or len(defined) == 0 or not np.isfinite(value):
+            return None
+        return correction(defined, float(value), self.left_out[name], self.groups)
+
+    def p_value(self, name: str, value: float) -> float:
+        """Two-sided p of the hypothesis that the metric, a difference, is 0."""
+        replicates = self.replicates[name]
+        corrected = self.corrected(name, value) or Correction()
+        return corrected.p_value(replicates[np.isfinite(replicates)], value)
+
+    def less(self, other: Resampled) -> Resampled:
+        """The differences to another model in the same resamples."""
+        return Resampled(
+            {name: each - other.replicates[name] for name, each in self.replicates.items()},
+            {name: each - other.left_out[name] for name, each in self.left_out.items()},
+            self.groups,
+        )
+
+
+def resample(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    threshold: Any,
+    subjects: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> Resampled:
+    """Every metric of the task in every resample of the subjects, stratified by outcome.
+
+    The same subjects, targets and seed give the same resamples, so that two models can be
+    compared in pairs.
+
+    Args:
+        task: The task; its ``score`` takes (B, n) weights.
+        y: (n, …) encoded targets.
+        p: (n, outputs) the model's outputs.
+        threshold: Operating point of the task.
+        subjects: (n,) subject of each row.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+    """
+    codes = subject_codes(subjects)
+
+    def score(weights: np.ndarray) -> dict[str, Any]:
+        return task.score(y, p, threshold, weights=weights)
+
+    return resample_by(score, codes, outcome_strata(task.kind, y, codes), resamples, seed)
+
+
+def resample_by(
+    score: Callable[[np.ndarray], Mapping[str, Any]],
+    codes: np.ndarray,
+    strata: np.ndarray | None,
+    resamples: int,
+    seed: int,
+) -> Resampled:
+    """Any statistics in every resample of the subjects.
+
+    A bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993) over clusters: rows
+    of one patient are not independent, so whole patients are drawn (Field and Welsh,
+    Bootstrapping clustered data, J. R. Stat. Soc. B 69, 2007), by stratum as ``resample_weights``
+    describes.
+
+    Args:
+        score: (B, n) weights of the rows -> name -> (B,) values, NaN if undefined.
+        codes: (n,) subject number of each row.
+        strata: (subjects,) stratum of each subject, as ``outcome_strata`` gives them, or None.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+
+    Returns:
+        Without anything in it where there are no resamples, or one subject only.
+    """
+    if resamples == 0 or len(codes) == 0 or codes.max() == 0:
+        return Resampled({}, {}, None)
+    groups = left_out_groups(codes, seed, strata)
+
+    def collected(chunks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
+        found: dict[str, list[np.ndarray]] = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for weights in chunks:
+                for name, values in score(weights).items():
+                    filled = np.broadcast_to(np.asarray(values, dtype=float), len(weights))
+                    found.setdefault(name, []).append(filled)
+        return {name: np.concatenate(each) for name, each in found.items()}
+
+    drawn = collected(resample_weights(codes, resamples, seed, strata))
+    return Resampled(drawn, collected(groups.weights(codes)), groups)
+
+
+def resampled_scores(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    threshold: Any,
+    subjects: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """The replicates of ``resample``: metric -> (resamples,), NaN if undefined."""
+    return resample(task, y, p, threshold, subjects, resamples, seed).replicates
+
+
+def interval(
+    replicates: np.ndarray | None, confidence: float, corrected: Correction | None = None
+) -> dict[str, Any]:
+    """Interval from resampled values: ``low``, ``high``, and what is wrong with it.
+
+    Resamples in which the metric is undefined (one class only, say) are left out. More than one
+    in a hundred of them is reported as ``undefined``; with more than half of them there is no
+    interval. Where all resamples have one value (an AUROC of 1, say), ``degenerate`` is true: the
+    bootstrap cannot tell how far the number would move.
+
+    Args:
+        replicates: (B,) resampled values, NaN if undefined; None for none.
+        confidence: Coverage, such as 0.95.
+        corrected: Which quantiles to take; None: the plain percentiles.
+    """
+    if replicates is None or len(replicates) == 0:
+        return {"low": None, "high": None}
+    defined = replicates[np.isfinite(replicates)]
+    undefined = len(replicates) - len(defined)
+    found: dict[str, Any] = {"low": None, "high": None}
+    if len(defined) * 2 >= len(replicates):
+        tail = (1 - confidence) / 2
+        levels = corrected.quantiles(confidence) if corrected else (tail, 1 - tail)
+        low, high = (_exact(float(each)) for each in np.quantile(defined, levels))
+        found = {"low": low, "high": high}
+        if np.ptp(defined) < _SAME:
+            found["degenerate"] = True
+    if undefined * 100 > len(replicates):
+        found["undefined"] = int(undefined)
+    return found
+
+
+def _exact(value: float) -> float:
+    """0 and 1 where rounding alone is between: weights are fractions, and -4e-16 is no share."""
+    nearest = round(value)
+    return float(nearest) if abs(value - nearest) < _SAME and nearest in (0, 1) else value
+
+
+def _with_wilson(
+    metrics: dict[str, dict[str, Any]], counts: dict[str, int], confidence: float
+) -> dict[str, dict[str, Any]]:
+    """Degenerate intervals of proportions of 0 or 1 replaced by Wilson's, ``method: wilson``."""
+    for name, found in metrics.items():
+        value = float(found["value"])
+        if found.get("degenerate") and value in (0.0, 1.0) and counts.get(name, 0) > 0:
+            found["low"], found["high"] = wilson(value, counts[name], confidence)
+            found["method"] = "wilson"
+            del found["degenerate"]
+    return metrics
+
+
+def measure(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    subjects: np.ndarray,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+    resamples: int | None = None,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What ``evaluate_part`` returns, and the resampled scores behind it.
+
+    ``resamples`` takes the place of ``settings.bootstrap`` where given. A proportion of 0 or 1
+    that all resamples share has Wilson's interval instead, on the number of subjects in its
+    denominator.
+    """
+    resamples = settings.bootstrap if resamples is None else resamples
+    values = task.score(y, p, threshold)
+    resampled = resample(task, y, p, threshold, subjects, resamples, seed)
+    metrics = {
+        name: {"value": value, **resampled.interval(name, value, settings.confidence)}
+        for name, value in values.items()
+    }
+    codes = subject_codes(subjects)
+    if any(found.get("degenerate") for found in metrics.values()):
+        counts = denominators(task, np.asarray(y), np.asarray(p), threshold, codes)
+        metrics = _with_wilson(metrics, counts, settings.confidence)
+    if resampled.groups is not None:
+        _add_delong(metrics, task, y, p, codes, settings.confidence)
+    described = {
+        "n": len(y),
+        "subjects": int(codes.max()) + 1,
+        "positives": task.positives(y),
+        "metrics": metrics,
+        "threshold": threshold,
+    }
+    found = doubts(task, np.asarray(y), np.asarray(p), codes)
+    if resamples and len(codes) and resampled.groups is None:
+        found.append(ONE_SUBJECT)
+    if found:
+        described["notes"] = found
+    return plain(described), resampled.replicates
+
+
+def _add_delong(
+    metrics: dict[str, dict[str, Any]],
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    codes: np.ndarray,
+    confidence: float,
+) -> None:
+    """DeLong's interval beside the bootstrap's, for each AUROC that is defined."""
+    if task.kind not in ("binary", "multilabel"):
+        return
+    columns = (np.asarray(each).reshape(len(y), -1).T for each in (y, p))
+    endings = [f"_{name}" for name in task.labels_] if task.kind == "multilabel" else [""]
+    for ending, truth, output in zip(endings, *columns, strict=True):
+        found = metrics[f"auroc{ending}"]
+        if math.isfinite(found["value"]):
+            found["delong"] = delong_interval(truth, output, confidence, codes)
+            found["delong"].pop("standard_error", None)
+
+
+def plain(value: Any) -> Any:
+    """Numbers and containers as JSON has them: no numpy types, null for NaN and infinities."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value

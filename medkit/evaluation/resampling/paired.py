@@ -1,0 +1,258 @@
+"""Two models on the same rows: differences with intervals, DeLong's test and McNemar's.
+
+``compare_outputs`` returns (plain Python, as JSON has it)::
+
+    {
+        "metrics": {name: {"difference", "low", "high", "p"}},
+        "delong": {"difference", "low", "high", "standard_error", "z", "p"},
+        "mcnemar": {"only_a", "only_b", "method", "p"},
+        "notes": [text],                         # only if there is something to say
+    }
+
+Differences are A less B, whichever direction is better. ``low``, ``high`` and ``p`` are null
+without a bootstrap, where many resamples have no value, or where ``not_estimable`` (text) stands
+beside them; ``undefined`` and ``degenerate`` as in ``intervals.interval``. ``delong`` is there for
+a binary task, and for multilabel as ``{label: …}``; instead of bounds it may hold a ``note``.
+``mcnemar`` is there for binary and multiclass, and for multilabel as ``{label: …}``; ``only_a`` and
+``only_b`` count the rows that A (or B) alone predicts rightly, ``method`` is ``mid-p`` or
+``clustered`` (which adds ``statistic``), ``p`` is 1 where the two never differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.core.errors import DataError
+from medkit.evaluation.notes import doubts
+from medkit.evaluation.resampling.delong import delong_test
+from medkit.evaluation.resampling.intervals import plain, resample, subject_codes
+
+if TYPE_CHECKING:
+    from medkit.config.experiment import Evaluation
+
+_SAME = 1e-12  # a difference smaller than this is rounding
+_FEW_DISCORDANT = 10  # subjects below which the clustered test's chi-square is a rough guide
+
+
+def compare_outputs(
+    task: Any,
+    y: np.ndarray,
+    p_a: np.ndarray,
+    p_b: np.ndarray,
+    threshold_a: Any,
+    threshold_b: Any,
+    subjects: np.ndarray,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """Compare two models' outputs on the same rows.
+
+    Both are measured in the same resamples of the subjects, so that the interval is that of the
+    paired difference; its p-value is 1 less the confidence at which the interval ends at 0 (see
+    ``bca.Correction.p_value``).
+
+    Args:
+        task: The fitted task.
+        y: (n, …) encoded targets.
+        p_a: (n, outputs) of the first model.
+        p_b: (n, outputs) of the second.
+        threshold_a: Operating point of the first, chosen on its validation rows.
+        threshold_b: Operating point of the second.
+        subjects: (n,) subject of each row.
+        settings: Resamples and confidence.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        What the head of this file shows.
+
+    Raises:
+        DataError: Other numbers of rows, or outputs that are not finite.
+    """
+    y, p_a, p_b = np.asarray(y), np.asarray(p_a), np.asarray(p_b)
+    codes = subject_codes(subjects)
+    for each in (p_a, p_b, codes):
+        if len(each) != len(y):
+            raise DataError(f"{len(each)} predictions or subjects for {len(y)} targets")
+    found: dict[str, Any] = {
+        "metrics": _differences(task, y, (p_a, p_b), (threshold_a, threshold_b), codes, settings,
+                                seed)
+    }  # fmt: skip
+    columns = list(_columns(task, y, p_a, p_b, threshold_a, threshold_b))
+    if task.kind in ("binary", "multilabel"):
+        found["delong"] = _by_label({
+            label: delong_test(truth, a, b, codes, settings.confidence)
+            for label, truth, (a, b), _ in columns
+        })  # fmt: skip
+    if columns:
+        found["mcnemar"] = _by_label(
+            {label: mcnemar(a, b, codes) for label, _, _, (a, b) in columns}
+        )
+    notes = doubts(task, y, p_a, codes)
+    if notes:
+        found["notes"] = notes
+    return plain(found)
+
+
+def _differences(
+    task: Any,
+    y: np.ndarray,
+    outputs: tuple[np.ndarray, np.ndarray],
+    thresholds: tuple[Any, Any],
+    codes: np.ndarray,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    pairs = list(zip(outputs, thresholds, strict=True))
+    values_a, values_b = (task.score(y, p, at) for p, at in pairs)
+    resampled_a, resampled_b = (
+        resample(task, y, p, at, codes, settings.bootstrap, seed) for p, at in pairs
+    )
+    differences = resampled_a.less(resampled_b)
+    found: dict[str, Any] = {}
+    for name, value_a in values_a.items():
+        value = value_a - values_b[name]
+        found[name] = {"difference": value}
+        if not math.isfinite(value):
+            reason = "undefined in these rows"
+            found[name] |= {"low": None, "high": None, "p": None, "not_estimable": reason}
+            continue
+        found[name] |= differences.interval(name, value, settings.confidence)
+        found[name]["p"] = None
+        if found[name].get("degenerate") and abs(value) > _SAME:
+            found[name]["not_estimable"] = "the same in all resamples: no test"
+        elif found[name]["low"] is not None:
+            found[name]["p"] = differences.p_value(name, value)
+    return found
+
+
+def _columns(
+    task: Any, y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, threshold_a: Any, threshold_b: Any
+) -> Iterator[tuple[str | None, np.ndarray, list[np.ndarray], list[np.ndarray]]]:
+    """Label (None if there is one outcome only), targets, scores, and whether each is right."""
+    if task.kind == "multiclass":
+        truth = y.ravel()
+        yield None, truth, [], [p.argmax(axis=1) == truth for p in (p_a, p_b)]
+    if task.kind not in ("binary", "multilabel"):
+        return
+    labels = list(task.labels_) if task.kind == "multilabel" else [None]
+    at_a, at_b = (
+        each if isinstance(each, list) else [each] * len(labels)
+        for each in (threshold_a, threshold_b)
+    )
+    for index, label in enumerate(labels):
+        truth = y.reshape(len(y), -1)[:, index]
+        scores = [p.reshape(len(y), -1)[:, index].astype(float) for p in (p_a, p_b)]
+        limits = (0.5 if at[index] is None else at[index] for at in (at_a, at_b))
+        right = [(score >= at) == (truth == 1) for score, at in zip(scores, limits, strict=True)]
+        yield label, truth, scores, right
+
+
+def _by_label(found: dict[Any, Any]) -> Any:
+    return found[None] if list(found) == [None] else found
+
+
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
+    """Whether one model is right more often than the other, from the rows where they differ.
+
+    One row for each subject: McNemar's exact test with the mid-p correction, since the exact test
+    itself is too cautious (Fagerland, Lydersen and Laake, The McNemar test for binary matched-pairs
+    data, BMC Med. Res. Methodol. 13, 2013): 2 P(X < k) + P(X = k), X binomial(b + c, 1/2) and
+    k = min(b, c).
+
+    Several rows for a subject: (Σ d)² / Σ d² against chi-square with one degree of freedom, where
+    d is by how many of a subject's rows A is right more often than B (Obuchowski, On the comparison
+    of correlated proportions for clustered data, Stat. Med. 17, 1998, with the variance under the
+    hypothesis of Yang, Sun and Hardin, Biom. J. 52, 2010). Were each subject one row, this would
+    be McNemar's own chi-square.
+
+    Args:
+        right_a: (n,) whether the first model predicts each row rightly.
+        right_b: (n,) the same of the second.
+        codes: (n,) subject number of each row.
+
+    Returns:
+        ``only_a``, ``only_b``, ``method``, ``p``; if clustered ``statistic``, perhaps a ``note``.
+    """
+    from scipy.stats import binom, chi2
+
+    right_a, right_b = np.asarray(right_a, bool), np.asarray(right_b, bool)
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    found: dict[str, Any] = {"only_a": only_a, "only_b": only_b}
+    clustered = len(np.unique(codes)) < len(codes)
+    if not clustered:
+        fewer, total = min(only_a, only_b), only_a + only_b
+        p = 2 * binom.cdf(fewer, total, 0.5) - binom.pmf(fewer, total, 0.5)
+        return {**found, "method": "mid-p", "p": float(min(p, 1.0))}
+    surplus = np.bincount(codes, right_a.astype(float) - right_b)
+    squares = float((surplus**2).sum())
+    statistic = float(surplus.sum() ** 2 / squares) if squares else 0.0
+    found |= {"method": "clustered", "statistic": statistic, "p": float(chi2.sf(statistic, 1))}
+    discordant = int((surplus != 0).sum())
+    if discordant < _FEW_DISCORDANT:
+        found["note"] = f"the models differ in {discordant} subjects only: p is a rough guide"
+    return found
+
+
+def corrected_resampled_t(
+    differences: np.ndarray,
+    train_fraction: float,
+    test_fraction: float,
+    confidence: float = 0.95,
+) -> dict[str, Any]:
+    """Test of the mean difference of two models over the folds of a (repeated) cross-validation.
+
+    t = mean / sqrt((1/k + n_test / n_train) s²) with k - 1 degrees of freedom, s² the variance of
+    the k differences: training sets overlap, so that the usual s² / k is far too small (Nadeau and
+    Bengio, Inference for the generalization error, Machine Learning 52, 2003).
+
+    Args:
+        differences: (k,) one difference a fold, over all repeats.
+        train_fraction: Share of the rows that trains in each fold; only the ratio to the next
+            counts, so that numbers of rows do as well.
+        test_fraction: Share of the rows that tests.
+        confidence: Coverage of the interval.
+
+    Returns:
+        ``{"difference", "low", "high", "t", "degrees_of_freedom", "p"}``, or the mean with nulls
+        and a ``note`` where there is no variance; differences that are not finite are left out and
+        counted in ``undefined``.
+
+    Raises:
+        DataError: The fractions are not positive.
+    """
+    from scipy.stats import t as student
+
+    if not (train_fraction > 0 and test_fraction > 0):
+        raise DataError(
+            f"train_fraction and test_fraction must be above 0; "
+            f"got {train_fraction} and {test_fraction}"
+        )
+    given = np.asarray(differences, dtype=float).ravel()
+    known = given[np.isfinite(given)]
+    count = len(known)
+    mean = float(known.mean()) if count else None
+    nulls = {"low": None, "high": None, "t": None, "degrees_of_freedom": max(count - 1, 0)}
+    found: dict[str, Any] = {"difference": mean, **nulls, "p": None}
+    if count < len(given):
+        found["undefined"] = len(given) - count
+    if count < 2:
+        return plain(
+            {**found, "note": f"{count} fold{'s' * (count != 1)} with a value; a test needs two"}
+        )
+    spread = float(known.var(ddof=1))
+    if spread < 1e-24:
+        same = abs(float(known.mean())) < 1e-12
+        found["p"] = 1.0 if same else None
+        return plain({**found, "note": "the difference is the same in all folds"})
+    error = math.sqrt((1 / count + test_fraction / train_fraction) * spread)
+    half = float(student.ppf((1 + confidence) / 2, count - 1)) * error
+    statistic = float(known.mean()) / error
+    found |= {
+        "low": float(known.mean()) - half, "high": float(known.mean()) + half, "t": statistic,
+        "p": float(2 * student.sf(abs(statistic), count - 1)),
+    }  # fmt: skip
+    return plain(found)

@@ -1,0 +1,1 @@
+"""Conformal sets, abstention, spread of ensembles."""

@@ -1,0 +1,240 @@
+"""What conformal sets and intervals are worth on rows that did not calibrate them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.groups.subgroups import divided
+from medkit.evaluation.resampling.intervals import interval, plain
+from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
+from medkit.evaluation.uncertainty.conformal_sets import (
+    calibrate,
+    classes_of,
+    conformal_columns,
+    names_of,
+    truth_of,
+    within,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from medkit.config.experiment import Evaluation
+
+__all__ = ["calibrate", "conformal_columns", "conformal_of", "evaluate_conformal"]
+
+_ROUNDING = 1e-9  # 0.9 * 10 is not 9 exactly
+_NOTE = (
+    "calibrated on the validation part, which also chose when training stopped, the threshold and "
+    "any recalibration: the coverage is guaranteed only as far as validation is like new patients"
+)
+
+
+def conformal_of(
+    task: Any,
+    y_valid: np.ndarray,
+    p_valid: np.ndarray,
+    subjects_valid: np.ndarray,
+    y: np.ndarray,
+    p: np.ndarray,
+    subjects: np.ndarray,
+    samples: pd.DataFrame,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """Prediction sets or intervals calibrated on validation, and how they do on the test part.
+
+    Args:
+        task: The fitted task.
+        y_valid: (m, …) encoded targets of validation.
+        p_valid: (m, outputs) outputs, as they will be given to a user (recalibrated, if so).
+        subjects_valid: (m,) subject of each row.
+        y: (n, …) encoded targets of the test part.
+        p: (n, outputs) outputs.
+        subjects: (n,) subject of each row.
+        samples: (n rows) attributes, for the subgroups.
+        settings: Coverage asked, confidence, resamples, subgroups, smallest group.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Plain JSON::
+
+            {"method": "lac" | "absolute_residual",
+             "coverage": 0.9,                      # asked for
+             "calibration": {"part": "valid", "n": 85, "subjects": 85},
+             "state": {...},                       # as ``calibrate`` returns; for inputs.json
+             "note": "calibrated on …",
+             "outputs": {NAME: OUTPUT, ...}}       # one; one a label (multilabel) or target
+
+        or, too few validation subjects or a task without a method, the same without ``outputs``
+        and with ``"not_estimable": reason``. NAME is the target's name, or ``target``; OUTPUT is::
+
+            {"quantile": 0.31,
+             "overall": GROUP,
+             "expected": {"low": 0.84, "high": 0.96} | None,
+                 # where the coverage of this many test rows would fall (beta-binomial; untied
+                 # scores), given this many validation rows; None with several rows a subject
+             "by_class": {CLASS: GROUP},           # by true class; not for regression
+             "subgroups": {ATTRIBUTE: {VALUE: GROUP | {"suppressed": reason}}}}   # where declared
+
+        and GROUP, where MEASURE is ``{"value", "low", "high"[, "method", "degenerate"]}``::
+
+            {"n": 114, "subjects": 114,
+             "coverage": MEASURE,
+             # classes:
+             "size": MEASURE,                      # average number of classes in a set
+             "empty": MEASURE,                     # share of sets without a class
+             "single": MEASURE,                    # … with exactly one
+             "full": MEASURE,                      # … with all classes
+             # regression:
+             "width": 118.2,                       # of the interval, in the target's units
+             # test rows whose prediction is not finite, if any:
+             "left_out": 3}
+    """
+    state = calibrate(task, y_valid, p_valid, subjects_valid, settings.coverage)
+    return evaluate_conformal(task, state, y, p, subjects, samples, settings, seed)
+
+
+def evaluate_conformal(
+    task: Any,
+    state: dict[str, Any],
+    y: np.ndarray,
+    p: np.ndarray,
+    subjects: np.ndarray,
+    samples: pd.DataFrame,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """How the sets or intervals of a ``calibrate`` do on other rows; see ``conformal_of``."""
+    found: dict[str, Any] = {
+        "method": state["method"],
+        "coverage": state["coverage"],
+        "calibration": {"part": "valid", "n": state["n"], "subjects": state["subjects"]},
+        "state": state,
+        "note": _NOTE,
+    }
+    usable = np.isfinite(p).all(axis=1) if len(p) else np.zeros(0, bool)
+    reason = state.get("not_estimable")
+    if reason is None and not usable.any():
+        reason = "no test prediction is a finite number"
+    if reason is not None:
+        return plain({**found, "not_estimable": reason})
+    left_out = int((~usable).sum())
+    y, p, codes = y[usable], p[usable], subject_codes(np.asarray(subjects)[usable])
+    groups = divided(samples[usable], codes, settings)
+    every = np.arange(len(y))
+    outputs = {}
+    for index, name in enumerate(names_of(task)):
+        measures = _measures(task, state["quantile"][index], y, p, index)
+
+        def group(rows: np.ndarray, of: dict[str, np.ndarray] = measures) -> dict[str, Any]:
+            kept = {key: each[rows] for key, each in of.items()}
+            return _group(kept, codes[rows], settings, seed)
+
+        overall = group(every)
+        if left_out:
+            overall["left_out"] = left_out
+        expected = _expected(state, len(y), len(np.unique(codes)), settings.confidence)
+        output = {"quantile": state["quantile"][index], "overall": overall, "expected": expected}
+        if task.kind != "regression":
+            truth = truth_of(task, y, index)
+            output["by_class"] = {
+                str(each): group(np.flatnonzero(truth == k))
+                for k, each in enumerate(classes_of(task))
+            }
+        if settings.subgroups:
+            output["subgroups"] = {
+                attribute: {
+                    value: {"suppressed": small} if small else group(rows)
+                    for value, (rows, small) in of_attribute.items()
+                }
+                for attribute, of_attribute in groups.items()
+            }
+        outputs[name] = output
+    return plain({**found, "outputs": outputs})
+
+
+def _measures(task: Any, q: float, y: np.ndarray, p: np.ndarray, index: int) -> dict[str, Any]:
+    """Name -> (n,) what is averaged over rows."""
+    if task.kind == "regression":
+        error = np.abs(y.reshape(len(y), -1)[:, index].astype(float) - p[:, index])
+        return {"coverage": (error <= q).astype(float), "width": np.full(len(y), 2 * q)}
+    inside = within(task, q, p, index)
+    size = inside.sum(axis=1)
+    return {
+        "coverage": inside[np.arange(len(y)), truth_of(task, y, index)].astype(float),
+        "size": size.astype(float),
+        "empty": (size == 0).astype(float),
+        "single": (size == 1).astype(float),
+        "full": (size == inside.shape[1]).astype(float),
+    }
+
+
+def _group(
+    measures: dict[str, np.ndarray], codes: np.ndarray, settings: Evaluation, seed: int
+) -> dict[str, Any]:
+    """GROUP of ``conformal_of``."""
+    codes = subject_codes(codes) if len(codes) else codes
+    subjects = int(codes.max()) + 1 if len(codes) else 0
+    described: dict[str, Any] = {"n": len(codes), "subjects": subjects}
+    varying = [name for name in measures if name != "width"]
+    if not subjects:
+        absent = {"value": None, "low": None, "high": None}
+        reason = {"not_estimable": "no such row in the test part"}
+        return {**described, **dict.fromkeys(varying, absent), **reason}
+    rows = np.bincount(codes)
+    means = np.column_stack([np.bincount(codes, measures[name]) / rows for name in varying])
+    replicates = _resampled(means, settings.bootstrap, seed)
+    for index, name in enumerate(varying):
+        found = {"value": means[:, index].mean()}
+        if len(codes) == subjects and name != "size":
+            found |= _exact(means[:, index], settings.confidence)
+        else:
+            found |= interval(replicates[:, index], settings.confidence)
+            if found.get("degenerate") and name != "size" and found["value"] in (0.0, 1.0):
+                # All rows of every subject alike: a subject counts once.
+                del found["degenerate"]
+                found |= _exact(means[:, index], settings.confidence)
+        described[name] = found
+    if "width" in measures:
+        described["width"] = measures["width"][0]
+    return described
+
+
+def _resampled(means: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, measures) means over subjects drawn anew; empty for one subject."""
+    if len(means) < 2 or resamples == 0:
+        return np.empty((0, means.shape[1]))
+    codes = np.arange(len(means))
+    chunks = [w @ means / len(means) for w in resample_weights(codes, resamples, seed)]
+    return np.concatenate(chunks)
+
+
+def _exact(yes: np.ndarray, confidence: float) -> dict[str, Any]:
+    """Clopper and Pearson's interval of a share of independent subjects, Biometrika 26, 1934."""
+    from scipy.stats import binomtest
+
+    found = binomtest(int(yes.sum()), len(yes)).proportion_ci(confidence, "exact")
+    return {"low": found.low, "high": found.high, "method": "clopper-pearson"}
+
+
+def _expected(
+    state: dict[str, Any], rows: int, subjects: int, confidence: float
+) -> dict[str, float] | None:
+    """Central range of the coverage of so many test rows, were everything exchangeable.
+
+    Given n validation rows and a = ceil((n + 1) * coverage), the coverage of new rows follows
+    Beta(a, n + 1 - a), and what is seen of it in m rows BetaBinomial(m, a, n + 1 - a)
+    (Angelopoulos and Bates 2023, section 3.2).
+    """
+    if rows != subjects or state["n"] != state["subjects"]:
+        return None
+    from scipy.stats import betabinom
+
+    a = math.ceil((state["n"] + 1) * state["coverage"] - _ROUNDING)
+    tail = (1 - confidence) / 2
+    low, high = betabinom(rows, a, state["n"] + 1 - a).ppf([tail, 1 - tail]) / rows
+    return {"low": float(low), "high": float(high)}

@@ -1,0 +1,284 @@
+"""How sure a model is of each row: entropy, spread between networks, and what abstaining gains.
+
+Entropy H(p) = -sum_k p_k ln p_k, in nats. Of several networks' probabilities p_1 … p_M (a deep
+ensemble: Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017; or passes with dropout left on:
+Gal and Ghahramani, Dropout as a Bayesian approximation, ICML 2016)
+
+    predictive entropy  H(mean of p_m)
+    expected entropy    mean of H(p_m)         what no further patient would take away (aleatoric)
+    mutual information  their difference       where the networks disagree (epistemic)
+
+(Depeweg et al., Decomposition of uncertainty in Bayesian deep learning, ICML 2018). Several labels
+count as their average. Of measured numbers it is the standard deviation between the networks.
+
+The abstention (risk-coverage) curve is the error among the most certain share of the rows (Geifman
+and El-Yaniv, Selective classification for deep neural networks, NeurIPS 2017); the area under it
+(AURC) averages that error over the shares 1/n, 2/n, … 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.evaluation.resampling.intervals import interval, plain
+from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
+from medkit.evaluation.uncertainty.abstention import abstention_of, wrong_rows
+from medkit.evaluation.uncertainty.conformal import conformal_of
+from medkit.evaluation.uncertainty.spread import entropy, spread_of
+from medkit.tasks.scores.ranking import Ranking
+
+if TYPE_CHECKING:
+    from medkit.config.experiment import Evaluation
+    from medkit.data.parts import Part
+
+
+def evaluate_uncertainty(
+    task: Any,
+    valid: Part,
+    test: Part,
+    outputs: Mapping[str, np.ndarray],
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+    spread: Mapping[str, Iterable[np.ndarray]] | None = None,
+) -> dict[str, Any]:
+    """The content of ``metrics["test"]["uncertainty"]``.
+
+    Args:
+        task: The fitted task.
+        valid: The validation part, which calibrates the prediction sets.
+        test: The test part.
+        outputs: (n, outputs) of ``valid`` and ``test``, as given to a user.
+        threshold: The operating point, chosen on validation.
+        settings: Coverage, confidence, resamples, subgroups.
+        seed: Seed of the bootstrap.
+        spread: What several networks say of the test rows, as ``uncertainty_of`` takes it.
+
+    Returns:
+        ``{"conformal": …}`` (see ``conformal_of``), ``{"entropy": …, "abstention": …}`` (see
+        ``uncertainty_of``), in one mapping.
+    """
+    conformal = conformal_of(
+        task,
+        valid.y,
+        outputs["valid"],
+        valid.cohort.subjects,
+        test.y,
+        outputs["test"],
+        test.cohort.subjects,
+        test.cohort.samples,
+        settings,
+        seed,
+    )
+    others = uncertainty_of(
+        task, test.y, outputs["test"], test.cohort.subjects, threshold, settings, seed, spread
+    )
+    return {"conformal": conformal, **others}
+
+
+def uncertainty_of(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    subjects: np.ndarray,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+    spread: Mapping[str, Iterable[np.ndarray]] | None = None,
+) -> dict[str, Any]:
+    """Entropy or spread of each row, whether it tells right from wrong, and abstaining by it.
+
+    Args:
+        task: The fitted task.
+        y: (n, …) encoded targets.
+        p: (n, outputs) the model's outputs, as given to a user.
+        subjects: (n,) subject of each row.
+        threshold: The operating point, chosen on validation.
+        settings: Confidence and resamples.
+        seed: Seed of the bootstrap.
+        spread: ``ensemble`` and ``monte_carlo_dropout``, where there are such -> (n, outputs)
+            arrays, one a network or pass; read once, one after the other, so that a generator
+            needs no more memory than a few of them. Each is recalibrated by itself where the
+            model ends in a recalibration, so that their mean need not be ``p`` then.
+
+    Returns:
+        Plain JSON. MEASURE is ``{"value", "low", "high"[, "degenerate", "undefined"]}``::
+
+            {"entropy": {
+                # classes and labels:
+                "unit": "nats", "maximum": 0.693,          # ln(number of classes)
+                "network": {"predictive_entropy": SPREAD},  # of p alone; always there
+                "ensemble": {"count": 5, "predictive_entropy": SPREAD, "expected_entropy": SPREAD,
+                             "mutual_information": SPREAD},        # where there is an ensemble
+                "monte_carlo_dropout": {...}                       # likewise, with passes
+                # regression (unit: "the target's"), without "network" and "maximum":
+                "ensemble": {"count": 5, "standard_deviation": {TARGET: SPREAD}}, …
+                # a source that tells nothing: {"count": 20, "not_estimable": reason}
+                # regression with neither: {"not_estimable": reason}
+                "left_out": 3},              # rows whose prediction is not finite, if any
+             "abstention": {...}}            # see ``abstention.abstention_of``
+
+        where SPREAD is ::
+
+            {"mean": MEASURE, "quartiles": [q25, q50, q75],
+             # classes and labels (a row of labels is right if all of them are):
+             "correct": {"n": 104, "mean": MEASURE}, "incorrect": {"n": 10, "mean": MEASURE},
+             "auroc": MEASURE}     # how well it ranks wrong rows above right ones
+    """
+    if task.kind == "forecasting":
+        reason = {"not_estimable": "of a forecast its quantiles say it: see coverage and width"}
+        return {"entropy": dict(reason), "abstention": dict(reason)}
+    spread = spread or {}
+    y, p, subjects = np.asarray(y), np.asarray(p, float), np.asarray(subjects)
+    found = {name: spread_of(task, outputs) for name, outputs in spread.items()}
+    usable = np.isfinite(p).all(axis=1)
+    for each in found.values():
+        for rows in each["rows"].values():
+            usable &= np.isfinite(rows.reshape(len(p), -1)).all(axis=1)
+    if not usable.any():
+        reason = {"not_estimable": "no test prediction is a finite number"}
+        return {"entropy": dict(reason), "abstention": dict(reason)}
+    y, p, codes = y[usable], p[usable], subject_codes(subjects[usable])
+    for each in found.values():
+        each["rows"] = {name: rows[usable] for name, rows in each["rows"].items()}
+    describe = _regression if task.kind == "regression" else _classes
+    entropy = describe(task, y, p, codes, threshold, found, settings, seed)
+    if not usable.all():
+        entropy["left_out"] = int((~usable).sum())
+    deviation = _first_deviation(found) if task.kind == "regression" else None
+    abstention = abstention_of(task, y, p, codes, threshold, settings, seed, deviation)
+    return plain({"entropy": entropy, "abstention": abstention})
+
+
+def _first_deviation(found: Mapping[str, dict[str, Any]]) -> tuple[str, np.ndarray] | None:
+    """Source and (n, outputs) standard deviations of the first source that has them."""
+    for name, each in found.items():
+        if "not_estimable" not in each:
+            return name, each["rows"]["standard_deviation"]
+    return None
+
+
+def _regression(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    codes: np.ndarray,
+    threshold: Any,
+    found: Mapping[str, dict[str, Any]],
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    names = [str(each) for each in task.names_ or range(p.shape[1])]
+    names = names if len(names) == p.shape[1] > 1 else ["target", *names[1:]]
+    if len(task.names_) == 1:
+        names = [str(task.names_[0])]
+    described: dict[str, Any] = {"unit": "the target's"}
+    for source, each in found.items():
+        described[source] = {"count": each["count"]}
+        if "not_estimable" in each:
+            described[source]["not_estimable"] = each["not_estimable"]
+            continue
+        columns = dict(zip(names, each["rows"]["standard_deviation"].T, strict=True))
+        of_each = _summaries(columns, None, codes, settings, seed)
+        described[source]["standard_deviation"] = of_each
+    if not found:
+        return {
+            "not_estimable": "one network's number does not say how sure it is; "
+            "training.ensemble or evaluation.monte_carlo_dropout does"
+        }
+    return described
+
+
+def _classes(
+    task: Any,
+    y: np.ndarray,
+    p: np.ndarray,
+    codes: np.ndarray,
+    threshold: Any,
+    found: Mapping[str, dict[str, Any]],
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    wrong = wrong_rows(task, y, p, threshold) > 0
+    columns = {("network", "predictive_entropy"): entropy(task, p)}
+    for source, each in found.items():
+        if "not_estimable" not in each:
+            columns |= {(source, name): rows for name, rows in each["rows"].items()}
+    summaries = _summaries(columns, wrong, codes, settings, seed)
+    classes = p.shape[1] if task.kind == "multiclass" else 2
+    described: dict[str, Any] = {"unit": "nats", "maximum": float(np.log(classes)), "network": {}}
+    for source, each in found.items():
+        described[source] = {"count": each["count"]}
+        if "not_estimable" in each:
+            described[source]["not_estimable"] = each["not_estimable"]
+    for (source, name), summary in summaries.items():
+        described[source][name] = summary
+    return described
+
+
+def _summaries(
+    columns: Mapping[Any, np.ndarray],
+    wrong: np.ndarray | None,
+    codes: np.ndarray,
+    settings: Evaluation,
+    seed: int,
+) -> dict[Any, dict[str, Any]]:
+    """SPREAD of each column of values (n,); without ``wrong`` the part on all rows."""
+    values = np.column_stack(list(columns.values()))
+    groups = {"mean": np.ones(len(values), bool)}
+    if wrong is not None:
+        groups |= {"correct": ~wrong, "incorrect": wrong}
+    measures: dict[Any, Callable[[np.ndarray], np.ndarray]] = {}
+    for name, rows in groups.items():
+
+        def mean(weights: np.ndarray, rows: np.ndarray = rows) -> np.ndarray:
+            count = weights @ rows.astype(float)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return np.asarray(weights @ (values * rows[:, None]) / count[:, None])
+
+        measures[name] = mean
+    if wrong is not None:
+        rankings = [Ranking(wrong.astype(float), column) for column in values.T]
+        measures["auroc"] = lambda weights: np.column_stack(
+            [ranking.areas(weights)[0] for ranking in rankings]
+        )
+    found = _measured(measures, codes, settings, seed)
+    described = {}
+    for index, key in enumerate(columns):
+        summary: dict[str, Any] = {
+            "mean": found["mean"][index],
+            "quartiles": np.quantile(values[:, index], [0.25, 0.5, 0.75]),
+        }
+        if wrong is not None:
+            for name in ("correct", "incorrect"):
+                summary[name] = {"n": int(groups[name].sum()), "mean": found[name][index]}
+            summary["auroc"] = found["auroc"][index]
+        described[key] = summary
+    return described
+
+
+def _measured(
+    measures: Mapping[Any, Callable[[np.ndarray], np.ndarray]],
+    codes: np.ndarray,
+    settings: Evaluation,
+    seed: int,
+) -> dict[Any, list[dict[str, Any]]]:
+    """MEASURE of each column of each measure, a function of (B, n) weights -> (B, columns)."""
+    ones = np.ones((1, len(codes)))
+    values = {name: measure(ones)[0] for name, measure in measures.items()}
+    chunks: dict[Any, list[np.ndarray]] = {name: [] for name in measures}
+    if settings.bootstrap and codes.max() > 0:
+        for weights in resample_weights(codes, settings.bootstrap, seed):
+            for name, measure in measures.items():
+                chunks[name].append(measure(weights))
+    found: dict[Any, list[dict[str, Any]]] = {}
+    for name, value in values.items():
+        replicates = np.concatenate(chunks[name]) if chunks[name] else np.empty((0, len(value)))
+        found[name] = [
+            {"value": each, **interval(column, settings.confidence)}
+            for each, column in zip(value, replicates.T, strict=True)
+        ]
+    return found

@@ -1,0 +1,1 @@
+"""Files and databases to frames; they know of no cohort."""

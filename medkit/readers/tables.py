@@ -1,0 +1,289 @@
+"""Tables read from text, Parquet and Excel files, with errors that name the line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medkit.core.errors import DataError, did_you_mean
+from medkit.core.files import existing, sha256
+from medkit.core.lazy import pd
+from medkit.readers.excel import EXCEL, Sheet, read_sheet
+from medkit.readers.parsing import Decimal, parse_delimited, parse_text
+from medkit.readers.spool import spool_text
+from medkit.readers.text import (
+    DELIMITED,
+    TextLayout,
+    layout_of,
+    otherwise_encoded,
+    separator_of,
+    unpacked,
+)
+from medkit.readers.values import is_text, with_dates, with_points
+
+PARQUET = (".parquet", ".pq")
+# How many times its size a packed table may have.
+PACKED = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose columns are known and whose rows are still to be read.
+
+    Args:
+        names: Names of the columns.
+        place: The file, or the name that stands for a database, for messages.
+        read: Gives the rows, from ``columns``, ``text``, ``literal`` and ``numeric`` as
+            ``read_table`` has them.
+        fingerprints: Gives file name -> SHA-256 of what is read.
+        size: About how many bytes the rows take in memory; 0 where that is not known.
+        file: The file, where it is one.
+        spool: Writes the rows of a text to a folder, from which they are read by column; None
+            where ``read`` can do so.
+    """
+
+    names: list[str]
+    place: Path
+    read: Callable[..., pd.DataFrame]
+    fingerprints: Callable[[], Mapping[str, str]]
+    size: int = 0
+    file: Path | None = None
+    spool: Callable[[Path, Collection[str]], Callable[..., pd.DataFrame]] | None = None
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name is one of a table this module reads."""
+    return path.name.lower().endswith((*PARQUET, *DELIMITED, *EXCEL))
+
+
+def open_table(
+    path: Path,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: Decimal | None = None,
+    sheet: str | None = None,
+) -> Table:
+    """A file as a table; what is not given of its layout is found out.
+
+    Args:
+        path: A ``.csv``, ``.tsv`` or ``.txt`` (each also with ``.gz`` or ``.zst``),
+            ``.parquet`` or ``.xlsx`` file.
+        encoding: The text's encoding.
+        delimiter: What separates the text's columns.
+        decimal: The decimal mark of the numbers.
+        sheet: The workbook's sheet.
+
+    Raises:
+        DataError: The file is missing, empty, of another kind, or names a column twice.
+    """
+    existing(path)
+    if path.is_dir():
+        raise DataError("is a folder where a table is expected", place=str(path))
+    if not is_table(path):
+        raise DataError(
+            f"'{path.suffix}' files are not read as tables",
+            place=str(path),
+            hint=f"Save it as one of {', '.join((*DELIMITED, *PARQUET, *EXCEL))}.",
+        )
+    read: Any
+    spool = None
+    size = path.stat().st_size
+    if path.name.lower().endswith(PARQUET):
+        names = [str(name) for name in _parquet(path).names if name != "__index_level_0__"]
+        read = _ParquetRows(path, names, decimal)
+        size = 8 * len(names) * _parquet_rows(path)
+    elif path.name.lower().endswith(EXCEL):
+        found = read_sheet(path, sheet)
+        names, read, size = found.names, _ExcelRows(found, decimal), 0
+    else:
+        layout = layout_of(path, encoding, delimiter)
+        names, read = layout.names, _TextRows(path, layout, encoding, decimal)
+        size *= PACKED if path.name.lower().endswith((".gz", ".zst")) else 1
+
+        def spool(folder: Path, text: Collection[str]) -> Callable[..., pd.DataFrame]:
+            return spool_text(path, layout, encoding, decimal, text, folder)
+
+    check_names(names, path)
+    return Table(names, path, read, lambda: {path.name: sha256(path)}, size, path, spool)
+
+
+def check_names(names: Sequence[str], place: Path) -> None:
+    """Raise a DataError if a column's name stands twice."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(
+            f"the header names the column '{repeated[0]}' {names.count(repeated[0])} times",
+            place=str(place),
+            hint="Give each column a name of its own.",
+        )
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of the columns.
+
+    Raises:
+        DataError: The file is missing, empty, of another kind, or names a column twice.
+    """
+    return open_table(path).names
+
+
+def read_table(
+    path: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    text: Iterable[str | None] = (),
+    literal: Iterable[str | None] = (),
+    numeric: Iterable[str] = (),
+    decimal: Decimal | None = None,
+) -> pd.DataFrame:
+    """A table as a frame with rows numbered from 1, missing cells as NaN.
+
+    Args:
+        path: A file that ``open_table`` knows.
+        columns: Read only these; None: all.
+        text: Columns kept as text where they look like numbers (``007`` stays ``007``).
+        literal: Text columns in which ``NA`` is a value; only empty is missing.
+        numeric: Columns known to hold numbers.
+        decimal: The decimal mark of the numbers; None: a point, and a comma in columns of mostly
+            such numbers where it does not separate the columns.
+
+    Raises:
+        DataError: The file cannot be read, holds no rows, or lacks one of ``columns``.
+    """
+    found = open_table(path, decimal=decimal)
+    for column in columns or ():
+        require(column, found.names, path)
+    return rows_of(found, columns=columns, text=text, literal=literal, numeric=numeric)
+
+
+def rows_of(found: Table, **kinds: Any) -> pd.DataFrame:
+    """The rows of a table, numbered from 1; ``kinds`` as in `read_table`.
+
+    Raises:
+        DataError: They cannot be read, or there are none.
+    """
+    frame = found.read(**kinds)
+    if frame.empty:
+        raise DataError("has a header but no rows", place=str(found.place))
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    return frame
+
+
+@dataclass(frozen=True)
+class _ParquetRows:
+    path: Path
+    names: list[str]
+    decimal: Decimal | None
+
+    def __call__(
+        self,
+        columns: Sequence[str] | None = None,
+        text: Iterable[str | None] = (),
+        literal: Iterable[str | None] = (),
+        numeric: Iterable[str] = (),
+    ) -> pd.DataFrame:
+        import pyarrow.parquet
+
+        wanted = list(columns) if columns is not None else self.names
+        rows = pyarrow.parquet.read_table(self.path, columns=wanted)
+        frame = with_dates(rows.to_pandas(ignore_metadata=True))
+        return _with_points(frame, {*text, *literal}) if self.decimal == "," else frame
+
+
+@dataclass(frozen=True)
+class _ExcelRows:
+    sheet: Sheet
+    decimal: Decimal | None
+
+    def __call__(
+        self,
+        columns: Sequence[str] | None = None,
+        text: Iterable[str | None] = (),
+        literal: Iterable[str | None] = (),
+        numeric: Iterable[str] = (),
+    ) -> pd.DataFrame:
+        kept = {*text, *literal}
+        frame = with_dates(self.sheet.frame(kept))
+        frame = frame if columns is None else frame[list(columns)]
+        return _with_points(frame, kept) if self.decimal == "," else frame
+
+
+@dataclass(frozen=True)
+class _TextRows:
+    path: Path
+    layout: TextLayout
+    encoding: str | None
+    decimal: Decimal | None
+
+    def __call__(
+        self,
+        columns: Sequence[str] | None = None,
+        text: Collection[str | None] = (),
+        literal: Collection[str | None] = (),
+        numeric: Collection[str] = (),
+    ) -> pd.DataFrame:
+        try:
+            frame = self._parsed(self.layout, text, literal, numeric)
+        except UnicodeError:
+            other = otherwise_encoded(self.path, self.layout, self.encoding)
+            frame = self._parsed(other, text, literal, numeric)
+        return frame if columns is None else frame[list(columns)]
+
+    def _parsed(self, layout: TextLayout, text: Any, literal: Any, numeric: Any) -> pd.DataFrame:
+        with unpacked(self.path) as stream:
+            return parse_text(
+                stream, layout.names, layout.delimiter, layout.encoding,
+                text, literal, numeric, self.decimal, self.path,
+            )  # fmt: skip
+
+
+def _with_points(frame: pd.DataFrame, kept: Collection[str | None]) -> pd.DataFrame:
+    columns = [name for name in frame if name not in kept and is_text(frame[name])]
+    return frame.assign(**{str(name): with_points(frame[name]) for name in columns})
+
+
+def require(column: str, names: Iterable[str], path: Path, what: str = "column") -> None:
+    """Raise a DataError that lists the nearest name if ``column`` is not among ``names``."""
+    known = [str(name) for name in names]
+    if column not in known:
+        shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+        raise DataError(
+            f"no {what} called '{column}'{did_you_mean(column, known)}",
+            place=str(path),
+            hint=f"It has: {shown}.",
+        )
+
+
+def fingerprint(files: Iterable[tuple[str, bytes | Path]]) -> str:
+    """One SHA-256 for many files: their names in a folder may identify patients."""
+    whole = hashlib.sha256()
+    for name, content in sorted(files, key=lambda item: item[0]):
+        data = content.read_bytes() if isinstance(content, Path) else content
+        whole.update(f"{name}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _parquet(path: Path) -> Any:
+    import pyarrow.lib
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_schema(path)
+    except (pyarrow.lib.ArrowException, OSError) as error:
+        raise DataError("not a readable Parquet file", place=str(path)) from error
+
+
+def _parquet_rows(path: Path) -> int:
+    import pyarrow.parquet
+
+    return int(pyarrow.parquet.read_metadata(path).num_rows)
+
+
+__all__ = [
+    "Decimal", "Table", "check_names", "column_names", "fingerprint", "is_table", "open_table",
+    "parse_delimited", "read_table", "require", "rows_of", "separator_of",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Reporting guidelines, filled from what a run holds."""

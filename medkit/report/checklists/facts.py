@@ -1,0 +1,284 @@
+"""What a run did, in sentences: for the checklists and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from medkit.evaluation import called, main_metric
+from medkit.report.inputs import PART_NAMES, ReportInputs
+from medkit.report.sections.summary import positives
+from medkit.report.templates import count, interval, label, sentence
+
+# How ``medkit evaluate --recalibrate`` updates a model.
+_UPDATES = {
+    "intercept": "a new intercept of its outputs (recalibration in the large)",
+    "slope": "a new intercept and slope of its outputs (logistic or linear recalibration)",
+    "refit": "further training of the whole network from its former weights",
+}
+_MISSING = {
+    "mean": "filled with the training mean",
+    "median": "filled with the training median",
+    "constant": "filled with a constant",
+    "forward_fill": "filled with the last measured value (before the first: the training mean)",
+    "drop": "rows with a missing input were dropped",
+}
+_SPLITS = {
+    "subject": "at random by subject, so that no subject is in two parts",
+    "time": "by time: the latest subjects are the test part",
+    "site": "by site: training and test come from different sites",
+    "column": "as a column of the data says",
+    "fold": "into folds by subject, so that no subject is in two parts; one fold is the test part",
+}
+_THRESHOLDS = {"youden": "sensitivity + specificity − 1", "f1": "F1"}
+_MOST_NAMES = 12
+
+
+def rows(inputs: ReportInputs) -> str:
+    """How many rows were read, dropped and why."""
+    flow = inputs.metrics.get("flow", {})
+    dropped = flow.get("dropped", {})
+    read = flow.get("rows_read") or 0
+    if not read:
+        return ""
+    reasons = "; ".join(f"{reason}: {count(n)}" for reason, n in dropped.items())
+    return sentence(
+        f"{count(read)} samples were read and {count(sum(dropped.values()))} dropped"
+        + (f" ({reasons})" if reasons else "")
+    )
+
+
+def split(inputs: ReportInputs) -> str:
+    """How the parts were made."""
+    by = inputs.setting("split.by")
+    found = f"divided {_SPLITS[by]}" if by in _SPLITS else "divided into training and test"
+    shares = [
+        f"{100 * inputs.setting(f'split.{part}'):g} % {called_so}"
+        for part, called_so in (("valid", "for validation"), ("test", "for the test"))
+        if by in ("subject", "time") and inputs.setting(f"split.{part}")
+    ]
+    notes = inputs.metrics.get("flow", {}).get("notes", [])
+    text = found + (f", {' and '.join(shares)}" if shares else "")
+    return " ".join([sentence(text), *(sentence(note) for note in notes)])
+
+
+def participants(inputs: ReportInputs) -> str:
+    """Samples, subjects and events of each part."""
+    told = []
+    for part in ("train", "valid", "test"):
+        described = inputs.metrics.get(part)
+        if described is None:
+            continue
+        events = positives(described)
+        subjects = described["subjects"]
+        told.append(
+            f"{PART_NAMES[part].lower()}: {count(described['n'])} samples of {count(subjects)} "
+            f"{'subject' if subjects == 1 else 'subjects'}" + (f", {events}" if events else "")
+        )
+    return sentence("; ".join(told))
+
+
+def outcome(inputs: ReportInputs) -> str:
+    """What is predicted."""
+    if inputs.source.label:
+        return sentence(inputs.source.label)
+    target = inputs.setting("dataset.target")
+    return sentence(f"column {target}") if isinstance(target, str) else ""
+
+
+def missing(inputs: ReportInputs) -> str:
+    """What became of missing values."""
+    way = inputs.setting("preprocessing.missing")
+    if inputs.setting("preprocessing.name") in ("image", "tokens"):
+        return "Images and sequences are whole or absent: nothing had to be filled."
+    if way not in _MISSING:
+        return ""
+    text = f"Missing inputs were {_MISSING[way]}" if way != "drop" else _MISSING[way]
+    if inputs.setting("preprocessing.indicators") and way != "drop":
+        text += ", and an indicator says that a value was missing"
+    text += f"; what fills them was learned {_learned_on(inputs)} alone and lies in the model"
+    dropped = inputs.metrics.get("flow", {}).get("dropped", {})
+    gone = {reason: n for reason, n in dropped.items() if "missing" in reason}
+    listed = "; ".join(f"{reason}: {count(n)}" for reason, n in gone.items())
+    return sentence(text) + (f" Dropped for want of a value: {listed}." if gone else "")
+
+
+def predictors(inputs: ReportInputs) -> str:
+    """The input variables."""
+    names = [
+        feature.name + (f" ({feature.unit})" if feature.unit else "") for feature in inputs.features
+    ]
+    if not names:
+        return ""
+    more = len(names) - _MOST_NAMES
+    listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return sentence(f"{len(names)} input variables: {listed}")
+
+
+def handling(inputs: ReportInputs) -> str:
+    """How predictors enter the model."""
+    given = inputs.setting("preprocessing", {})
+    if not isinstance(given, Mapping) or not given:
+        return ""
+    set_so = [
+        f"{key.replace('_', ' ')} {_yes(value)}"
+        for key, value in given.items()
+        if key != "name" and value is not None
+    ]
+    return sentence(
+        f"{given.get('name', 'default')} preprocessing ({', '.join(set_so)}); numbers are not cut "
+        f"into classes; all of it is learned {_learned_on(inputs)} and lies in the saved model"
+    )
+
+
+def model(inputs: ReportInputs) -> str:
+    """Kind of model, training and choice of the final weights."""
+    given = {k: v for k, v in dict(inputs.setting("model", {})).items() if k != "name"}
+    set_so = ", ".join(
+        f"{key.replace('_', ' ')} {_yes(value)}" for key, value in given.items() if value
+    )
+    name = inputs.model or inputs.setting("model.name", "no name given")
+    text = f"a neural network in Keras, {name}" + (f" ({set_so})" if set_so else "")
+    if inputs.weights:
+        text += f" with {count(inputs.weights)} trainable weights"
+    optimizer = inputs.setting("training.optimizer.name")
+    if optimizer:
+        rate = inputs.setting("training.optimizer.learning_rate")
+        text += f"; fitted by {optimizer}" + (f" at a learning rate of {rate:g}" if rate else "")
+        text += f", at most {inputs.setting('training.epochs', 0)} epochs"
+    monitor = inputs.setting("training.early_stopping.monitor") or getattr(
+        inputs.task, "monitor", None
+    )
+    if inputs.setting("training.early_stopping") and monitor:
+        text += f", the epoch chosen by validation {called(monitor)}"
+    members = inputs.setting("training.ensemble", 1)
+    if members > 1:
+        text += f"; {members} networks are averaged"
+    return sentence(text)
+
+
+def threshold(inputs: ReportInputs) -> str:
+    """What the model returns, and where the threshold came from."""
+    kind = inputs.task.kind
+    if kind == "forecasting":
+        levels = ", ".join(f"{100 * each:g}" for each in inputs.task.quantiles)
+        what = f"with its quantiles ({levels} %)" if levels else "alone"
+        return sentence(f"The outputs are the future values, each {what}, in the unit of what is "
+                        "measured; there is no threshold")  # fmt: skip
+    if kind == "regression":
+        return "The output is the predicted value in the outcome's own unit; there is no threshold."
+    if kind == "multiclass":
+        return "The output is a probability of each class; the most probable one is called."
+    used = inputs.metrics["test"].get("threshold")
+    text = "The output is the probability of the positive class"
+    if kind == "multilabel":
+        text = "The output is a probability of each label"
+    fixed = inputs.setting("task.fixed_threshold")
+    if fixed is not None:
+        return sentence(f"{text}; the threshold {fixed:g} was set beforehand")
+    rule = _THRESHOLDS.get(inputs.setting("task.threshold", ""), "")
+    if used is None:
+        return sentence(text)
+    at = f"the threshold {used:.3g}" if isinstance(used, float) else "a threshold of each label"
+    how = f", where {rule} was highest" if rule else ""
+    return sentence(f"{text}; {at} was chosen on the validation part{how}")
+
+
+def imbalance(inputs: ReportInputs) -> str:
+    """What was done about classes that are rare."""
+    if inputs.task.kind in ("regression", "forecasting"):
+        return "The outcome is a measured number: it has no classes."
+    weights = inputs.setting("training.class_weight")
+    if weights is None:
+        return "No resampling and no class weights."
+    how = "balanced" if weights == "balanced" else str(weights)
+    return (
+        f"Class weights in the loss ({how}); no resampling. Weights shift the probabilities: "
+        + (f"they were recalibrated by {recalibration(inputs)}." if set_right(inputs) else
+           "see the calibration, or set calibration in the config.")
+    )  # fmt: skip
+
+
+def recalibration(inputs: ReportInputs) -> str:
+    """How outputs were recalibrated; empty if they were not."""
+    found = inputs.metrics.get("recalibration")
+    if found:
+        return f"{_UPDATES[found['method']]}, on the {count(found['rows'])} training samples"
+    kind = inputs.setting("calibration", "none")
+    return "" if kind == "none" else f"{kind} scaling on the validation part"
+
+
+def set_right(inputs: ReportInputs) -> bool:
+    """Whether something was fitted to make the probabilities right again."""
+    refit = inputs.metrics.get("recalibration", {}).get("method") == "refit"
+    return bool(recalibration(inputs)) and not refit
+
+
+def update(inputs: ReportInputs) -> str:
+    """What the model was before it was updated for these data; empty if it was developed here."""
+    found = inputs.metrics.get("recalibration")
+    if not found:
+        return ""
+    return sentence(
+        f"The model was developed on other data, in run {found['parent']}, and updated for these: "
+        f"{recalibration(inputs)}. Its preprocessing is still that of its development"
+    )
+
+
+def _learned_on(inputs: ReportInputs) -> str:
+    if inputs.metrics.get("recalibration"):
+        return "on the rows that the model was first developed on"
+    return "on the training part"
+
+
+def intervals(inputs: ReportInputs) -> str:
+    """How the intervals were made."""
+    resamples = inputs.setting("evaluation.bootstrap")
+    if not resamples:
+        return "No intervals were computed." if resamples == 0 else ""
+    return (
+        f"{100 * inputs.confidence:g} % intervals from {count(resamples)} bootstrap resamples "
+        "of subjects."
+    )
+
+
+def result(inputs: ReportInputs) -> str:
+    """The leading metric on the test part, with the baselines'."""
+    metrics = inputs.metrics
+    main = main_metric(metrics["test"]["metrics"])
+    others = "; ".join(
+        f"{label(name).lower()} {interval(described['metrics'].get(main))}"
+        for name, described in metrics.get("baselines", {}).items()
+    )
+    text = f"{called(main)} {interval(metrics['test']['metrics'][main])} on the test part"
+    return sentence(text + (f"; {others}" if others else ""))
+
+
+def leakage(inputs: ReportInputs) -> str:
+    """What the leakage gate found."""
+    gate = inputs.metrics.get("leakage")
+    if not gate:
+        return ""
+    findings = gate.get("findings", [])
+    waived = [each for each in findings if each.get("waived")]
+    text = f"{len(gate.get('checked', []))} checks for leakage between and within the parts: "
+    if not findings:
+        return text + "nothing found."
+    return text + (
+        f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}, "
+        f"{len(waived)} of them waived by name."
+    )
+
+
+def subgroups(inputs: ReportInputs) -> str:
+    """Which attributes were looked at."""
+    found = inputs.metrics.get("subgroups") or {}
+    return ", ".join(found)
+
+
+def _yes(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " × ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

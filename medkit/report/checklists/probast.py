@@ -1,0 +1,213 @@
+"""Signals of a risk of bias that a machine can read off a run.
+
+Moons et al., PROBAST+AI, BMJ 2025;388:e082505 (doi 10.1136/bmj-2024-082505) has 16 questions on
+development and 18 on evaluation; only a few can be answered from data and config, and those only
+as signals: a judgement needs a reader who knows the patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from medkit.report.checklists import facts
+from medkit.report.inputs import ReportInputs
+from medkit.report.templates import readable, sentence
+
+SOURCE = "Moons et al., PROBAST+AI. BMJ 2025;388:e082505"
+# Below this a regression's coefficients are known to be unstable (Riley et al., BMJ 2020).
+_FEW_EVENTS_PER_PARAMETER = 10
+_FEW_TEST_EVENTS = 100
+
+Level = Literal["good", "unsure", "bad", "unknown"]
+WORDS = {
+    "good": "no concern seen", "unsure": "look closer", "bad": "concern",
+    "unknown": "cannot be told from the run",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One answer.
+
+    Args:
+        domain: Participants, predictors, outcome or analysis.
+        asks: The question, in our own words.
+        level: ``good``, ``unsure``, ``bad`` or ``unknown``.
+        text: What the run shows.
+    """
+
+    domain: str
+    asks: str
+    level: Level
+    text: str
+
+    @property
+    def word(self) -> str:
+        """The level in words."""
+        return WORDS[self.level]
+
+
+def signals(inputs: ReportInputs) -> list[Signal]:
+    """Every signal, in the order of PROBAST's domains."""
+    return [
+        _exclusions(inputs), _at_prediction(inputs), _outcome_apart(inputs),
+        _events_per_parameter(inputs), _enough_rows(inputs), _enough_test_events(inputs),
+        _missing(inputs), _apart(inputs), _optimism(inputs), _calibrated(inputs),
+        _imbalance(inputs), _categories(inputs),
+    ]  # fmt: skip
+
+
+def _exclusions(inputs: ReportInputs) -> Signal:
+    asks = "Were all eligible rows kept?"
+    flow = inputs.metrics.get("flow", {})
+    read, dropped = flow.get("rows_read") or 0, sum(flow.get("dropped", {}).values())
+    if not read:
+        return Signal("Participants", asks, "unknown", "The number of rows read is not known.")
+    share = dropped / read
+    level: Level = "good" if share < 0.05 else "unsure"
+    return Signal("Participants", asks, level, facts.rows(inputs))
+
+
+def _at_prediction(inputs: ReportInputs) -> Signal:
+    asks = "Are the predictors available when the prediction is made?"
+    gate = inputs.metrics.get("leakage")
+    if not gate:
+        return Signal("Predictors", asks, "unknown", "The leakage gate did not run.")
+    told = ("after_prediction_time", "predictive_feature", "informative_missingness")
+    found = [each for each in gate.get("findings", []) if each["name"] in told]
+    if found:
+        waived = all(each.get("waived") for each in found)
+        text = "; ".join(each["what"] for each in found)
+        said = sentence(text) + (" Waived in the config." if waived else "")
+        return Signal("Predictors", asks, "unsure", said)
+    looked = [each.replace("_", " ") for each in gate.get("checked", []) if each in told]
+    text = f"Checked, nothing found: {', '.join(looked)}" if looked else "Times are not known"
+    return Signal("Predictors", asks, "good" if looked else "unknown", sentence(text))
+
+
+def _outcome_apart(inputs: ReportInputs) -> Signal:
+    asks = "Are the predictors kept out of the outcome's definition?"
+    gate = inputs.metrics.get("leakage")
+    if not gate or "copied_target" not in gate.get("checked", []):
+        return Signal("Outcome", asks, "unknown", "No input was compared with the outcome.")
+    found = [each for each in gate.get("findings", []) if each["name"] == "copied_target"]
+    if found:
+        text = sentence("; ".join(each["what"] for each in found))
+        return Signal("Outcome", asks, "bad", text)
+    return Signal("Outcome", asks, "good", "No input is a copy or a recoding of the outcome. "
+                  "Whether it was part of its definition only the authors know.")  # fmt: skip
+
+
+def _events_per_parameter(inputs: ReportInputs) -> Signal:
+    asks = "Were there enough events for each candidate parameter?"
+    found = inputs.metrics.get("sample_size")
+    if not found or found.get("events_per_parameter") is None:
+        return Signal("Analysis", asks, "unknown", "Not computed.")
+    ratio = found["events_per_parameter"]
+    what = "rows" if found.get("events") is None else "events"
+    n = found["n"] if found.get("events") is None else found["events"]
+    text = (
+        f"{n:,} {what} for {found['parameters']} candidate parameters of a regression: "
+        f"{readable(ratio)} each."
+    )
+    if found.get("weights"):
+        text += f" The network has {found['weights']:,} weights, held back by regularization only."
+    return Signal("Analysis", asks, "good" if ratio >= _FEW_EVENTS_PER_PARAMETER else "bad", text)
+
+
+def _enough_rows(inputs: ReportInputs) -> Signal:
+    asks = "Was the sample large enough by the criteria of Riley et al.?"
+    found = inputs.metrics.get("sample_size")
+    if not found or not found.get("assumptions"):
+        reason = (found or {}).get("not_estimable", "not computed")
+        return Signal("Analysis", asks, "unknown", sentence(reason))
+    met = [each["met"] for each in found["assumptions"]]
+    level: Level = "good" if all(met) else "unsure" if any(met) else "bad"
+    told = "; ".join(f"{each['needed']:,} with {each['basis']}" for each in found["assumptions"])
+    return Signal("Analysis", asks, level, f"{found['n']:,} training rows; needed: {told}.")
+
+
+def _enough_test_events(inputs: ReportInputs) -> Signal:
+    asks = "Does the test part hold enough events to evaluate?"
+    test = inputs.metrics["test"]
+    events = test.get("positives")
+    if events is None:
+        level: Level = "good" if test["subjects"] >= _FEW_TEST_EVENTS else "unsure"
+        return Signal("Analysis", asks, level, f"{test['n']:,} test samples.")
+    if isinstance(events, Mapping):
+        name, fewest = min(events.items(), key=lambda each: each[1])
+        if inputs.task.kind == "multilabel":
+            fewest = min(min(n, test["n"] - n) for n in events.values())
+        text = f"{fewest:,} events of the rarest outcome ({name})"
+    else:
+        fewest = min(events, test["n"] - events)
+        text = f"{fewest:,} test samples of the rarer class"
+    level = "good" if fewest >= _FEW_TEST_EVENTS else "unsure" if fewest >= 10 else "bad"
+    rule = "; at least 100 of each class are advised (Vergouwe et al., J Clin Epidemiol 2005)."
+    return Signal("Analysis", asks, level, text + rule)
+
+
+def _missing(inputs: ReportInputs) -> Signal:
+    asks = "Were missing values dealt with, rather than their rows left out?"
+    text = facts.missing(inputs)
+    if not text:
+        return Signal("Analysis", asks, "unknown", "Not told by the config.")
+    dropped = inputs.metrics.get("flow", {}).get("dropped", {})
+    gone = sum(n for reason, n in dropped.items() if "missing" in reason)
+    complete_only = inputs.setting("preprocessing.missing") == "drop"
+    return Signal("Analysis", asks, "unsure" if gone or complete_only else "good", text)
+
+
+def _apart(inputs: ReportInputs) -> Signal:
+    asks = "Are training, tuning and evaluation apart?"
+    gate = inputs.metrics.get("leakage") or {}
+    told = ("subject_overlap", "duplicates", "near_duplicates", "same_period")
+    found = [each for each in gate.get("findings", []) if each["name"] in told]
+    text = facts.split(inputs)
+    if found:
+        text += " " + sentence("; ".join(each["what"] for each in found))
+        return Signal("Analysis", asks, "bad" if _failing(found) else "unsure", text)
+    unknown = any("no subject" in note for note in inputs.metrics.get("flow", {}).get("notes", []))
+    level: Level = "unsure" if unknown or not gate else "good"
+    return Signal("Analysis", asks, level, text)
+
+
+def _failing(findings: list[Mapping[str, Any]]) -> bool:
+    return any(each.get("severity") == "fail" for each in findings)
+
+
+def _optimism(inputs: ReportInputs) -> Signal:
+    asks = "Was optimism accounted for?"
+    text = (
+        "All results are of a test part that took part in neither training nor tuning; "
+        "choices were made on validation."
+    )
+    return Signal("Analysis", asks, "good", text)
+
+
+def _calibrated(inputs: ReportInputs) -> Signal:
+    asks = "Are calibration and discrimination both reported?"
+    if inputs.task.kind == "forecasting":
+        text = "Of a forecast the error and, with quantiles, the coverage at each step ahead are."
+        return Signal("Analysis", asks, "good" if inputs.task.quantiles else "unsure", text)
+    if inputs.metrics["test"].get("calibration"):
+        return Signal("Analysis", asks, "good", "Both are, with intervals.")
+    return Signal("Analysis", asks, "unsure", "No calibration was measured.")
+
+
+def _imbalance(inputs: ReportInputs) -> Signal:
+    asks = "If classes were reweighted, were probabilities set right afterwards?"
+    weights = inputs.setting("training.class_weight")
+    level: Level = "good" if weights is None or facts.set_right(inputs) else "unsure"
+    return Signal("Analysis", asks, level, facts.imbalance(inputs))
+
+
+def _categories(inputs: ReportInputs) -> Signal:
+    asks = "Were numbers used as numbers, not cut into classes?"
+    if not inputs.features:
+        return Signal("Analysis", asks, "good", "Nothing was cut into classes.")
+    numeric = sum(feature.kind == "numeric" for feature in inputs.features)
+    text = f"{numeric} of {len(inputs.features)} inputs are numbers, and were used as such."
+    return Signal("Analysis", asks, "good", text)

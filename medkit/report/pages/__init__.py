@@ -1,0 +1,1 @@
+"""Whole pages, each with its template beside it."""

@@ -1,0 +1,168 @@
+"""``external.html``: a run on the data of another site, beside its development data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medkit.core.files import write_text
+from medkit.evaluation import main_metric
+from medkit.report.drawing import BLUE, GREY, WIDE, Figure, draw
+from medkit.report.inputs import ReportInputs
+from medkit.report.sections.performance import confusion, result_figures, subgroup_columns
+from medkit.report.sections.rows import table_one_rows
+from medkit.report.sections.sections import optional_sections
+from medkit.report.sections.summary import plain_words, positives, special
+from medkit.report.templates import bounds, count, percent, readable, render, title
+
+_MOST_SHOWN = 25  # rows of the figure of standardised differences
+_LARGE = 0.1
+# Sections as in the report of a run.
+_SHARED = (
+    "slider",
+    "decisions",
+    "early_warning",
+    "forecast",
+    "calibration",
+    "uncertainty",
+    "forest",
+    "fairness",
+)
+
+
+def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportInputs) -> None:
+    """Write the page: one file, nothing loaded from anywhere; its only script moves the slider.
+
+    Args:
+        path: The file.
+        facts: ``run``, ``dataset``, ``data_sha256``, ``sites``.
+        inputs: ``metrics["test"]`` is what ``evaluate_run_on`` returns, ``predictions["test"]``
+            the targets and outputs it was measured on.
+    """
+    result = inputs.metrics["test"]
+    mix, drop = result.get("case_mix", {}), result.get("performance_drop", {})
+    differences = [each for each in mix.get("differences", ()) if each["value"] is not None]
+    main = main_metric(result["metrics"])
+    sections = optional_sections(inputs, main)
+    page = render(
+        "external.html.j2",
+        facts=facts,
+        run=inputs,
+        result=result,
+        metrics=inputs.metrics,
+        test=result,
+        head=_sentence(result),
+        plain_words=plain_words(inputs, main),
+        warnings=mix.get("warnings", ()),
+        performance=_performance(result),
+        reference=drop.get("reference", ""),
+        no_drop=drop.get("not_estimable", ""),
+        drop_notes=drop.get("notes", ()),
+        notes=result.get("notes", ()),
+        special=special(inputs.metrics),
+        confusion=confusion(inputs),
+        result_figures=result_figures(inputs),
+        table=_table_one(mix),
+        case_mix=mix,
+        membership=_membership(mix),
+        love_plot=[_love_plot(differences)] if differences else [],
+        positives=positives,
+        subgroup_metrics=subgroup_columns(inputs, main),
+        confidence=percent(inputs.confidence, 0),
+        **{name: sections[name] for name in _SHARED},
+    )
+    write_text(path, page)
+
+
+def _sentence(result: Mapping[str, Any]) -> str:
+    main = main_metric(result["metrics"])
+    found = result["metrics"][main]
+    text = f"{title(main)} {_with_bounds(found)} in {count(result['n'])} new samples"
+    drop = result.get("performance_drop", {}).get("metrics", {}).get(main)
+    if drop and drop["value"] is not None:
+        text += (
+            f", against {readable(drop['development'])} in development: a difference of "
+            f"{readable(drop['value'])}"
+        )
+        if drop["low"] is not None:
+            text += f" ({readable(drop['low'])} to {readable(drop['high'])})"
+    return f"{text}."
+
+
+def _with_bounds(found: Mapping[str, Any]) -> str:
+    between = bounds(found)
+    return readable(found["value"]) + (f" ({between})" if between else "")
+
+
+def _performance(result: Mapping[str, Any]) -> list[list[str]]:
+    drops = result.get("performance_drop", {}).get("metrics", {})
+    rows = []
+    for metric, found in result["metrics"].items():
+        row = [title(metric), _with_bounds(found)]
+        if drops:
+            drop = drops.get(metric, {})
+            between = ""
+            if drop.get("low") is not None:
+                between = f" ({readable(drop['low'])} to {readable(drop['high'])})"
+            row += [readable(drop.get("development")), readable(drop.get("value")) + between]
+        rows.append(row)
+    return rows
+
+
+def _table_one(mix: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Table 1 with the standardised difference in the first line of every variable."""
+    whole = mix.get("table_one")
+    if not whole:
+        return None
+    values = {(each["role"], each["name"]): each["value"] for each in mix["differences"]}
+    groups = []
+    for role in ("outcome", "input", "attribute"):
+        own = [row for row in whole["rows"] if row["role"] == role]
+        ready = table_one_rows({"table_one": {**whole, "rows": own}})
+        if ready is None:
+            continue
+        left = iter(own)
+        for heading, lines in ready["groups"]:
+            rows = []
+            for line in lines:
+                value = None if line["under"] else values[role, next(left)["name"]]
+                last = "" if line["under"] else "–" if value is None else readable(value)
+                rows.append({**line, "cells": [*line["cells"], last]})
+            groups.append((heading, rows))
+    return {**(table_one_rows({"table_one": whole}) or {}), "groups": groups}
+
+
+def _membership(mix: Mapping[str, Any]) -> str:
+    found = mix.get("membership")
+    if found is None:
+        return ""
+    if found["auroc"] is None:
+        return f"Membership model: not estimable, {found['not_estimable']}."
+    return (
+        f"Membership model: AUROC {_with_bounds(found['auroc'])} of telling development samples "
+        f"from new ones by inputs and outcome; {found['reading']}."
+    )
+
+
+def _love_plot(differences: Sequence[Mapping[str, Any]]) -> Figure:
+    shown = sorted(differences, key=lambda each: -abs(each["value"]))[:_MOST_SHOWN][::-1]
+    values = [each["value"] for each in shown]
+
+    def plot(axes: Any) -> None:
+        for edge in (-_LARGE, _LARGE):
+            axes.axvline(edge, color=GREY, linewidth=0.9, linestyle="--")
+        axes.axvline(0, color=GREY, linewidth=0.9)
+        axes.plot(values, range(len(shown)), "o", color=BLUE, markersize=5)
+        axes.set_yticks(range(len(shown)), [str(each["name"])[:28] for each in shown])
+        axes.set(xlabel="standardised difference, new less development")
+
+    large = sum(abs(each["value"]) > _LARGE for each in differences)
+    said = (
+        f"Standardised differences of {len(differences)} variables; {large} beyond 0.1; largest "
+        f"{values[-1]:.2f} ({shown[-1]['name']})"
+    )
+    caption = "Dashed: 0.1, above which a difference counts. Of categories the size alone is shown."
+    size = (WIDE[0], max(2.2, 0.24 * len(shown) + 0.8))
+    return draw("differences", "Standardised differences", caption, said, plot, size=size,
+                left=2.2, broad=True)  # fmt: skip

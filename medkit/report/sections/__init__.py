@@ -1,0 +1,1 @@
+"""Sections of a page, each with its template beside it."""

@@ -1,0 +1,245 @@
+"""A forecast drawn and told: some of them with their interval, and error by step ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from medkit.evaluation.forecasting.baselines import LINEAR
+from medkit.report.drawing import BLUE, CYCLE, GREY, INK, Figure, draw, plottable
+from medkit.report.inputs import ReportInputs
+from medkit.report.templates import count, interval, label, percent, readable
+from medkit.tasks.scores.courses import HOURS, channels_of
+
+_MOST_CHANNELS = 4
+_MOST_ROWS = 60
+_WORST = 10
+_PAST = 4  # horizons of the past that are drawn, so that the forecast has room
+# Which test samples are drawn: by their place among all, from the smallest error to the largest.
+_DRAWN = (("a close one", 0.1), ("a middling one", 0.5), ("a poor one", 0.9))
+
+
+def forecast_section(inputs: ReportInputs) -> dict[str, Any] | None:
+    """What the page tells of ``metrics["test"]["forecast"]``.
+
+    Returns:
+        ``{"fans", "figures", "caption", "head", "rows", "skill", "absent", "left_out"}``; None
+        without it.
+    """
+    found = inputs.metrics["test"].get("forecast")
+    if not found:
+        return None
+    steps = found["horizon"]
+    channels = channels_of([row["target"] for row in steps])
+    shown = list(channels.items())[:_MOST_CHANNELS]
+    of_channel = {name: [steps[i] for i in columns] for name, columns in shown}
+    figures = []
+    for number, (name, rows) in enumerate(of_channel.items()):
+        figures += step_figures(f"step{number}", name, {"Network": rows}, found["nominal"])
+    interval_of = f"{percent(found['nominal'], 0)} interval" if found["nominal"] else ""
+    head, rows = _table(found)
+    return {
+        "fans": [f for i, (name, columns) in enumerate(shown)
+                 for f in _fans(inputs, i, name, columns, interval_of)],
+        "figures": figures,
+        "nominal": interval_of,
+        "head": head,
+        "rows": rows,
+        "skill": [
+            [label(name), interval(each)] for name, each in (found.get("skill") or {}).items()
+        ],
+        "absent": [f"{label(name)}: not estimable, {reason}"
+                   for name, reason in (found.get("not_estimable") or {}).items()],
+        "left_out": max(len(channels) - _MOST_CHANNELS, 0),
+    }  # fmt: skip
+
+
+def _table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    steps = found["horizon"]
+    # Room for some metrics and intervals only; all are in metrics.json.
+    metrics = [each for each in ("mae", "coverage", "width") if each in steps[0]["metrics"]]
+    others = [each for each in steps[0]["baselines"] if each != LINEAR]
+    head = ["Forecast of", "n", *("MAE" if each == "mae" else label(each) for each in metrics)]
+    head += [f"Skill against {label(each).lower()}" for each in others]
+    rows = [
+        [
+            row["target"],
+            count(row["n"]),
+            *(_cell(each, row["metrics"][each]) for each in metrics),
+            *(interval(row["baselines"][each]["skill"]) for each in others),
+        ]
+        for row in steps[:_MOST_ROWS]
+    ]
+    return head, rows
+
+
+def _cell(metric: str, found: Mapping[str, Any]) -> str:
+    return readable(found["value"]) if metric == "width" else interval(found)
+
+
+def step_figures(
+    key: str, channel: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], nominal: float | None
+) -> list[Figure]:
+    """Mean absolute error and coverage at each step ahead.
+
+    Args:
+        key: Prefix of the element ids, unique in the page.
+        channel: What is forecast.
+        runs: Name -> rows of ``horizon`` of that channel; of one alone its baselines are drawn too.
+        nominal: What the coverage should be; None without an interval.
+    """
+    first = next(iter(runs.values()))
+    at, unit = _ahead(first)
+    lines = {name: [row["metrics"]["mae"] for row in rows] for name, rows in runs.items()}
+    if len(runs) == 1:
+        for other in first[0]["baselines"]:
+            lines[label(other)] = [row["baselines"][other]["mae"] for row in first]
+    said = "; ".join(
+        f"{name} {readable(each[0]['value'])} to {readable(each[-1]['value'])}"
+        for name, each in lines.items()
+    )
+    ends = f"from {first[0]['step'] or 'the first'} to {first[-1]['step'] or 'the last'}"
+    figures = [
+        draw(
+            f"{key}-error",
+            f"{channel}: error by step ahead",
+            "Mean absolute error of the point forecast, lower is better. Bars: interval.",
+            f"Mean absolute error of {channel} {ends}: {said}",
+            lambda axes: _lines(axes, at, unit, lines, f"MAE of {channel}"),
+        )
+    ]
+    if nominal is None:
+        return figures
+    coverage = {name: [row["metrics"]["coverage"] for row in rows] for name, rows in runs.items()}
+    said = "; ".join(
+        f"{name} {percent(each[0]['value'])} to {percent(each[-1]['value'])}"
+        for name, each in coverage.items()
+    )
+
+    def plot(axes: Any) -> None:
+        axes.axhline(nominal, color=GREY, linewidth=0.9, linestyle="--")
+        _lines(axes, at, unit, coverage, "share of values inside")
+        axes.set_ylim(min(0.5, axes.get_ylim()[0]), 1.02)
+
+    figures.append(
+        draw(
+            f"{key}-coverage",
+            f"{channel}: coverage by step ahead",
+            f"How often the value lay in the {percent(nominal, 0)} interval; dashed: what was "
+            "meant. Below it the forecast is too sure of itself.",
+            f"Coverage of {channel} {ends}: {said}; meant were {percent(nominal, 0)}",
+            plot,
+        )
+    )
+    return figures
+
+
+def _ahead(rows: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, str]:
+    """How far ahead each row is, and in which unit: that of the names, else numbered."""
+    units = {str(row["step"]).rpartition(" ")[2] for row in rows}
+    if len(units) == 1 and (unit := units.pop()) in HOURS:
+        return np.array([row["hours"] / HOURS[unit] for row in rows]), unit
+    return np.arange(1, len(rows) + 1), "step"
+
+
+def _lines(
+    axes: Any,
+    at: np.ndarray,
+    unit: str,
+    lines: Mapping[str, Sequence[Mapping[str, Any]]],
+    called: str,
+) -> None:
+    for (name, measured), colour in zip(lines.items(), CYCLE, strict=False):
+        value, low, high = (
+            plottable([each[bound] for each in measured]) for bound in ("value", "low", "high")
+        )
+        axes.plot(at, value, "o-", color=colour, markersize=3, label=name)
+        axes.vlines(at, low, high, color=colour, linewidth=0.9)
+    axes.set(xlabel=f"ahead ({unit})", ylabel=called)
+    if len(lines) > 1:
+        axes.legend()
+
+
+def _fans(
+    inputs: ReportInputs, number: int, channel: str, columns: Sequence[int], interval_of: str
+) -> list[Figure]:
+    """Three test forecasts of a channel, chosen by their place among all, from good to poor."""
+    found = inputs.test()
+    if found is None:
+        return []
+    y, p = found
+    y = y.reshape(len(y), -1)[:, columns]
+    levels = len(inputs.task.levels)
+    p = p.reshape(len(p), -1, levels)[:, columns]
+    error = np.abs(y - p[:, :, inputs.task.point])
+    known = np.flatnonzero(~np.isnan(error).all(axis=1))
+    if not len(known):
+        return []
+    order = known[np.argsort(np.nanmean(error[known], axis=1), kind="stable")]
+    figures = []
+    for called, share in _DRAWN:
+        row = int(order[round(share * (len(order) - 1))])
+        hashed = inputs.hashed.get("test", ())
+        name = f"sample {hashed[row][:8]}" if len(hashed) == len(y) else f"test sample {row + 1}"
+        figures.append(
+            _fan(inputs, f"fan{number}-{called.split()[1]}", channel, columns, (called, name),
+                 y[row], p[row], _window(inputs, channel, row), interval_of)
+        )  # fmt: skip
+    return figures
+
+
+def _window(inputs: ReportInputs, channel: str, row: int) -> np.ndarray | None:
+    values = inputs.windows.get(channel)
+    return None if values is None or inputs.task.step_hours is None else values[row]
+
+
+def _fan(
+    inputs: ReportInputs, key: str, channel: str, columns: Sequence[int], title: tuple[str, str],
+    y: np.ndarray, p: np.ndarray, window: np.ndarray | None, interval_of: str,
+) -> Figure:  # fmt: skip
+    steps = inputs.metrics["test"]["forecast"]["horizon"]
+    at, unit = _ahead([steps[i] for i in columns])
+    unit_of = {feature.name: feature.unit for feature in inputs.features}.get(channel)
+    point = inputs.task.point
+
+    def plot(axes: Any) -> None:
+        if window is not None and unit in HOURS:
+            ago = np.arange(1 - len(window), 1) * inputs.task.step_hours / HOURS[unit]
+            seen = ~np.isnan(window) & (ago >= -_PAST * at[-1])
+            axes.plot(ago[seen], window[seen], "-", color=INK, linewidth=1.0)
+            axes.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
+        if interval_of:
+            axes.fill_between(at, p[:, 0], p[:, -1], color=BLUE, alpha=0.2, linewidth=0,
+                              label=interval_of)  # fmt: skip
+        axes.plot(at, p[:, point], color=BLUE, label="forecast")
+        axes.plot(at, y, "o", color=INK, markersize=3, label="measured")
+        axes.set(xlabel=f"from the forecast on ({unit})",
+                 ylabel=f"{channel} ({unit_of})" if unit_of else channel)  # fmt: skip
+        axes.legend(loc="best")
+
+    known = ~np.isnan(y)
+    off = readable(float(np.abs(y - p[:, point])[known].mean()))
+    told = f"{channel}: {title[0]} ({title[1]}), {off} off on average over {known.sum()} values"
+    caption = f"{title[1].capitalize()}: {off} off on average. Line: what was known before."
+    return draw(key, f"{channel}: {title[0]}", caption, told, plot)
+
+
+def largest_misses(
+    inputs: ReportInputs, y: np.ndarray, p: np.ndarray, hashed: Sequence[str]
+) -> dict[str, Any]:
+    """The values furthest from their forecast, in standard deviations of the channel."""
+    task = inputs.task
+    point = p.reshape(*y.shape, -1)[:, :, task.point]
+    scaled = np.nan_to_num(np.abs(y - point) / np.asarray(task.spread_), nan=-1.0)
+    order = np.argsort(-scaled.ravel(), kind="stable")[:_WORST]
+    rows = [
+        [hashed[row], str(task.names_[column]), readable(float(y[row, column])),
+         readable(float(point[row, column])), readable(float(y[row, column] - point[row, column]))]
+        for row, column in zip(*np.unravel_index(order, y.shape), strict=True)
+        if scaled[row, column] >= 0
+    ]  # fmt: skip
+    head = ["Sample", "Forecast of", "Measured", "Forecast", "Difference"]
+    caption = f"The values of {inputs.where} that were furthest from their forecast."
+    return {"head": head, "rows": rows, "caption": caption}

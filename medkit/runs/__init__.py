@@ -1,0 +1,1 @@
+"""Run directories: written, sealed, opened and checked."""

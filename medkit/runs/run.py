@@ -1,0 +1,253 @@
+"""A run: one finished training on disk, complete, checkable and free of pickle."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import secrets
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.core import registry
+from medkit.core.errors import RunError
+from medkit.core.files import sha256, write_text
+from medkit.core.lazy import keras, pd
+from medkit.data.cohort import RawInput
+from medkit.evaluation.uncertainty.conformal import conformal_columns
+from medkit.modalities.with_static import fitted_from
+from medkit.training.backend import select_backend, start
+
+if TYPE_CHECKING:
+    import pandas
+
+log = logging.getLogger("medkit")
+
+MANIFEST = "MANIFEST.json"
+CHECKPOINT = "checkpoint"
+# What every finished run holds, beside the manifest.
+FILES = (
+    "config.yaml",
+    "inputs.json",
+    "model.keras",
+    "split.csv",
+    "history.csv",
+    "predictions.parquet",
+    "metrics.json",
+    "environment.json",
+    "log.txt",
+    "report.html",
+    "MODEL_CARD.md",
+)
+# The same of a finished cross-validation, whose folds are runs.
+CROSSVAL = "crossval.json"
+CROSSVAL_FILES = ("config.yaml", "plan.json", CROSSVAL, "crossval.html", "environment.json",
+                  "log.txt")  # fmt: skip
+
+
+def new_folder(out: Path, name: str) -> Path:
+    """Make ``out/<name>/<UTC time>-<short id>``.
+
+    Raises:
+        RunError: It cannot be made.
+    """
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = Path(out) / name / f"{now}-{secrets.token_hex(2)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(
+            f"the run's folder cannot be made: {error.strerror or error}",
+            place=str(folder),
+            hint="Choose another folder with --out.",
+        ) from error
+    return folder
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all; NaN is refused (it is not JSON)."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest: the sha256 of every other file. After this the run is finished.
+
+    Raises:
+        RunError: A file that every run holds is not there.
+    """
+    lacking = [name for name in _due(folder) if not (folder / name).is_file()]
+    if lacking:
+        raise RunError(f"cannot be sealed without {', '.join(lacking)}", place=str(folder))
+    content = {"format": 1, "files": {name: sha256(folder / name) for name in _content(folder)}}
+    write_json(folder / MANIFEST, content)
+
+
+def verify(folder: Path | str) -> dict[str, str]:
+    """Check a run against its manifest; returns file -> sha256.
+
+    Raises:
+        RunError: No run, not finished, or a file changed, missing or added.
+    """
+    folder = Path(folder)
+    place = str(folder)
+    if not folder.is_dir():
+        raise RunError("no such run (medkit runs lists the finished ones)", place=place)
+    if not (folder / MANIFEST).is_file():
+        if not (folder / "config.yaml").is_file():
+            raise RunError(
+                "is not a run: it holds neither config.yaml nor MANIFEST.json", place=place
+            )
+        command = "crossval" if (folder / "plan.json").is_file() else "train"
+        raise RunError(
+            "the run did not finish: it has no MANIFEST.json",
+            place=place,
+            hint=f"Go on with: medkit {command} --resume {folder}",
+        )
+    try:
+        listed = dict(read_json(folder / MANIFEST)["files"])
+        if not all(isinstance(each, str) for pair in listed.items() for each in pair):
+            raise TypeError("names and hashes must be text")
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError("MANIFEST.json is damaged", place=place) from error
+    problems = [f"{name} is missing" for name in listed if not (folder / name).is_file()]
+    problems += [
+        f"{name} was changed after the run finished"
+        for name, digest in listed.items()
+        if (folder / name).is_file() and sha256(folder / name) != digest
+    ]
+    problems += [f"{name} was added" for name in _content(folder) if name not in listed]
+    problems += [f"{name} is not in the manifest" for name in _due(folder) if name not in listed]
+    if problems:
+        raise RunError(
+            "; ".join(problems),
+            place=place,
+            hint="Its numbers can't be trusted: take an unchanged copy, or train again.",
+        )
+    return listed
+
+
+def _due(folder: Path) -> tuple[str, ...]:
+    return CROSSVAL_FILES if (folder / CROSSVAL).is_file() else FILES
+
+
+def _content(folder: Path) -> list[str]:
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return sorted(p.relative_to(folder).as_posix() for p in files)
+
+
+def finished(folder: Path) -> list[Path]:
+    """The finished runs below a folder, oldest first."""
+    sealed = (p.parent for p in Path(folder).rglob(MANIFEST))
+    return sorted((p for p in sealed if not (p / CROSSVAL).exists()), key=lambda p: p.name)
+
+
+class Run:
+    """A finished run, opened.
+
+    ``Run.open("runs/breast-cancer-mlp/…").predict(table)`` needs nothing but its directory.
+
+    Attributes:
+        path: The directory.
+        config: The config with every default, as nested mappings.
+        metrics: Content of ``metrics.json``.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config: Mapping[str, Any] = _read_yaml(path / "config.yaml")
+        self.metrics: dict[str, Any] = read_json(path / "metrics.json")
+        self.environment: dict[str, Any] = read_json(path / "environment.json")
+        inputs = read_json(path / "inputs.json")
+        self.modality = fitted_from(inputs["modality"]["name"], inputs["modality"]["state"])
+        self.task = registry.tasks.get(inputs["task"]["name"]).factory.from_dict(
+            inputs["task"]["state"]
+        )
+        self.threshold = inputs["task"]["threshold"]
+        self.conformal: dict[str, Any] | None = inputs.get("conformal")
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Open a finished run after checking every file's hash.
+
+        Raises:
+            RunError: No run, not finished, or changed since.
+        """
+        verify(path)
+        if (Path(path) / CROSSVAL).is_file():
+            raise RunError(
+                "is a cross-validation, not one run",
+                place=str(path),
+                hint=f"Each fold is a run of its own: {Path(path) / 'folds'}",
+            )
+        return cls(Path(path))
+
+    @property
+    def history(self) -> pandas.DataFrame:
+        """One row an epoch: loss and watched metrics on train and validation."""
+        return pd.read_csv(self.path / "history.csv")
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """The saved network: takes what ``modality.encode`` gives, holds its own preprocessing."""
+        select_backend(preferred=self.environment["backend"])
+        start()
+        import medkit.layers  # noqa: F401 - registers the layers that the file names
+        from medkit.layers.with_static import with_one_input
+
+        path = self.path / "model.keras"
+        return with_one_input(keras.saving.load_model(path, compile=False, safe_mode=True))
+
+    def predict(self, data: Any) -> pandas.DataFrame:
+        """Predict for new samples, one row each.
+
+        Args:
+            data: As the modality takes it: a DataFrame with the training columns (tabular), an
+                array (n, time, channels), (n, height, width[, channels]), a list of texts, or a
+                RawInput; ``{"sequence": …, "static": …}`` where static features stand beside a
+                sequence. Columns the model does not know are ignored.
+
+        Returns:
+            The task's prediction columns, then ``prediction_set``, or ``low`` and ``high``, at the
+            run's coverage; missing where ``missing: drop`` cannot use a row.
+
+        Raises:
+            DataError: Missing columns, a wrong image size, infinite values, …
+        """
+        values = data.values if isinstance(data, RawInput) else data
+        outputs = self.outputs(data)
+        usable = np.isfinite(outputs).all(axis=1)
+        columns = self.task.prediction_columns(outputs[usable], self.threshold)
+        columns |= conformal_columns(self.task, self.conformal, outputs[usable])
+        table = pd.DataFrame(columns, index=np.flatnonzero(usable)).reindex(range(len(outputs)))
+        return table.set_index(values.index) if isinstance(values, pd.DataFrame) else table
+
+    def outputs(self, data: Any) -> np.ndarray:
+        """The network's outputs (n, outputs), NaN for rows that cannot be used."""
+        usable = self.modality.keep(data)
+        encoded = self.modality.encode(data)
+        return predict_usable(self.model, encoded, usable)
+
+
+def predict_usable(model: keras.Model, encoded: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Outputs (n, outputs) of a network as float64; NaN where a row is not usable."""
+    rows = np.flatnonzero(usable)
+    outputs = np.full((len(encoded), model.output_shape[-1]), np.nan)
+    if len(rows):
+        some = encoded if len(rows) == len(encoded) else encoded[rows]
+        outputs[rows] = model.predict(some, batch_size=1024, verbose=0)
+    return outputs
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    from medkit.core.yaml_file import read_yaml
+
+    return read_yaml(path)[0]

@@ -1,0 +1,154 @@
+"""Writes the files of a run: model, inputs, history, rows, metrics, report and model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit.config.experiment import Experiment
+from medkit.core.files import written_whole
+from medkit.core.lazy import pd
+from medkit.data.cohort import Cohort
+from medkit.data.parts import Part
+from medkit.evaluation.early_warning.stays import has_stays
+from medkit.evaluation.forecasting.baselines import windows_of
+from medkit.runs import run as runs
+from medkit.runs.predictions import Predictions
+from medkit.runs.recording import Hasher
+from medkit.training import ensemble
+from medkit.training.network import Network, trainable_weights
+
+History = dict[str, list[float]]
+
+
+def save(
+    folder: Path,
+    modality: Any,
+    task: Any,
+    predictions: Predictions,
+    network: Network,
+    history: History,
+    metrics: dict[str, Any],
+    columns: Mapping[str, str],
+) -> None:
+    """Write the model, what it takes to use it, and how it did.
+
+    ``columns`` has the role of each column of a table (``Source.columns``).
+    """
+    inputs = {
+        "modality": {"name": modality.modality, "state": modality.to_dict()},
+        "task": {
+            "name": task.kind,
+            "state": task.to_dict(),
+            "threshold": predictions.threshold,
+        },
+        "features": [asdict(feature) for feature in modality.features],
+        "columns": dict(columns),
+        "conformal": metrics["test"]["uncertainty"]["conformal"].get("state"),
+        "recalibration": predictions.recalibration,
+    }
+    runs.write_json(folder / "inputs.json", inputs)
+    with written_whole(folder / "model.keras") as temporary:
+        network.saved.save(temporary)
+    with written_whole(folder / "history.csv") as temporary:
+        frame = pd.DataFrame(history)
+        epochs: Any = np.arange(1, len(frame) + 1)
+        if "member" in frame:
+            frame["member"] = frame["member"].astype(int)
+            epochs = frame.groupby("member").cumcount() + 1
+        frame.insert(0, "epoch", epochs)
+        frame.to_csv(temporary, index=False)
+    runs.write_json(folder / "metrics.json", metrics)
+
+
+def save_rows(
+    folder: Path,
+    task: Any,
+    parts: dict[str, Part],
+    predictions: Predictions,
+    metrics: dict[str, Any],
+) -> dict[str, list[str]]:
+    """Write split.csv and predictions.parquet; identities as salted hashes.
+
+    Returns:
+        Part -> hash of each sample, in the order of the predictions.
+    """
+    hashed = Hasher()
+    frames = []
+    samples: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        samples[name] = hashed(part.cohort.samples.index, "sample")
+        frame = pd.DataFrame(
+            {
+                "sample": samples[name],
+                "subject": hashed(part.cohort.subjects, "subject"),
+                "part": name,
+            }
+        )
+        if has_stays(part.cohort.samples):
+            frame["stay"] = hashed(part.cohort.samples["stay"], "stay")
+            frame["hour"] = part.cohort.samples["hour"].to_numpy(float)
+        targets = np.asarray(part.cohort.targets)
+        values = targets.reshape(len(frame), -1).T
+        names = ["target"] if len(values) == 1 else [f"target_{i}" for i in range(len(values))]
+        if task.kind == "forecasting":
+            names = [f"target_{name}" for name in task.names_]
+        frame = frame.assign(**dict(zip(names, values, strict=True)))
+        found = task.prediction_columns(predictions.outputs[name], predictions.threshold)
+        if name == "test":
+            # A baseline's outputs on the test part stand beside the network's.
+            for baseline, outputs in predictions.baselines.items():
+                at = metrics["baselines"][baseline]["threshold"]
+                of_baseline = task.prediction_columns(outputs, at)
+                found |= {f"{baseline}.{key}": each for key, each in of_baseline.items()}
+        # All at once: a forecast has hundreds of columns.
+        frames.append(pd.concat([frame, pd.DataFrame(found, index=frame.index)], axis=1))
+    rows = pd.concat(frames, ignore_index=True)
+    with written_whole(folder / "split.csv") as temporary:
+        rows[["sample", "subject", "part"]].to_csv(temporary, index=False)
+    with written_whole(folder / "predictions.parquet") as temporary:
+        rows.to_parquet(temporary, index=False)
+    return samples
+
+
+def save_report(
+    folder: Path,
+    experiment: Experiment,
+    modality: Any,
+    task: Any,
+    cohort: Cohort,
+    parts: dict[str, Part],
+    predictions: Predictions,
+    network: Network,
+    history: History,
+    metrics: dict[str, Any],
+    facts: dict[str, Any],
+    hashed: dict[str, list[str]],
+) -> None:
+    """Write report.html and MODEL_CARD.md."""
+    from medkit.report import ReportInputs, write_model_card, write_report
+
+    inputs = ReportInputs(
+        name=experiment.name,
+        description=experiment.header.description,
+        task=task,
+        model=experiment.model.name,
+        metrics=metrics,
+        history=ensemble.averaged(history),
+        predictions={name: (parts[name].y, predictions.outputs[name]) for name in parts},
+        source=cohort.source,
+        features=modality.features,
+        environment=facts,
+        config=(folder / "config.yaml").read_text(encoding="utf-8"),
+        target_names=cohort.target_names,
+        confidence=experiment.evaluation.confidence,
+        hashed=hashed,
+        windows=windows_of(task, modality, parts["test"].x),
+        weights=trainable_weights(network.full),
+    )
+    write_report(folder / "report.html", inputs)
+    write_model_card(folder / "MODEL_CARD.md", inputs)

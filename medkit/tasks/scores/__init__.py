@@ -1,0 +1,1 @@
+"""Metrics from targets and outputs, for any weights of the rows."""

@@ -1,0 +1,220 @@
+"""What all tasks share."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from medkit.core.errors import DataError, MedkitError
+from medkit.core.lazy import keras
+
+log = logging.getLogger("medkit")
+
+Threshold = float | list[float] | None
+
+
+class Task:
+    """A kind of prediction: checked targets, head, loss, metrics.
+
+    Constructor parameters are kept under their own names; what ``fit`` learns from the training
+    targets ends in ``_``. ``p`` is always what the whole model returns, (n, outputs).
+    """
+
+    kind: ClassVar[str]
+    #: Watched metric -> whether more (max) or less (min) of it is better.
+    monitors: ClassVar[dict[str, str]]
+    #: The watched metric that early stopping follows unless told otherwise.
+    monitor: ClassVar[str]
+    #: Names of what ``fit`` learned, for to_dict.
+    learned: ClassVar[tuple[str, ...]]
+    #: Names of the target columns; empty where none were given.
+    names_: tuple[str, ...] = ()
+
+    # What every task says for itself.
+
+    def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
+        """Check the training targets and learn from them.
+
+        Args:
+            targets: (n,) or (n, outputs) as read.
+            names: Names of the target columns.
+
+        Raises:
+            DataError: Targets this task cannot be trained on.
+        """
+        raise NotImplementedError
+
+    def encode(self, targets: Any) -> np.ndarray:
+        """Targets as the metrics take them.
+
+        Raises:
+            DataError: Missing or infinite values, or classes unknown from training.
+        """
+        raise NotImplementedError
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the head."""
+        raise NotImplementedError
+
+    @property
+    def output_activation(self) -> str:
+        """Activation of the head."""
+        raise NotImplementedError
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of the reported metrics, in order."""
+        raise NotImplementedError
+
+    def keras_loss(self) -> Any:
+        """A new Keras loss; also usable before ``fit``."""
+        raise NotImplementedError
+
+    def watch(self) -> list[Any]:
+        """New Keras metrics to follow while training: approximations, never reported."""
+        raise NotImplementedError
+
+    def score(
+        self,
+        y: np.ndarray,
+        p: np.ndarray,
+        threshold: Threshold = None,
+        weights: np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        """The reported metrics.
+
+        Args:
+            y: Encoded targets.
+            p: (n, outputs) the model's outputs.
+            threshold: From ``choose_threshold``.
+            weights: (resamples, n) how often each row was drawn; None for the rows as they are.
+
+        Returns:
+            Metric -> float, or (resamples,) values; NaN where it is undefined.
+        """
+        raise NotImplementedError
+
+    def prediction_columns(
+        self, p: np.ndarray, threshold: Threshold = None
+    ) -> dict[str, np.ndarray]:
+        """Named output columns, each (n,)."""
+        raise NotImplementedError
+
+    # What most tasks leave as it is.
+
+    def scale(self, y: np.ndarray) -> np.ndarray:
+        """Encoded targets as the loss takes them."""
+        return y
+
+    def output_layer(self) -> Any:
+        """A layer from the core model's outputs to those of the whole model; None if equal."""
+        return None
+
+    def choose_threshold(self, y: np.ndarray, p: np.ndarray, model: str = "network") -> Threshold:
+        """The decision threshold, from validation rows; None where the task has none.
+
+        ``model`` is what a warning calls the model whose outputs ``p`` are.
+        """
+        return None
+
+    def positives(self, y: np.ndarray) -> Any:
+        """How often each class occurs: a number, or class -> number; None without classes."""
+        return None
+
+    def class_weights(self, y: np.ndarray) -> dict[int, float]:
+        """Weights that make every class count alike: rows / (classes * rows of the class).
+
+        Raises:
+            MedkitError: The task has no classes that exclude each other.
+        """
+        raise MedkitError(
+            f"class weights are for the tasks binary and multiclass, not {self.kind}",
+            hint="Remove training.class_weight.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name, parameters and learned state, as JSON."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {
+            "name": self.kind,
+            "parameters": {name: getattr(self, name) for name in names if name != "self"},
+            "state": {name: _plain(getattr(self, name)) for name in (*self.learned, "names_")},
+        }
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> Self:
+        """The task that ``to_dict`` wrote."""
+        task = cls(**saved["parameters"])
+        for name, value in saved["state"].items():
+            setattr(task, name, tuple(value) if name == "names_" else value)
+        return task
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def fitted(task: Task, name: str) -> Any:
+    """A learned value of the task.
+
+    Raises:
+        MedkitError: ``fit`` was not called yet.
+    """
+    value = getattr(task, name, None)
+    if value is None:
+        raise MedkitError(f"task '{task.kind}' has seen no training targets; call fit first")
+    return value
+
+
+def checked_outputs(p: Any, y: np.ndarray | None = None) -> np.ndarray:
+    """(n, outputs) finite model outputs, as many as targets.
+
+    Raises:
+        DataError: Another number of rows, or values that are not finite.
+    """
+    p = np.asarray(p)
+    p = p[:, None] if p.ndim == 1 else p
+    if y is not None and len(p) != len(y):
+        raise DataError(f"{len(p)} predictions for {len(y)} targets")
+    wrong = ~np.isfinite(p).all(axis=1)
+    if wrong.any():
+        raise DataError(
+            f"{wrong.sum()} of {len(p)} predictions are not finite "
+            f"(first at row {np.flatnonzero(wrong)[0] + 1})",
+            hint="The training diverged: lower training.optimizer.learning_rate, or set clipnorm.",
+        )
+    return p
+
+
+def balanced(y: np.ndarray, classes: int) -> dict[int, float]:
+    """Class number -> rows / (classes that occur * rows of the class)."""
+    counts = np.bincount(y.astype(int).ravel(), minlength=classes)
+    present = np.count_nonzero(counts)
+    return {c: float(len(y) / (present * n)) if n else 1.0 for c, n in enumerate(counts)}
+
+
+def yes_no_loss(loss: str, label_smoothing: float, gamma: float, alpha: float | None) -> Any:
+    """The Keras loss of one or several yes/no outputs."""
+    if loss == "focal":
+        return keras.losses.BinaryFocalCrossentropy(
+            gamma=gamma,
+            alpha=0.25 if alpha is None else alpha,
+            apply_class_balancing=alpha is not None,
+            label_smoothing=label_smoothing,
+        )
+    if loss == "mse":
+        return keras.losses.MeanSquaredError()
+    return keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing)
+
+
+def named(classes: Sequence[Any], positions: np.ndarray) -> np.ndarray:
+    """(n,) class names of class positions; of objects where the names are text or mixed."""
+    same = len({type(each) for each in classes}) == 1 and not isinstance(classes[0], str)
+    return np.array(classes, None if same else object)[positions]

@@ -1,0 +1,190 @@
+"""Paired differences and tests of runs against the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit.config.sections import Evaluation
+from medkit.core.errors import RunError
+from medkit.evaluation import main_metric
+from medkit.evaluation.groups.fairness import holm
+from medkit.evaluation.resampling.intervals import plain
+from medkit.evaluation.resampling.paired import compare_outputs
+from medkit.runs.run import Run
+from medkit.workflows.compare.rows import TestRows, matched, test_rows
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs compared.
+
+    Args:
+        result: What ``medkit compare`` prints; see the package.
+        rows: The test rows of each run, in the order of the runs.
+    """
+
+    result: dict[str, Any]
+    rows: tuple[TestRows, ...]
+
+
+def compare_runs(paths: Sequence[Path | str]) -> Comparison:
+    """Compare finished runs with the first of them.
+
+    Runs tested on the same rows are compared in pairs, by the bootstrap, DeLong's test and
+    McNemar's, with the resamples, confidence and seed of the first run's config. For others there
+    is a note of why that is not possible, and their own numbers.
+
+    Args:
+        paths: Folders of two runs or more.
+
+    Raises:
+        RunError: One run only, a run given twice, a damaged run, or runs that predict other
+            things.
+    """
+    folders = [Path(path) for path in paths]
+    if len(folders) < 2:
+        raise RunError("a comparison needs two runs or more")
+    resolved = [folder.resolve() for folder in folders]
+    for i, folder in enumerate(resolved):
+        if folder in resolved[:i]:
+            raise RunError("the run is given twice", place=str(folders[i]))
+    opened = [Run.open(folder) for folder in folders]
+    for run in opened[1:]:
+        _same_question(opened[0], run)
+    rows = [test_rows(run, label) for run, label in zip(opened, _labels(opened), strict=True)]
+    reference = rows[0]
+    settings = Evaluation.model_validate(reference.run.config["evaluation"])
+    comparisons = [_against(reference, each, settings) for each in rows[1:]]
+    correction = None
+    if len(comparisons) > 1:
+        _correct(comparisons)
+        correction = "Holm, over the p-values of the same test in all paired comparisons"
+    metrics = reference.run.metrics["test"]["metrics"]
+    result = {
+        "task": reference.run.task.kind,
+        "reference": reference.name,
+        "metric": main_metric(metrics),
+        "confidence": settings.confidence,
+        "runs": [_described(each) for each in rows],
+        "comparisons": comparisons,
+        "correction": correction,
+    }
+    return Comparison(plain(result), tuple(rows))
+
+
+def _labels(opened: Sequence[Run]) -> list[str]:
+    """Model and the end of the folder's name; the whole name where that is not unique."""
+    labels = [f"{run.config['model']['name']} {run.path.name.rsplit('-', 1)[-1]}" for run in opened]
+    if len(set(labels)) == len(labels):
+        return labels
+    return [f"{i} {run.path.name}" for i, run in enumerate(opened, 1)]
+
+
+def _same_question(one: Run, other: Run) -> None:
+    """Refuse runs whose outputs do not mean the same."""
+    place = f"{one.path.name} and {other.path.name}"
+    if one.task.kind != other.task.kind:
+        raise RunError(
+            f"the runs have different tasks: {one.task.kind} and {other.task.kind}",
+            place=place,
+            hint="Only runs that predict the same can be compared.",
+        )
+    told = [_outcomes]
+    if one.environment.get("data_sha256") == other.environment.get("data_sha256"):
+        told.append(_target)  # elsewhere the same outcome may have another name
+    for found in told:
+        before, after = found(one), found(other)
+        if before != after:
+            raise RunError(
+                f"the runs predict different targets: {before} and {after}",
+                place=place,
+                hint="Only runs that predict the same can be compared.",
+            )
+
+
+def _outcomes(run: Run) -> str:
+    """Classes, labels or outputs, as the task learned them."""
+    for learned in ("classes_", "labels_"):
+        if getattr(run.task, learned, None):
+            return ", ".join(str(each) for each in getattr(run.task, learned))
+    named = ", ".join(run.task.names_) or f"{run.task.num_outputs} numbers"
+    levels = ", ".join(f"{each:g}" for each in getattr(run.task, "quantiles", ()))
+    return f"{named} (quantiles {levels})" if levels else named
+
+
+def _target(run: Run) -> str:
+    """The target as the config names it; empty where the dataset has its own."""
+    dataset = run.config["dataset"]
+    named = [f"{key} {dataset[key]}" for key in ("target", "target_above") if dataset.get(key)
+             is not None]  # fmt: skip
+    return ", ".join(named)
+
+
+def _described(rows: TestRows) -> dict[str, Any]:
+    run, test = rows.run, rows.run.metrics["test"]
+    stages = run.environment.get("stages") or {}
+    seconds = {name: each.get("seconds") for name, each in stages.items()}
+    return {
+        "run": rows.name,
+        "label": rows.label,
+        "experiment": run.config.get("name"),
+        "model": run.config["model"]["name"],
+        "dataset": run.config["dataset"]["name"],
+        **{key: test.get(key) for key in ("n", "subjects", "positives", "threshold")},
+        "seconds": {
+            "total": round(sum(filter(None, seconds.values())), 3) if seconds else None,
+            "fit": seconds.get("fit"),
+        },
+        "confidence": run.config["evaluation"]["confidence"],
+        "metrics": test["metrics"],
+    }
+
+
+def _against(reference: TestRows, rows: TestRows, settings: Evaluation) -> dict[str, Any]:
+    names = {"run": rows.name, "reference": reference.name}
+    order, evidence = matched(reference, rows)
+    missing = reference.y.dtype.kind == "f"  # a future value may not have been measured
+    if order is not None and not np.array_equal(rows.y[order], reference.y, equal_nan=missing):
+        order, evidence = None, "the same test rows have other targets"
+    if order is None:
+        return {**names, "paired": False, "note": f"no paired test is possible: {evidence}"}
+    rows = rows.take(order)
+    found = compare_outputs(
+        reference.run.task,
+        reference.y,
+        rows.p,
+        reference.p,
+        rows.run.threshold,
+        reference.run.threshold,
+        reference.subject,
+        settings,
+        reference.run.config["seed"],
+    )
+    return {**names, "paired": True, "rows": evidence, **found}
+
+
+def _correct(comparisons: Sequence[dict[str, Any]]) -> None:
+    """Write ``p_holm`` beside each p, over the comparisons that have the same test."""
+    tests: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for comparison in comparisons:
+        for path, found in _tests(comparison):
+            tests.setdefault(path, []).append(found)
+    for same in tests.values():
+        known = [found for found in same if found["p"] is not None]
+        for found, adjusted in zip(known, holm([each["p"] for each in known]), strict=True):
+            found["p_holm"] = adjusted
+
+
+def _tests(
+    found: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    for key, value in found.items():
+        if isinstance(value, dict):
+            if "p" in value:
+                yield (*path, key), value
+            yield from _tests(value, (*path, key))

@@ -1,0 +1,161 @@
+"""The test rows of a run, and whether two runs were tested on the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from medkit.core import registry
+from medkit.core.errors import RunError
+from medkit.core.lazy import pd
+from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.runs.run import Run
+
+# These ways to split give the same test part whatever the seed.
+_SEEDLESS = ("time", "site", "column")
+_SALT_HINT = (
+    "Set MEDKIT_SALT to one secret for all trainings: rows are then matched by their hashes."
+)
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """A run and what it predicted for its test part.
+
+    Args:
+        run: The run, opened.
+        label: Short name for tables and legends, unique among the runs compared.
+        every: (all rows) hashed samples of all parts.
+        sample: (n,) hashed samples of the test part, in the order of the data.
+        subject: (n,) hashed subjects.
+        y: (n, …) encoded targets.
+        p: (n, outputs) outputs.
+    """
+
+    run: Run
+    label: str
+    every: frozenset[str]
+    sample: np.ndarray
+    subject: np.ndarray
+    y: np.ndarray
+    p: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return self.run.path.name
+
+    def take(self, order: np.ndarray) -> TestRows:
+        """The rows in another order."""
+        rows = (self.sample[order], self.subject[order], self.y[order], self.p[order])
+        return TestRows(self.run, self.label, self.every, *rows)
+
+
+def test_rows(run: Run, label: str) -> TestRows:
+    """Read the test part of ``predictions.parquet``.
+
+    Raises:
+        RunError: Columns are missing, or the test part is empty.
+    """
+    table = pd.read_parquet(run.path / "predictions.parquet")
+    task, width = run.task, run.task.num_outputs
+    named = task.prediction_columns(np.full((1, width), 0.5), run.threshold)
+    outputs = [name for name in named if not name.startswith("predicted")]
+    targets = [
+        each for each in table if each == "target" or str(each).removeprefix("target_").isdigit()
+    ]
+    if task.kind == "forecasting":
+        targets = [each for each in (f"target_{name}" for name in task.names_) if each in table]
+    missing = [each for each in ("sample", "subject", "part", *outputs) if each not in table]
+    part = table[table["part"] == "test"] if not missing else table.head(0)
+    if missing or not targets or part.empty:
+        lacks = f"lacks {', '.join(missing)}" if missing else "holds no test rows with targets"
+        raise RunError(f"predictions.parquet {lacks}", place=str(run.path))
+    truth = part[targets].to_numpy()
+    return TestRows(
+        run,
+        label,
+        frozenset(table["sample"]),
+        part["sample"].to_numpy(dtype=object),
+        part["subject"].to_numpy(dtype=object),
+        task.encode(truth[:, 0] if len(targets) == 1 else truth),
+        part[outputs].to_numpy(dtype=float),
+    )
+
+
+def matched(one: TestRows, other: TestRows) -> tuple[np.ndarray | None, str]:
+    """The order in which ``other`` has the test rows of ``one``, and how that was found out.
+
+    Samples are named by salted hashes, and the salt is random unless MEDKIT_SALT gives it. Under
+    one salt, equal hashes are equal rows. Under two, rows are the same if the runs read the same
+    files with the same settings and split them alike, and the targets and the subjects' rows
+    follow each other alike.
+
+    Returns:
+        (n,) positions, or None; in words: the evidence, or why the rows cannot be paired.
+    """
+    if one.every & other.every:
+        place = {sample: i for i, sample in enumerate(other.sample)}
+        shared = [place[sample] for sample in one.sample if sample in place]
+        if len(shared) == len(one.sample) == len(other.sample):
+            return np.array(shared), "equal hashes of the samples"
+        text = (
+            f"the test parts differ: {len(shared)} rows in common "
+            f"of {len(other.sample)} and {len(one.sample)}"
+        )
+        return None, text
+    reason = next(_differing(one, other), None)
+    if reason is not None:
+        return None, f"{reason}. {_SALT_HINT}"
+    evidence = "same files, settings and split, and the same sequence of targets and subjects"
+    return np.arange(len(one.sample)), evidence
+
+
+def _differing(one: TestRows, other: TestRows) -> Iterator[str]:
+    """Reasons to doubt that two test parts are the same, the plainest first."""
+    files = [each.run.environment.get("data_sha256") for each in (one, other)]
+    if files[0] != files[1] or not files[0]:
+        yield "the runs read other data (their SHA-256 differ)"
+    for section in ("dataset", "split"):
+        keys = _differing_keys(one.run.config, other.run.config, section)
+        if keys:
+            named = ", ".join(f"{section}.{key}" for key in keys)
+            yield f"the settings differ: {named}"
+    configs = (one.run.config, other.run.config)
+    if configs[0]["split"]["by"] not in _SEEDLESS and configs[0]["seed"] != configs[1]["seed"]:
+        yield f"the seeds of the split differ: {configs[1]['seed']} and {configs[0]['seed']}"
+    flows = [each.run.metrics.get("flow", {}) for each in (one, other)]
+    preprocessing = [each.get("preprocessing") for each in configs]
+    if any("missing input" in flow.get("dropped", {}) for flow in flows) and (
+        preprocessing[0] != preprocessing[1]
+    ):
+        yield "rows with missing inputs were dropped, perhaps not the same ones"
+    if len(one.sample) != len(other.sample):
+        yield f"the test parts have {len(other.sample)} and {len(one.sample)} rows"
+    elif not np.array_equal(one.y, other.y, equal_nan=one.y.dtype.kind == "f"):
+        yield "the targets of the test rows differ, or their order does"
+    elif not np.array_equal(subject_codes(one.subject), subject_codes(other.subject)):
+        yield "the test rows belong to other subjects"
+
+
+def _differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], section: str) -> list[str]:
+    """Settings of a section that differ; names of files count by their content alone."""
+    first, second = one.get(section, {}), other.get(section, {})
+    files = _paths(first.get("name")) if section == "dataset" else ()
+    keys = dict.fromkeys([*first, *second])
+    return [key for key in keys if key not in files and first.get(key) != second.get(key)]
+
+
+def _paths(dataset: Any) -> tuple[str, ...]:
+    if dataset not in registry.datasets.names():
+        return ()
+    fields = registry.datasets.schema(dataset).model_fields
+    return tuple(
+        name
+        for name, field in fields.items()
+        if field.annotation is Path or Path in get_args(field.annotation)
+    )

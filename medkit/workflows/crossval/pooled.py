@@ -1,0 +1,239 @@
+"""Out-of-fold predictions of all folds, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from medkit.config.experiment import Evaluation, Split
+from medkit.data.cohort import Cohort
+from medkit.data.splits import split
+from medkit.evaluation.resampling.intervals import Resampled, plain, resample
+from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.runs.run import Run
+from medkit.runs.stored import Stored, stored_part
+from medkit.workflows.crossval.plan import Fold
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Every tested sample once a repeat, in the order of the cohort.
+
+    Attributes:
+        task: The fitted task.
+        y: Encoded targets (n, …).
+        subjects: (n,) subject of each sample; of the cohort itself, to be written nowhere.
+        outputs: Model -> (n, outputs) of each repeat; ``network`` and the baselines.
+        thresholds: Model -> operating point of each sample, (n, …) of each repeat; None where the
+            task has none.
+    """
+
+    task: Any
+    y: np.ndarray
+    subjects: np.ndarray
+    outputs: Mapping[str, Sequence[np.ndarray]]
+    thresholds: Mapping[str, Sequence[np.ndarray] | None]
+
+
+def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
+    """Pool the folds' test predictions; the reason where that cannot be done.
+
+    A baseline is pooled if every fold keeps its predictions.
+    """
+    task = folds[0][1].task
+    for _, run in folds:
+        if _outcomes(run.task) != _outcomes(task):
+            return "the classes differ between the folds: not all occur in every training part"
+    kept = [(fold, run, stored_part(run)) for fold, run in folds]
+    rows = [_rows(cohort, fold, run, len(stored.y)) for fold, run, stored in kept]
+    repeats = sorted({fold.repeat for fold, _, _ in kept})
+    tested = np.unique(np.concatenate(rows))
+    place = np.full(len(cohort), -1)
+    place[tested] = np.arange(len(tested))
+    y = np.zeros((len(tested), *kept[0][2].y.shape[1:]), dtype=kept[0][2].y.dtype)
+    for where, (_, _, stored) in zip(rows, kept, strict=True):
+        y[place[where]] = stored.y
+    names = [
+        "network",
+        *(n for n in kept[0][2].baselines if all(n in s.baselines for *_, s in kept)),
+    ]
+    outputs: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    thresholds: dict[str, list[np.ndarray] | None] = {name: [] for name in names}
+    for repeat in repeats:
+        of_repeat = [
+            (place[where], run, stored)
+            for where, (fold, run, stored) in zip(rows, kept, strict=True)
+            if fold.repeat == repeat
+        ]
+        if sum(len(where) for where, *_ in of_repeat) != len(tested):
+            return "the repeats do not test the same samples"
+        for name in names:
+            found, at = _put_together(of_repeat, name, len(tested))
+            outputs[name].append(found)
+            if at is None:
+                thresholds[name] = None
+            else:
+                thresholds[name].append(at)  # type: ignore[union-attr]
+    return Pooled(task, y, cohort.subjects[tested], outputs, thresholds)
+
+
+def _outcomes(task: Any) -> tuple[Any, ...]:
+    learned = (getattr(task, name, None) for name in ("classes_", "labels_"))
+    return (task.num_outputs, *learned)
+
+
+def _rows(cohort: Cohort, fold: Fold, run: Run, count: int) -> np.ndarray:
+    """(count,) positions in the cohort of the samples that a fold tested."""
+    tested = split(cohort, Split(**fold.split), fold.seed).rows("test")
+    usable = run.modality.keep(cohort.only_input.take(tested))
+    tested = tested[usable]
+    if len(tested) != count:
+        raise AssertionError(f"{fold.name}: {count} predictions for {len(tested)} samples")
+    return tested
+
+
+def _put_together(
+    folds: Sequence[tuple[np.ndarray, Run, Stored]], name: str, count: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    outputs = np.full((count, folds[0][2].outputs.shape[1]), np.nan)
+    thresholds: np.ndarray | None = np.full_like(outputs, np.nan)
+    for where, run, stored in folds:
+        own = name == "network"
+        outputs[where] = stored.outputs if own else stored.baselines[name]
+        at = run.threshold if own else run.metrics["baselines"][name]["threshold"]
+        if at is None or thresholds is None:
+            thresholds = None
+        else:
+            thresholds[where] = at
+    return outputs, thresholds
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model's pooled predictions, scored: means over the repeats.
+
+    Attributes:
+        values: Metric -> value.
+        resampled: The same in every resample of the subjects, which are the same in every repeat.
+    """
+
+    values: Mapping[str, float]
+    resampled: Resampled
+
+
+def pooled_scores(pooled: Pooled, name: str, settings: Evaluation, seed: int) -> Scored:
+    """Score a model's pooled predictions, each sample at its own fold's operating point."""
+    values: list[dict[str, float]] = []
+    drawn: list[Resampled] = []
+    thresholds = pooled.thresholds[name]
+    for repeat, outputs in enumerate(pooled.outputs[name]):
+        at = None if thresholds is None else thresholds[repeat]
+        found: dict[str, float] = {}
+        resampled = Resampled({}, {}, None)
+        for p, threshold, metrics in _versions(pooled, outputs, at):
+            scores = pooled.task.score(pooled.y, p, threshold)
+            found |= {m: v for m, v in scores.items() if m in metrics}
+            more = resample(
+                pooled.task, pooled.y, p, threshold, pooled.subjects, settings.bootstrap, seed
+            )
+            resampled.replicates.update({m: v for m, v in more.replicates.items() if m in metrics})
+            resampled.left_out.update({m: v for m, v in more.left_out.items() if m in metrics})
+            resampled = replace(resampled, groups=more.groups)
+        values.append(found)
+        drawn.append(resampled)
+    over_repeats = Resampled(
+        {m: np.mean([d.replicates[m] for d in drawn], axis=0) for m in drawn[0].replicates},
+        {m: np.mean([d.left_out[m] for d in drawn], axis=0) for m in drawn[0].left_out},
+        drawn[0].groups,
+    )
+    metrics = pooled.task.score(pooled.y, pooled.outputs[name][0], _any(pooled))
+    return Scored(
+        {metric: float(np.mean([each[metric] for each in values])) for metric in metrics},
+        over_repeats,
+    )
+
+
+def pooled_metrics(pooled: Pooled, scored: Scored, settings: Evaluation) -> dict[str, Any]:
+    """Metrics of a model's pooled predictions, with intervals that resample subjects.
+
+    Returns:
+        ``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}``.
+    """
+    return plain(
+        {
+            "n": len(pooled.y),
+            "subjects": int(subject_codes(pooled.subjects).max()) + 1,
+            "positives": pooled.task.positives(pooled.y),
+            "metrics": {
+                metric: {
+                    "value": value,
+                    **scored.resampled.interval(metric, value, settings.confidence),
+                }
+                for metric, value in scored.values.items()
+            },
+        }
+    )
+
+
+def pooled_differences(
+    network: Scored, baseline: Scored, settings: Evaluation
+) -> dict[str, dict[str, Any]]:
+    """Network less baseline on the same pooled samples, with paired intervals.
+
+    Both are scored in the same resamples of the subjects (Efron and Tibshirani, An Introduction
+    to the Bootstrap, 1993), and a subject drawn is drawn in all repeats: repeats make the
+    interval no narrower than the subjects allow. The models stay as they were trained.
+
+    Returns:
+        Metric -> ``{"value", "low", "high"}``, with ``p`` where there is an interval.
+    """
+    drawn = network.resampled.less(baseline.resampled)
+    found: dict[str, dict[str, Any]] = {}
+    for metric, value in network.values.items():
+        difference = value - baseline.values[metric]
+        found[metric] = {
+            "value": difference,
+            **drawn.interval(metric, difference, settings.confidence),
+        }
+        if found[metric]["low"] is not None:
+            found[metric]["p"] = drawn.p_value(metric, difference)
+    return plain(found)
+
+
+def _any(pooled: Pooled) -> Any:
+    return None if pooled.thresholds["network"] is None else _half(pooled.y, pooled.task)
+
+
+def _half(y: np.ndarray, task: Any) -> float | list[float]:
+    return [0.5] * task.num_outputs if task.num_outputs > 1 else 0.5
+
+
+def _versions(
+    pooled: Pooled, p: np.ndarray, at: np.ndarray | None
+) -> list[tuple[np.ndarray, Any, set[str]]]:
+    """(outputs, threshold, metrics to take from them): decisions apart from probabilities.
+
+    A task has one threshold, here every fold has its own: decisions are therefore scored as
+    outputs of 0 and 1. Which metrics depend on them is seen by moving the threshold.
+    """
+    task, y = pooled.task, pooled.y
+    if at is None:
+        return [(p, None, set(task.score(y, p, None)))]
+    half = _half(y, task)
+    moved = [
+        task.score(y, p, _like(half, t)) for t in (-1.0, *np.quantile(p, [0.2, 0.5, 0.8]), 2.0)
+    ]
+    of_decisions = {m for m in moved[0] if any(not _same(each[m], moved[0][m]) for each in moved)}
+    decided = (p >= at).astype(float)
+    return [(p, half, set(moved[0]) - of_decisions), (decided, half, of_decisions)]
+
+
+def _like(half: float | list[float], value: float) -> Any:
+    return [float(value)] * len(half) if isinstance(half, list) else float(value)
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (np.isnan(a) and np.isnan(b))

@@ -1,0 +1,139 @@
+"""``medkit explain``: why a run's network said what it said of the samples of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit.core.errors import DataError, MedkitError
+from medkit.core.files import write_text, written_whole
+from medkit.data.cohort import Cohort
+from medkit.explanation.local import METHODS, explain
+from medkit.explanation.tables import Explained, table_of
+from medkit.report.pages.explanation import png_overlay, render
+from medkit.runs.run import Run
+from medkit.workflows.external import dataset_of
+from medkit.workflows.prepare import new_data
+
+# Most samples of a table: an explanation costs as much as hundreds of predictions.
+ROWS = {"tabular": 1000, "series": 200, "tokens": 200, "triplets": 50, "image": 50}
+ROWS_SHAP = 20
+_BACKGROUND = 200
+SUFFIXES = (".csv", ".html", ".png")
+
+
+def explain_file(
+    run: Run,
+    path: Path,
+    *,
+    row: str | None = None,
+    method: str = "auto",
+    output: str | None = None,
+) -> Explained:
+    """Explain the predictions for a new file, or for one of its samples.
+
+    Args:
+        run: The run.
+        path: File or folder laid out as the run's own data.
+        row: The file's own id of one sample; None for all, the first ``ROWS`` of them.
+        method: Name of a method, or ``auto``.
+        output: Class, label or output to explain; None for the most probable one of each sample.
+
+    Raises:
+        DataError: The file cannot be read, or has no such sample.
+        MedkitError: The method is unknown or does not fit this network.
+    """
+    check_method(method)
+    cohort = new_data(dataset_of(run), path, run.modality)
+    usable = np.flatnonzero(run.modality.keep(cohort.only_input))
+    if len(usable) == 0:
+        raise DataError("no sample of the file can be used: each has a missing input")
+    if row is not None:
+        taken = np.array([_position(cohort, row, usable)])
+    else:
+        most = ROWS_SHAP if method == "shap" else ROWS.get(run.modality.modality, 200)
+        taken = usable[:most]
+    x = _encoded(run, cohort, taken)
+    background = None
+    if method == "shap":
+        # The other samples of the file stand for an unknown value: a run keeps no training rows.
+        others = usable if len(usable) == 1 else np.setdiff1d(usable, taken[:1])
+        background = _encoded(run, cohort, others[:_BACKGROUND])
+    local = explain(
+        run.model,
+        run.modality,
+        run.task,
+        x,
+        method=method,
+        output=output,
+        background=background,
+        seed=int(run.config.get("seed", 0)),
+    )
+    ids = cohort.samples.index.to_numpy()[taken]
+    left = 0 if row is not None else len(usable) - len(taken)
+    title = f"{run.config.get('name', 'experiment')}, run {run.path.name}"
+    return Explained(run.modality, run.task, ids, x, local, row is not None, left, title)
+
+
+def check_method(method: str) -> None:
+    """Refuse an unknown method before anything is read.
+
+    Raises:
+        MedkitError: With the known ones.
+    """
+    if method not in METHODS:
+        raise MedkitError(
+            f"no explanation method called '{method}'", hint=f"Known: {', '.join(METHODS)}."
+        )
+
+
+def check_output(path: Path, row: str | None, modality: Any) -> None:
+    """Refuse a file that this explanation cannot be written to, before anything is computed.
+
+    Raises:
+        DataError: An unknown suffix, or a picture of something that is no image.
+    """
+    if path.suffix not in SUFFIXES:
+        raise DataError(
+            f"explanations are written as {', '.join(SUFFIXES)}, not '{path.suffix}'",
+            place=str(path),
+        )
+    if path.suffix == ".png" and (modality.modality != "image" or row is None):
+        raise DataError(
+            "a .png holds one image with its heat map",
+            place=str(path),
+            hint="Name a sample with --row, of a run on images; .html and .csv take everything.",
+        )
+
+
+def write_explanation(explained: Explained, path: Path) -> None:
+    """Write a table (.csv), a page (.html) or an image (.png); whole or not at all."""
+    if path.suffix == ".csv":
+        with written_whole(path) as temporary:
+            table_of(explained).to_csv(temporary, index=False)
+    elif path.suffix == ".png":
+        with written_whole(path) as temporary:
+            temporary.write_bytes(png_overlay(explained.x[0], explained.local.attributions[0]))
+    else:
+        write_text(path, render(explained))
+
+
+def _position(cohort: Cohort, row: str, usable: np.ndarray) -> int:
+    found = np.flatnonzero(cohort.samples.index.astype(str) == row)
+    if len(found) == 0:
+        raise DataError(
+            f"the file has no sample '{row}'",
+            hint="medkit predict RUN --input FILE lists the samples in its first column.",
+        )
+    if found[0] not in usable:
+        raise DataError(f"sample '{row}' cannot be used: it has a missing input")
+    return int(found[0])
+
+
+def _encoded(run: Run, cohort: Cohort, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(run.modality.encode(cohort.take(rows).only_input))
+
+
+__all__ = ["check_output", "explain_file", "table_of", "write_explanation"]

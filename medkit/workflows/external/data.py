@@ -1,0 +1,193 @@
+"""Which rows a run is evaluated on, and whether it was developed on them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medkit.config.experiment import Component, Experiment, check_config, load_config
+from medkit.core import registry
+from medkit.core.errors import ConfigError, DataError, MedkitError, Problem
+from medkit.core.yaml_file import override
+from medkit.data.cohort import Cohort
+from medkit.data.parts import Part
+from medkit.runs.run import Run
+from medkit.workflows.prepare import as_trained, divide, read
+
+log = logging.getLogger("medkit")
+
+_NOT_AT_HAND = "the development data are not at hand"
+
+
+@dataclass(frozen=True)
+class NewData:
+    """The data that a run is evaluated on.
+
+    Attributes:
+        experiment: The config that names them, and says how to evaluate.
+        dataset: The dataset, told what a reader would otherwise find out from the file.
+        cohort: The rows to evaluate on.
+        whole: All rows of the data set.
+        part: ``all`` of the data set, or its ``test`` part.
+        own: Whether they are the run's own test part.
+        overlaps: Whether rows were among those that trained or validated the run.
+        tested: Whether rows were in the run's own test part.
+        sites: The sites that the rows are of, where the config chose them so.
+        developed: The run's own parts, where they were read to see whether rows were used.
+    """
+
+    experiment: Experiment
+    dataset: Component
+    cohort: Cohort
+    whole: Cohort
+    part: str
+    own: bool
+    overlaps: bool
+    tested: bool
+    sites: tuple[str, ...] = ()
+    developed: Mapping[str, Cohort] | None = None
+
+
+def new_data(run: Run, config: Path | None, overrides: Sequence[str]) -> NewData:
+    """Read the data set that a config names, or the run's own test part.
+
+    All of another data set is evaluated. Where it is the very data set the run was developed on,
+    and its config divides it by site or column, its ``test`` part is: so the hospitals of one
+    file can be told apart.
+
+    Raises:
+        ConfigError, DataError: What is wrong with the config or the data.
+    """
+    own = config is None and not any(_root(each) == "dataset" for each in overrides)
+    experiment = _other(run, config, overrides)
+    _check_kind(run, experiment)
+    dataset = experiment.dataset
+    if not own:
+        tags = registry.datasets.get(dataset.name).tags
+        told = as_trained(tags, run.modality, dataset.parameters)
+        dataset = Component(dataset.name, {**dataset.parameters, **told})
+    cohort = read(dataset)
+    if cohort.targets is None:
+        raise DataError("the data set has no targets to evaluate against")
+    same = dict(cohort.source.files) == run.environment["data_sha256"]
+    if own:
+        if not same:
+            raise DataError(
+                "the data have changed since the run, so its test part cannot be told apart",
+                hint="Put the former files back, or evaluate on all of the new data as another "
+                "data set: --config, or --set dataset.path=FILE.",
+            )
+        # The whole of it holds the training rows; only the held-out part is an evaluation.
+        held_out = divide(cohort, experiment)[0]["test"]
+        return NewData(experiment, dataset, held_out, cohort, "test", True, False, True)
+    part, whole = "all", cohort
+    sites: tuple[str, ...] = ()
+    split = experiment.split
+    if config is not None and same and split.by in ("site", "column"):
+        part = "test"
+        cohort = divide(whole, experiment)[0]["test"]
+        if split.by == "site":
+            sites = tuple(sorted(set(cohort.samples["site"].astype(str))))
+        log.info("the run's own data set: evaluated on the test part of this config's split")
+    own_parts = _own_parts(run) if same else None
+    developed = None if isinstance(own_parts, str) else own_parts
+    overlaps, tested = _seen(run, experiment, cohort, developed)
+    if overlaps:
+        log.warning(
+            "the run was developed on this data set: the numbers below are no external validation"
+        )
+    return NewData(
+        experiment, dataset, cohort, whole, part, False, overlaps, tested, sites, developed
+    )
+
+
+def encoded(run: Run, cohort: Cohort) -> Part:
+    """The rows a run can use, encoded as it was trained.
+
+    Raises:
+        DataError: No row can be used, columns are lacking, or no class is known.
+    """
+    usable = run.modality.keep(cohort.only_input)
+    if not usable.any():
+        raise DataError("no sample can be used: every row has a missing input")
+    if not usable.all():
+        log.warning("%d samples dropped: missing input", int((~usable).sum()))
+        cohort = cohort.take(usable)
+    return Part(cohort, run.modality.encode(cohort.only_input), run.task.encode(cohort.targets))
+
+
+def development(run: Run, new: NewData) -> Part | str:
+    """The run's training rows, read again where they are still there; else why they are not.
+
+    A run keeps no patient's values, so that what needs them reads the data set anew, and only if
+    every file is the one it was.
+    """
+    if new.developed is not None:
+        return encoded(run, new.developed["train"])
+    parts = _own_parts(run)
+    return parts if isinstance(parts, str) else encoded(run, parts["train"])
+
+
+def _own_parts(run: Run) -> dict[str, Cohort] | str:
+    """The run's parts, read again; why that cannot be done."""
+    try:
+        experiment = check_config(run.config, folder=run.path, place=str(run.path))
+        cohort = read(experiment.dataset)
+        if dict(cohort.source.files) != run.environment["data_sha256"]:
+            return f"{_NOT_AT_HAND}: they have changed since"
+        return divide(cohort, experiment)[0]
+    except (MedkitError, OSError):
+        # The message may name a path of the machine the run was made on.
+        return _NOT_AT_HAND
+
+
+def _check_kind(run: Run, experiment: Experiment) -> None:
+    if experiment.task.name != run.task.kind:
+        text = f"is '{experiment.task.name}', but the run's task is '{run.task.kind}'"
+        raise ConfigError([Problem("task", text)], place=experiment.place)
+    dataset = experiment.dataset
+    yields = registry.datasets.get(dataset.name).yields(dataset.parameters)
+    if yields != run.modality.modality:
+        text = f"'{dataset.name}' yields {yields}, but the run takes"
+        problem = Problem("dataset.name", f"{text} {run.modality.modality}")
+        raise ConfigError([problem], place=experiment.place)
+
+
+def _root(assignment: str) -> str:
+    return assignment.partition("=")[0].split(".")[0].strip()
+
+
+def _other(run: Run, config: Path | None, overrides: Sequence[str]) -> Experiment:
+    # A config of its own may also say by --set how its rows are divided.
+    allowed = ("dataset", "evaluation") if config is None else ("dataset", "evaluation", "split")
+    for assignment in overrides:
+        if _root(assignment) not in allowed:
+            path = assignment.partition("=")[0].strip()
+            text = "a finished run keeps its settings; only dataset and evaluation may change here"
+            raise ConfigError([Problem(path, text)], place=f"--set {assignment}")
+    if config is not None:
+        return load_config(config, overrides)
+    document = copy.deepcopy(dict(run.config))
+    changed = {override(document, assignment) for assignment in overrides}
+    place = str(run.path / "config.yaml")
+    return check_config(document, folder=run.path, place=place, changed=changed)
+
+
+def _seen(
+    run: Run, experiment: Experiment, cohort: Cohort, developed: Mapping[str, Cohort] | None
+) -> tuple[bool, bool]:
+    """Whether rows were among the run's training and validation rows, and its test rows."""
+    if developed is not None:
+        rows = set(cohort.samples.index)
+        used = {name: not rows.isdisjoint(each.samples.index) for name, each in developed.items()}
+        return used["train"] or used["valid"], used["test"]
+    if set(run.environment["data_sha256"].values()) & set(cohort.source.files.values()):
+        return True, True
+    # Another number of samples gives an embedded dataset another fingerprint, yet the same rows.
+    name = experiment.dataset.name
+    embedded = bool(registry.datasets.get(name).tags.get("embedded", False))
+    known = embedded and name == run.config["dataset"]["name"]
+    return known, known

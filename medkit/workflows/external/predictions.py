@@ -1,0 +1,99 @@
+"""Predictions of a finished run for a new file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medkit.config.experiment import Component
+from medkit.core import registry
+from medkit.core.errors import DataError
+from medkit.core.files import written_whole
+from medkit.core.yaml_file import expand
+from medkit.runs.run import Run
+from medkit.workflows.prepare import new_data
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def predict_file(
+    run: Run, path: Path | None, query: str | None = None, url: str | None = None
+) -> pandas.DataFrame:
+    """Predict for every sample of a new file, folder or query, laid out as the run's own data.
+
+    Args:
+        run: The run.
+        path: The file or folder; None with a query to a database that has an address.
+        query: A select statement, for the database in ``path``, at ``url``, or at the address
+            that the run was trained from.
+        url: The database, as SQLAlchemy takes it; ``${VAR}`` is taken from the environment.
+
+    Returns:
+        Column ``sample`` (the file's own sample ids), then the task's prediction columns.
+
+    Raises:
+        DataError: The file cannot be read, or lacks what the model takes.
+    """
+    rows = _rows_of(run, path, query, url)
+    cohort = new_data(dataset_of(run), path, run.modality, rows)
+    table = run.predict(cohort.only_input)
+    table.insert(0, "sample", cohort.samples.index.to_numpy())
+    return table.reset_index(drop=True)
+
+
+def _rows_of(run: Run, path: Path | None, query: str | None, url: str | None) -> dict[str, str]:
+    """The parameters of a reader that name rows of a database."""
+    if query is None:
+        if url is not None or path is None:
+            what = "a database needs a query" if url else "nothing to predict for is named"
+            raise DataError(what, place="predict", hint="Give --input FILE, or --query with --url "
+                            "where the run was not trained from a database.")  # fmt: skip
+        return {}
+    if path is not None:
+        if url is not None:
+            raise DataError("give either a file or a url, not both", place="predict")
+        return {"query": query}
+    address = url or run.config["dataset"].get("url")
+    if not address:
+        raise DataError(
+            "the run was not trained from a database with an address",
+            place="predict",
+            hint="Name one: --url 'postgresql+psycopg://user:${DB_PASSWORD}@host/database'.",
+        )
+    expanded, problems = expand({"url": address})
+    if problems:
+        raise DataError(problems[0][1], place="url")
+    return {"query": query, "url": expanded["url"]}
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that predictions cannot be written to, before anything is computed.
+
+    Raises:
+        DataError: The suffix is neither .csv nor .parquet.
+    """
+    if path.suffix not in (".csv", ".parquet"):
+        raise DataError(
+            f"predictions are written as .csv or .parquet, not '{path.suffix}'", place=str(path)
+        )
+
+
+def write_predictions(table: pandas.DataFrame, path: Path) -> None:
+    """Write predictions as CSV or, by the suffix, Parquet; whole or not at all."""
+    check_output(path)
+    with written_whole(path) as temporary:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+
+
+def dataset_of(run: Run) -> Component:
+    """The dataset section of a run's config, to read another file with its reader's settings."""
+    # Paths in the run's own config need not exist any more; only the reader's settings matter.
+    given = dict(run.config["dataset"])
+    name = given.pop("name")
+    schema = registry.datasets.schema(name)
+    values = schema.model_validate(given, strict=False)
+    return Component(name, {each: getattr(values, each) for each in schema.model_fields})

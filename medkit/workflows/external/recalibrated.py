@@ -1,0 +1,285 @@
+"""A run recalibrated for another site: a new run beside the old, which stays as it is.
+
+The new data are divided by subject, stratified by the outcome: half is tested, and of the other
+half 70 % fit the recalibration and 30 % choose the threshold (and when to stop). No row is tested
+that was fitted on. The new run's ``split`` says just that, so that ``medkit evaluate`` of it tests
+the same half again. Methods, from least to most (Steyerberg et al., Validation and updating of
+predictive logistic regression models, Stat. Med. 23, 2004; Van Calster et al., BMC Med. 17, 2019):
+
+- ``intercept``: recalibration in the large; all predictions are shifted, on the logit scale (of
+  regression: on the targets' own).
+- ``slope``: logistic recalibration, a slope and an intercept (of regression: a straight line).
+- ``refit``: model revision; the whole network is trained on, from its present weights, at a tenth
+  of its learning rate and with early stopping. What preprocessing learned in development (fill
+  values, means, categories) is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit.config.experiment import Experiment, check_config
+from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
+from medkit.core.files import write_text
+from medkit.core.lazy import keras
+from medkit.data.cohort import Cohort
+from medkit.data.parts import Part
+from medkit.evaluation import evaluate_part, headline
+from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
+from medkit.evaluation.resampling.intervals import plain
+from medkit.leakage import audit, gate
+from medkit.runs import run as runs
+from medkit.runs.predictions import Predictions
+from medkit.runs.recording import LogKeeper, Stages, environment
+from medkit.runs.run import Run
+from medkit.runs.saving import save, save_report, save_rows
+from medkit.training.backend import start
+from medkit.training.network import Network
+from medkit.workflows.assess import assess, predict_parts
+from medkit.workflows.external.data import NewData, encoded, new_data
+from medkit.workflows.prepare import divide
+
+log = logging.getLogger("medkit")
+
+METHODS = ("intercept", "slope", "refit")
+_SLOWER = 10.0
+_VALID = 0.3
+
+
+def recalibrate_run(
+    run: Run, method: str, config: Path | None = None, overrides: Sequence[str] = ()
+) -> Run:
+    """Recalibrate a run on a part of another data set; a new run, tested on the rest.
+
+    Args:
+        run: The run; nothing in its folder changes.
+        method: intercept, slope or refit; see the head of this file.
+        config: Config whose ``dataset`` section names the data.
+        overrides: Changes to it, or to the run's own config.
+
+    Returns:
+        The new run, beside the old one. Its ``metrics["recalibration"]`` holds ``method``,
+        ``parent`` (the old run's id), ``rows`` fitted on, ``state`` (the numbers) and ``before``:
+        the old model on the same tested rows.
+
+    Raises:
+        ConfigError, DataError: What is wrong with the method, the config or the data; data that
+            the run was developed on.
+    """
+    if method not in METHODS:
+        near = did_you_mean(method, METHODS) or f"; one of {', '.join(METHODS)}"
+        raise ConfigError([Problem("--recalibrate", f"no method '{method}'{near}")])
+    if run.task.kind == "forecasting" and method != "refit":
+        text = f"'{method}' is not for forecasts, whose values are many; refit is"
+        raise ConfigError([Problem("--recalibrate", text)])
+    stages = Stages()
+    with LogKeeper() as kept:
+        with stages("read"):
+            new = new_data(run, config, overrides)
+        _check_rows(new)
+        experiment = _config(run, new, method)
+        with stages("split"):
+            # All rows, as who evaluates the new run divides them; ``split.sites`` chooses.
+            divided, flow = divide(new.whole, experiment)
+        with stages("encode"):
+            parts = {name: encoded(run, cohort) for name, cohort in divided.items()}
+            flow.parts = {name: len(part.x) for name, part in parts.items()}
+        with stages("audit"):
+            findings = gate(
+                audit(parts, run.modality, run.task, experiment.split), experiment.leakage
+            )
+        device = start()
+        with stages("fit"):
+            before = predict_parts(run.model, parts)
+            model, state, history = _fitted(run, parts, before["train"], method, experiment)
+        outputs = predict_parts(model, parts)
+        threshold = run.task.choose_threshold(parts["valid"].y, outputs["valid"])
+        fitted = state if method != "refit" and run.task.kind != "regression" else None
+        predictions = Predictions(outputs, threshold, before["test"], fitted)
+        network = Network(model, (model,), None, False)
+        with stages("evaluate"):
+            metrics = assess(
+                network, run.modality, run.task, parts, predictions, experiment, findings, flow,
+                stages,
+            )  # fmt: skip
+        metrics["recalibration"] = _account(run, method, state, parts, before["test"], experiment)
+        log.info("test: %s", headline(metrics))
+        folder = runs.new_folder(run.path.resolve().parents[1], run.path.resolve().parent.name)
+        try:
+            _write(folder, run, experiment, new.whole, parts, predictions, network, history,
+                   metrics, device, stages, kept)  # fmt: skip
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+    return Run.open(folder)
+
+
+def _check_rows(new: NewData) -> None:
+    if new.own or new.overlaps:
+        raise DataError(
+            "a run is recalibrated on data it was not developed on; these rows trained or "
+            "validated it, or are its own test part",
+            place="--recalibrate",
+            hint="Name another data set: --config, or --set dataset.path=FILE.",
+        )
+    if new.part == "test" and not new.sites:
+        raise DataError(
+            "rows chosen by a column of the run's own data set cannot be recalibrated on",
+            place="--recalibrate",
+            hint="Write them to a file of their own, and name it: --set dataset.path=FILE.",
+        )
+
+
+def _config(run: Run, new: NewData, method: str) -> Experiment:
+    """The run's config on the new data, as what is done here."""
+    document = copy.deepcopy(dict(run.config))
+    told = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in new.dataset.parameters.items()
+        if new.experiment.dataset.parameters.get(key) != value
+    }
+    document["dataset"] = {**new.experiment.plain["dataset"], **told}
+    document["evaluation"] = new.experiment.plain["evaluation"]
+    document["seed"] = new.experiment.seed
+    document["folder"] = None
+    document["split"] = {
+        "by": "fold", "folds": 2, "fold": 1, "valid": _VALID, "sites": list(new.sites),
+    }  # fmt: skip
+    parent = f"Recalibrated ({method}) on other data from run {run.path.resolve().name}."
+    document["description"] = f"{document.get('description') or ''} {parent}".strip()
+    if method == "refit":
+        training = document["training"]
+        rate = training["optimizer"].get("learning_rate") or 1e-3
+        training["optimizer"] = {**training["optimizer"], "learning_rate": rate / _SLOWER}
+        training["learning_rate_schedule"] = None
+    return check_config(document, folder=new.experiment.folder, place=new.experiment.place)
+
+
+def _fitted(
+    run: Run, parts: dict[str, Part], p: np.ndarray, method: str, experiment: Experiment
+) -> tuple[Any, dict[str, Any], dict[str, list[float]]]:
+    """The recalibrated model, the numbers of it, and the history of a refit."""
+    train = parts["train"]
+    if method == "refit":
+        model, history = _refitted(run, parts, experiment)
+        return model, {"kind": "refit", "rows": len(train.x)}, history
+    if run.task.kind == "regression":
+        from medkit.layers.target_scale import TargetScale
+
+        state = _straight_line(method, train.y, p)
+        layer: Any = TargetScale(state["intercept"], state["slope"], name=f"external_{method}")
+    else:
+        state = fit_recalibration(method, run.task, train.y, p)
+        if state["kind"] == "none":
+            raise DataError(
+                state["warning"] or "nothing could be fitted",
+                place="--recalibrate",
+                hint="Half of the new data is tested, and 35 % of it fits the recalibration: more "
+                "rows are needed.",
+            )
+        layer = recalibration_layer(state, name=f"external_{method}")
+    model = keras.Model(run.model.input, layer(run.model.output), name=run.model.name)
+    return model, dict(state), {}
+
+
+def _straight_line(method: str, y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """Intercept and slope of each output by least squares; the slope 1 where only shifted."""
+    truth = np.asarray(y, dtype=float).reshape(len(p), -1)
+    slopes = np.ones(p.shape[1])
+    if method == "slope":
+        centred = p - p.mean(axis=0)
+        squares = (centred**2).sum(axis=0)
+        if (squares == 0).any() or len(p) < 3:
+            raise DataError(
+                "no slope can be fitted: the predictions are all equal, or fewer than three rows",
+                place="--recalibrate",
+                hint="Recalibrate the intercept, or give more rows.",
+            )
+        slopes = (centred * (truth - truth.mean(axis=0))).sum(axis=0) / squares
+    intercepts = (truth - slopes * p).mean(axis=0)
+    return plain({"kind": method, "rows": len(p), "intercept": intercepts, "slope": slopes})
+
+
+def _refitted(
+    run: Run, parts: dict[str, Part], experiment: Experiment
+) -> tuple[Any, dict[str, list[float]]]:
+    from medkit.training.trainer import Trainer
+
+    model = run.model
+    trained = model
+    if run.task.output_layer() is not None:
+        # The last layer puts the outputs into the targets' units; the loss is taken before it.
+        trained = keras.Model(model.input, model.layers[-1].input)
+    trainer = Trainer(trained, task=run.task, seed=experiment.seed, settings=experiment.training)
+    ready = {name: (parts[name].x, parts[name].y) for name in ("train", "valid")}
+    fitted = trainer.fit(*ready["train"], validation_data=ready["valid"])
+    del run.model  # its weights have changed: read them again from the file
+    return model, fitted.history
+
+
+def _account(
+    run: Run,
+    method: str,
+    state: dict[str, Any],
+    parts: dict[str, Part],
+    before: np.ndarray,
+    experiment: Experiment,
+) -> dict[str, Any]:
+    test = parts["test"]
+    quiet = experiment.evaluation
+    described = evaluate_part(
+        run.task, test.y, before, test.cohort.subjects, run.threshold, quiet, experiment.seed
+    )
+    return plain(
+        {
+            "method": method,
+            "parent": run.path.resolve().name,
+            "rows": len(parts["train"].x),
+            "state": state,
+            "before": described,
+            "notes": [
+                "half of the new data is tested; of the other half 70 % fitted the recalibration "
+                "and 30 % chose the threshold: no row that was fitted on is tested"
+            ],
+        }
+    )
+
+
+def _write(
+    folder: Path,
+    run: Run,
+    experiment: Experiment,
+    cohort: Cohort,
+    parts: dict[str, Part],
+    predictions: Predictions,
+    network: Network,
+    history: dict[str, list[float]],
+    metrics: dict[str, Any],
+    device: str,
+    stages: Stages,
+    kept: LogKeeper,
+) -> None:
+    """Write and seal the new run."""
+    write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
+    save(
+        folder, run.modality, run.task, predictions, network, history or {"loss": []}, metrics,
+        cohort.source.columns,
+    )  # fmt: skip
+    hashed = save_rows(folder, run.task, parts, predictions, metrics)
+    backend = keras.backend.backend()
+    facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
+    facts["recalibrated_from"] = metrics["recalibration"]["parent"]
+    save_report(
+        folder, experiment, run.modality, run.task, cohort, parts, predictions, network, history,
+        metrics, facts, hashed,
+    )  # fmt: skip
+    runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})
+    write_text(folder / "log.txt", kept.text)
+    runs.seal(folder)

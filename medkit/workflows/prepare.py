@@ -1,0 +1,185 @@
+"""From a dataset to encoded parts: read, divide, fit on train, encode."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medkit.config.experiment import Component, Experiment
+from medkit.core import registry
+from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.data.cohort import Cohort
+from medkit.data.parts import Flow, Part
+from medkit.data.splits import PARTS, split
+from medkit.evaluation import check_subgroups
+from medkit.modalities.tabular import Tabular
+from medkit.modalities.with_static import WithStatic
+
+log = logging.getLogger("medkit")
+
+
+def read(dataset: Component) -> Cohort:
+    """Read the raw cohort that a config's dataset section describes."""
+    cohort: Cohort = registry.datasets.build(dataset.name, **dataset.parameters)
+    if not cohort.source.files:
+        # Embedded data come from no file: their content stands for one.
+        files = {dataset.name: fingerprint(cohort)}
+        cohort = replace(cohort, source=replace(cohort.source, files=files))
+    source = cohort.source
+    log.info("dataset %s: %d samples read, %d kept", dataset.name, source.rows_read, len(cohort))
+    for reason, count in source.dropped.items():
+        log.warning("%d samples dropped: %s", count, reason)
+    if source.label:
+        log.info("label: %s", source.label)
+    for note in source.notes:
+        log.info("%s", note)
+    return cohort
+
+
+def fingerprint(cohort: Cohort) -> str:
+    """SHA-256 of a cohort's inputs and targets."""
+    digest = hashlib.sha256()
+    for values in [raw.values for raw in cohort.inputs.values()] + [cohort.targets]:
+        frame = (
+            values
+            if isinstance(values, pd.DataFrame)
+            else pd.DataFrame(np.asarray(values).reshape(len(cohort), -1))
+        )
+        digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], Flow]:
+    """Split a cohort into train, valid and test."""
+    if cohort.targets is None:
+        raise DataError(
+            "the dataset has no targets to train on", hint="Name the target column in the config."
+        )
+    check_subgroups(cohort.samples, experiment.evaluation)
+    result = split(cohort, experiment.split, experiment.seed)
+    notes = [*cohort.source.notes, *result.notes]
+    flow = Flow(cohort.source.rows_read, dict(cohort.source.dropped), notes=notes)
+    flow.dropped.update(result.dropped)
+    for note in result.notes:
+        log.warning("%s", note)
+    for reason, count in result.dropped.items():
+        log.warning("%d samples dropped: %s", count, reason)
+    parts = {name: cohort.take(result.parts == name) for name in PARTS}
+    return parts, flow
+
+
+def encode(
+    divided: dict[str, Cohort], experiment: Experiment, flow: Flow
+) -> tuple[Any, Any, dict[str, Part]]:
+    """Fit modality and task on the training samples, then encode every part.
+
+    Returns:
+        The fitted modality, the fitted task, and the parts.
+
+    Raises:
+        DataError: Targets or inputs that cannot be used.
+    """
+    modality = registry.modalities.build(
+        experiment.preprocessing.name, **experiment.preprocessing.parameters
+    )
+    if "static" in divided["train"].inputs:
+        modality = WithStatic(modality, Tabular())
+    dropped: Counter[str] = Counter()
+    for name, cohort in divided.items():
+        usable = modality.keep(cohort.only_input)
+        if not usable.any():
+            raise DataError(
+                f"no {name} samples are left: every row has a missing input",
+                hint="preprocessing.missing: drop keeps complete rows only; fill them instead.",
+            )
+        if not usable.all():
+            dropped["missing input"] += int((~usable).sum())
+            divided[name] = cohort.take(usable)
+    if dropped:
+        flow.dropped.update(dropped)
+        log.warning("%d samples dropped: missing input", dropped["missing input"])
+    modality.fit(divided["train"].only_input)
+    task = registry.tasks.build(experiment.task.name, **experiment.task.parameters)
+    task.fit(divided["train"].targets, divided["train"].target_names)
+    parts = {
+        name: Part(cohort, modality.encode(cohort.only_input), task.encode(cohort.targets))
+        for name, cohort in divided.items()
+    }
+    flow.parts = {name: len(part.x) for name, part in parts.items()}
+    log.info(
+        "%d training, %d validation and %d test samples of %d subjects",
+        *flow.parts.values(),
+        sum(len(np.unique(part.cohort.subjects.astype(str))) for part in parts.values()),
+    )
+    return modality, task, parts
+
+
+def new_data(
+    dataset: Component, path: Path | None, modality: Any, rows: Mapping[str, str] | None = None
+) -> Cohort:
+    """Read a new file or query, without labels, in the layout the dataset's own files have.
+
+    Embedded and synthetic datasets name the reader of files laid out like theirs. What a reader
+    would find out from a file (kinds of columns, size of images), it is told from training: a
+    prediction must not depend on what else is in the file. So is what a data dictionary said, which
+    need not be there any more.
+
+    Args:
+        dataset: The dataset section the model was trained with.
+        path: The new file or folder; None where ``rows`` has a ``url``.
+        modality: The fitted modality.
+        rows: ``query`` and perhaps ``url``: the reader's parameters for rows of a database.
+
+    Raises:
+        DataError: The new data cannot be read, or the dataset is read from no database.
+    """
+    entry = registry.datasets.get(dataset.name)
+    reader = entry.tags.get("reader", dataset.name)
+    tags = registry.datasets.get(reader).tags
+    # A reader of its own takes all settings; another one, those that mean the same in both.
+    shared = dataset.parameters if reader == dataset.name else entry.tags.get("shared", ())
+    given = {key: value for key, value in dataset.parameters.items() if key in shared}
+    given |= entry.tags.get("reader_settings", {})
+    given |= as_trained(tags, modality, given)
+    if "described" in tags:
+        given[tags["described"]] = {each.name: each for each in modality.features}
+    given |= {**tags.get("unlabelled", {}), "path": path, **(rows or {})}
+    if rows and not {*rows} <= {*registry.datasets.schema(reader).model_fields}:
+        raise DataError(f"'{dataset.name}' is read from no database", place="query",
+                        hint="Give the new samples as a file: --input FILE.")  # fmt: skip
+    cohort: Cohort = registry.datasets.build(reader, **given)
+    for reason, count in cohort.source.dropped.items():
+        log.warning("%d samples get no prediction: %s", count, reason)
+    return cohort
+
+
+def as_trained(
+    tags: Mapping[str, Any], modality: Any, given: Mapping[str, Any]
+) -> dict[str, tuple[Any, ...] | int]:
+    """What a reader would find out from a file, as it was in training.
+
+    Args:
+        tags: The reader's tags, which name the parameters for each.
+        modality: The fitted modality: kinds of columns, size of images.
+        given: The reader's own parameters; kinds of other columns (a target's) are kept.
+    """
+    found: dict[str, tuple[Any, ...] | int] = {}
+    inputs = {each.name for each in modality.features}
+    for kind in ("categorical", "numeric"):
+        if kind in tags:
+            fitted = [each.name for each in modality.features if each.kind == kind]
+            others = [each for each in given.get(tags[kind], ()) if each not in inputs]
+            found[tags[kind]] = (*fitted, *others)
+    shape = modality.input_shape_
+    if "shape" in tags and len(shape) == 3 and shape[2] in (1, 3):
+        size, channels = tags["shape"]
+        found |= {size: tuple(shape[:2]), channels: shape[2]}
+    return found

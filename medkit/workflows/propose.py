@@ -1,0 +1,376 @@
+"""A first config for a table: column roles and the task guessed from the values."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medkit.core.errors import DataError, RunError
+from medkit.core.files import write_text
+from medkit.core.lazy import pd
+from medkit.datasets.table.columns import Roles
+from medkit.datasets.table.roles import (
+    BIRTH_NAME,
+    GROUP_NAME,
+    OWN_ID_NAME,
+    TIME_NAME,
+    are_dates,
+    candidates,
+    folded,
+    infer_roles,
+    is_row_number,
+    is_site,
+    is_subject,
+)
+from medkit.datasets.table.times import as_time
+from medkit.readers.tables import column_names, read_table, require
+from medkit.readers.values import check_finite, is_text, share_of_commas, share_of_numbers
+
+# Numbers often written for 'missing', checked only where they stand apart from the others.
+STAND_INS = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
+
+MOST_CLASSES = 20
+
+
+@dataclass
+class _Guess:
+    """What was found, in the order of the columns."""
+
+    ignored: dict[str, str] = field(default_factory=dict)
+    categorical: list[str] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+    missing: dict[str, list[Any]] = field(default_factory=dict)
+    doubtful: dict[str, tuple[float, str]] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    unique: list[str] = field(default_factory=list)
+    subject: str | None = None
+    subjects: list[str] = field(default_factory=list)
+    sites: list[str] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)
+    time_formats: dict[str, str] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
+
+
+def write_config(
+    file: Path, target: str, subject: str | None, output: Path, force: bool = False
+) -> Path:
+    """Write a proposed config and return its path.
+
+    Args:
+        file: The table, CSV or Parquet.
+        target: The column to predict.
+        subject: The patient's column, if there is one.
+        output: The config to write; the table's path in it is relative to its folder.
+        force: Overwrite an existing file.
+
+    Raises:
+        RunError: ``output`` exists (without ``force``) or cannot be written.
+        DataError: As `propose_config`.
+    """
+    output = Path(output)
+    if output.exists() and not force:
+        raise RunError(
+            "exists already",
+            place=str(output),
+            hint="Pass --force to overwrite it, or another name with --output.",
+        )
+    write_text(output, propose_config(file, target, subject, output.resolve().parent))
+    return output
+
+
+def propose_config(
+    file: Path, target: str, subject: str | None = None, folder: Path | None = None
+) -> str:
+    """A commented YAML config that trains a small network on a table.
+
+    Args:
+        file: The table: CSV, TSV or Parquet, one row a sample.
+        target: The column to predict.
+        subject: The patient's column; None: the one that is called so, else every row counts as
+            a patient of its own.
+        folder: Where the config will lie; the path of ``file`` is written relative to it.
+            None: the absolute path is written.
+
+    Raises:
+        DataError: The table cannot be read, has no such column, or has a target that is empty,
+            constant, infinite, or different in almost every row though it is text.
+    """
+    file = Path(file)
+    names = column_names(file)
+    require(target, names, file, "target column")
+    if subject is not None:
+        require(subject, names, file, "subject column")
+    frame = read_table(file)
+    # Where commas separate the columns, only a wish makes them decimal marks too.
+    comma = any(share_of_commas(frame[name]) >= 0.5 for name in names)
+    frame = read_table(file, decimal=",") if comma else frame
+    guess = _Guess()
+    if subject is None:
+        # As in training, where nobody named it.
+        known = {target}
+        telling = frame[candidates(names, known, known)]
+        subject = guess.subject = infer_roles(telling, Roles(), file).roles.subject
+    values = frame[target]
+    if is_text(values) and share_of_numbers(values) >= 0.5:
+        values, guess.missing[target] = _numbers_and_texts(values)
+    task, about = _task(values, file)
+    for name in names:
+        if name not in (target, subject):
+            _inspect(frame[name], guess, file)
+    _choose_id(guess, subject)
+    used = [n for n in names if n not in (target, subject, *guess.ids[:1], *guess.ignored)]
+    if not used:
+        reasons = "; ".join(f"{_shown(name)}: {why}" for name, why in guess.ignored.items())
+        raise DataError(
+            "no column is left as an input",
+            place=str(file),
+            hint=f"{reasons or 'It has no other columns'}. A column of DNA, protein or text is "
+            "read by the dataset 'sequences'.",
+        )
+    path = os.path.relpath(file.resolve(), folder) if folder else str(file.resolve())
+    lines = [
+        f"# Proposed by 'medkit init' from {file.name}: {len(frame)} rows, {len(names)} columns.",
+        "# Every line is a guess from the values: read it before you believe a result.",
+        f"name: {_quoted(_slug(file))}",
+        "seed: 0",
+        "dataset:",
+        "  name: table",
+        f"  path: {_quoted(Path(path).as_posix())}",
+        f"  target: {_quoted(target)}",
+        *(['  decimal: ","'] if comma else []),
+        *_dataset_lines(guess, subject, used),
+        *about,
+        f"task: {task}",
+        "# by: time or by: site test on later patients or on other hospitals.",
+        "split: {by: subject, valid: 0.15, test: 0.15}",
+        "preprocessing: {missing: median, indicators: true}",
+        "model: {name: mlp, hidden_units: [64, 32], dropout: 0.2}",
+        "training:",
+        "  epochs: 50",
+        "  batch_size: 32",
+        "  optimizer: {name: adam, learning_rate: 0.001}",
+        "  early_stopping: {patience: 10}",
+        *(["  # class_weight: balanced"] if task in ("binary", "multiclass") else []),
+    ]
+    if guess.groups:
+        lines.append(f"evaluation: {{subgroups: {_list(guess.groups)}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _dataset_lines(guess: _Guess, subject: str | None, used: list[str]) -> list[str]:
+    lines = []
+    if subject is not None:
+        if guess.subject is not None:
+            lines.append("  # The patient, by the column's name:")
+        lines.append(f"  subject: {_quoted(subject)}")
+    else:
+        lines.append("  # No subject column was given: rows are treated as independent patients.")
+        lines.append("  # If a patient can have several rows, name the patient's column, or the")
+        lines.append("  # same patient may be in train and test.")
+        lines += [f"  # subject: {_quoted(name)}" for name in guess.subjects[:1]]
+    if guess.ids:
+        lines.append(f"  id: {_quoted(guess.ids[0])}")
+    for role, columns in (("site", guess.sites), ("time", guess.times)):
+        if columns:
+            lines.append(f"  # Looks like the {role} of the sample; for splits by {role}:")
+            lines.append(f"  # {role}: {_quoted(columns[0])}")
+            if role == "time" and columns[0] in guess.time_formats:
+                lines.append(f"  # time_format: {guess.time_formats[columns[0]]}")
+    if guess.groups:
+        lines.append(f"  attributes: {_list(guess.groups)}")
+    if guess.ignored:
+        lines.append("  # No inputs:")
+        lines += [f"  #   {_shown(name)}: {why}" for name, why in guess.ignored.items()]
+        lines.append(f"  ignore: {_list(guess.ignored)}")
+    if guess.categorical:
+        lines.append(f"  categorical: {_list(guess.categorical)}")
+    if guess.codes:
+        lines.append("  # Few different whole numbers; add to categorical those that are codes:")
+        lines.append(f"  #   {_list(guess.codes)}")
+    if guess.missing:
+        entries = (f"{_quoted(name)}: {_list(values)}" for name, values in guess.missing.items())
+        lines.append("  # Texts among numbers, taken to mean 'missing':")
+        lines.append(f"  missing_values: {{{', '.join(entries)}}}")
+    if guess.doubtful:
+        lines.append("  # Numbers that may mean 'missing'; if so, add them to missing_values:")
+        lines += [
+            f"  #   {{{_quoted(name)}: [{value:g}]}}   {why}"
+            for name, (value, why) in guess.doubtful.items()
+        ]
+    lines.append(
+        f"  # Units appear in the report and the model card: units: {{{_quoted(used[0])}: ...}}"
+    )
+    return lines
+
+
+def _task(values: pd.Series, file: Path) -> tuple[str, list[str]]:
+    present = values.dropna()
+    kinds, count = present.nunique(), len(present)
+    name = values.name
+    if not count:
+        raise DataError(f"the target column '{name}' is empty", place=str(file))
+    if kinds == 1:
+        raise DataError(
+            f"the target column '{name}' holds one value only; there is nothing to predict",
+            place=str(file),
+        )
+    if not is_text(values):
+        check_finite(values.astype("float64"), file, "target column")
+    notes = []
+    if len(values) > count:
+        notes.append(f"# {len(values) - count} rows lack the target and will be dropped.")
+    if is_text(values):
+        if kinds > MOST_CLASSES and kinds > 0.5 * count:
+            raise DataError(
+                f"the target column '{name}' has {kinds} different texts in {count} rows; "
+                "is it an identifier?",
+                place=str(file),
+            )
+        return ("binary" if kinds == 2 else "multiclass"), [*notes, *_counts(present)]
+    if kinds == 2:
+        return "binary", [*notes, *_counts(present)]
+    whole = bool((present == present.round()).all())
+    if whole and kinds <= MOST_CLASSES:
+        notes += _counts(present)
+        notes.append("# If the numbers are a grade: task: regression, or dataset.target_above: 0")
+        notes.append("# with task: binary to predict whether it is above 0.")
+        return "multiclass", notes
+    low, high = float(present.min()), float(present.max())
+    return "regression", [*notes, f"# The target runs from {low:g} to {high:g}."]
+
+
+def _counts(values: pd.Series) -> list[str]:
+    counts = values.value_counts()
+    lines = [f"# {len(counts)} classes, of {int(counts.max())} to {int(counts.min())} rows."]
+    if int(counts.min()) < 5:
+        lines.append("# Classes of fewer than 5 rows cannot be split into three parts; merge them.")
+    return lines
+
+
+def _choose_id(guess: _Guess, subject: str | None) -> None:
+    """Keep one column as the samples' ids, and no longer ignore it."""
+    if not guess.ids and subject is None:
+        guess.ids = [n for n in guess.subjects if n in guess.unique]
+    for name in guess.ids[:1]:
+        del guess.ignored[name]
+
+
+def _inspect(values: pd.Series, guess: _Guess, file: Path) -> None:
+    """Put one column where it seems to belong."""
+    name = str(values.name)
+    called = folded(name)
+    present = values.dropna()
+    kinds, count = present.nunique(), len(present)
+    unique = kinds == count == len(values) >= 10
+    if unique:
+        guess.unique.append(name)
+    dates = are_dates(values)
+    if kinds <= 1:
+        guess.ignored[name] = "empty" if not count else "the same value in every row"
+    elif (BIRTH_NAME.search(called) and kinds > 2) or (dates and "birth" in called):
+        guess.ignored[name] = "a date of birth, by its name; an age would be an input"
+    elif dates or (TIME_NAME.search(called) and not is_text(values)):
+        guess.times.append(name)
+        guess.ignored[name] = "dates" if dates else "a point in time, by its name"
+        if dates and (question := _doubtful_format(values, file)):
+            guess.time_formats[name] = question
+    elif is_subject(name, kinds, count):
+        guess.subjects.append(name)
+        guess.ignored[name] = "identifies the patient, by its name"
+    elif is_site(name, kinds, count):
+        guess.sites.append(name)
+        guess.ignored[name] = "the hospital, by its name"
+    elif is_text(values) and share_of_numbers(values) >= 0.5:
+        numbers, texts = _numbers_and_texts(values)
+        if is_row_number(numbers.dropna(), name):
+            guess.ignored[name] = "almost a different number in every row: an identifier"
+        elif len(texts) > MOST_CLASSES:
+            guess.ignored[name] = "a mixture of numbers and many different texts"
+        else:
+            guess.missing[name] = texts
+    elif is_text(values):
+        _inspect_text(present, guess)
+    elif is_row_number(present, name):
+        guess.ignored[name] = "a different whole number in every row: an identifier"
+    else:
+        _inspect_numbers(present, guess)
+    own = unique and OWN_ID_NAME.search(called) and name in guess.ignored
+    if own and not (dates or name in guess.subjects):
+        guess.ids.append(name)
+    if GROUP_NAME.search(called) and name not in guess.ignored:
+        guess.groups.append(name)
+
+
+def _numbers_and_texts(values: pd.Series) -> tuple[pd.Series, list[str]]:
+    """The numbers of a mixed column, and the different texts among them."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    texts = values[values.notna() & numbers.isna()].astype("str").str.strip()
+    return numbers, sorted(texts.unique())
+
+
+def _inspect_text(present: pd.Series, guess: _Guess) -> None:
+    name, kinds, count = str(present.name), present.nunique(), len(present)
+    # Texts repeated by at least a few rows each are categories; others say who, not what.
+    if kinds > 0.5 * count or kinds > max(50, 0.1 * count):
+        guess.ignored[name] = f"{kinds} different texts in {count} rows: an identifier or free text"
+        return
+    guess.categorical.append(name)
+    if (present.astype("str").str.strip() == "?").any():
+        guess.missing[name] = ["?"]
+
+
+def _inspect_numbers(present: pd.Series, guess: _Guess) -> None:
+    name = str(present.name)
+    if 3 <= present.nunique() <= 8 and bool((present == present.round()).all()):
+        guess.codes.append(name)
+    for stand_in in STAND_INS:
+        times, rest = int((present == stand_in).sum()), present[present != stand_in]
+        if times < 2 or rest.nunique() < 3:
+            continue
+        alone = rest.min() >= 0 if stand_in < 0 else rest.max() < stand_in / 2
+        if alone:
+            guess.doubtful[name] = (stand_in, f"{times} rows, apart from all others")
+    rest = present[present != 0]
+    zeros = len(present) - len(rest)
+    if zeros >= 2 and rest.nunique() > 8 and rest.min() > 0.25 * rest.median():
+        guess.doubtful[name] = (0, f"{zeros} rows are 0, all others {rest.min():g} or more")
+
+
+def _doubtful_format(values: pd.Series, file: Path) -> str | None:
+    """What to write where the dates could be read in two ways, or in none."""
+    try:
+        as_time(values, file)
+    except DataError as error:
+        return f'"%d.%m.%Y"   as it is: {error.message}'
+    return None
+
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan"}
+
+
+def _quoted(value: Any) -> str:
+    """A YAML scalar: bare where that is safe, else in double quotes."""
+    if not isinstance(value, str):
+        return f"{value:g}"
+    if _PLAIN.fullmatch(value) and value.lower() not in _YAML_WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _list(values: Iterable[Any]) -> str:
+    return f"[{', '.join(_quoted(value) for value in values)}]"
+
+
+def _shown(name: str) -> str:
+    return " ".join(name.split())
+
+
+def _slug(file: Path) -> str:
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.name.split(".")[0]).strip("-._")
+    return f"{stem or 'table'}-mlp"

@@ -1,0 +1,208 @@
+"""One line of data from config to run; ``train`` is the whole path on one screen."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medkit.config.experiment import Experiment, load_config
+from medkit.core.errors import ConfigError, Problem, RunError, TrainingError
+from medkit.core.files import write_text
+from medkit.data.cohort import Cohort
+from medkit.data.parts import Part
+from medkit.evaluation import headline
+from medkit.leakage import audit, gate
+from medkit.runs import run as runs
+from medkit.runs.recording import LogKeeper, Stages, environment
+from medkit.runs.run import Run
+from medkit.runs.saving import save, save_report, save_rows
+from medkit.training import ensemble
+from medkit.training.backend import select_backend, start
+from medkit.training.network import Network, build_network
+from medkit.workflows.assess import assess, predict
+from medkit.workflows.prepare import divide, encode, read
+
+log = logging.getLogger("medkit")
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted; ``folder`` can be resumed."""
+
+    def __init__(self, folder: Path):
+        super().__init__(str(folder))
+        self.folder = folder
+
+
+def train(
+    config: Experiment | Path | str,
+    *,
+    overrides: Sequence[str] = (),
+    out: Path | str = "runs",
+    resume: Path | str | None = None,
+) -> Run:
+    """Train, evaluate and save what a config describes.
+
+    Args:
+        config: A checked config, or the path of a YAML file.
+        overrides: ``a.b=value`` assignments, when ``config`` is a path.
+        out: Folder in which ``<experiment name>/<UTC time>-<id>`` is made.
+        resume: Folder of an interrupted run of this config; goes on from its last epoch.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        MedkitError: Config, data or training at fault; the message says how to mend it.
+        Interrupted: Ctrl-C; the folder it names can be resumed.
+    """
+    experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
+    backend = select_backend(experiment.header.backend)
+    stages = Stages()
+    with LogKeeper() as kept:
+        with stages("read"):
+            cohort = read(experiment.dataset)
+        with stages("split"):
+            divided, flow = divide(cohort, experiment)
+        with stages("encode"):
+            modality, task, parts = encode(divided, experiment, flow)
+        with stages("audit"):
+            findings = gate(audit(parts, modality, task, experiment.split), experiment.leakage)
+        with stages("import keras"):
+            device = start()
+        with stages("build"):
+            network = build(experiment, modality, task, len(parts["train"].x))
+        folder = begin(experiment, cohort, Path(out)) if resume is None else reopen(resume, cohort)
+        try:
+            with stages("fit"):
+                history = fit(network, task, parts, experiment, folder, resume is not None)
+            with stages("predict"):
+                predictions = predict(network, task, parts, experiment.header.calibration)
+            with stages("evaluate"):
+                metrics = assess(
+                    network, modality, task, parts, predictions, experiment, findings, flow, stages
+                )
+            log.info("test: %s", headline(metrics))
+            with stages("save"):
+                columns = cohort.source.columns
+                save(folder, modality, task, predictions, network, history, metrics, columns)
+                hashed = save_rows(folder, task, parts, predictions, metrics)
+            facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
+            with stages("report"):
+                save_report(
+                    folder, experiment, modality, task, cohort, parts, predictions, network,
+                    history, metrics, facts, hashed,
+                )  # fmt: skip
+            runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})
+            write_text(folder / "log.txt", kept.text)
+            shutil.rmtree(folder / runs.CHECKPOINT, ignore_errors=True)
+            runs.seal(folder)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(folder) from stop
+        except TrainingError:
+            # To resume would end the same way; only epochs already kept are worth a folder.
+            if not (folder / runs.CHECKPOINT / "state.npz").exists():
+                shutil.rmtree(folder)
+            raise
+    return Run.open(folder)
+
+
+def build(experiment: Experiment, modality: Any, task: Any, rows: int) -> Network:
+    """Build the seeded network, under mixed precision if asked for."""
+    import keras
+
+    from medkit.training.trainer import set_mixed_precision
+
+    keras.utils.set_random_seed(experiment.seed)
+    set_mixed_precision(experiment.training.mixed_precision)
+    network = build_network(
+        modality, task, experiment.model, rows, experiment.training.ensemble, experiment.seed,
+        experiment.static_branch,
+    )  # fmt: skip
+    log.info(
+        "model %s: %s parameters; inputs %s",
+        experiment.model.name,
+        f"{network.full.count_params():,}",
+        tuple(network.full.input_shape[1:]),
+    )
+    return network
+
+
+def begin(experiment: Experiment, cohort: Cohort, out: Path) -> Path:
+    """Make the run's folder and write what a resumption needs: the config and data hashes."""
+    folder = runs.new_folder(out, experiment.name)
+    write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
+    runs.write_json(folder / runs.CHECKPOINT / "data.json", dict(cohort.source.files))
+    return folder
+
+
+def reopen(folder: Path | str, cohort: Cohort) -> Path:
+    """The folder of an interrupted run, if its data are still the same.
+
+    Raises:
+        RunError: The run is finished, or its data have changed since.
+    """
+    folder = Path(folder)
+    if (folder / runs.MANIFEST).exists():
+        raise RunError("the run is finished; there is nothing to resume", place=str(folder))
+    before = runs.read_json(folder / runs.CHECKPOINT / "data.json")
+    if before != dict(cohort.source.files):
+        raise RunError(
+            "the data have changed since the run was interrupted",
+            place=str(folder),
+            hint="Put the former files back, or train anew without --resume.",
+        )
+    return folder
+
+
+def resumed(folder: Path | str, overrides: Sequence[str] = ()) -> Experiment:
+    """The config of an interrupted run; only the number of epochs may be changed.
+
+    Raises:
+        RunError: Not an interrupted run.
+        ConfigError: Another setting is to be changed.
+    """
+    folder = Path(folder)
+    if not (folder / "config.yaml").is_file():
+        raise RunError("is not a run: it has no config.yaml", place=str(folder))
+    for assignment in overrides:
+        path = assignment.partition("=")[0].strip()
+        if path != "training.epochs":
+            problem = Problem(
+                path, "a resumed run keeps its settings; only training.epochs may change"
+            )
+            raise ConfigError([problem], place=f"--set {assignment}")
+    return load_config(folder / "config.yaml", overrides)
+
+
+def fit(
+    network: Network,
+    task: Any,
+    parts: dict[str, Part],
+    experiment: Experiment,
+    folder: Path,
+    resume: bool,
+) -> dict[str, list[float]]:
+    """Train the network, or each member of an ensemble.
+
+    Returns:
+        The value of every watched metric per epoch; with ``member`` if there are several.
+    """
+    from medkit.training.trainer import Trainer
+
+    ready = {name: (network.prepare(parts[name].x), parts[name].y) for name in ("train", "valid")}
+    histories = []
+    for number, model in enumerate(network.members, 1):
+        trainer = Trainer(
+            model,
+            task=task,
+            seed=ensemble.member_seed(experiment.seed, number),
+            settings=experiment.training,
+            folder=folder,
+            member=(number, len(network.members)),
+        )
+        fitted = trainer.fit(*ready["train"], validation_data=ready["valid"], resume=resume)
+        histories.append(fitted.history)
+    return ensemble.joined(histories)
