@@ -11,6 +11,7 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
+from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.metrics import BINARY, binary_scores
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
@@ -52,6 +53,7 @@ class Binary(Task):
     """
 
     kind: ClassVar[str] = "binary"
+    outcome: ClassVar[str] = "yes_no"
     monitors: ClassVar[dict[str, str]] = {
         "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
     }  # fmt: skip
@@ -172,6 +174,11 @@ class Binary(Task):
     def class_weights(self, y: np.ndarray) -> dict[int, float]:
         """Weights that make both classes count alike."""
         return balanced(np.asarray(y), 2)
+
+    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+        """One yes/no, named by the positive class."""
+        name = str(fitted(self, "classes_")[1])
+        return [Outcome(name, self.outcome, np.asarray(y).ravel(), np.asarray(p)[:, 0], threshold)]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

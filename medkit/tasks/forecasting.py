@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.registry import tasks
+from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.courses import ahead, channels_of, errors, future_values, pooled
 from medkit.tasks.scores.metrics import mean_of_known
 from medkit.tasks.task import Task, Threshold, checked_outputs, fitted
@@ -81,6 +82,7 @@ class Forecasting(Task):
     """
 
     kind: ClassVar[str] = "forecasting"
+    outcome: ClassVar[str] = "course"
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "mae": "min"}
     monitor: ClassVar[str] = "loss"
     learned: ClassVar[tuple[str, ...]] = ("mean_", "scale_", "spread_")
@@ -264,6 +266,10 @@ class Forecasting(Task):
                 f"{p.shape[1]} outputs for {y.shape[1]} values; expected {self.num_outputs}"
             )
         return errors(y, p, self.quantiles, self.point)
+
+    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+        """The whole course: (n, values), and all quantiles of each value."""
+        return [Outcome("course", self.outcome, np.asarray(y), np.asarray(p))]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

@@ -11,6 +11,7 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
+from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.metrics import MULTICLASS, multiclass_scores
 from medkit.tasks.targets import classes_of, labels, many, numbered
 from medkit.tasks.task import Task, Threshold, balanced, checked_outputs, fitted, named
@@ -31,6 +32,7 @@ class Multiclass(Task):
     """
 
     kind: ClassVar[str] = "multiclass"
+    outcome: ClassVar[str] = "class"
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "accuracy": "max"}
     monitor: ClassVar[str] = "loss"
     learned: ClassVar[tuple[str, ...]] = ("classes_",)
@@ -120,6 +122,11 @@ class Multiclass(Task):
     def class_weights(self, y: np.ndarray) -> dict[int, float]:
         """Weights that make every class count alike."""
         return balanced(np.asarray(y), self.num_outputs)
+
+    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+        """One class."""
+        name = self.names_[0] if self.names_ else "class"
+        return [Outcome(name, self.outcome, np.asarray(y).ravel(), np.asarray(p))]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

@@ -11,6 +11,7 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
+from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.metrics import BINARY, binary_scores, mean_of_known
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
@@ -41,6 +42,7 @@ class Multilabel(Task):
     """
 
     kind: ClassVar[str] = "multilabel"
+    outcome: ClassVar[str] = "yes_no"
     monitors: ClassVar[dict[str, str]] = {
         "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
     }  # fmt: skip
@@ -172,6 +174,12 @@ class Multilabel(Task):
         counts = np.asarray(y).sum(axis=0)
         known = fitted(self, "labels_")
         return {name: int(count) for name, count in zip(known, counts, strict=True)}
+
+    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+        """A yes/no for each label."""
+        at = [None] * self.num_outputs if threshold is None else list(threshold)  # type: ignore[arg-type]
+        columns = zip(self.names_, np.asarray(y).T, np.asarray(p).T, at, strict=True)
+        return [Outcome(name, self.outcome, *rest) for name, *rest in columns]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

@@ -11,6 +11,7 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
+from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.metrics import REGRESSION, regression_scores
 from medkit.tasks.targets import numbers
 from medkit.tasks.task import Task, Threshold, checked_outputs, fitted
@@ -34,6 +35,7 @@ class Regression(Task):
     """
 
     kind: ClassVar[str] = "regression"
+    outcome: ClassVar[str] = "number"
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "mae": "min", "rmse": "min"}
     monitor: ClassVar[str] = "loss"
     learned: ClassVar[tuple[str, ...]] = ("mean_", "scale_")
@@ -144,6 +146,14 @@ class Regression(Task):
         if weights is None:
             return {name: float(value) for name, value in found.items()}
         return found
+
+    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+        """A number for each target column."""
+        y, p = (np.asarray(each).reshape(len(each), -1) for each in (y, p))
+        names = self.names_ or tuple(f"target_{i + 1}" for i in range(p.shape[1]))
+        return [
+            Outcome(name, self.outcome, *both) for name, *both in zip(names, y.T, p.T, strict=True)
+        ]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

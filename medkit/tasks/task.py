@@ -11,6 +11,7 @@ import numpy as np
 
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.lazy import keras
+from medkit.tasks.outcomes import Outcome
 
 log = logging.getLogger("medkit")
 
@@ -25,6 +26,12 @@ class Task:
     """
 
     kind: ClassVar[str]
+    #: The kind of its outcomes: all that evaluation, baselines, report and comparison go by.
+    outcome: ClassVar[str]
+    #: The kind of targets it reads: columns, time_to_event, mask, boxes, tags, spans, text.
+    reads: ClassVar[str] = "columns"
+    #: What a model must answer: one answer per sample, step or pixel, or a generated sequence.
+    answers: ClassVar[str] = "sample"
     #: Watched metric -> whether more (max) or less (min) of it is better.
     monitors: ClassVar[dict[str, str]]
     #: The watched metric that early stopping follows unless told otherwise.
@@ -103,6 +110,16 @@ class Task:
         self, p: np.ndarray, threshold: Threshold = None
     ) -> dict[str, np.ndarray]:
         """Named output columns, each (n,)."""
+        raise NotImplementedError
+
+    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+        """What is predicted, one entry each, as evaluation takes it.
+
+        Args:
+            y: Encoded targets.
+            p: (n, outputs) the model's outputs.
+            threshold: From ``choose_threshold``.
+        """
         raise NotImplementedError
 
     # What most tasks leave as it is.

@@ -1,0 +1,60 @@
+"""What travels after encoding: one array for each named input of a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from medkit.data.stored_arrays import StoredRows, chosen
+
+#: In memory, memory-mapped, or chosen rows of an array on disk.
+Array: TypeAlias = np.ndarray | StoredRows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Encoded inputs of n samples by name, in physical units, NaN where not measured.
+
+    Args:
+        arrays: ``{"vitals": (n, 48, 37), "static": (n, 5), "xray": (n, 224, 224, 1)}``.
+
+    Raises:
+        ValueError: No array, or arrays of different length.
+    """
+
+    arrays: Mapping[str, Array]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(array) for name, array in self.arrays.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"inputs must have as many rows as each other, got {lengths}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def __getitem__(self, name: str) -> Array:
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all arrays take, in memory or on disk."""
+        return sum(int(array.nbytes) for array in self.arrays.values())
+
+    def take(self, rows: np.ndarray) -> Inputs:
+        """The given rows, in the given order; those of an array on disk stay there."""
+        return Inputs({name: chosen(array, rows) for name, array in self.arrays.items()})
+
+    def replaced(self, name: str, array: Array) -> Inputs:
+        """One input exchanged, the others shared: explanations change one at a time."""
+        return Inputs({**self.arrays, name: array})
+
+    def batches(self, size: int) -> Iterator[dict[str, np.ndarray]]:
+        """The rows in order, ``size`` at a time, in memory: how a large one is read."""
+        for start in range(0, len(self), size):
+            yield {n: np.asarray(array[start : start + size]) for n, array in self.arrays.items()}

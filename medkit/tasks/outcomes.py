@@ -1,0 +1,52 @@
+"""How evaluation sees a task's answer: outcomes of a few kinds, whatever the task is called.
+
+==================  ======================================================================
+kind                ``y`` and ``p``
+==================  ======================================================================
+``yes_no``          (n,) 0 or 1; (n,) probability; ``threshold`` a float
+``class``           (n,) number of the class; (n, classes) probabilities
+``number``          (n,) measured; (n,) predicted, in the unit of the target
+``course``          (n, values) measured, NaN where not; (n, values * quantiles)
+``time_to_event``   (n, 2) time and whether the event was seen; (n, intervals) what is predicted
+``mask``            (n, height, width[, classes]) truth; probabilities alike
+==================  ======================================================================
+
+``boxes``, ``tags``, ``span`` and ``text`` are to come. A kind that a room does not know is "not
+estimable" there (``medkit.core.by_outcome``); it is never taken for another.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+
+class Outcome(NamedTuple):
+    """One thing that a task predicts, with truth and answer of n samples.
+
+    Args:
+        name: What it is called: a label, a target column; the positive class of a yes/no.
+        kind: Which of the kinds above.
+        y: The truth.
+        p: The answer.
+        threshold: Operating point of a yes/no, or None.
+    """
+
+    name: str
+    kind: str
+    y: Any
+    p: Any
+    threshold: Any = None
+
+
+class Metric(NamedTuple):
+    """One reported metric.
+
+    Args:
+        name: As in ``metrics.json``: ``auroc``.
+        label: As a person reads it: ``AUROC``.
+        better: Which side is better: more, less, or neither (a coverage that is to be met).
+    """
+
+    name: str
+    label: str
+    better: Literal["more", "less", "neither"] = "more"
