@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any, Literal
 
 from medkit.core.errors import MedkitError
@@ -20,9 +22,58 @@ from medkit.models._parts import (
 )
 
 Pooling = Literal["last", "mean", "max", "attention"]
+_Factory = Callable[..., "keras.Model"]
+
+_DESCRIPTION = """
+
+Args:
+    input_shape: Shape of one sample, without the batch: ``(time, channels)``.
+    num_outputs: Width of the head; None for the embedding: the last dense layer, or the
+        pooled states without dense units.
+    output_activation: Activation of the head, set by the task.
+    units: Width of each recurrent layer; several are stacked.
+    bidirectional: Read the sequence forwards and backwards (Schuster and Paliwal 1997).
+    pooling: What of the last recurrent layer is kept: its final state, or the mean or
+        maximum of its states over time, or their mean weighted by learned attention.
+    mask_zeros: Skip the time steps whose channels are all zero (padding). Slower.
+    dense_units: Width of each dense layer after the pooling; an empty list for none.
+    activation: Keras activation of the state, or of the candidate for it.
+    recurrent_activation: Keras activation of the gates.
+    dense_activation: Keras activation of the dense layers.
+    kernel_initializer: Keras initializer of the input and dense weights.
+    recurrent_initializer: Keras initializer of the state-to-state weights.
+    dropout: Share left out in each training step, after each recurrent and dense layer.
+    recurrent_dropout: Share of the state left out in each training step, the same at every
+        time step (Gal and Ghahramani 2016). Slower: no fused kernel can be used.
+    l1: Penalty on the absolute values of all weights but the head's.
+    l2: Penalty on the squares of all weights but the head's.
+
+Returns:
+    An uncompiled model, (batch, time, channels) -> (batch, num_outputs).
+
+Raises:
+    MedkitError: The input has another rank, or 'glu' is asked for inside the cell.
+
+Example:
+    >>> from medkit.models import NAME
+    >>> model = NAME((48, 37), 1, output_activation="sigmoid", units=(64,))
+    >>> model.output_shape
+    (None, 1)
+"""
+
+
+def _described(factory: _Factory) -> _Factory:
+    """Add to the docstring what holds for every cell."""
+    known = inspect.signature(factory).parameters
+    lines = _DESCRIPTION.replace("NAME", factory.__name__).splitlines()
+    if "recurrent_activation" not in known:
+        lines = [line for line in lines if "recurrent_activation:" not in line]
+    factory.__doc__ = inspect.cleandoc(factory.__doc__ or "") + "\n".join(lines)
+    return factory
 
 
 @models.register(accepts=("series", "tokens"))
+@_described
 def simple_rnn(
     input_shape: tuple[int, ...],
     num_outputs: int | None,
@@ -46,59 +97,12 @@ def simple_rnn(
 
     Forgets what lies more than a few steps back; lstm and gru exist for that reason. After
     Elman, "Finding structure in time", Cognitive Science 14 (1990).
-
-    Args:
-        input_shape: Shape of one sample, without the batch: ``(time, channels)``.
-        num_outputs: Width of the head; None for the embedding: the last dense layer, or the
-            pooled states without dense units.
-        output_activation: Activation of the head, set by the task.
-        units: Width of each recurrent layer; several are stacked.
-        bidirectional: Read the sequence forwards and backwards (Schuster and Paliwal 1997).
-        pooling: What of the last recurrent layer is kept: its final state, or the mean or
-            maximum of its states over time, or their mean weighted by learned attention.
-        mask_zeros: Skip the time steps whose channels are all zero (padding). Slower.
-        dense_units: Width of each dense layer after the pooling; an empty list for none.
-        activation: Keras activation of the state.
-        dense_activation: Keras activation of the dense layers.
-        kernel_initializer: Keras initializer of the input and dense weights.
-        recurrent_initializer: Keras initializer of the state-to-state weights.
-        dropout: Share left out in each training step, after each recurrent and dense layer.
-        recurrent_dropout: Share of the state left out in each training step, the same at every
-            time step (Gal and Ghahramani 2016). Slower: no fused kernel can be used.
-        l1: Penalty on the absolute values of all weights but the head's.
-        l2: Penalty on the squares of all weights but the head's.
-
-    Returns:
-        An uncompiled model, (batch, time, channels) -> (batch, num_outputs).
-
-    Raises:
-        MedkitError: The input has another rank, or 'glu' is asked for inside the cell.
-
-    Example:
-        >>> from medkit.models import simple_rnn
-        >>> model = simple_rnn((48, 37), 1, output_activation="sigmoid", units=(64,))
-        >>> model.output_shape
-        (None, 1)
     """
-    cell = {
-        "activation": activation,
-        "kernel_initializer": kernel_initializer,
-        "recurrent_initializer": recurrent_initializer,
-        "recurrent_dropout": recurrent_dropout,
-    }
-    inputs, x = _recurrent(
-        "simple_rnn", keras.layers.SimpleRNN, input_shape, units, cell,
-        bidirectional=bidirectional, pooling=pooling, mask_zeros=mask_zeros,
-        dropout=dropout, l1=l1, l2=l2,
-    )  # fmt: skip
-    x = dense_blocks(
-        x, dense_units, activation=dense_activation, kernel_initializer=kernel_initializer,
-        dropout=dropout, l1=l1, l2=l2,
-    )  # fmt: skip
-    return finished("simple_rnn", inputs, x, num_outputs, output_activation)
+    return _recurrent("simple_rnn", keras.layers.SimpleRNN, **locals())
 
 
 @models.register(accepts=("series", "tokens"))
+@_described
 def lstm(
     input_shape: tuple[int, ...],
     num_outputs: int | None,
@@ -123,61 +127,12 @@ def lstm(
 
     After Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 9 (1997),
     with the forget gate of Gers, Schmidhuber and Cummins (2000).
-
-    Args:
-        input_shape: Shape of one sample, without the batch: ``(time, channels)``.
-        num_outputs: Width of the head; None for the embedding: the last dense layer, or the
-            pooled states without dense units.
-        output_activation: Activation of the head, set by the task.
-        units: Width of each recurrent layer; several are stacked.
-        bidirectional: Read the sequence forwards and backwards (Schuster and Paliwal 1997).
-        pooling: What of the last recurrent layer is kept: its final state, or the mean or
-            maximum of its states over time, or their mean weighted by learned attention.
-        mask_zeros: Skip the time steps whose channels are all zero (padding). Slower.
-        dense_units: Width of each dense layer after the pooling; an empty list for none.
-        activation: Keras activation of the candidate state.
-        recurrent_activation: Keras activation of the gates.
-        dense_activation: Keras activation of the dense layers.
-        kernel_initializer: Keras initializer of the input and dense weights.
-        recurrent_initializer: Keras initializer of the state-to-state weights.
-        dropout: Share left out in each training step, after each recurrent and dense layer.
-        recurrent_dropout: Share of the state left out in each training step, the same at every
-            time step (Gal and Ghahramani 2016). Slower: no fused kernel can be used.
-        l1: Penalty on the absolute values of all weights but the head's.
-        l2: Penalty on the squares of all weights but the head's.
-
-    Returns:
-        An uncompiled model, (batch, time, channels) -> (batch, num_outputs).
-
-    Raises:
-        MedkitError: The input has another rank, or 'glu' is asked for inside the cell.
-
-    Example:
-        >>> from medkit.models import lstm
-        >>> model = lstm((48, 37), 1, output_activation="sigmoid", units=(64,))
-        >>> model.output_shape
-        (None, 1)
     """
-    cell = {
-        "activation": activation,
-        "recurrent_activation": recurrent_activation,
-        "kernel_initializer": kernel_initializer,
-        "recurrent_initializer": recurrent_initializer,
-        "recurrent_dropout": recurrent_dropout,
-    }
-    inputs, x = _recurrent(
-        "lstm", keras.layers.LSTM, input_shape, units, cell,
-        bidirectional=bidirectional, pooling=pooling, mask_zeros=mask_zeros,
-        dropout=dropout, l1=l1, l2=l2,
-    )  # fmt: skip
-    x = dense_blocks(
-        x, dense_units, activation=dense_activation, kernel_initializer=kernel_initializer,
-        dropout=dropout, l1=l1, l2=l2,
-    )  # fmt: skip
-    return finished("lstm", inputs, x, num_outputs, output_activation)
+    return _recurrent("lstm", keras.layers.LSTM, **locals())
 
 
 @models.register(accepts=("series", "tokens"))
+@_described
 def gru(
     input_shape: tuple[int, ...],
     num_outputs: int | None,
@@ -202,75 +157,29 @@ def gru(
 
     After Cho et al., "Learning phrase representations using RNN encoder-decoder for
     statistical machine translation", EMNLP 2014.
-
-    Args:
-        input_shape: Shape of one sample, without the batch: ``(time, channels)``.
-        num_outputs: Width of the head; None for the embedding: the last dense layer, or the
-            pooled states without dense units.
-        output_activation: Activation of the head, set by the task.
-        units: Width of each recurrent layer; several are stacked.
-        bidirectional: Read the sequence forwards and backwards (Schuster and Paliwal 1997).
-        pooling: What of the last recurrent layer is kept: its final state, or the mean or
-            maximum of its states over time, or their mean weighted by learned attention.
-        mask_zeros: Skip the time steps whose channels are all zero (padding). Slower.
-        dense_units: Width of each dense layer after the pooling; an empty list for none.
-        activation: Keras activation of the candidate state.
-        recurrent_activation: Keras activation of the gates.
-        dense_activation: Keras activation of the dense layers.
-        kernel_initializer: Keras initializer of the input and dense weights.
-        recurrent_initializer: Keras initializer of the state-to-state weights.
-        dropout: Share left out in each training step, after each recurrent and dense layer.
-        recurrent_dropout: Share of the state left out in each training step, the same at every
-            time step (Gal and Ghahramani 2016). Slower: no fused kernel can be used.
-        l1: Penalty on the absolute values of all weights but the head's.
-        l2: Penalty on the squares of all weights but the head's.
-
-    Returns:
-        An uncompiled model, (batch, time, channels) -> (batch, num_outputs).
-
-    Raises:
-        MedkitError: The input has another rank, or 'glu' is asked for inside the cell.
-
-    Example:
-        >>> from medkit.models import gru
-        >>> model = gru((48, 37), 1, output_activation="sigmoid", units=(64,))
-        >>> model.output_shape
-        (None, 1)
     """
-    cell = {
-        "activation": activation,
-        "recurrent_activation": recurrent_activation,
-        "kernel_initializer": kernel_initializer,
-        "recurrent_initializer": recurrent_initializer,
-        "recurrent_dropout": recurrent_dropout,
-    }
-    inputs, x = _recurrent(
-        "gru", keras.layers.GRU, input_shape, units, cell,
-        bidirectional=bidirectional, pooling=pooling, mask_zeros=mask_zeros,
-        dropout=dropout, l1=l1, l2=l2,
-    )  # fmt: skip
-    x = dense_blocks(
-        x, dense_units, activation=dense_activation, kernel_initializer=kernel_initializer,
-        dropout=dropout, l1=l1, l2=l2,
-    )  # fmt: skip
-    return finished("gru", inputs, x, num_outputs, output_activation)
+    return _recurrent("gru", keras.layers.GRU, **locals())
 
 
 def _recurrent(
     name: str,
     layer: Any,
     input_shape: tuple[int, ...],
-    units: tuple[int, ...],
-    cell: dict[str, Any],
+    num_outputs: int | None,
     *,
+    output_activation: str | None,
+    units: tuple[int, ...],
     bidirectional: bool,
     pooling: Pooling,
     mask_zeros: bool,
+    dense_units: tuple[int, ...],
+    dense_activation: str,
     dropout: float,
     l1: float,
     l2: float,
-) -> tuple[Any, Any]:
-    """The input (time, channels) and the pooled states of the stacked layers."""
+    **cell: Any,
+) -> keras.Model:
+    """The network of one kind of ``layer``; ``cell``: further settings of that layer."""
     check_rank(name, input_shape, {2: "(time, channels)"})
     if "glu" in (cell["activation"], cell.get("recurrent_activation")):
         raise MedkitError(f"{name}: 'glu' halves the width of a state and cannot be used in a cell")
@@ -290,4 +199,9 @@ def _recurrent(
         x = (keras.layers.Bidirectional(recurrent) if bidirectional else recurrent)(x)
         if dropout:
             x = keras.layers.Dropout(dropout)(x)
-    return inputs, x if pooling == "last" else pooled(x, pooling, l1, l2)
+    x = x if pooling == "last" else pooled(x, pooling, l1, l2)
+    x = dense_blocks(
+        x, dense_units, activation=dense_activation,
+        kernel_initializer=cell["kernel_initializer"], dropout=dropout, l1=l1, l2=l2,
+    )  # fmt: skip
+    return finished(name, inputs, x, num_outputs, output_activation)
