@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from medkit.config.experiment import Training, load_config
+from medkit.config.experiment import Training, load_config, same_experiment
 from medkit.core.errors import ConfigError, MedkitError
 
 GOOD = """\
@@ -43,6 +44,43 @@ def test_settings_that_need_positives_are_refused_for_other_tasks(tmp_path):
     said = refused(tmp_path, text, "task=multiclass")
     assert "1 problem" in said
     assert "evaluation.prevalence: is the share of positives; task 'multiclass' has none" in said
+
+
+@pytest.mark.parametrize("weights", ["balanced", "{low: 2}"])
+def test_class_weights_are_refused_where_classes_do_not_exclude_each_other(tmp_path, weights):
+    text = GOOD + f"  class_weight: {weights}\n"
+    load_config(write(tmp_path, text))
+    for task in ("regression", "multilabel", "forecasting"):
+        said = refused(tmp_path, text, f"task={task}")
+        assert (
+            "training.class_weight: weights classes that exclude each other; "
+            f"task '{task}' has none: remove it" in said
+        )
+
+
+def test_a_monitor_is_understood_as_keras_names_it(tmp_path):
+    text = GOOD + "  early_stopping: {monitor: val_auroc}\n"
+    assert load_config(write(tmp_path, text)).training.early_stopping.monitor == "auroc"
+    said = refused(tmp_path, text.replace("auroc", "aurok"))
+    assert "task 'binary' does not watch 'aurok'; did you mean 'auroc'?" in said
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "fits"),
+    [
+        ("risk", "binary", True),
+        ("risk", "regression", False),
+        ("systolic_pressure", "regression", True),
+        ("systolic_pressure", "multiclass", False),
+    ],
+)
+def test_a_task_learns_what_the_targets_of_a_synthetic_dataset_are(tmp_path, target, task, fits):
+    text = GOOD.replace("breast_cancer", f"{{name: synthetic_vitals, target: {target}}}")
+    if fits:
+        load_config(write(tmp_path, text), [f"task={task}"])
+    else:
+        said = refused(tmp_path, text, f"task={task}")
+        assert f"'{task}' cannot learn the targets of 'synthetic_vitals'" in said
 
 
 def test_defaults_are_written_out(tmp_path):
@@ -123,6 +161,12 @@ def test_all_problems_at_once_with_lines(tmp_path):
             "training: {early_stopping: {monitor: aurok}}",
             "task 'binary' does not watch 'aurok'; did you mean 'auroc'?",
         ),
+        (
+            "task: forecasting",
+            "task.name: 'forecasting' cannot learn the targets of 'breast_cancer'; these can: "
+            "binary, multiclass",
+        ),
+        ("task: regression", "task.name: 'regression' cannot learn the targets of 'breast_cancer'"),
         ("preprocessing: {missing: forward_fill}", "preprocessing.missing: must be"),
         ("preprocessing: {name: image}", "'breast_cancer' yields tabular; leave the name out"),
         ("dataset: {name: table}", "dataset.path: is required"),
@@ -194,6 +238,18 @@ def test_variables_expand_and_stay_unexpanded_in_the_run(tmp_path, monkeypatch):
     assert experiment.plain["dataset"]["path"] == "${MEDKIT_X:-here}/t.csv"
     message = refused(tmp_path, text.replace(":-here", "").replace("_X", "_UNSET"))
     assert "line 3   dataset.path: the environment variable MEDKIT_UNSET is not set" in message
+
+
+def test_a_resumed_config_may_not_add_leave_out_or_change_a_section(tmp_path):
+    before = load_config(write(tmp_path, GOOD))
+    same_experiment(load_config(write(tmp_path, GOOD + "description: other words\n")), before)
+    longer = replace(before, plain={**before.plain, "static_branch": {"units": [8]}})
+    for given, other in ((longer, before), (before, longer)):
+        with pytest.raises(ConfigError, match="static_branch: differs from the interrupted run"):
+            same_experiment(given, other)
+    changed = load_config(write(tmp_path, GOOD), ["model.dropout=0.5", "seed=4"])
+    with pytest.raises(ConfigError, match=r"model: differs[\s\S]*seed: differs"):
+        same_experiment(changed, before)
 
 
 def test_relative_paths(tmp_path, monkeypatch):

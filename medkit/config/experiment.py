@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from medkit.config.across import across
 from medkit.config.sections import (
     TRAINING_COMPONENTS,
+    Component,
     EarlyStopping,
     Evaluation,
     Header,
@@ -36,17 +38,6 @@ from medkit.core.yaml_file import (
     override,
     read_yaml,
 )
-
-_WITHOUT_POSITIVES = ("multiclass", "regression", "forecasting")
-_WITHOUT_PROBABILITIES = ("regression", "forecasting")
-
-
-@dataclass(frozen=True)
-class Component:
-    """A registered name with all its parameters, defaults written out."""
-
-    name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,10 +151,11 @@ def same_experiment(given: Experiment, before: Experiment) -> None:
     Raises:
         ConfigError: Names the sections that differ.
     """
+    compared = {*given.plain, *before.plain} - {"folder", "description", "dataset"}
     problems = [
         Problem(key, "differs from the interrupted run's config; leave --config out, or train anew")
-        for key in given.plain
-        if key not in ("folder", "description", "dataset") and given.plain[key] != before.plain[key]
+        for key in sorted(compared)
+        if given.plain.get(key) != before.plain.get(key)
     ]
     if given.dataset != before.dataset:
         problems.append(Problem("dataset", "differs from the interrupted run's config"))
@@ -202,7 +194,7 @@ class _Checker:
         parts["evaluation"] = self.section("evaluation", Evaluation)
         parts["leakage"] = self.section("leakage", Leakage)
         parts["static_branch"] = self.static_branch(parts["dataset"])
-        self.across(parts)
+        self.problems.extend(across(parts))
         return parts
 
     def section(self, key: str, model: type[Section]) -> Any:
@@ -291,75 +283,6 @@ class _Checker:
                 text += ": name them in dataset.static"
             self.problems.append((("static_branch",), text))
         return None
-
-    def across(self, parts: dict[str, Any]) -> None:
-        """Checks that need two sections."""
-        dataset, model, task = parts["dataset"], parts["model"], parts["task"]
-        yields = registry.datasets.get(dataset.name).yields(dataset.parameters) if dataset else None
-        if dataset and model and yields:
-            accepts = registry.models.get(model.name).tags.get("accepts")
-            if accepts is not None and yields not in accepts:
-                text = _refused(model, dataset, yields, accepts)
-                self.problems.append((("model", "name"), text))
-            elif parts["preprocessing"]:
-                self.required(model, parts["preprocessing"])
-        training = parts["training"]
-        if task and training and training.early_stopping and training.early_stopping.monitor:
-            watched = registry.tasks.build(task.name, **task.parameters).monitors
-            monitor = training.early_stopping.monitor
-            if monitor not in watched:
-                near = did_you_mean(monitor, watched)
-                text = f"task '{task.name}' does not watch '{monitor}'{near}"
-                text += f"; it watches {', '.join(watched)}"
-                self.problems.append((("training", "early_stopping", "monitor"), text))
-        header = parts["header"]
-        if task and header and header.calibration != "none" and task.name in _WITHOUT_PROBABILITIES:
-            text = f"recalibrates probabilities; task '{task.name}' has none: remove it"
-            self.problems.append((("calibration",), text))
-        evaluation = parts["evaluation"]
-        if task and evaluation and evaluation.prevalence and task.name in _WITHOUT_POSITIVES:
-            text = f"is the share of positives; task '{task.name}' has none: remove it"
-            self.problems.append((("evaluation", "prevalence"), text))
-        split = parts["split"]
-        if split and split.by in ("subject", "time") and split.valid + split.test > 0.9:
-            text = f"valid {split.valid:g} and test {split.test:g} leave too little to train on"
-            self.problems.append((("split",), f"{text}; together they may be 0.9 at most"))
-        if split and split.by == "site" and not split.train_sites:
-            self.problems.append((("split", "train_sites"), "is required with 'by: site'"))
-        if split and split.by == "fold" and split.fold > split.folds:
-            text = f"must be {split.folds} (split.folds) or less; got {split.fold}"
-            self.problems.append((("split", "fold"), text))
-        if split and split.by == "column" and not split.column:
-            self.problems.append((("split", "column"), "is required with 'by: column'"))
-
-    def required(self, model: Component, preprocessing: Component) -> None:
-        """Settings of the preprocessing that a model cannot do without."""
-        needed = registry.models.get(model.name).tags.get("requires", {})
-        for key, value in needed.items():
-            allowed = value if isinstance(value, tuple) else (value,)
-            if preprocessing.parameters.get(key) not in allowed:
-                wanted = ", ".join(f"{k}: {_written(v)}" for k, v in needed.items())
-                text = f"'{model.name}' needs preprocessing: {{{wanted}}}"
-                self.problems.append((("preprocessing", key), text))
-
-
-def _refused(model: Component, dataset: Component, yields: str, accepts: tuple[str, ...]) -> str:
-    """Why a model cannot take what a dataset yields, and what would do."""
-    yielded = registry.datasets.get(dataset.name).yielded
-    for other in accepts:
-        if wanted := yielded.get(other):
-            setting = ", ".join(f"dataset.{key}: {value}" for key, value in wanted.items())
-            return f"'{model.name}' cannot take {yields} data; set {setting}"
-    because = ", ".join(f"{key}: {value}" for key, value in yielded.get(yields, {}).items())
-    given = f"'{dataset.name}'" + (f" with {because}" if because else "")
-    able = ", ".join(registry.models.names(accepts=yields))
-    return f"'{model.name}' cannot take {yields} data ({given}); these can: {able}"
-
-
-def _written(value: Any) -> str:
-    """A needed setting as in YAML; the first of several that would do."""
-    value = value[0] if isinstance(value, tuple) else value
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _line(lines: Mapping[Key, int], path: Key) -> int | None:

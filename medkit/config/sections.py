@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from medkit.core.checking import check
 from medkit.core.errors import ConfigError, Problem
@@ -12,6 +14,14 @@ from medkit.core.keras_names import Activation, OptimizerSettings, optimizer_sch
 from medkit.core.yaml_file import Key
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered name with all its parameters, defaults written out."""
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Section(BaseModel):
@@ -44,6 +54,10 @@ class Warmup(Section):
     epochs: Annotated[float, Field(gt=0)] = 5.0
 
 
+def _unprefixed(metric: str) -> str:
+    return metric.removeprefix("val_")
+
+
 class EarlyStopping(Section):
     """Stop when the monitored validation value no longer gets better.
 
@@ -51,8 +65,8 @@ class EarlyStopping(Section):
     holds one class only, the loss is followed instead of AUROC or AUPRC.
     """
 
-    monitor: str | None = None
-    """Watched metric; null: the task's own choice."""
+    monitor: Annotated[str, AfterValidator(_unprefixed)] | None = None
+    """Watched metric, with or without Keras' ``val_``; null: the task's own choice."""
     patience: Annotated[int, Field(ge=1)] = 10
     """Epochs without a better value before training stops."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0

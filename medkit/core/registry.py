@@ -57,6 +57,12 @@ class Entry:
                 return str(modality_of[parameters[name]])
         return self.tags.get("yields")
 
+    def targets(self, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """The kinds of outcome a dataset's targets can be learned as: the tag ``targets``, or what
+        it says of the parameter ``target``; None where the user's files decide."""
+        found = self.tags.get("targets")
+        return found[parameters["target"]] if isinstance(found, Mapping) else found
+
     @property
     def yielded(self) -> dict[str, dict[str, Any]]:
         """Every modality a dataset can yield -> the parameters that make it do so."""

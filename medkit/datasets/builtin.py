@@ -17,7 +17,7 @@ DIABETES_UNITS = {
 }  # fmt: skip
 
 
-@datasets.register(yields="tabular", embedded=True, reader="table")
+@datasets.register(yields="tabular", targets=("yes_no", "class"), embedded=True, reader="table")
 def breast_cancer() -> Cohort:
     """Wisconsin breast cancer: 569 masses, 30 measurements of cell nuclei, malignant or benign.
 
@@ -46,7 +46,7 @@ def breast_cancer() -> Cohort:
     )
 
 
-@datasets.register(yields="tabular", embedded=True, reader="table")
+@datasets.register(yields="tabular", targets=("number",), embedded=True, reader="table")
 def diabetes() -> Cohort:
     """Diabetes progression after one year: 442 patients, 10 baseline variables.
 

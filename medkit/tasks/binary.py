@@ -54,6 +54,8 @@ class Binary(Task):
 
     kind: ClassVar[str] = "binary"
     outcome: ClassVar[str] = "yes_no"
+    probabilities: ClassVar[bool] = True
+    one_class_each: ClassVar[bool] = True
     monitors: ClassVar[dict[str, str]] = {
         "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
     }  # fmt: skip

@@ -33,6 +33,8 @@ class Multiclass(Task):
 
     kind: ClassVar[str] = "multiclass"
     outcome: ClassVar[str] = "class"
+    probabilities: ClassVar[bool] = True
+    one_class_each: ClassVar[bool] = True
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "accuracy": "max"}
     monitor: ClassVar[str] = "loss"
     learned: ClassVar[tuple[str, ...]] = ("classes_",)

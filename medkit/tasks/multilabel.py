@@ -43,6 +43,7 @@ class Multilabel(Task):
 
     kind: ClassVar[str] = "multilabel"
     outcome: ClassVar[str] = "yes_no"
+    probabilities: ClassVar[bool] = True
     monitors: ClassVar[dict[str, str]] = {
         "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
     }  # fmt: skip

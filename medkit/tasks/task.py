@@ -32,6 +32,10 @@ class Task:
     reads: ClassVar[str] = "columns"
     #: What a model must answer: one answer per sample, step or pixel, or a generated sequence.
     answers: ClassVar[str] = "sample"
+    #: Whether its outputs are probabilities, which can be recalibrated.
+    probabilities: ClassVar[bool] = False
+    #: Whether a row is of exactly one class, so that rows can be weighted by class.
+    one_class_each: ClassVar[bool] = False
     #: Watched metric -> whether more (max) or less (min) of it is better.
     monitors: ClassVar[dict[str, str]]
     #: The watched metric that early stopping follows unless told otherwise.
@@ -150,7 +154,7 @@ class Task:
             MedkitError: The task has no classes that exclude each other.
         """
         raise MedkitError(
-            f"class weights are for the tasks binary and multiclass, not {self.kind}",
+            f"task '{self.kind}' has no classes that exclude each other, to be weighted",
             hint="Remove training.class_weight.",
         )
 

@@ -90,7 +90,7 @@ def monitor(task: Any, asked: str | None) -> tuple[str, str]:
     Raises:
         TrainingError: The task does not watch it.
     """
-    name = (asked or task.monitor).removeprefix("val_")
+    name = asked or task.monitor
     if name not in task.monitors:
         near = did_you_mean(name, task.monitors)
         raise TrainingError(

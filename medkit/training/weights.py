@@ -23,12 +23,11 @@ def class_weights(asked: Any, task: Any, y: np.ndarray | None) -> dict[int, floa
     if asked is None:
         return None
     place = "training.class_weight"
-    kind = getattr(task, "kind", "")
-    if kind not in ("binary", "multiclass"):
+    if not task.one_class_each:
         raise TrainingError(
-            f"the task '{kind}' has no classes to weigh",
+            f"task '{task.kind}' has no classes that exclude each other, to be weighted",
             place=place,
-            hint="Use class_weight with the tasks binary and multiclass only.",
+            hint="Remove class_weight.",
         )
     if asked == "balanced":
         if y is None:

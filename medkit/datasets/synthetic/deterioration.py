@@ -57,6 +57,7 @@ class _Draw(NamedTuple):
 
 @datasets.register(
     yields="series",
+    targets=("yes_no", "class"),
     embedded=True,
     reader="events",
     shared=("hours", "every_hours"),

@@ -39,7 +39,12 @@ class _Draw(NamedTuple):
     random: np.random.Generator
 
 
-@datasets.register(yields="tokens", embedded=True, reader="sequences")
+@datasets.register(
+    yields="tokens",
+    targets={"promoter": ("yes_no", "class"), "element": ("class",)},
+    embedded=True,
+    reader="sequences",
+)
 def synthetic_dna(
     *,
     samples: Annotated[int, Field(ge=20, le=200_000)] = 2000,

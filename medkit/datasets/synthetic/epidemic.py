@@ -32,7 +32,10 @@ class _Draw(NamedTuple):
     seen: np.ndarray  # (samples, window) reports that have come in
 
 
-@datasets.register(yields="series", embedded=True, reader="events", shared=("hours", "step_hours"))
+@datasets.register(
+    yields="series", targets=("course", "number"), embedded=True, reader="events",
+    shared=("hours", "step_hours"),
+)  # fmt: skip
 def synthetic_epidemic(
     *,
     samples: Annotated[int, Field(ge=20, le=100_000)] = 1000,

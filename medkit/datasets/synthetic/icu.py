@@ -61,7 +61,12 @@ class _Draw(NamedTuple):
 
 
 @datasets.register(
-    yields="series", yields_by=YIELDS_BY, embedded=True, reader="events", shared=("hours", "form")
+    yields="series",
+    yields_by=YIELDS_BY,
+    targets=("yes_no", "class"),
+    embedded=True,
+    reader="events",
+    shared=("hours", "form"),
 )
 def synthetic_icu(
     *,

@@ -60,7 +60,12 @@ class _Draw(NamedTuple):
     targets: np.ndarray
 
 
-@datasets.register(yields="tabular", embedded=True, reader="table")
+@datasets.register(
+    yields="tabular",
+    targets={"risk": ("yes_no", "class"), "systolic_pressure": ("number",)},
+    embedded=True,
+    reader="table",
+)
 def synthetic_vitals(
     *,
     samples: Annotated[int, Field(ge=20, le=1_000_000)] = 2000,

@@ -55,7 +55,14 @@ class _Draw(NamedTuple):
     random: np.random.Generator
 
 
-@datasets.register(yields="image", embedded=True, reader="images")
+@datasets.register(
+    yields="image",
+    targets={
+        "opacity": ("yes_no", "class"), "location": ("class",), "findings": ("yes_no",),
+    },
+    embedded=True,
+    reader="images",
+)  # fmt: skip
 def synthetic_xray(
     *,
     samples: Annotated[int, Field(ge=20, le=100_000)] = 1000,
