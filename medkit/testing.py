@@ -1,7 +1,7 @@
 """Contract tests, public so that a plug-in can be held to the same rules as medkit's own.
 
 from medkit.testing import check_model
-check_model(build_tcn, accepts=("series",))
+check_model(build_tcn, accepts=("steps",))
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from medkit.core.registry import modalities, models, signature_model
 from medkit.data.cohort import Cohort, RawInput
 from medkit.models import with_static
 
-# A small preprocessed sample of each modality.
+# Small preprocessed samples of what a modality gives.
 SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {
-    "tabular": ((7,),),
-    "series": ((12, 5),),
-    "image": ((16, 16, 1), (8, 8, 8, 1)),
-    "tokens": ((20, 6),),
-    "triplets": ((20, 2 + 5),),
+    "vector": ((7,),),
+    "steps": ((12, 5), (20, 6)),
+    "grid": ((16, 16, 1), (8, 8, 8, 1)),
+    "events": ((20, 2 + 5),),
 }
-# Modalities beside which static features may stand.
-SEQUENCES = ("series", "triplets")
+# Beside what static features may stand.
+SEQUENCES = ("steps", "events")
 
 
 def check_signature(factory: Callable[..., Any]) -> None:
@@ -52,7 +51,7 @@ def check_model(
     shapes: Mapping[str, tuple[tuple[int, ...], ...]] | None = None,
     **parameters: Any,
 ) -> None:
-    """A model factory keeps the contract for every modality it accepts.
+    """A model factory keeps the contract for everything it accepts.
 
     It returns an uncompiled model, gives the asked number of outputs and, for None, an
     embedding, to which static features can be joined beside a sequence; its outputs are finite;
@@ -60,8 +59,8 @@ def check_model(
 
     Args:
         factory: The factory.
-        accepts: The modalities it takes.
-        shapes: Shapes of samples to try, by modality, where it takes special ones only.
+        accepts: What it takes: ``vector``, ``steps``, ``grid``, ``events``.
+        shapes: Shapes of samples to try, by what is accepted, where it takes special ones only.
         **parameters: Parameters of the factory.
 
     Raises:
@@ -71,14 +70,14 @@ def check_model(
 
     check_signature(factory)
     random = np.random.default_rng(0)
-    for modality in accepts:
-        for shape in {**SHAPES, **(shapes or {})}[modality]:
-            where = f"{factory.__name__} on {modality} {shape}"
+    for given in accepts:
+        for shape in {**SHAPES, **(shapes or {})}[given]:
+            where = f"{factory.__name__} on {given} {shape}"
             x = random.normal(size=(6, *shape)).astype("float32")
             embedding = factory(shape, None, **parameters)
             width = embedding.output_shape
             assert len(width) == 2, f"{where}: num_outputs=None must give (n, width), got {width}"
-            if modality in SEQUENCES:
+            if given in SEQUENCES:
                 joined = with_static(embedding, (2,), 3, output_activation="softmax")
                 both = joined.predict([x, x[:, 0, :2]], verbose=0)
                 assert both.shape == (6, 3), f"{where}: with static features, got {both.shape}"

@@ -27,7 +27,7 @@ def test_every_pair_has_a_smoke_config():
     for name in registry.datasets.names():
         # A table goes to the models made for tables; so does everything that takes one.
         for modality in registry.datasets.get(name).yielded:
-            for model in registry.models.names(accepts=modality):
+            for model in registry.models_for(modality):
                 assert (name, model) in pairs, f"configs/smoke lacks {name}_{model}.yaml"
 
 

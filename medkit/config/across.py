@@ -32,14 +32,13 @@ def across(parts: Mapping[str, Any]) -> Problems:
 
 def _model_on_data(model: Component, dataset: Component, preprocessing: Any) -> Problems:
     yields = registry.datasets.get(dataset.name).yields(dataset.parameters)
-    tags = registry.models.get(model.name).tags
-    accepts = tags.get("accepts")
+    entry = registry.models.get(model.name)
     if yields is None:
         return
-    if accepts is not None and yields not in accepts:
-        yield ("model", "name"), _refused(model, dataset, yields, accepts)
+    if not registry.fits(entry, yields):
+        yield ("model", "name"), _refused(model, dataset, yields)
     elif preprocessing:
-        needed = tags.get("requires", {})
+        needed = entry.tags.get("requires", {})
         for key, value in needed.items():
             allowed = value if isinstance(value, tuple) else (value,)
             if preprocessing.parameters.get(key) not in allowed:
@@ -47,16 +46,17 @@ def _model_on_data(model: Component, dataset: Component, preprocessing: Any) -> 
                 yield ("preprocessing", key), f"'{model.name}' needs preprocessing: {{{wanted}}}"
 
 
-def _refused(model: Component, dataset: Component, yields: str, accepts: tuple[str, ...]) -> str:
+def _refused(model: Component, dataset: Component, yields: str) -> str:
     """Why a model cannot take what a dataset yields, and what would do."""
     yielded = registry.datasets.get(dataset.name).yielded
-    for other in accepts:
-        if wanted := yielded.get(other):
+    entry = registry.models.get(model.name)
+    for other, wanted in yielded.items():
+        if wanted and registry.fits(entry, other):
             setting = ", ".join(f"dataset.{key}: {value}" for key, value in wanted.items())
             return f"'{model.name}' cannot take {yields} data; set {setting}"
     because = ", ".join(f"{key}: {value}" for key, value in yielded.get(yields, {}).items())
     given = f"'{dataset.name}'" + (f" with {because}" if because else "")
-    able = ", ".join(registry.models.names(accepts=yields))
+    able = ", ".join(registry.models_for(yields))
     return f"'{model.name}' cannot take {yields} data ({given}); these can: {able}"
 
 

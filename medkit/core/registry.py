@@ -229,3 +229,21 @@ datasets = Registry("dataset", "medkit.datasets")
 modalities = Registry("modality", "medkit.modalities")
 models = Registry("model", "medkit.models", reserved=("output_activation",))
 tasks = Registry("task", "medkit.tasks")
+
+
+def fits(model: Entry, modality: str) -> bool:
+    """Whether a model takes what a modality gives, and the settings it needs are there to be set.
+
+    Args:
+        model: The entry of a model; one that does not say what it accepts is taken to fit.
+        modality: Name of a modality.
+    """
+    known = modalities.get(modality)
+    accepts = model.tags.get("accepts", (known.factory.gives,))
+    settings = modalities.schema(modality).model_fields
+    return known.factory.gives in accepts and {*model.tags.get("requires", ())} <= {*settings}
+
+
+def models_for(modality: str) -> list[str]:
+    """The names of the models that take what a modality gives, sorted."""
+    return [name for name in models.names() if fits(models.get(name), modality)]

@@ -11,7 +11,7 @@ from medkit.core.errors import DataError
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
 from medkit.modalities._pixels import pixel_statistics, refuse_not_finite, summarize_pixels
-from medkit.modalities.modality import Modality
+from medkit.modalities.modality import Gives, Modality
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +40,7 @@ class Image(Modality):
     """
 
     modality: ClassVar[str] = "image"
+    gives: ClassVar[Gives] = "grid"
     static: ClassVar[bool] = False
     shape_: list[int]
     dtype_: str

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medkit")
 
+#: What a model sees of an input: (n, features), (n, steps, channels), (n, [depth,] height, width,
+#: channels), or (n, events, …), the events of each sample wherever in time they lie.
+Gives: TypeAlias = Literal["vector", "steps", "grid", "events"]
+
 
 class Modality:
     """How one kind of raw input becomes arrays; what is learned in ``fit`` ends in ``_``.
@@ -30,6 +34,7 @@ class Modality:
     """
 
     modality: ClassVar[str]
+    gives: ClassVar[Gives]
     static: ClassVar[bool]
     features_: list[dict[str, Any]]
 

@@ -16,6 +16,7 @@ from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import as_array, by_channel, chosen
 from medkit.modalities._pixels import blocks
 from medkit.modalities.modality import (
+    Gives,
     Modality,
     absent_names,
     check_unique,
@@ -63,6 +64,7 @@ class Series(Modality):
     """
 
     modality: ClassVar[str] = "series"
+    gives: ClassVar[Gives] = "steps"
     static: ClassVar[bool] = True
     steps_: int
     missing_: list[str]

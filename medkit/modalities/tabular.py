@@ -29,6 +29,7 @@ from medkit.modalities._columns import (
     whole_numbers,
 )
 from medkit.modalities.modality import (
+    Gives,
     Modality,
     absent_names,
     check_unique,
@@ -73,6 +74,7 @@ class Tabular(Modality):
     """
 
     modality: ClassVar[str] = "tabular"
+    gives: ClassVar[Gives] = "vector"
     static: ClassVar[bool] = True
     categories_: dict[str, list[str]]
     whole_: list[str]

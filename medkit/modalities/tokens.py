@@ -14,7 +14,7 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
 from medkit.modalities._sequences import occurrences, positions, split_units
-from medkit.modalities.modality import Modality, log
+from medkit.modalities.modality import Gives, Modality, log
 
 if TYPE_CHECKING:
     import keras
@@ -49,6 +49,7 @@ class Tokens(Modality):
     """
 
     modality: ClassVar[str] = "tokens"
+    gives: ClassVar[Gives] = "steps"
     static: ClassVar[bool] = False
     vocabulary_: list[str]
     length_: int

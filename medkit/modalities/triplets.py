@@ -14,6 +14,7 @@ from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.modalities._pixels import blocks
 from medkit.modalities.modality import (
+    Gives,
     Modality,
     absent_names,
     check_unique,
@@ -68,6 +69,7 @@ class Triplets(Modality):
     """
 
     modality: ClassVar[str] = "triplets"
+    gives: ClassVar[Gives] = "events"
     static: ClassVar[bool] = True
     events_: int
     time_: list[float]

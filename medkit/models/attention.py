@@ -26,7 +26,7 @@ from medkit.models._parts import (
 _RECURRENT = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 
 
-@models.register(accepts=("series", "tokens"))
+@models.register(accepts=("steps",))
 def attention(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

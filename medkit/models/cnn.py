@@ -26,7 +26,7 @@ _SHAPES = {
 }
 
 
-@models.register(accepts=("series", "image", "tokens"))
+@models.register(accepts=("steps", "grid"))
 def cnn(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

@@ -9,7 +9,7 @@ from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, check_rank, finished, penalty
 
 
-@models.register(accepts=("tabular",))
+@models.register(accepts=("vector",))
 def ft_transformer(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

@@ -21,7 +21,7 @@ from medkit.models._parts import (
 
 
 @models.register(
-    accepts=("series",),
+    accepts=("steps",),
     # The mean must be 0, since values fade to it; a third channel a variable fits no pairs.
     requires={
         "missing": "forward_fill",
@@ -29,7 +29,7 @@ from medkit.models._parts import (
         "standardize": (True, "robust"),
         "time_since": False,
     },
-    shapes={"series": ((12, 6),)},
+    shapes={"steps": ((12, 6),)},
 )
 def grud(
     input_shape: tuple[int, ...],

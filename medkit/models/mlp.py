@@ -8,7 +8,7 @@ from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, dense_blocks, finished
 
 
-@models.register(accepts=("tabular", "series", "image", "tokens"))
+@models.register(accepts=("vector", "steps", "grid"))
 def mlp(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

@@ -19,7 +19,7 @@ from medkit.models._parts import (
 )
 
 
-@models.register(accepts=("tabular",))
+@models.register(accepts=("vector",))
 def residual_mlp(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

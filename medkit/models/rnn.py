@@ -72,7 +72,7 @@ def _described(factory: _Factory) -> _Factory:
     return factory
 
 
-@models.register(accepts=("series", "tokens"))
+@models.register(accepts=("steps",))
 @_described
 def simple_rnn(
     input_shape: tuple[int, ...],
@@ -101,7 +101,7 @@ def simple_rnn(
     return _recurrent("simple_rnn", keras.layers.SimpleRNN, **locals())
 
 
-@models.register(accepts=("series", "tokens"))
+@models.register(accepts=("steps",))
 @_described
 def lstm(
     input_shape: tuple[int, ...],
@@ -131,7 +131,7 @@ def lstm(
     return _recurrent("lstm", keras.layers.LSTM, **locals())
 
 
-@models.register(accepts=("series", "tokens"))
+@models.register(accepts=("steps",))
 @_described
 def gru(
     input_shape: tuple[int, ...],

@@ -12,7 +12,7 @@ from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, check_rank, finished, penalty
 
 
-@models.register(accepts=("triplets",))
+@models.register(accepts=("events",))
 def strats(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

@@ -20,7 +20,7 @@ Statistic = Literal[
 
 
 @models.register(
-    accepts=("series",),
+    accepts=("steps",),
     # What was measured must be told from what was filled, and 0 must be the mean.
     requires={
         "missing": "forward_fill",
@@ -28,7 +28,7 @@ Statistic = Literal[
         "standardize": (True, "robust"),
         "time_since": False,
     },
-    shapes={"series": ((12, 6),)},
+    shapes={"steps": ((12, 6),)},
 )
 def summary_mlp(
     input_shape: tuple[int, ...],

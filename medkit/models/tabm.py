@@ -12,7 +12,7 @@ from medkit.core.registry import models
 from medkit.models._parts import Penalty, Rate, Units, check_rank, penalty
 
 
-@models.register(accepts=("tabular",))
+@models.register(accepts=("vector",))
 def tabm(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

@@ -21,7 +21,7 @@ from medkit.models._parts import (
 )
 
 
-@models.register(accepts=("series", "tokens"))
+@models.register(accepts=("steps",))
 def tcn(
     input_shape: tuple[int, ...],
     num_outputs: int | None,

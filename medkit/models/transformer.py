@@ -20,7 +20,7 @@ from medkit.models._parts import (
 )
 
 
-@models.register(accepts=("series",))
+@models.register(accepts=("steps",))
 def transformer(
     input_shape: tuple[int, ...],
     num_outputs: int | None,
