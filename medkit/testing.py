@@ -173,7 +173,9 @@ def check_task(factory: Any, targets: np.ndarray) -> None:
         p /= p.sum(axis=1, keepdims=True)
     threshold = task.choose_threshold(y, p)
     scores = task.score(y, p, threshold)
-    assert set(scores) == set(task.metric_names), f"{name}: score gives other metrics than it names"
+    named = [metric.name for metric in task.metrics]
+    assert list(scores) == named, f"{name}: measure gives {list(scores)}, metrics says {named}"
+    assert task.leading in named, f"{name}: the leading metric must be one of the metrics"
     counts = random.multinomial(len(y), np.full(len(y), 1 / len(y)), size=2)
     weighted = task.score(y, p, threshold, weights=counts)
     for row, count in enumerate(counts):

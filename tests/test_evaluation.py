@@ -29,6 +29,10 @@ from medkit.evaluation.resampling.intervals import interval, resample_weights
 from medkit.evaluation.resampling.proportions import denominators, wilson
 
 
+def metric_names(task):
+    return tuple(metric.name for metric in task.metrics)
+
+
 class Means:
     """A task whose only metric is a mean: its interval is known from theory."""
 
@@ -355,7 +359,7 @@ def test_every_task_is_measured(kind):
     threshold = task.choose_threshold(parts["valid"].y, outputs["valid"])
     run = (task, Flat(), parts, outputs, threshold, Evaluation(bootstrap=40), 0)
     metrics = evaluate_run(*run)
-    assert set(metrics["test"]["metrics"]) == set(task.metric_names)
+    assert set(metrics["test"]["metrics"]) == set(metric_names(task))
     json.dumps(metrics, allow_nan=False)
     assert len(metrics["baselines"]) == 3
     for name, baseline in metrics["baselines"].items():

@@ -15,6 +15,10 @@ from medkit.core.registry import tasks
 from medkit.tasks.scores.metrics import best_threshold
 
 
+def metric_names(task):
+    return tuple(metric.name for metric in task.metrics)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
@@ -137,7 +141,7 @@ def test_state_is_json_and_comes_back(task, targets, names):
     again = type(built).from_dict(saved)
     assert again.to_dict() == built.to_dict()
     assert np.array_equal(again.encode(np.asarray(targets)), built.encode(np.asarray(targets)))
-    assert again.metric_names == built.metric_names
+    assert metric_names(again) == metric_names(built)
     p = np.full((2, built.num_outputs), 0.5)
     columns = again.prediction_columns(p, built.choose_threshold(built.encode(targets)[:2], p))
     assert all(len(column) == 2 for column in columns.values())
@@ -271,7 +275,7 @@ def test_binary_metrics_are_scikit_learns(rng, digits, threshold):
     task = tasks.build("binary").fit(y)
     encoded = task.encode(y)
     found = task.score(encoded, p[:, None], threshold)
-    assert tuple(found) == task.metric_names
+    assert tuple(found) == metric_names(task)
     assert found == binary_by_scikit_learn(y, p, threshold)
     weights = resamples(rng, len(y))
     many = task.score(encoded, p[:, None], threshold, weights)
@@ -341,7 +345,7 @@ def test_multiclass_metrics_are_scikit_learns(rng):
     p /= p.sum(1, keepdims=True)
     task = tasks.build("multiclass").fit(y)
     found = task.score(task.encode(y), p)
-    assert set(found) == set(task.metric_names)
+    assert set(found) == set(metric_names(task))
     for name, value in multiclass_by_scikit_learn(y, p).items():
         assert found[name] == pytest.approx(value, abs=1e-14), name
     weights = resamples(rng, len(y))
@@ -398,7 +402,7 @@ def test_multilabel_metrics_are_means_over_labels(rng):
     threshold = task.choose_threshold(task.encode(y), p)
     assert len(threshold) == 3
     found = task.score(task.encode(y), p, threshold)
-    assert set(found) == set(task.metric_names)
+    assert set(found) == set(metric_names(task))
     assert found["auroc"] == pytest.approx(sk.roc_auc_score(y, p, average="macro"), abs=1e-14)
     assert found["auroc_mass"] == sk.roc_auc_score(y[:, 1], p[:, 1])
     q = p >= np.array(threshold)
@@ -417,7 +421,7 @@ def test_regression_metrics_are_scikit_learns(rng, outputs):
     task = tasks.build("regression").fit(y)
     weights = resamples(rng, 70)
     found, many = task.score(y, p), task.score(y, p, None, weights)
-    assert tuple(found) == task.metric_names
+    assert tuple(found) == metric_names(task)
     for row in (None, *range(len(weights))):
         given = {} if row is None else {"sample_weight": weights[row]}
         expected = {

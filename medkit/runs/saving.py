@@ -92,12 +92,8 @@ def save_rows(
         if has_stays(part.cohort.samples):
             frame["stay"] = hashed(part.cohort.samples["stay"], "stay")
             frame["hour"] = part.cohort.samples["hour"].to_numpy(float)
-        targets = np.asarray(part.cohort.targets)
-        values = targets.reshape(len(frame), -1).T
-        names = ["target"] if len(values) == 1 else [f"target_{i}" for i in range(len(values))]
-        if task.kind == "forecasting":
-            names = [f"target_{name}" for name in task.names_]
-        frame = frame.assign(**dict(zip(names, values, strict=True)))
+        frame = frame.assign(**task.target_columns(np.asarray(part.cohort.targets)))
+        task.write(folder, name, part.y, predictions.outputs[name])
         found = task.prediction_columns(predictions.outputs[name], predictions.threshold)
         if name == "test":
             # A baseline's outputs on the test part stand beside the network's.

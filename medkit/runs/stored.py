@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medkit.core.errors import RunError
 from medkit.core.lazy import pd
 from medkit.runs.run import Run
-
-if TYPE_CHECKING:
-    import pandas
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ def stored_part(run: Run, part: str = "test") -> Stored:
     """
     frame = pd.read_parquet(run.path / "predictions.parquet")
     rows = frame[frame["part"] == part]
-    names = output_columns(run)
+    names = run.task.output_columns
     lacking = [name for name in ("sample", "subject", *names) if name not in rows]
     if rows.empty or lacking:
         what = f"column '{lacking[0]}'" if lacking else f"part '{part}'"
@@ -56,26 +52,11 @@ def stored_part(run: Run, part: str = "test") -> Stored:
         for name in run.metrics.get("baselines", {})
         if set(columns := [f"{name}.{each}" for each in names]) <= set(rows)
     }
+    y, outputs = run.task.read(run.path, part, rows)
     return Stored(
-        run.task.encode(_targets(rows)),
-        rows[names].to_numpy(float),
+        y,
+        outputs,
         rows["subject"].to_numpy(),
         rows["sample"].to_numpy(),
         baselines,
     )
-
-
-_OUTPUTS = ("probability", "prediction", "quantile")
-
-
-def output_columns(run: Run) -> list[str]:
-    """Names of the stored columns that hold the network's outputs, in their order."""
-    example = np.full((1, run.task.num_outputs), 0.5)
-    columns = run.task.prediction_columns(example, run.threshold)
-    return [name for name in columns if name.startswith(_OUTPUTS)]
-
-
-def _targets(rows: pandas.DataFrame) -> np.ndarray:
-    names = [name for name in rows if name == "target" or str(name).startswith("target_")]
-    values = rows[names].to_numpy()
-    return values[:, 0] if len(names) == 1 else values

@@ -11,14 +11,16 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
-from medkit.tasks.outcomes import Outcome
+from medkit.tasks.outcomes import Metric, Outcome
 from medkit.tasks.scores.metrics import BINARY, binary_scores
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
 from medkit.tasks.targets import classes_of, labels, many, numbered, shown
 from medkit.tasks.task import (
+    Statistics,
     Task,
     Threshold,
+    at_or_above,
     balanced,
     checked_outputs,
     fitted,
@@ -56,6 +58,7 @@ class Binary(Task):
     outcome: ClassVar[str] = "yes_no"
     probabilities: ClassVar[bool] = True
     one_class_each: ClassVar[bool] = True
+    leading: ClassVar[str] = "auroc"
     monitors: ClassVar[dict[str, str]] = {
         "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
     }  # fmt: skip
@@ -129,8 +132,8 @@ class Binary(Task):
         return "sigmoid"
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Names of the reported metrics."""
+    def metrics(self) -> tuple[Metric, ...]:
+        """Discrimination, decisions at the threshold, Brier score and log loss."""
         return BINARY
 
     def keras_loss(self) -> Any:
@@ -157,17 +160,15 @@ class Binary(Task):
             )
         return 0.5 if found is None else found
 
-    def score(
-        self,
-        y: np.ndarray,
-        p: np.ndarray,
-        threshold: Threshold = None,
-        weights: np.ndarray | None = None,
-    ) -> dict[str, Any]:
-        """The metrics of ``metric_names``; see Task.score."""
-        at = 0.5 if threshold is None else float(threshold)  # type: ignore[arg-type]
+    def statistics(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> Statistics:
+        """Targets, probabilities and decisions (n,)."""
         y = np.asarray(y).ravel().astype(int)
-        return binary_scores(y, checked_outputs(p, y)[:, 0], at, weights)
+        p = checked_outputs(p, y)[:, 0]
+        return {"y": y, "p": p, "predicted": at_or_above(p, threshold)}
+
+    def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
+        """The metrics; see Task.measure."""
+        return binary_scores(**statistics, weights=weights)
 
     def positives(self, y: np.ndarray) -> int:
         """Number of positive rows."""
@@ -177,17 +178,20 @@ class Binary(Task):
         """Weights that make both classes count alike."""
         return balanced(np.asarray(y), 2)
 
-    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+    def outcomes(
+        self, y: np.ndarray, p: np.ndarray | None = None, threshold: Threshold = None
+    ) -> list[Outcome]:
         """One yes/no, named by the positive class."""
-        name = str(fitted(self, "classes_")[1])
-        return [Outcome(name, self.outcome, np.asarray(y).ravel(), np.asarray(p)[:, 0], threshold)]
+        classes = tuple(fitted(self, "classes_"))
+        p = None if p is None else np.asarray(p).reshape(len(p), -1)[:, 0]
+        y = np.asarray(y).ravel()
+        return [Outcome(str(classes[1]), self.outcome, y, p, threshold, classes)]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None
     ) -> dict[str, np.ndarray]:
         """``probability`` of the positive class and the ``predicted`` class."""
-        at = 0.5 if threshold is None else threshold
         p = checked_outputs(p)[:, 0]
         classes = fitted(self, "classes_")
-        above = p.astype(np.float64) >= at
+        above = at_or_above(p, threshold)
         return {"probability": p, "predicted": named(classes, above.astype(int))}

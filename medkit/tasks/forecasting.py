@@ -11,13 +11,18 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.registry import tasks
-from medkit.tasks.outcomes import Outcome
+from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.scores.courses import ahead, channels_of, errors, future_values, pooled
 from medkit.tasks.scores.metrics import mean_of_known
-from medkit.tasks.task import Task, Threshold, checked_outputs, fitted
+from medkit.tasks.task import Statistics, Task, Threshold, checked_outputs, fitted
 
 MEDIAN = 0.5
 _UNITS = ("mean_", "scale_")
+_ERRORS = (
+    Metric("mae", "MAE", "less"), Metric("rmse", "RMSE", "less"),
+    Metric("pinball", "pinball loss", "less"), Metric("coverage", "coverage", "neither"),
+    Metric("width", "width", "less"),
+)  # fmt: skip
 
 
 def _quantile_problem(quantiles: Sequence[float]) -> str | None:
@@ -83,6 +88,7 @@ class Forecasting(Task):
 
     kind: ClassVar[str] = "forecasting"
     outcome: ClassVar[str] = "course"
+    leading: ClassVar[str] = "mae"
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "mae": "min"}
     monitor: ClassVar[str] = "loss"
     learned: ClassVar[tuple[str, ...]] = ("mean_", "scale_", "spread_")
@@ -214,14 +220,12 @@ class Forecasting(Task):
         return "linear"
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """The mean over the channels, then each channel where there are several."""
-        own: tuple[str, ...] = ("mae", "rmse")
-        own += ("pinball",) if self.quantiles else ()
-        own += ("coverage", "width") if len(self.quantiles) > 1 else ()
+        own = _ERRORS[:2] + _ERRORS[2:3] * bool(self.quantiles)
+        own += _ERRORS[3:] * (len(self.quantiles) > 1)
         channels = channels_of(self.names_)
-        each = channels if len(channels) > 1 else ()
-        return (*own, *(f"{metric}_{channel}" for channel in each for metric in own))
+        return for_each(own, channels if len(channels) > 1 else ())
 
     def keras_loss(self) -> Any:
         """The loss of (n, values) standardized targets with NaN."""
@@ -235,16 +239,14 @@ class Forecasting(Task):
 
         return [ForecastError(len(self.levels), self.point, name="mae")]
 
-    def score(
-        self,
-        y: np.ndarray,
-        p: np.ndarray,
-        threshold: Threshold = None,
-        weights: np.ndarray | None = None,
-    ) -> dict[str, Any]:
-        """The metrics of ``metric_names`` over the measured values; see Task.score."""
+    def statistics(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> Statistics:
+        """What each forecast is off by; see ``errors``."""
+        return self.errors(y, p)
+
+    def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
+        """The metrics over the measured values; see Task.measure."""
         channels = channels_of(self.names_)
-        each = pooled(self.errors(y, p), list(channels.values()), weights)
+        each = pooled(statistics, list(channels.values()), weights)
         found = {metric: mean_of_known(values) for metric, values in each.items()}
         if len(channels) > 1:
             for index, channel in enumerate(channels):
@@ -267,9 +269,16 @@ class Forecasting(Task):
             )
         return errors(y, p, self.quantiles, self.point)
 
-    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+    def outcomes(
+        self, y: np.ndarray, p: np.ndarray | None = None, threshold: Threshold = None
+    ) -> list[Outcome]:
         """The whole course: (n, values), and all quantiles of each value."""
-        return [Outcome("course", self.outcome, np.asarray(y), np.asarray(p))]
+        return [Outcome("course", self.outcome, np.asarray(y), p)]
+
+    def target_columns(self, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """``target_<name>`` of each value."""
+        named = (f"target_{name}" for name in self.names_)
+        return dict(zip(named, np.asarray(targets).T, strict=True))
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

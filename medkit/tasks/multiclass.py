@@ -11,10 +11,10 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
-from medkit.tasks.outcomes import Outcome
+from medkit.tasks.outcomes import Metric, Outcome
 from medkit.tasks.scores.metrics import MULTICLASS, multiclass_scores
 from medkit.tasks.targets import classes_of, labels, many, numbered
-from medkit.tasks.task import Task, Threshold, balanced, checked_outputs, fitted, named
+from medkit.tasks.task import Statistics, Task, Threshold, balanced, checked_outputs, fitted, named
 
 
 @tasks.register(name="multiclass")
@@ -35,6 +35,7 @@ class Multiclass(Task):
     outcome: ClassVar[str] = "class"
     probabilities: ClassVar[bool] = True
     one_class_each: ClassVar[bool] = True
+    leading: ClassVar[str] = "auroc_macro"
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "accuracy": "max"}
     monitor: ClassVar[str] = "loss"
     learned: ClassVar[tuple[str, ...]] = ("classes_",)
@@ -87,8 +88,8 @@ class Multiclass(Task):
         return "softmax"
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Names of the reported metrics."""
+    def metrics(self) -> tuple[Metric, ...]:
+        """Accuracy, and averages over the classes."""
         return MULTICLASS
 
     def keras_loss(self) -> Any:
@@ -104,16 +105,14 @@ class Multiclass(Task):
         """Accuracy of the most probable class."""
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
-    def score(
-        self,
-        y: np.ndarray,
-        p: np.ndarray,
-        threshold: Threshold = None,
-        weights: np.ndarray | None = None,
-    ) -> dict[str, Any]:
-        """The metrics of ``metric_names``; see Task.score."""
+    def statistics(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> Statistics:
+        """Class numbers (n,) and probabilities (n, classes)."""
         y = np.asarray(y).ravel().astype(int)
-        return multiclass_scores(y, _probabilities(checked_outputs(p, y)), weights)
+        return {"y": y, "p": _probabilities(checked_outputs(p, y))}
+
+    def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
+        """The metrics; see Task.measure."""
+        return multiclass_scores(**statistics, weights=weights)
 
     def positives(self, y: np.ndarray) -> dict[str, int]:
         """Class -> number of rows."""
@@ -125,10 +124,13 @@ class Multiclass(Task):
         """Weights that make every class count alike."""
         return balanced(np.asarray(y), self.num_outputs)
 
-    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
-        """One class."""
+    def outcomes(
+        self, y: np.ndarray, p: np.ndarray | None = None, threshold: Threshold = None
+    ) -> list[Outcome]:
+        """One of several classes."""
         name = self.names_[0] if self.names_ else "class"
-        return [Outcome(name, self.outcome, np.asarray(y).ravel(), np.asarray(p))]
+        p, classes = None if p is None else np.asarray(p), tuple(fitted(self, "classes_"))
+        return [Outcome(name, self.outcome, np.asarray(y).ravel(), p, classes=classes)]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

@@ -11,12 +11,21 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
-from medkit.tasks.outcomes import Outcome
+from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.scores.metrics import BINARY, binary_scores, mean_of_known
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
 from medkit.tasks.targets import numbers
-from medkit.tasks.task import Task, Threshold, checked_outputs, fitted, log, yes_no_loss
+from medkit.tasks.task import (
+    Statistics,
+    Task,
+    Threshold,
+    at_or_above,
+    checked_outputs,
+    fitted,
+    log,
+    yes_no_loss,
+)
 
 
 @tasks.register(name="multilabel")
@@ -44,6 +53,7 @@ class Multilabel(Task):
     kind: ClassVar[str] = "multilabel"
     outcome: ClassVar[str] = "yes_no"
     probabilities: ClassVar[bool] = True
+    leading: ClassVar[str] = "auroc"
     monitors: ClassVar[dict[str, str]] = {
         "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
     }  # fmt: skip
@@ -114,10 +124,9 @@ class Multilabel(Task):
         return "sigmoid"
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """Each metric as the mean over the labels, then for each label (``auroc_<label>``)."""
-        known = fitted(self, "labels_")
-        return (*BINARY, *(f"{metric}_{label}" for label in known for metric in BINARY))
+        return for_each(BINARY, fitted(self, "labels_"))
 
     def keras_loss(self) -> Any:
         """The loss of (n, labels) targets and probabilities."""
@@ -147,27 +156,27 @@ class Multilabel(Task):
             )
         return [0.5 if at is None else at for at in found]
 
-    def score(
-        self,
-        y: np.ndarray,
-        p: np.ndarray,
-        threshold: Threshold = None,
-        weights: np.ndarray | None = None,
-    ) -> dict[str, Any]:
-        """The metrics of ``metric_names``; a mean leaves out labels where it is undefined."""
-        known, p = fitted(self, "labels_"), checked_outputs(p, y)
-        at = self._thresholds(threshold)
+    def statistics(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> Statistics:
+        """Targets, probabilities and decisions (n, labels)."""
+        p = checked_outputs(p, y)
+        predicted = at_or_above(p, self._thresholds(threshold))
+        return {"y": np.asarray(y).astype(int), "p": p, "predicted": predicted}
+
+    def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
+        """The metrics; a mean leaves out labels where it is undefined."""
+        known = fitted(self, "labels_")
         each = [
-            binary_scores(y[:, i].astype(int), p[:, i], at[i], weights) for i in range(len(known))
+            binary_scores(**{name: of[:, i] for name, of in statistics.items()}, weights=weights)
+            for i in range(len(known))
         ]
+        names = [metric.name for metric in BINARY]
         together = {
-            metric: mean_of_known(np.stack([of[metric] for of in each], axis=-1))
-            for metric in BINARY
+            name: mean_of_known(np.stack([of[name] for of in each], axis=-1)) for name in names
         }
         if weights is None:
             together = {metric: float(value) for metric, value in together.items()}
         for name, of in zip(known, each, strict=True):
-            together.update({f"{metric}_{name}": of[metric] for metric in BINARY})
+            together.update({f"{metric}_{name}": of[metric] for metric in names})
         return together
 
     def positives(self, y: np.ndarray) -> dict[str, int]:
@@ -176,21 +185,25 @@ class Multilabel(Task):
         known = fitted(self, "labels_")
         return {name: int(count) for name, count in zip(known, counts, strict=True)}
 
-    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+    def outcomes(
+        self, y: np.ndarray, p: np.ndarray | None = None, threshold: Threshold = None
+    ) -> list[Outcome]:
         """A yes/no for each label."""
-        at = [None] * self.num_outputs if threshold is None else list(threshold)  # type: ignore[arg-type]
-        columns = zip(self.names_, np.asarray(y).T, np.asarray(p).T, at, strict=True)
-        return [Outcome(name, self.outcome, *rest) for name, *rest in columns]
+        known = fitted(self, "labels_")
+        answers = [None] * len(known) if p is None else np.asarray(p).T
+        columns = zip(known, np.asarray(y).T, answers, self._thresholds(threshold), strict=True)
+        return [Outcome(n, self.outcome, of, p, at, (0, 1)) for n, of, p, at in columns]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None
     ) -> dict[str, np.ndarray]:
         """``probability_<label>`` and ``predicted_<label>`` (0 or 1) of each label."""
-        p, at = checked_outputs(p), self._thresholds(threshold)
+        p = checked_outputs(p)
+        above = at_or_above(p, self._thresholds(threshold))
         columns: dict[str, np.ndarray] = {}
         for i, name in enumerate(fitted(self, "labels_")):
             columns[f"probability_{name}"] = p[:, i]
-            columns[f"predicted_{name}"] = (p[:, i].astype(np.float64) >= at[i]).astype(np.int64)
+            columns[f"predicted_{name}"] = above[:, i].astype(np.int64)
         return columns
 
     def _thresholds(self, threshold: Threshold) -> list[float]:

@@ -17,6 +17,7 @@ estimable" there (``medkit.core.by_outcome``); it is never taken for another.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 
@@ -27,8 +28,9 @@ class Outcome(NamedTuple):
         name: What it is called: a label, a target column; the positive class of a yes/no.
         kind: Which of the kinds above.
         y: The truth.
-        p: The answer.
+        p: The answer; None where only the truth is asked about.
         threshold: Operating point of a yes/no, or None.
+        classes: What the classes are called: no and yes, or all of several.
     """
 
     name: str
@@ -36,6 +38,16 @@ class Outcome(NamedTuple):
     y: Any
     p: Any
     threshold: Any = None
+    classes: tuple[Any, ...] = ()
+
+    def one_by_one(self) -> list[Outcome]:
+        """Itself; of several exclusive classes a yes/no for each, against all others."""
+        if self.kind != "class":
+            return [self]
+        return [
+            Outcome(str(name), "yes_no", self.y == i, None if self.p is None else self.p[:, i])
+            for i, name in enumerate(self.classes)
+        ]
 
 
 class Metric(NamedTuple):
@@ -50,3 +62,17 @@ class Metric(NamedTuple):
     name: str
     label: str
     better: Literal["more", "less", "neither"] = "more"
+
+    @property
+    def sign(self) -> int:
+        """By what a gain is multiplied so that better is above 0; 0 without a better side."""
+        return {"more": 1, "less": -1, "neither": 0}[self.better]
+
+    def of(self, name: str) -> Metric:
+        """The same of one label, output or channel: ``auroc_edema``, ``AUROC edema``."""
+        return Metric(f"{self.name}_{name}", f"{self.label} {name}", self.better)
+
+
+def for_each(metrics: Sequence[Metric], names: Iterable[str]) -> tuple[Metric, ...]:
+    """The metrics, then those of each name."""
+    return (*metrics, *(metric.of(name) for name in names for metric in metrics))

@@ -11,10 +11,10 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
-from medkit.tasks.outcomes import Outcome
+from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.scores.metrics import REGRESSION, regression_scores
 from medkit.tasks.targets import numbers
-from medkit.tasks.task import Task, Threshold, checked_outputs, fitted
+from medkit.tasks.task import Statistics, Task, Threshold, checked_outputs, fitted
 
 
 @tasks.register(name="regression")
@@ -36,6 +36,7 @@ class Regression(Task):
 
     kind: ClassVar[str] = "regression"
     outcome: ClassVar[str] = "number"
+    leading: ClassVar[str] = "mae"
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "mae": "min", "rmse": "min"}
     monitor: ClassVar[str] = "loss"
     learned: ClassVar[tuple[str, ...]] = ("mean_", "scale_")
@@ -108,10 +109,9 @@ class Regression(Task):
         return "linear"
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """The mean over the outputs, then each output (``mae_<name>``) where there are several."""
-        each = self._columns() if self.num_outputs > 1 else ()
-        return (*REGRESSION, *(f"{metric}_{name}" for name in each for metric in REGRESSION))
+        return for_each(REGRESSION, self._columns() if self.num_outputs > 1 else ())
 
     def keras_loss(self) -> Any:
         """The loss of (n, outputs) standardized targets and outputs."""
@@ -128,32 +128,32 @@ class Regression(Task):
             keras.metrics.RootMeanSquaredError(name="rmse"),
         ]
 
-    def score(
-        self,
-        y: np.ndarray,
-        p: np.ndarray,
-        threshold: Threshold = None,
-        weights: np.ndarray | None = None,
-    ) -> dict[str, Any]:
-        """The metrics of ``metric_names`` in the targets' units; see Task.score."""
+    def statistics(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> Statistics:
+        """Targets and outputs (n, outputs)."""
         y = np.asarray(y)
         y = y[:, None] if y.ndim == 1 else y
-        each = regression_scores(y, checked_outputs(p, y), weights)
-        found = {metric: each[metric].mean(axis=-1) for metric in REGRESSION}
-        if y.shape[1] > 1:
+        return {"y": y, "p": checked_outputs(p, y)}
+
+    def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
+        """The metrics in the targets' units; see Task.measure."""
+        each = regression_scores(**statistics, weights=weights)
+        found = {metric: values.mean(axis=-1) for metric, values in each.items()}
+        if self.num_outputs > 1:
             for index, name in enumerate(self._columns()):
-                found.update({f"{m}_{name}": each[m][..., index] for m in REGRESSION})
+                found.update({f"{m}_{name}": values[..., index] for m, values in each.items()})
         if weights is None:
             return {name: float(value) for name, value in found.items()}
         return found
 
-    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+    def outcomes(
+        self, y: np.ndarray, p: np.ndarray | None = None, threshold: Threshold = None
+    ) -> list[Outcome]:
         """A number for each target column."""
-        y, p = (np.asarray(each).reshape(len(each), -1) for each in (y, p))
-        names = self.names_ or tuple(f"target_{i + 1}" for i in range(p.shape[1]))
-        return [
-            Outcome(name, self.outcome, *both) for name, *both in zip(names, y.T, p.T, strict=True)
-        ]
+        y = np.asarray(y).reshape(len(y), -1)
+        answers = [None] * y.shape[1] if p is None else np.asarray(p).reshape(y.shape).T
+        names = self._columns()
+        columns = zip(names, y.T, answers, strict=True)
+        return [Outcome(name, self.outcome, truth, answer) for name, truth, answer in columns]
 
     def prediction_columns(
         self, p: np.ndarray, threshold: Threshold = None

@@ -5,17 +5,23 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.lazy import keras
-from medkit.tasks.outcomes import Outcome
+from medkit.tasks.outcomes import Metric, Outcome
+
+if TYPE_CHECKING:
+    import pandas
 
 log = logging.getLogger("medkit")
 
 Threshold = float | list[float] | None
+# Name -> (n, …): what is known of each row, from which every metric follows for any weights.
+Statistics = dict[str, np.ndarray]
 
 
 class Task:
@@ -36,6 +42,8 @@ class Task:
     probabilities: ClassVar[bool] = False
     #: Whether a row is of exactly one class, so that rows can be weighted by class.
     one_class_each: ClassVar[bool] = False
+    #: The metric that a summary leads with.
+    leading: ClassVar[str]
     #: Watched metric -> whether more (max) or less (min) of it is better.
     monitors: ClassVar[dict[str, str]]
     #: The watched metric that early stopping follows unless told otherwise.
@@ -78,8 +86,8 @@ class Task:
         raise NotImplementedError
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Names of the reported metrics, in order."""
+    def metrics(self) -> tuple[Metric, ...]:
+        """The reported metrics, in order."""
         raise NotImplementedError
 
     def keras_loss(self) -> Any:
@@ -90,19 +98,21 @@ class Task:
         """New Keras metrics to follow while training: approximations, never reported."""
         raise NotImplementedError
 
-    def score(
-        self,
-        y: np.ndarray,
-        p: np.ndarray,
-        threshold: Threshold = None,
-        weights: np.ndarray | None = None,
-    ) -> dict[str, Any]:
-        """The reported metrics.
+    def statistics(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> Statistics:
+        """What is known of each row, (n, …), so that no resample looks at ``y`` and ``p`` again.
 
         Args:
             y: Encoded targets.
             p: (n, outputs) the model's outputs.
             threshold: From ``choose_threshold``.
+        """
+        raise NotImplementedError
+
+    def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
+        """The reported metrics.
+
+        Args:
+            statistics: From ``statistics``.
             weights: (resamples, n) how often each row was drawn; None for the rows as they are.
 
         Returns:
@@ -116,17 +126,81 @@ class Task:
         """Named output columns, each (n,)."""
         raise NotImplementedError
 
-    def outcomes(self, y: np.ndarray, p: np.ndarray, threshold: Threshold = None) -> list[Outcome]:
+    def outcomes(
+        self, y: np.ndarray, p: np.ndarray | None = None, threshold: Threshold = None
+    ) -> list[Outcome]:
         """What is predicted, one entry each, as evaluation takes it.
 
         Args:
             y: Encoded targets.
-            p: (n, outputs) the model's outputs.
+            p: (n, outputs) the model's outputs; None where only the targets are asked about.
             threshold: From ``choose_threshold``.
         """
         raise NotImplementedError
 
     # What most tasks leave as it is.
+
+    def score(
+        self,
+        y: np.ndarray,
+        p: np.ndarray,
+        threshold: Threshold = None,
+        weights: np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        """``measure`` of the ``statistics`` of targets and outputs."""
+        return self.measure(self.statistics(y, p, threshold), weights)
+
+    def metric(self, name: str) -> Metric:
+        """A reported metric; a watched one that is not reported is called by its name."""
+        for each in self.metrics:
+            if each.name == name:
+                return each
+        better = {"max": "more", "min": "less"}.get(self.monitors.get(name, ""), "neither")
+        return Metric(name, name.replace("_", " "), better)  # type: ignore[arg-type]
+
+    def events(self, y: np.ndarray) -> np.ndarray | None:
+        """(n, events) whether each class or event occurs in a row; None without such.
+
+        Resamples are stratified by them.
+        """
+        found = [part.y for each in self.outcomes(y) for part in each.one_by_one()
+                 if part.kind == "yes_no"]  # fmt: skip
+        return np.column_stack(found) == 1 if found else None
+
+    def target_columns(self, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Targets as read, as the columns of predictions.parquet: each (n,)."""
+        columns = np.asarray(targets).reshape(len(targets), -1).T
+        names = ["target"] if len(columns) == 1 else [f"target_{i}" for i in range(len(columns))]
+        return dict(zip(names, columns, strict=True))
+
+    @property
+    def output_columns(self) -> list[str]:
+        """Which of ``prediction_columns`` hold the model's outputs, in their order."""
+        named = self.prediction_columns(np.full((1, self.num_outputs), 0.5))
+        return [name for name in named if not name.startswith("predicted")]
+
+    def write(self, folder: Path, part: str, y: np.ndarray, p: np.ndarray) -> None:
+        """Write targets and outputs that fit no table, such as masks, as files; here there are none.
+
+        Args:
+            folder: Of the run.
+            part: Which part the rows are of.
+            y: Encoded targets, in the order of predictions.parquet.
+            p: The model's outputs.
+        """
+
+    def read(self, folder: Path, part: str, rows: pandas.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Encoded targets and outputs of a part, from its rows of predictions.parquet.
+
+        Args:
+            folder: Of the run.
+            part: Which part the rows are of.
+            rows: The rows, in the order that ``write`` was given.
+        """
+        names = [name for name in rows if name == "target" or str(name).startswith("target_")]
+        values = rows[names].to_numpy()
+        y = self.encode(values[:, 0] if len(names) == 1 else values)
+        return y, rows[self.output_columns].to_numpy(float)
 
     def scale(self, y: np.ndarray) -> np.ndarray:
         """Encoded targets as the loss takes them."""
@@ -155,6 +229,7 @@ class Task:
         """
         raise MedkitError(
             f"task '{self.kind}' has no classes that exclude each other, to be weighted",
+            f"the task '{self.kind}' has no classes to weigh",
             hint="Remove training.class_weight.",
         )
 
@@ -212,6 +287,14 @@ def checked_outputs(p: Any, y: np.ndarray | None = None) -> np.ndarray:
             hint="The training diverged: lower training.optimizer.learning_rate, or set clipnorm.",
         )
     return p
+
+
+def at_or_above(p: np.ndarray, threshold: Threshold) -> np.ndarray:
+    """Whether probabilities reach the threshold, 0.5 where there is none.
+
+    In double precision: a threshold must not be rounded to that of the outputs.
+    """
+    return np.asarray(p.astype(np.float64) >= (0.5 if threshold is None else threshold))
 
 
 def balanced(y: np.ndarray, classes: int) -> dict[int, float]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from medkit.tasks.outcomes import Metric
 from medkit.tasks.scores.ranking import Ranking, divided
 from medkit.tasks.scores.ranking import best_threshold as best_threshold
 
@@ -45,18 +46,16 @@ def mean_of_known(values: Any) -> Any:
 
 
 def binary_scores(
-    y: np.ndarray, p: np.ndarray, threshold: float, weights: np.ndarray | None
+    y: np.ndarray, p: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None
 ) -> Scores:
     """AUROC, AUPRC, accuracy, precision, recall, specificity, F1, Brier score and log loss.
 
     Args:
         y: (n,) 0 or 1.
         p: (n,) probabilities of 1.
-        threshold: A row counts as predicted positive at or above it.
+        predicted: (n,) whether a row counts as predicted positive.
         weights: (resamples, n), or None for the rows as they are.
     """
-    # Compared in double precision: a threshold must not be rounded to the scores' precision.
-    predicted = p.astype(np.float64) >= threshold
     if weights is None:
         return _binary_of_rows(y, p, predicted)
     ranking = Ranking(y, p)
@@ -88,7 +87,7 @@ def _binary_of_rows(y: np.ndarray, p: np.ndarray, predicted: np.ndarray) -> Scor
     from sklearn import metrics as sk
 
     if len(y) == 0:
-        return dict.fromkeys(BINARY, float("nan"))
+        return {each.name: float("nan") for each in BINARY}
     none, some, every = float("nan"), bool(y.any()), bool(y.all())
     return {
         "auroc": float(sk.roc_auc_score(y, p)) if some and not every else none,
@@ -104,7 +103,10 @@ def _binary_of_rows(y: np.ndarray, p: np.ndarray, predicted: np.ndarray) -> Scor
 
 
 BINARY = (
-    "auroc", "auprc", "accuracy", "precision", "recall", "specificity", "f1", "brier", "log_loss",
+    Metric("auroc", "AUROC"), Metric("auprc", "AUPRC"), Metric("accuracy", "accuracy"),
+    Metric("precision", "precision"), Metric("recall", "recall"),
+    Metric("specificity", "specificity"), Metric("f1", "F1"),
+    Metric("brier", "Brier score", "less"), Metric("log_loss", "log loss", "less"),
 )  # fmt: skip
 
 
@@ -133,7 +135,7 @@ def multiclass_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) 
         weights: (resamples, n), or None for the rows as they are.
     """
     if len(y) == 0:
-        return dict.fromkeys(MULTICLASS, float("nan"))
+        return {each.name: float("nan") for each in MULTICLASS}
     predicted = p.argmax(axis=1)
     if weights is None:
         return _multiclass_of_rows(y, p, predicted)
@@ -194,13 +196,18 @@ def _multiclass_of_rows(y: np.ndarray, p: np.ndarray, predicted: np.ndarray) -> 
         areas["auroc_macro"], areas["auprc_macro"] = float(np.mean(auroc)), float(np.mean(auprc))
         areas["auroc_weighted"] = float(np.average(auroc, weights=support))
     loss = sk.log_loss(y, p, labels=list(range(p.shape[1])))
-    return {**found, **areas, "log_loss": float(loss)}
+    found |= {**areas, "log_loss": float(loss)}
+    return {each.name: found[each.name] for each in MULTICLASS}
 
 
 MULTICLASS = (
-    "accuracy", "balanced_accuracy", "precision_macro", "precision_weighted", "recall_macro",
-    "recall_weighted", "f1_macro", "f1_weighted", "auroc_macro", "auroc_weighted", "auprc_macro",
-    "log_loss",
+    Metric("accuracy", "accuracy"), Metric("balanced_accuracy", "balanced accuracy"),
+    Metric("precision_macro", "macro precision"),
+    Metric("precision_weighted", "weighted precision"),
+    Metric("recall_macro", "macro recall"), Metric("recall_weighted", "weighted recall"),
+    Metric("f1_macro", "macro F1"), Metric("f1_weighted", "weighted F1"),
+    Metric("auroc_macro", "macro AUROC"), Metric("auroc_weighted", "weighted AUROC"),
+    Metric("auprc_macro", "macro AUPRC"), Metric("log_loss", "log loss", "less"),
 )  # fmt: skip
 
 
@@ -211,7 +218,7 @@ def regression_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) 
     """
     y, p = y.astype(np.float64), p.astype(np.float64)
     if len(y) == 0:
-        return {name: np.full(y.shape[1], np.nan) for name in REGRESSION}
+        return {each.name: np.full(y.shape[1], np.nan) for each in REGRESSION}
     if weights is None:
         from sklearn import metrics as sk
 
@@ -242,4 +249,4 @@ def regression_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) 
     return in_blocks(weights, measure)
 
 
-REGRESSION = ("mae", "rmse", "r2")
+REGRESSION = (Metric("mae", "MAE", "less"), Metric("rmse", "RMSE", "less"), Metric("r2", "R²"))
