@@ -180,7 +180,7 @@ class Task:
         return [name for name in named if not name.startswith("predicted")]
 
     def write(self, folder: Path, part: str, y: np.ndarray, p: np.ndarray) -> None:
-        """Write targets and outputs that fit no table, such as masks, as files; here there are none.
+        """Write targets and outputs that fit no table, such as masks, as files; here none.
 
         Args:
             folder: Of the run.
@@ -189,7 +189,9 @@ class Task:
             p: The model's outputs.
         """
 
-    def read(self, folder: Path, part: str, rows: pandas.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, folder: Path, part: str, rows: pandas.DataFrame
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Encoded targets and outputs of a part, from its rows of predictions.parquet.
 
         Args:
@@ -229,7 +231,6 @@ class Task:
         """
         raise MedkitError(
             f"task '{self.kind}' has no classes that exclude each other, to be weighted",
-            f"the task '{self.kind}' has no classes to weigh",
             hint="Remove training.class_weight.",
         )
 
