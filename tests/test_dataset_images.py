@@ -58,11 +58,28 @@ def test_sizes_and_channels(folder, caplog):
     assert abs(int(cohort.only_input.values[3].mean()) - 99) <= 1
 
 
-def test_sixteen_bits_keep_their_range(tmp_path):
-    (tmp_path / "a").mkdir()
-    Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16)).save(tmp_path / "a" / "x.png")
-    cohort = images(path=tmp_path)
-    assert cohort.only_input.values[0, 0, :, 0].tolist() == [0, 127, 255]
+def sixteen_bits(file, *values):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array([values], dtype=np.uint16)).save(file)
+
+
+def test_sixteen_bits_stay_as_they_are_and_files_of_one_folder_agree(tmp_path):
+    sixteen_bits(tmp_path / "a" / "bright.png", 0, 200, 4095)  # 12 bits of 16
+    sixteen_bits(tmp_path / "b" / "dark.png", 0, 200, 255)
+    pixels = images(path=tmp_path).inputs["image"].values
+    assert pixels.dtype == np.uint16
+    assert pixels[..., 0].tolist() == [[[0, 200, 4095]], [[0, 200, 255]]]
+    larger = images(path=tmp_path, size=(1, 6), channels=3).inputs["image"].values
+    assert (larger.dtype, larger.shape) == (np.uint16, (2, 1, 6, 3))
+    assert larger[0, 0, :, 0].tolist() == [0, 50, 150, 1174, 3121, 4095]
+
+
+def test_depths_that_differ_are_refused(tmp_path):
+    sixteen_bits(tmp_path / "a" / "x.png", 0, 200, 4095)
+    draw(tmp_path / "b" / "y.png", 5)
+    message = r"1 of 2 images have 16 bits a pixel, the others 8.*\n.*Convert all to one depth"
+    with pytest.raises(DataError, match=message):
+        images(path=tmp_path)
 
 
 def test_unreadable_images_are_dropped_and_their_names_stay_private(folder, caplog):

@@ -12,8 +12,8 @@ import pytest
 
 import medkit.layers  # noqa: F401
 from medkit.core.errors import ConfigError, DataError
+from medkit.data import stored_arrays
 from medkit.data.cohort import RawInput
-from medkit.modalities import _pixels
 from medkit.modalities.image import Image
 
 
@@ -41,7 +41,7 @@ def test_uint8_stays_uint8_and_is_standardized_in_the_model():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint16", "int16"])
 def test_other_pixels_use_the_training_range(dtype, monkeypatch):
-    monkeypatch.setattr(_pixels, "BLOCK_BYTES", 4000)  # several blocks
+    monkeypatch.setattr(stored_arrays, "BLOCK_BYTES", 4000)  # several blocks
     x = images(12, 10, 9, 2, dtype=dtype) * 5
     image = Image().fit(x)
     assert image.input_dtype_ == "float32"
@@ -49,6 +49,32 @@ def test_other_pixels_use_the_training_range(dtype, monkeypatch):
     found = inside(image, x)
     np.testing.assert_allclose(found.mean((0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(found.std((0, 1, 2)), 1, atol=1e-5)
+
+
+def test_the_range_is_that_of_training_or_declared_never_of_a_file(caplog):
+    train = images(12, 10, 9, 1, dtype="uint16")
+    train[0, 0, 0], train[1, 0, 0] = 0, 4000
+    with caplog.at_level("INFO", "medkit"):
+        image = Image(standardize=False).fit(train)
+    assert "pixels from 0 to 4000 (of the training images) become 0 to 1" in caplog.text
+    dark, bright = np.full((1, 10, 9, 1), 200, "uint16"), np.full((1, 10, 9, 1), 200, "uint16")
+    bright[0, 0, 0] = 65535
+    found = [inside(image, each)[0, 5, 5, 0] for each in (dark, bright)]
+    np.testing.assert_allclose(found, 200 / 4000, rtol=1e-6)
+    declared = Image(standardize=False, pixel_range=(0, 4095)).fit(train)
+    assert inside(declared, dark)[0, 5, 5, 0] == pytest.approx(200 / 4095, rel=1e-6)
+    assert (declared.low_, declared.high_) == (0, 4095)
+    with pytest.raises(ConfigError, match=r"pixel_range: must rise; got \[5, 5\]"):
+        Image(pixel_range=(5, 5)).fit(train)
+
+
+def test_another_depth_than_in_training_is_refused():
+    image = Image().fit(images(5, 4, 4, 1, dtype="uint16") * 20)
+    with pytest.raises(DataError, match="trained on 16-bit pixels.*these images have 8 bits"):
+        image.encode(images(5, 4, 4, 1))
+    image = Image().fit(images(5, 4, 4, 1))
+    with pytest.raises(DataError, match="trained on 8-bit pixels.*these images have 16 bits"):
+        image.encode(images(5, 4, 4, 1, dtype="uint16"))
 
 
 def test_one_value_everywhere_gives_zeros():
@@ -128,7 +154,7 @@ def test_state_is_strict_json_and_gives_the_same_model(tmp_path):
 
 
 def test_summary_of_pixels(monkeypatch):
-    monkeypatch.setattr(_pixels, "BLOCK_BYTES", 4000)
+    monkeypatch.setattr(stored_arrays, "BLOCK_BYTES", 4000)
     x = images(12, 10, 9, 1)
     summary = Image().fit(x).summarize(x)
     assert list(summary)[:3] == ["mean", "standard deviation", "percentile 5"]

@@ -469,7 +469,7 @@ def test_members_of_an_ensemble_have_vectors_of_their_own():
 
 
 def test_the_summary_of_many_categories_is_bounded(monkeypatch):
-    monkeypatch.setattr("medkit.modalities._categories.SUMMARIZED_CATEGORIES", 6)
+    monkeypatch.setattr("medkit.modalities.tabular.categories.SUMMARIZED_CATEGORIES", 6)
     modality, table = embedded(), diagnoses()
     summary = modality.summarize(modality.encode(table))
     columns = [name for name in summary if str(name).startswith("icd")]

@@ -11,7 +11,7 @@ import numpy as np
 IN_MEMORY = 2 * 1024**3
 
 # What is held at once while some channels of all rows are read, and of these channels.
-_BLOCK_BYTES = 64 * 1024**2
+BLOCK_BYTES = 64 * 1024**2
 _CHANNEL_BYTES = 512 * 1024**2
 
 
@@ -79,7 +79,7 @@ class StoredRows:
 
     def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         width = int(np.prod(self.shape[1:])) * self.dtype.itemsize
-        size = max(1, _BLOCK_BYTES // max(width, 1))
+        size = max(1, BLOCK_BYTES // max(width, 1))
         for start in range(0, len(rows), size):
             yield rows[start : start + size]
 
@@ -115,7 +115,7 @@ def by_channel(values: Any) -> Iterator[tuple[int, np.ndarray]]:
         return
     one = int(np.prod(values.shape[:-1])) * values.dtype.itemsize
     together = max(1, min(width, _CHANNEL_BYTES // max(one, 1)))
-    size = max(1, _BLOCK_BYTES * len(values) // max(one * width, 1))
+    size = max(1, BLOCK_BYTES * len(values) // max(one * width, 1))
     for first in range(0, width, together):
         last = min(first + together, width)
         held = np.empty((last - first, *values.shape[:-1]), values.dtype)
@@ -128,3 +128,10 @@ def by_channel(values: Any) -> Iterator[tuple[int, np.ndarray]]:
 def as_array(values: Any) -> Any:
     """``values`` as an array; arrays on disk and `StoredRows` stay what they are."""
     return values if isinstance(values, StoredRows) else np.asanyarray(values)
+
+
+def blocks(values: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """Consecutive rows, about 64 MiB of them as float32, with the first one's position."""
+    size = max(1, BLOCK_BYTES // (4 * int(np.prod(values.shape[1:])) or 1))
+    for start in range(0, len(values), size):
+        yield start, np.asarray(values[start : start + size])

@@ -203,10 +203,11 @@ def _write_images(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Wri
     from PIL import Image
 
     pixels = raw.values
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
+    deep = pixels.dtype == np.uint16 and pixels.shape[-1] == 1
+    if (pixels.dtype != np.uint8 and not deep) or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
         raise DataError(
             f"images of shape {pixels.shape[1:]} and type {pixels.dtype} cannot be PNG files",
-            hint="uint8 images (height, width, 1 or 3) can be written.",
+            hint="uint8 images (height, width, 1 or 3) and grey uint16 ones can be written.",
         )
     classes = None
     if cohort.targets is not None and task_for(cohort.targets) in ("binary", "multiclass"):

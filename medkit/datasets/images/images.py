@@ -93,12 +93,14 @@ def images(
         channels: 1 turns images grey, 3 makes them RGB; by default as the first image is.
 
     Returns:
-        A cohort with one ``image`` input: uint8 (n, height, width, channels), or float32 where
-        a ``.npz`` holds other numbers. The index is the image's path, or the row number.
+        A cohort with one ``image`` input: (n, height, width, channels) of uint8, of uint16 where
+        files have 16 bits a pixel, or of float32 where a ``.npz`` holds other numbers. The index
+        is the image's path, or the row number.
 
     Raises:
-        DataError: Nothing is there, no image can be read, a named column is absent, a label is
-            missing everywhere, or a ``.npz`` holds pickled objects.
+        DataError: Nothing is there, no image can be read, some have 8 and some 16 bits a pixel,
+            a named column is absent, a label is missing everywhere, or a ``.npz`` holds pickled
+            objects.
     """
     existing(path, "file or folder")
     if path.suffix.lower() == ".npz":

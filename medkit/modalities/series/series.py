@@ -13,8 +13,7 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
-from medkit.data.stored_arrays import as_array, by_channel, chosen
-from medkit.modalities._pixels import blocks
+from medkit.data.stored_arrays import as_array, blocks, by_channel, chosen
 from medkit.modalities.modality import (
     Gives,
     Modality,

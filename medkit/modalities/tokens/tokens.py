@@ -13,7 +13,7 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
-from medkit.modalities._sequences import occurrences, positions, split_units
+from medkit.modalities.tokens.units import occurrences, positions, split_units
 from medkit.modalities.modality import Gives, Modality, log
 
 if TYPE_CHECKING:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.data.stored_arrays import blocks
 
 if TYPE_CHECKING:
     import pandas
 
-BLOCK_BYTES = 64 * 2**20
 PERCENTILES = (5, 25, 50, 75, 95)
-
-
-def blocks(values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Consecutive rows, about 64 MiB of them as float32, with the first one's position."""
-    size = max(1, BLOCK_BYTES // (4 * int(np.prod(values.shape[1:])) or 1))
-    for start in range(0, len(values), size):
-        yield start, np.asarray(values[start : start + size])
 
 
 def refuse_not_finite(images: np.ndarray) -> None:
@@ -38,10 +30,16 @@ def refuse_not_finite(images: np.ndarray) -> None:
             )
 
 
-def pixel_statistics(images: np.ndarray) -> tuple[float, float, np.ndarray, np.ndarray]:
+def pixel_statistics(
+    images: np.ndarray, given: tuple[float, float] | None = None
+) -> tuple[float, float, np.ndarray, np.ndarray]:
     """The values that become 0 and 1, and each channel's mean and standard deviation then.
 
     uint8 is counted value by value and so exact; other pixels are summed in float64.
+
+    Args:
+        images: (n, …, channels).
+        given: The values that become 0 and 1, where they are declared.
     """
     channels = images.shape[-1]
     if images.dtype == np.uint8:
@@ -49,14 +47,13 @@ def pixel_statistics(images: np.ndarray) -> tuple[float, float, np.ndarray, np.n
         for _, block in blocks(images):
             for channel in range(channels):
                 counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
-        values = np.arange(256) / 255
+        low, high = given or (0.0, 255.0)
+        values = (np.arange(256) - low) / (high - low)
         share = counts / counts.sum(axis=1, keepdims=True)
         mean = share @ values
         spread = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
-        return 0.0, 255.0, mean, np.where((counts > 0).sum(axis=1) > 1, spread, 1.0)
-    found = [(block.min(), block.max()) for _, block in blocks(images)]
-    low, high = float(min(f[0] for f in found)), float(max(f[1] for f in found))
-    high = high if high > low else low + 1.0
+        return low, high, mean, np.where((counts > 0).sum(axis=1) > 1, spread, 1.0)
+    low, high = given or _lowest_and_highest(images)
     number = images.size // channels
     axes = tuple(range(images.ndim - 1))
     mean, squares = np.zeros(channels), np.zeros(channels)
@@ -67,6 +64,12 @@ def pixel_statistics(images: np.ndarray) -> tuple[float, float, np.ndarray, np.n
         squares += ((scaled - mean) ** 2).sum(axis=axes) / number
     spread = np.sqrt(squares)
     return low, high, mean, np.where(spread > 1e-6, spread, 1.0)
+
+
+def _lowest_and_highest(images: np.ndarray) -> tuple[float, float]:
+    found = [(block.min(), block.max()) for _, block in blocks(images)]
+    low, high = float(min(f[0] for f in found)), float(max(f[1] for f in found))
+    return low, high if high > low else low + 1.0
 
 
 def summarize_pixels(images: np.ndarray) -> pandas.DataFrame:

@@ -12,7 +12,7 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
-from medkit.modalities._pixels import blocks
+from medkit.data.stored_arrays import blocks
 from medkit.modalities.modality import (
     Gives,
     Modality,

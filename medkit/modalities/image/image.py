@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from medkit.core.errors import DataError
+from medkit.core.errors import ConfigError, DataError, Problem
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
-from medkit.modalities._pixels import pixel_statistics, refuse_not_finite, summarize_pixels
-from medkit.modalities.modality import Gives, Modality
+from medkit.modalities.image.pixels import pixel_statistics, refuse_not_finite, summarize_pixels
+from medkit.modalities.modality import Gives, Modality, log
 
 if TYPE_CHECKING:
     import keras
@@ -25,10 +25,13 @@ class Image(Modality):
     """Images or volumes: rescaled to 0 … 1, varied in training, standardized in the model.
 
     Encoded: pixels as they are, uint8 or float32, (n, height, width, channels) or (n, depth,
-    height, width, channels). uint8 pixels are divided by 255; others are taken from the training
-    images' range to 0 … 1. Augmentation acts in training only, on 0 … 1, each image on its own.
+    height, width, channels). One range of values becomes 0 … 1 for all images, learned from the
+    training images or declared. Augmentation acts in training only, on 0 … 1, each image on its own.
 
     Args:
+        pixel_range: The values that become 0 and 1, as ``[0, 4095]`` of 12-bit radiographs; by
+            default 0 and 255 of 8-bit pixels, and of others the lowest and the highest of the
+            training images.
         standardize: Subtract each channel's training mean and divide by its standard deviation.
         flip: Mirror images at random: left-right (horizontal), top-bottom (vertical), or both.
             Note that a mirrored body has its heart on the wrong side.
@@ -44,6 +47,7 @@ class Image(Modality):
     static: ClassVar[bool] = False
     shape_: list[int]
     dtype_: str
+    bits_: int
     low_: float
     high_: float
     center_: list[float]
@@ -52,6 +56,7 @@ class Image(Modality):
     def __init__(
         self,
         *,
+        pixel_range: tuple[float, float] | None = None,
         standardize: bool = True,
         flip: Literal["horizontal", "vertical", "both"] | None = None,
         rotation: Annotated[float, Field(ge=0, le=180)] = 0.0,
@@ -60,19 +65,26 @@ class Image(Modality):
         contrast: Annotated[float, Field(ge=0, le=1)] = 0.0,
         noise: Annotated[float, Field(ge=0)] = 0.0,
     ):
+        self.pixel_range = None if pixel_range is None else (pixel_range[0], pixel_range[1])
         self.standardize, self.flip, self.rotation = standardize, flip, rotation
         self.translation, self.zoom = translation, zoom
         self.contrast, self.noise = contrast, noise
 
     def fit(self, raw: RawInput | np.ndarray) -> Self:
-        """Learn the pixels' range and each channel's mean and standard deviation.
+        """Learn the range of pixels (where none is declared) and each channel's mean and standard deviation.
 
         Raises:
+            ConfigError: A declared range that does not rise.
             DataError: No images, another number of dimensions, pixels that are not finite, or an
                 augmentation that volumes cannot have.
         """
         self._check_parameters()
-        images = _pixels(self._values(raw))
+        given = self.pixel_range
+        if given and not given[0] < given[1]:
+            text = f"must rise; got {list(given)}"
+            raise ConfigError([Problem("pixel_range", text)], place=self.modality)
+        values = np.asanyarray(self._values(raw))
+        images = _pixels(values)
         images = images[..., None] if images.ndim == 3 else images
         if images.ndim not in (4, 5):
             raise DataError(
@@ -89,7 +101,10 @@ class Image(Modality):
         refuse_not_finite(images)
         self.features_ = []
         self.shape_, self.dtype_ = [int(size) for size in images.shape[1:]], images.dtype.name
-        self.low_, self.high_, center, scale = pixel_statistics(images)
+        self.bits_ = _bits(values)
+        self.low_, self.high_, center, scale = pixel_statistics(images, given)
+        whose = "declared" if given else "of 8 bits" if self.bits_ == 8 else "of the training images"
+        log.info("images: pixels from %g to %g (%s) become 0 to 1", self.low_, self.high_, whose)
         self.center_, self.scale_ = center.tolist(), scale.tolist()
         return self
 
@@ -97,10 +112,11 @@ class Image(Modality):
         """Pixels as they are, of the fitted type; grey images may lack their channel axis.
 
         Raises:
-            DataError: Another size than in training, other pixels, or not finite ones.
+            DataError: Another size or depth than in training, other pixels, or not finite ones.
         """
         wanted = list(self._learned("shape_"))
-        images = _pixels(self._values(raw))
+        values = np.asanyarray(self._values(raw))
+        images = _pixels(values)
         if wanted[-1] == 1 and list(images.shape[1:]) == wanted[:-1]:
             images = images[..., None]
         if list(images.shape[1:]) != wanted:
@@ -108,6 +124,12 @@ class Image(Modality):
                 f"images of {_size(images.shape[1:])} were given where the model was trained on "
                 f"{_size(wanted)}",
                 hint="Resize the images, or read them with the dataset's own size setting.",
+            )
+        if {self.bits_, _bits(values)} == {8, 16}:
+            raise DataError(
+                f"the model was trained on {self.bits_}-bit pixels (from {self.low_:g} to "
+                f"{self.high_:g}); these images have {_bits(values)} bits",
+                hint="Give the images with the depth that they had in training.",
             )
         if images.dtype == self.dtype_:
             refuse_not_finite(images)
@@ -146,6 +168,11 @@ class Image(Modality):
         """Per channel: mean, standard deviation and percentiles of the pixels, and the means of
         8 × 8 blocks (4 × 4 × 4 in volumes), counted from the top left."""
         return summarize_pixels(np.asanyarray(x))
+
+
+def _bits(values: np.ndarray) -> int:
+    """Depth of pixels that come from files: 8 or 16; 0 of computed numbers."""
+    return {"uint8": 8, "uint16": 16}.get(values.dtype.name, 0)
 
 
 def _pixels(values: Any) -> np.ndarray:

@@ -13,13 +13,13 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_columns import StoredColumns, stored_rows
-from medkit.modalities._categories import (
+from medkit.modalities.tabular.categories import (
     embedding_width,
     is_embedded,
     most_frequent,
     summary_columns,
 )
-from medkit.modalities._columns import (
+from medkit.modalities.tabular.columns import (
     category_codes,
     clean,
     infer_features,

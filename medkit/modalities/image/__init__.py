@@ -1,0 +1,5 @@
+"""Images and volumes."""
+
+from medkit.modalities.image.image import Image
+
+__all__ = ["Image"]

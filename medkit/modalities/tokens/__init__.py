@@ -1,0 +1,5 @@
+"""Token sequences: DNA, proteins, clinical text."""
+
+from medkit.modalities.tokens.tokens import Tokens
+
+__all__ = ["Tokens"]
