@@ -70,10 +70,10 @@ def test_the_range_is_that_of_training_or_declared_never_of_a_file(caplog):
 
 def test_another_depth_than_in_training_is_refused():
     image = Image().fit(images(5, 4, 4, 1, dtype="uint16") * 20)
-    with pytest.raises(DataError, match="trained on 16-bit pixels.*these images have 8 bits"):
+    with pytest.raises(DataError, match=r"trained on 16-bit pixels.*these images have 8 bits"):
         image.encode(images(5, 4, 4, 1))
     image = Image().fit(images(5, 4, 4, 1))
-    with pytest.raises(DataError, match="trained on 8-bit pixels.*these images have 16 bits"):
+    with pytest.raises(DataError, match=r"trained on 8-bit pixels.*these images have 16 bits"):
         image.encode(images(5, 4, 4, 1, dtype="uint16"))
 
 

@@ -26,7 +26,8 @@ class Image(Modality):
 
     Encoded: pixels as they are, uint8 or float32, (n, height, width, channels) or (n, depth,
     height, width, channels). One range of values becomes 0 … 1 for all images, learned from the
-    training images or declared. Augmentation acts in training only, on 0 … 1, each image on its own.
+    training images or declared. Augmentation acts in training only, on 0 … 1, each image on its
+    own.
 
     Args:
         pixel_range: The values that become 0 and 1, as ``[0, 4095]`` of 12-bit radiographs; by
@@ -71,7 +72,7 @@ class Image(Modality):
         self.contrast, self.noise = contrast, noise
 
     def fit(self, raw: RawInput | np.ndarray) -> Self:
-        """Learn the range of pixels (where none is declared) and each channel's mean and standard deviation.
+        """Learn the range of pixels, where none is declared, and each channel's mean and deviation.
 
         Raises:
             ConfigError: A declared range that does not rise.
@@ -103,7 +104,8 @@ class Image(Modality):
         self.shape_, self.dtype_ = [int(size) for size in images.shape[1:]], images.dtype.name
         self.bits_ = _bits(values)
         self.low_, self.high_, center, scale = pixel_statistics(images, given)
-        whose = "declared" if given else "of 8 bits" if self.bits_ == 8 else "of the training images"
+        whose = "of 8 bits" if self.bits_ == 8 else "of the training images"
+        whose = "declared" if given else whose
         log.info("images: pixels from %g to %g (%s) become 0 to 1", self.low_, self.high_, whose)
         self.center_, self.scale_ = center.tolist(), scale.tolist()
         return self

@@ -13,6 +13,15 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_columns import StoredColumns, stored_rows
+from medkit.modalities.modality import (
+    Gives,
+    Modality,
+    absent_names,
+    check_unique,
+    feature_dicts,
+    log,
+    statistics,
+)
 from medkit.modalities.tabular.categories import (
     embedding_width,
     is_embedded,
@@ -27,15 +36,6 @@ from medkit.modalities.tabular.columns import (
     number_spellings,
     numbers,
     whole_numbers,
-)
-from medkit.modalities.modality import (
-    Gives,
-    Modality,
-    absent_names,
-    check_unique,
-    feature_dicts,
-    log,
-    statistics,
 )
 
 if TYPE_CHECKING:

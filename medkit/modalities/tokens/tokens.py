@@ -13,8 +13,8 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
-from medkit.modalities.tokens.units import occurrences, positions, split_units
 from medkit.modalities.modality import Gives, Modality, log
+from medkit.modalities.tokens.units import occurrences, positions, split_units
 
 if TYPE_CHECKING:
     import keras
