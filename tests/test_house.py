@@ -139,6 +139,19 @@ def test_light_commands_import_nothing_heavy(command):
     assert done.stdout.strip().splitlines()[-1] == "HEAVY []"
 
 
+def test_every_module_is_imported_where_unix_modules_are_not_there():
+    code = (
+        "import importlib, sys\n"
+        "for name in ('resource', 'fcntl', 'pwd', 'grp', 'termios'): sys.modules[name] = None\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)\n"
+    )
+    names = [name for name in MODULES if name != "medkit.__main__"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_names_are_those_of_keras():
     import keras
 

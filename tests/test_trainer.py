@@ -373,7 +373,7 @@ def test_class_weights():
     x, y = rows()
     with pytest.raises(TrainingError, match="no class 'sik'; did you mean 'sick'"):
         Trainer(network(), class_weight={"sik": 2.0}).fit(x, np.where(y, "sick", "well"))
-    with pytest.raises(TrainingError, match="'regression' has no classes to weigh"):
+    with pytest.raises(TrainingError, match="'regression' has no classes that exclude each other"):
         Trainer(network(), task="regression", class_weight="balanced").fit(x, x[:, 0])
     with pytest.raises(TrainingError, match="needs the targets as an array"):
         Trainer(network(), class_weight="balanced").fit(Batches())

@@ -9,7 +9,6 @@ import importlib.metadata
 import logging
 import os
 import platform
-import resource
 import secrets
 import subprocess
 import sys
@@ -54,6 +53,19 @@ class LogKeeper(logging.Handler):
         return "\n".join(self.lines) + "\n"
 
 
+def peak_memory_mib() -> float:
+    """The most memory that this process has held so far, in MiB."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset / 1024**2)
+    import resource
+
+    # ru_maxrss is in KiB on Linux and in bytes on macOS.
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
 class Stages:
     """Seconds and peak memory of each stage of a run."""
 
@@ -66,11 +78,10 @@ class Stages:
         try:
             yield
         finally:
-            # ru_maxrss is in KiB on Linux and in bytes on macOS.
-            unit = 1024**2 if sys.platform == "darwin" else 1024
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
             seconds = time.perf_counter() - start
-            self.records[name] = {"seconds": round(seconds, 3), "peak_memory_mib": round(peak)}
+            self.records[name] = {
+                "seconds": round(seconds, 3), "peak_memory_mib": round(peak_memory_mib()),
+            }  # fmt: skip
 
 
 class Hasher:

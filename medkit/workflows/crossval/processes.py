@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import json
 import logging
 import os
@@ -42,6 +41,8 @@ def locked(folder: Path) -> Iterator[int]:
     Raises:
         RunError: Another process keeps it.
     """
+    import fcntl  # not on Windows
+
     with open(folder / LOCK, "w") as file:
         waited = time.monotonic()
         while True:
