@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,67 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     assert (run.path / "history.csv").read_bytes() == (whole.path / "history.csv").read_bytes()
     with pytest.raises(RunError, match="nothing to resume"):
         medkit.train(config, resume=folder)
+
+
+class Killed(BaseException):
+    """Stands for what ends a process at once."""
+
+
+def test_a_run_killed_while_it_is_written_is_resumed(tmp_path, monkeypatch):
+    plain = {"bootstrap": 0, "baselines": False, "explanations": False}
+    config = experiment(patients(tmp_path), evaluation=plain)
+    whole = medkit.train(config, out=tmp_path / "whole")
+    replace, written = os.replace, []
+
+    def dies_at(name):
+        def replace_or_die(source, target):
+            if Path(target).name == name:
+                raise Killed(name)
+            written.append(Path(target).name)
+            return replace(source, target)
+
+        return replace_or_die
+
+    folder = None
+    # Of the files in the order they are written: an early one, one in between, the last two.
+    for name in ("model.keras", "predictions.parquet", "log.txt", runs.MANIFEST):
+        given = {"out": tmp_path / "killed"} if folder is None else {"resume": folder}
+        again = config if folder is None else pipeline.resumed(folder)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", dies_at(name))
+            with pytest.raises(Killed, match=name):
+                medkit.train(again, **given)
+        folder = next((tmp_path / "killed" / "visits").iterdir())
+        # What a process leaves behind that no 'finally' can clean up after.
+        (folder / f".{Path(name).stem}.{2**30}{Path(name).suffix}").write_text("half")
+        with pytest.raises(RunError, match=r"did not finish[\s\S]*train --resume"):
+            Run.open(folder)
+    assert set(written) >= {*runs.FILES[1:], "state.npz", "data.json"}
+    run = medkit.train(pipeline.resumed(folder), resume=folder)
+    assert {path.name for path in folder.iterdir()} == {*runs.FILES, runs.MANIFEST}
+    assert (run.path / "metrics.json").read_bytes() == (whole.path / "metrics.json").read_bytes()
+
+
+def test_a_run_killed_right_after_its_manifest_is_finished(tmp_path, monkeypatch):
+    plain = {"bootstrap": 0, "baselines": False, "explanations": False}
+    config = experiment(patients(tmp_path), evaluation=plain)
+    with monkeypatch.context() as patched:
+        patched.setattr(runs.shutil, "rmtree", lambda *_, **__: None)
+        run = medkit.train(config, out=tmp_path / "runs")
+    assert (run.path / runs.CHECKPOINT).is_dir()
+    assert set(runs.verify(run.path)) == set(runs.FILES)
+
+
+def test_a_run_killed_before_its_config_is_no_run(tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise Killed
+
+    monkeypatch.setattr(pipeline, "write_text", killed)
+    with pytest.raises(Killed):
+        medkit.train(experiment(patients(tmp_path)), out=tmp_path / "runs")
+    folder = next((tmp_path / "runs" / "visits").iterdir())
+    with pytest.raises(RunError, match=r"is not a run: it has no config\.yaml"):
+        pipeline.resumed(folder)
 
 
 def test_resuming_refuses_changed_data_and_settings(tmp_path, monkeypatch):

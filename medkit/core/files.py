@@ -43,6 +43,13 @@ def written_whole(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder: files not yet renamed."""
+    for path in Path(folder).rglob(".*"):
+        if path.is_file() and path.stem.rpartition(".")[2].isdigit():
+            path.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with written_whole(path) as temporary:

@@ -6,6 +6,7 @@ import datetime
 import json
 import logging
 import secrets
+import shutil
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +77,8 @@ def write_json(path: Path, content: Any) -> None:
 def seal(folder: Path) -> None:
     """Write the manifest: the sha256 of every other file. After this the run is finished.
 
+    The checkpoint goes last: whatever ends the process before, the run can be resumed.
+
     Raises:
         RunError: A file that every run holds is not there.
     """
@@ -84,6 +87,7 @@ def seal(folder: Path) -> None:
         raise RunError(f"cannot be sealed without {', '.join(lacking)}", place=str(folder))
     content = {"format": 1, "files": {name: sha256(folder / name) for name in _content(folder)}}
     write_json(folder / MANIFEST, content)
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
 
 
 def verify(folder: Path | str) -> dict[str, str]:
@@ -135,8 +139,9 @@ def _due(folder: Path) -> tuple[str, ...]:
 
 
 def _content(folder: Path) -> list[str]:
-    files = (p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return sorted(p.relative_to(folder).as_posix() for p in files)
+    """Files of a run but the manifest, and but a checkpoint, which no finished run is read from."""
+    files = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return sorted(path.as_posix() for path in files if path.parts[0] != CHECKPOINT)
 
 
 def finished(folder: Path) -> list[Path]:

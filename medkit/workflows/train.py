@@ -10,7 +10,7 @@ from typing import Any
 
 from medkit.config.experiment import Experiment, load_config
 from medkit.core.errors import ConfigError, Problem, RunError, TrainingError
-from medkit.core.files import write_text
+from medkit.core.files import remove_unfinished, write_text
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation import headline
@@ -97,7 +97,6 @@ def train(
                 )  # fmt: skip
             runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})
             write_text(folder / "log.txt", kept.text)
-            shutil.rmtree(folder / runs.CHECKPOINT, ignore_errors=True)
             runs.seal(folder)
         except KeyboardInterrupt as stop:
             raise Interrupted(folder) from stop
@@ -133,8 +132,9 @@ def build(experiment: Experiment, modality: Any, task: Any, rows: int) -> Networ
 def begin(experiment: Experiment, cohort: Cohort, out: Path) -> Path:
     """Make the run's folder and write what a resumption needs: the config and data hashes."""
     folder = runs.new_folder(out, experiment.name)
-    write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
+    # The config last: a folder that has one can be resumed.
     runs.write_json(folder / runs.CHECKPOINT / "data.json", dict(cohort.source.files))
+    write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
     return folder
 
 
@@ -154,6 +154,7 @@ def reopen(folder: Path | str, cohort: Cohort) -> Path:
             place=str(folder),
             hint="Put the former files back, or train anew without --resume.",
         )
+    remove_unfinished(folder)
     return folder
 
 
