@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -29,7 +30,7 @@ from medkit.report.templates import readable
 from medkit.runs import run as runs
 from medkit.runs.run import Run
 from medkit.runs.stored import stored_part
-from medkit.workflows.crossval import cross_validate, processes
+from medkit.workflows.crossval import cross_validate, processes, worker
 from medkit.workflows.crossval.plan import make_plan
 from medkit.workflows.crossval.pooled import Pooled, pooled_differences, pooled_scores
 from medkit.workflows.crossval.summary import spread
@@ -82,7 +83,7 @@ def in_this_process(monkeypatch, stop_after: int | None = None) -> list[str]:
 
     trained: list[str] = []
 
-    def run_folds(plan, folder, jobs, lock, allow_code=()):
+    def run_folds(plan, folder, jobs, allow_code=()):
         for fold in plan.runs:
             if processes.finished_run(folder, fold) is None:
                 if stop_after is not None and len(trained) == stop_after:
@@ -434,15 +435,17 @@ def test_a_changed_finished_fold_is_refused(finished, tmp_path):
 
 
 def test_two_at_once_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "_LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "LOCK_SECONDS", 0.0)
+    file = tmp_path / ".lock"
     with (
-        processes.locked(tmp_path),
+        processes.locked(file),
         pytest.raises(RunError, match="another process is at work"),
-        processes.locked(tmp_path),
+        processes.locked(file),
     ):
         pass
-    with processes.locked(tmp_path) as lock:
-        assert os.fstat(lock)
+    with processes.locked(file):
+        assert file.exists()
+    assert not file.exists()
 
 
 def test_stored_baselines_are_read_where_a_run_keeps_them(finished, tmp_path):
@@ -513,3 +516,41 @@ def test_killed_and_resumed(tmp_path):
     assert {each: each.read_bytes() for each in before} == before
     assert len(list((out / "folds").glob("*/*/MANIFEST.json"))) == 2
     assert runs.verify(out)
+
+
+def test_a_killed_fold_keeps_the_others_and_can_be_gone_on_with(tmp_path, monkeypatch):
+    """SIGKILL of one fold, as when memory runs out; then SIGINT, which keeps the last epoch."""
+    path, out = visits(tmp_path), tmp_path / "out"
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps(document(path)))
+    command = [sys.executable, "-m", "medkit", "crossval", "--config", str(config), "--folds", "2",
+               "--out", str(out), "--jobs", "1"]  # fmt: skip
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    os.kill(_worker_of(first.pid), signal.SIGKILL)
+    assert first.wait() == 1
+    said = first.stderr.read()
+    assert "fold-1 failed:" in said
+    assert "was killed by signal 9; if memory has run out, give fewer --jobs" in said
+    assert f"medkit crossval --resume {out}" in said
+    second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = _worker_of(second.pid)
+    os.kill(second.pid, signal.SIGINT)
+    assert second.wait() == 130
+    assert not Path(f"/proc/{child}").exists()
+    assert not (out / "folds" / "visits-repeat-1-fold-1.lock").exists()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert runs.verify(out)
+
+
+def _worker_of(parent: int) -> int:
+    """The process of a fold at work, once it trains."""
+    for _ in range(600):
+        time.sleep(0.1)
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                command = (stat.parent / "cmdline").read_text()
+                if "crossval.worker" in command and f") S {parent} " in stat.read_text():
+                    time.sleep(1)
+                    return int(stat.parent.name)
+    raise AssertionError("no fold has begun")

@@ -324,7 +324,7 @@ import sys
 import numpy as np
 import keras
 import medkit.layers
-from medkit import ensemble
+from medkit.training import ensemble
 model = keras.saving.load_model(sys.argv[1], compile=False)
 x = np.load(sys.argv[2])
 first = np.stack(list(ensemble.dropout_passes(model, x, 4, 5)))

@@ -18,6 +18,7 @@ import pytest
 from test_dataset_table_sources import PASSWORD, Relay, address, free_port, server  # noqa: F401
 
 import medkit.data.stored_arrays
+from medkit.core import progress
 from medkit.core.errors import DataError, RunError
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import StoredRows, by_channel, chosen
@@ -29,7 +30,6 @@ from medkit.datasets.events.sources import sources
 from medkit.datasets.events.sources import sql as _event_sql
 from medkit.modalities.series import Series
 from medkit.readers import cache as _cache
-from medkit.readers import progress as _reading
 from medkit.readers import sql as _sql
 from medkit.readers import sql_rows as _sql_rows
 
@@ -692,15 +692,15 @@ def test_a_database_that_is_always_lost_or_slow_or_down(measurements, server, tm
 @pytest.mark.parametrize("terminal", [False, True])
 def test_long_readings_say_how_far_they_are(monkeypatch, caplog, capsys, terminal):
     clock = iter(range(0, 1000, 4))
-    monkeypatch.setattr(_reading.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(_reading.sys.stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: terminal, raising=False)
     bars = []
     monkeypatch.setattr(
-        _reading.Reading, "_draw",
+        progress.Progress, "_draw",
         lambda self: bars.append(self.what) or setattr(self, "bar", _Bar(bars)),
     )  # fmt: skip
     with caplog.at_level(logging.INFO, logger="medkit"):
-        for _ in _reading.counted(range(100), "reading stays", 100, "files"):
+        for _ in progress.tracked(range(100), "reading stays", 100, "files"):
             pass
     if terminal:
         assert bars[:2] == ["reading stays", "1 of 100 files, 0.2 a second, 6 min 36 s left"]
@@ -714,7 +714,7 @@ class _Bar:
     def __init__(self, said):
         self.said = said
 
-    def update(self, task, completed, text):
+    def update(self, task, completed, description, text):
         self.said.append(text)
 
     def stop(self):

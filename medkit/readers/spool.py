@@ -12,9 +12,9 @@ from typing import Any
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.core.progress import Progress
 from medkit.core.values import BLANK
 from medkit.readers.parsing import Decimal, numbers_among_texts
-from medkit.readers.progress import Reading
 from medkit.readers.recoded import CountedQuotes, as_utf8
 from medkit.readers.text import TextLayout, not_decoded, otherwise_encoded, unpacked
 from medkit.readers.values import condensed, numbers_if_all, share_of_numbers
@@ -130,7 +130,7 @@ def _write(path: Path, layout: TextLayout, text: Collection[str], file: Path) ->
     with (
         as_utf8(path, layout) as content,
         CountedQuotes(content) as stream,
-        Reading(f"reading {path.name}", None, "rows") as reading,
+        Progress(f"reading {path.name}", None, "rows") as reading,
         pyarrow.parquet.ParquetWriter(file, schema) as writer,
     ):
         for batch in _batches(stream, layout, numeric):

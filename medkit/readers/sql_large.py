@@ -13,9 +13,9 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.core.progress import Progress
 from medkit.core.values import category_key
 from medkit.readers.cache import Store, key_of
-from medkit.readers.progress import Reading
 from medkit.readers.sql_rows import frames, joined
 from medkit.readers.values import with_dates
 
@@ -87,7 +87,7 @@ class Gathering:
         files: list[Path] = []
         count = waiting = 0
         name, folder = key_of("query", uuid.uuid4()), None
-        with contextlib.ExitStack() as stack, Reading(str(place), None, "rows") as reading:
+        with contextlib.ExitStack() as stack, Progress(str(place), None, "rows") as reading:
             for frame in frames(address, query, timeout, place):
                 names = [str(each) for each in frame.columns]
                 held.append(frame.set_axis(range(len(names)), axis=1))

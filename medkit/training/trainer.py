@@ -14,6 +14,7 @@ import numpy as np
 
 from medkit.config.experiment import Training
 from medkit.core import registry
+from medkit.core.progress import duration
 from medkit.training import feed, validation
 from medkit.training.backend import device
 from medkit.training.callbacks import EarlyStopping, Recorder
@@ -21,7 +22,7 @@ from medkit.training.checkpoint import Checkpoint
 from medkit.training.fused import train_function
 from medkit.training.optimizer import build_optimizer
 from medkit.training.plan import Plan, choose, network_kind
-from medkit.training.progress import Progress, duration
+from medkit.training.progress import Epochs
 from medkit.training.watchers import make_watchers, tensorboard
 from medkit.training.weights import class_weights, row_weights
 
@@ -147,9 +148,9 @@ class Trainer:
         if first:
             log.info("%sresuming after epoch %d", f"{self.label}: " if self.label else "", first)
         monitored = stopping.name if stopping else f"val_{self.task.monitor}"
-        progress = Progress(self.settings.epochs, monitored, self.label)
+        epochs = Epochs(self.settings.epochs, monitored, self.label)
         more = [tensorboard(self.folder, self.file)] if self.settings.tensorboard else []
-        every = [*watchers.values(), *more, *callbacks, checkpoint, progress]
+        every = [*watchers.values(), *more, *callbacks, checkpoint, epochs]
         if first < self.settings.epochs and not (stopping and stopping.stopped):
             try:
                 self._run(data, weights, steps, first, [each for each in every if each])
@@ -158,7 +159,7 @@ class Trainer:
                     log.info("interrupted; the last finished epoch is in %s", checkpoint.path)
                 raise
             finally:
-                progress.close()
+                epochs.progress.close()
                 self.model.train_function = None
         if checkpoint:
             checkpoint.write()

@@ -17,12 +17,12 @@ from typing import Any
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.core.progress import tracked
 from medkit.data.cohort import Feature
 from medkit.data.stored_columns import StoredColumn, StoredColumns, write_column
 from medkit.datasets.table.dictionary import converted
 from medkit.datasets.table.inputs import bounded_columns, input_columns, with_durations
 from medkit.readers.cache import Store, key_of, stamp_of
-from medkit.readers.progress import counted
 from medkit.readers.tables import Table, rows_of
 from medkit.readers.values import condensed, is_text, without_sentinels
 
@@ -157,7 +157,7 @@ class LargeTable:
 
     def _write(self, folder: Path, chosen: Sequence[str], checked: bool) -> None:
         columns, notes, count = [], [], 0
-        for number, name in enumerate(counted(chosen, "storing", len(chosen), "columns")):
+        for number, name in enumerate(tracked(chosen, "storing", len(chosen), "columns")):
             values, found = self._input(name, checked)
             stored = write_column(folder, number, name, values)
             columns.append((name, stored.file.name, stored.levels))

@@ -14,9 +14,7 @@ The folder of a cross-validation::
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +69,7 @@ def cross_validate(
         pipeline.Interrupted: Ctrl-C; the folder it names can be resumed.
     """
     from medkit.config.experiment import load_config
+    from medkit.runs import run as runs
     from medkit.runs.recording import LogKeeper, Stages
     from medkit.workflows.crossval import processes
     from medkit.workflows.crossval.plan import make_plan
@@ -98,14 +97,15 @@ def cross_validate(
         for note in plan.notes:
             log.info("%s", note)
         folder = _folder(config, cohort, plan, begun, out)
-        with processes.locked(folder) as lock:
-            try:
+        try:
+            with processes.locked(folder / ".lock"):
                 with stages("folds"):
                     at_once = processes.default_jobs() if jobs is None else jobs
-                    processes.run_folds(plan, folder, at_once, lock, allow_code)
+                    processes.run_folds(plan, folder, at_once, allow_code)
                 _conclude(folder, config, cohort, plan, stages, kept)
-            except KeyboardInterrupt as stop:
-                raise Interrupted(folder) from stop
+            runs.seal(folder)  # without the lock's file
+        except KeyboardInterrupt as stop:
+            raise Interrupted(folder) from stop
     return folder
 
 
@@ -191,12 +191,11 @@ def _folder(
 def _conclude(
     folder: Path, experiment: Experiment, cohort: Cohort, plan: Plan, stages: Any, kept: Any
 ) -> None:
-    """Write the result of the finished folds and seal the folder."""
+    """Write the result of the finished folds."""
     from medkit.core.files import write_text
     from medkit.evaluation import called, readable
     from medkit.report.pages.crossval import write_crossval_report
     from medkit.runs import run as runs
-    from medkit.workflows.crossval import processes
     from medkit.workflows.crossval.pooled import pool
     from medkit.workflows.crossval.summary import summarize
 
@@ -216,9 +215,6 @@ def _conclude(
         called(content["main"]), main["folds"], readable(main["mean"]), readable(main["sd"]),
     )  # fmt: skip
     write_text(folder / "log.txt", kept.text)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(folder / processes.LOCK)
-    runs.seal(folder)
 
 
 def _opened(folder: Path, plan: Plan) -> Iterator[tuple[Fold, Run]]:

@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import IO
 
-from medkit.core.errors import MedkitError, RunError
+from medkit.core.errors import MedkitError
+from medkit.core.progress import duration
 from medkit.runs import run as runs
 from medkit.workflows.crossval.plan import Fold, Plan
+from medkit.workflows.crossval.worker import FOLDS, locked, train_fold
 
 log = logging.getLogger("medkit")
 
-FOLDS = "folds"  # folder of the folds' runs
-LOCK = ".lock"
-_POLL_SECONDS = 0.2
-_LOCK_SECONDS = 30.0
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
             "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")  # fmt: skip
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Keep the folder for this process and its children; gives the lock's file descriptor.
-
-    Children inherit it, so that the lock of a killed cross-validation is free only when the last
-    of its folds has ended.
-
-    Raises:
-        RunError: Another process keeps it.
-    """
-    import fcntl  # not on Windows
-
-    with open(folder / LOCK, "w") as file:
-        waited = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if time.monotonic() - waited > _LOCK_SECONDS:
-                    raise RunError(
-                        "another process is at work on this cross-validation",
-                        place=str(folder),
-                        hint="Wait for it to end, or end it.",
-                    ) from None
-                time.sleep(_POLL_SECONDS)
-        yield file.fileno()
+class FoldError(MedkitError):
+    """A fold that could not be trained."""
 
 
 def finished_run(folder: Path, fold: Fold) -> Path | None:
@@ -82,16 +51,7 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-@dataclass
-class _Child:
-    fold: Fold
-    process: subprocess.Popen[bytes]
-    said: IO[bytes]
-
-
-def run_folds(
-    plan: Plan, folder: Path, jobs: int, lock: int, allow_code: Sequence[str] = ()
-) -> None:
+def run_folds(plan: Plan, folder: Path, jobs: int, allow_code: Sequence[str] = ()) -> None:
     """Train every fold that is not finished yet, ``jobs`` at a time; 0: in this process.
 
     Raises:
@@ -102,47 +62,30 @@ def run_folds(
     waiting = [fold for fold in plan.runs if finished_run(folder, fold) is None]
     if len(waiting) < total:
         log.info("%d of %d folds are finished already", total - len(waiting), total)
-    if jobs == 0:
-        _train_here(waiting, folder, total)
-        return
     jobs = min(jobs, len(waiting))
     if jobs:
         log.info("%d folds to train, %d at a time", len(waiting), jobs)
-    clock = _Clock(len(waiting))
-    working: list[_Child] = []
-    try:
-        while waiting or working:
-            while waiting and len(working) < jobs:
-                working.append(_begin(waiting.pop(0), folder, jobs, lock, allow_code))
-            for child in [each for each in working if each.process.poll() is not None]:
-                working.remove(child)
-                _ended(child, folder)
-                done = total - len(waiting) - len(working)
-                log.info("fold %d of %d finished (%s)%s", done, total, child.fold.name,
-                         clock.left())  # fmt: skip
-            time.sleep(_POLL_SECONDS)
-    finally:
-        _end(working)
+    trained = _side_by_side(waiting, folder, jobs, allow_code) if jobs else _here(waiting, folder)
+    started = time.monotonic()
+    for done, fold in enumerate(trained, start=1):
+        left = len(waiting) - done
+        seconds = (time.monotonic() - started) / done * left
+        log.info("fold %d of %d finished (%s)%s", total - left, total, fold.name,
+                 f"; about {duration(seconds)} left" if left else "")  # fmt: skip
 
 
-def _train_here(waiting: Sequence[Fold], folder: Path, total: int) -> None:
+def _here(waiting: Sequence[Fold], folder: Path) -> Iterator[Fold]:
     """Fold after fold without a process for each, whose start costs more than a small network."""
     import keras
 
-    from medkit.config.experiment import load_config
-    from medkit.workflows.train import train
-
-    clock = _Clock(len(waiting))
-    for done, fold in enumerate(waiting, total - len(waiting) + 1):
-        out = folder / FOLDS
+    for fold in waiting:
         try:
             with _unheard():
-                experiment = load_config(folder / "config.yaml", fold.overrides)
-                train(experiment, out=out, resume=_interrupted(out / fold.name))
+                train_fold(folder, fold.name, fold.overrides)
         except MedkitError as error:
             raise _failed(fold, folder, str(error)) from error
         keras.backend.clear_session()
-        log.info("fold %d of %d finished (%s)%s", done, total, fold.name, clock.left())
+        yield fold
 
 
 @contextlib.contextmanager
@@ -156,66 +99,54 @@ def _unheard() -> Iterator[None]:
         log.handlers, log.propagate = handlers, propagate
 
 
-class _Clock:
-    """Time left, from the folds finished so far."""
+def _side_by_side(
+    waiting: Sequence[Fold], folder: Path, jobs: int, allow_code: Sequence[str]
+) -> Iterator[Fold]:
+    # Threads that wait for commands, and no ProcessPoolExecutor: there one worker that is killed
+    # for want of memory breaks the pool and takes its last words along, orphans stay when the
+    # parent is killed, and a user's script without a __main__ guard would start itself again.
+    ends_with_parent, held = os.pipe()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            work = {
+                pool.submit(_in_a_process, fold, folder, jobs, allow_code, ends_with_parent): fold
+                for fold in waiting
+            }
+            for each in as_completed(work):
+                each.result()
+                yield work[each]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            os.close(held)  # the folds at work keep their last epoch and end
+            pool.shutdown()
+            os.close(ends_with_parent)
 
-    def __init__(self, folds: int):
-        self.folds, self.done, self.started = folds, 0, time.monotonic()
 
-    def left(self) -> str:
-        self.done += 1
-        seconds = (time.monotonic() - self.started) / self.done * (self.folds - self.done)
-        left = datetime.timedelta(seconds=round(seconds))
-        return f"; about {left} h left" if self.done < self.folds else ""
-
-
-def _begin(fold: Fold, folder: Path, jobs: int, lock: int, allow_code: Sequence[str]) -> _Child:
-    job = {
-        "config": str(folder / "config.yaml"),
-        "overrides": fold.overrides,
-        "out": str(folder / FOLDS),
-        "resume": _interrupted(folder / FOLDS / fold.name),
-        "allow_code": list(allow_code),
-    }
+def _in_a_process(
+    fold: Fold, folder: Path, jobs: int, allow_code: Sequence[str], ends_with_parent: int
+) -> None:
+    job = {"folder": str(folder), "name": fold.name, "overrides": fold.overrides,
+           "allow_code": list(allow_code)}  # fmt: skip
     threads = str(max(1, _cores() // jobs))
     environment = {**dict.fromkeys(_THREADS, threads), **os.environ}
     # The parent's search path, without the working folder that -m would put first.
     environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
-    process = subprocess.Popen(
+    done = subprocess.run(
         [sys.executable, "-P", "-m", "medkit.workflows.crossval.worker", json.dumps(job)],
-        stdin=subprocess.PIPE,
-        stdout=said,
-        stderr=said,
+        stdin=ends_with_parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env=environment,
-        pass_fds=(lock,),
         start_new_session=True,  # Ctrl-C reaches the parent, which ends its children in order
+        check=False,
     )
-    return _Child(fold, process, said)
-
-
-def _interrupted(folder: Path) -> str | None:
-    """A run of this fold that can be gone on with; what cannot is removed."""
-    found = None
-    for run in sorted(folder.glob("*/")):
-        if (run / runs.CHECKPOINT / "state.npz").is_file() and found is None:
-            found = str(run)
-        else:
-            shutil.rmtree(run)
-    return found
-
-
-def _ended(child: _Child, folder: Path) -> None:
-    status = child.process.wait()
-    if child.process.stdin is not None:
-        child.process.stdin.close()
-    child.said.seek(0)
-    # What a fold said is shown, not kept: it may name files of patients.
-    text = child.said.read().decode(errors="replace").strip()
-    child.said.close()
-    if status != 0 or finished_run(folder, child.fold) is None:
-        said = "\n".join(text.splitlines()[-12:]) or f"ended with status {status}"
-        raise _failed(child.fold, folder, said)
+    if done.returncode != 0 or finished_run(folder, fold) is None:
+        # What a fold said is shown, not kept: it may name files of patients.
+        said = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
+        if done.returncode < 0:
+            said.append(f"was killed by signal {-done.returncode}; if memory has run out, "
+                        "give fewer --jobs")  # fmt: skip
+        raise _failed(fold, folder, "\n".join(said) or f"ended with status {done.returncode}")
 
 
 def _failed(fold: Fold, folder: Path, said: str) -> FoldError:
@@ -227,19 +158,4 @@ def _failed(fold: Fold, folder: Path, said: str) -> FoldError:
     )
 
 
-class FoldError(MedkitError):
-    """A fold that could not be trained."""
-
-
-def _end(working: list[_Child]) -> None:
-    for child in working:
-        child.process.terminate()
-    for child in working:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.process.wait(_LOCK_SECONDS)
-        if child.process.poll() is None:
-            child.process.kill()
-            child.process.wait()
-        if child.process.stdin is not None:
-            child.process.stdin.close()
-        child.said.close()
+__all__ = ["FOLDS", "FoldError", "default_jobs", "finished_run", "locked", "run_folds"]

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+FOLDS = "folds"  # folder of the folds' runs
+LOCK_SECONDS = 30.0
 _GRACE_SECONDS = 20.0
+
+
+@contextlib.contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Keep the folder of a lock file for this process; the file goes with the lock.
+
+    Raises:
+        RunError: Another process keeps it.
+    """
+    import filelock
+
+    from medkit.core.errors import RunError
+
+    lock = filelock.FileLock(file, timeout=LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunError(
+            "another process is at work on this cross-validation",
+            place=str(file.parent),
+            hint="Wait for it to end, or end it.",
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes it by itself
+            file.unlink()
+        lock.release()
+
+
+def train_fold(folder: Path, name: str, overrides: Sequence[str]) -> None:
+    """Train one fold of the cross-validation in ``folder``, or go on with what was interrupted.
+
+    A fold that was left behind by a killed cross-validation may still be ending: it is waited for.
+    """
+    from medkit.config.experiment import load_config
+    from medkit.runs.run import CHECKPOINT, MANIFEST
+    from medkit.workflows.train import train
+
+    out = folder / FOLDS
+    out.mkdir(exist_ok=True)
+    with locked(out / f"{name}.lock"):
+        begun = sorted((out / name).glob("*/"))
+        if any((run / MANIFEST).is_file() for run in begun):
+            return
+        kept = [run for run in begun if (run / CHECKPOINT / "state.npz").is_file()][:1]
+        for run in begun:
+            if run not in kept:
+                shutil.rmtree(run)
+        experiment = load_config(folder / "config.yaml", overrides)
+        train(experiment, out=out, resume=str(kept[0]) if kept else None)
 
 
 def main(job: str) -> int:
@@ -19,16 +75,13 @@ def main(job: str) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("medkit").addHandler(logging.StreamHandler(sys.stderr))
-    from medkit.config.experiment import load_config
     from medkit.core.errors import MedkitError
     from medkit.core.registry import allow_code
-    from medkit.workflows.train import train
 
     given = json.loads(job)
     try:
         allow_code(given["allow_code"])
-        experiment = load_config(Path(given["config"]), given["overrides"])
-        train(experiment, out=Path(given["out"]), resume=given["resume"])
+        train_fold(Path(given["folder"]), given["name"], given["overrides"])
     except KeyboardInterrupt:
         return 130
     except MedkitError as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.core.progress import tracked
 from medkit.datasets.events.grid.blocks import blocks_of
 from medkit.datasets.events.grid.featurise import WAYS, Window, cells, counted, placed, repeated
 from medkit.datasets.events.grid.values import InMemory, OnDisk
@@ -24,7 +25,6 @@ from medkit.datasets.events.windows import Axis
 from medkit.datasets.table.ranges import Outside, Ranges, check_ranges, note_of
 from medkit.readers.cache import Store, key_of, size
 from medkit.readers.engines import Engine, handed
-from medkit.readers.progress import counted as counted_items
 
 log = logging.getLogger("medkit")
 
@@ -186,7 +186,7 @@ def _filled(
     usable = int(found.variables["usable"].sum())
     unwritten = wanted.copy()
     blocks = blocks_of(axis, usable, 4 * steps * width, BLOCK, BLOCK_BYTES)
-    for block in counted_items(blocks, "putting events on the grid", len(blocks), "blocks"):
+    for block in tracked(blocks, "putting events on the grid", len(blocks), "blocks"):
         codes = np.unique(block.table["code"])
         local = block.table.assign(code=np.searchsorted(codes, block.table["code"]))
         stays = handed(local, plan.engine)

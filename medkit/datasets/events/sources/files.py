@@ -18,8 +18,8 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.files import existing, sha256
 from medkit.core.lazy import pd
+from medkit.core.progress import tracked
 from medkit.datasets.table.columns import as_identifier
-from medkit.readers.progress import counted
 from medkit.readers.tables import (
     column_names,
     fingerprint,
@@ -122,7 +122,7 @@ def _one_file_each(
     header = b""
     whole: list[tuple[str, bytes]] = []
     total = len(event_files(path, skip)) if path.is_dir() else None
-    for name, content in counted(_members(path, skip), "reading stays", total, "files"):
+    for name, content in tracked(_members(path, skip), "reading stays", total, "files"):
         if path.is_dir():
             whole.append((name, content))
         stays.append(re.sub(r"\.(csv|tsv|txt|psv)$", "", PurePosixPath(name).name, flags=re.I))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from medkit.core.progress import Progress
 from medkit.readers.cache import Store, key_of
-from medkit.readers.progress import Reading
 
 # Events up to this many are held at once anyway; about so many go into one file.
 FEW = 20_000_000
@@ -91,7 +91,7 @@ def _copy(
     edges = np.unique(values[np.linspace(0, len(values), number + 1).astype(int)[1:-1]])
     writers: dict[int, Any] = {}
     try:
-        with Reading("gathering stays", events, "events") as reading:
+        with Progress("gathering stays", events, "events") as reading:
             for table in _groups(files, columns):
                 part = _encoded(table, stay)
                 levels = part.dictionary.to_numpy(zero_copy_only=False)

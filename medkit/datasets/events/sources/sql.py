@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from medkit.core.errors import DataError
 from medkit.core.files import existing
 from medkit.core.lazy import pd
+from medkit.core.progress import Progress
 from medkit.core.values import is_sentinel
 from medkit.datasets.events.sources.files import EventColumns
 from medkit.datasets.events.sources.rows import EventRows, as_text
 from medkit.readers.cache import Store, key_of, stamp_of
-from medkit.readers.progress import Reading
 from medkit.readers.sql import is_database, known_as, open_query, streamed, url_of
 from medkit.readers.sql_rows import frames
 
@@ -189,7 +189,7 @@ def _write(
     folder: Path,
 ) -> None:  # fmt: skip
     """Write all rows to a folder: ``events.parquet`` and ``rows.json``."""
-    with Reading(str(place), None, "rows") as reading:
+    with Progress(str(place), None, "rows") as reading:
         writer = EventRows(folder / "events.parquet", columns, wide, time_format, place)
         try:
             for frame in parts:
