@@ -6,10 +6,10 @@ import pandas as pd
 from medkit.config.experiment import Evaluation
 from medkit.core.registry import tasks
 from medkit.data.cohort import Feature, Source
-from medkit.evaluation import sample_size
 from medkit.evaluation.groups.subgroups import subgroup_metrics
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.sample_size import sample_size
 from medkit.report import ReportInputs
 
 ROWS = {"train": slice(0, 160), "valid": slice(160, 220), "test": slice(220, 300)}

@@ -8,13 +8,13 @@ import statsmodels.api as sm
 from report_example import example, full
 
 from medkit.core.registry import tasks
-from medkit.evaluation import sample_size
 from medkit.evaluation.sample_size import (
     binary_criteria,
     candidate_parameters,
     continuous_criteria,
     cox_snell_r2,
     largest_r2,
+    sample_size,
 )
 from medkit.report import ReportInputs, write_model_card
 from medkit.report.checklists.checklist import counts, tripod_ai

@@ -14,11 +14,13 @@ import medkit.report
 from medkit.data.cohort import Feature
 from medkit.report import ReportInputs, write_report
 from medkit.report.drawing import draw, plottable, thinned
-from medkit.report.sections.figures import recall_precision_points, roc_points
-from medkit.report.sections.flow import flow_diagram
-from medkit.report.sections.slider import slider_data
+from medkit.report.figures import recall_precision_points, roc_points
+from medkit.report.section import _registered, filled, section
+from medkit.report.sections._flow import flow_diagram
+from medkit.report.sections._slider import slider_data
 from medkit.report.sections.summary import verdict
 from medkit.report.templates import p_value, percent, sentence
+from medkit.tasks.outcomes import Outcome
 
 KINDS = ["binary", "regression", "multiclass", "multilabel"]
 
@@ -411,6 +413,47 @@ def test_largest_errors_are_named_by_hash(kind, undrawn, tmp_path):
     assert errors[: errors.index("</section>")].count("<tr>") == 11
 
 
+# Sections register themselves, by kind of outcome.
+
+
+def test_an_unknown_kind_is_not_taken_for_yes_or_no(undrawn, tmp_path):
+    inputs = full("binary")
+    assert "What a threshold does" in words(page(tmp_path, inputs))
+    reason = {"not_estimable": "nothing is known of boxes"}
+    inputs.metrics["test"] |= {name: dict(reason) for name in ("calibration", "decisions")}
+    inputs.task.outcome = "boxes"
+    text = words(page(tmp_path, inputs))
+    assert (
+        "Not estimable: calibration: nothing is known of boxes; decisions: "
+        "nothing is known of boxes."
+    ) in text
+    assert "AUROC 0." in text  # its metrics still stand in the tables
+    for known in ("What a threshold does", "ROC curve", "Calibration curve", "Largest errors",
+                  "Its prediction sets", "At its threshold"):  # fmt: skip
+        assert known not in text
+
+
+def test_a_section_is_one_file_and_stands_where_it_says(tmp_path, monkeypatch):
+    inputs = example("binary")
+    names = [each.name for each, _ in filled(inputs)]
+    assert names.index("results") < names.index("thresholds") < names.index("card")
+    assert "forecast" not in names
+    assert [each.name for each, _ in filled(inputs, external=True)] == ["thresholds", "subgroups"]
+    monkeypatch.setattr("medkit.report.section._registered", dict(_registered))
+
+    @section("boxes", "Boxes", 55, kinds=("yes_no",))
+    def boxes(inputs):
+        return {"text": inputs.name}
+
+    now = filled(inputs)
+    place = names.index("results") + 1
+    assert [each.name for each, _ in now] == [*names[:place], "boxes", *names[place:]]
+    assert now[place][0].template == "test_report.html.j2"  # beside the file with the section
+    assert now[place][1] == {"text": "binary <example>"}
+    with pytest.raises(ValueError, match="section 'results' is registered twice"):
+        section("results", "Results", 1)(boxes)
+
+
 # The slider.
 
 
@@ -419,7 +462,7 @@ def test_slider_counts_every_threshold(rows):
     random = np.random.default_rng(1)
     y = (random.random((rows, 1)) < 0.2).astype(float)
     p = np.clip(0.3 * y + 0.7 * random.random((rows, 1)), 0, 1)
-    (found,) = slider_data(["died"], y, p, [0.4242])["outcomes"]
+    (found,) = slider_data([Outcome("died", "yes_no", y[:, 0], p[:, 0], 0.4242)])["outcomes"]
     at = np.array(found["thresholds"])
     assert len(at) <= 200
     assert (np.diff(at) > 0).all()
@@ -436,11 +479,13 @@ def test_slider_counts_every_threshold(rows):
 def test_slider_leaves_out_what_it_cannot_show():
     y = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0]], float)
     p = np.array([[0.2, 0.5, np.nan], [0.5, 0.5, 0.5], [0.9, 0.5, 0.5]])
-    found = slider_data(["a", "one class", "not finite"], y, p, [None] * 3, 0.1)
+    names = ("a", "one class", "not finite")
+    given = [Outcome(name, "yes_no", *both) for name, *both in zip(names, y.T, p.T, strict=True)]
+    found = slider_data(given, 0.1)
     assert [each["name"] for each in found["outcomes"]] == ["a"]
     assert found["outcomes"][0]["prevalence"] == 0.1
     assert found["outcomes"][0]["thresholds"] == [0.0, 0.2, 0.5, 0.9, 1.0]
-    assert slider_data(["one class"], y[:, 1:2], p[:, 1:2], [0.5]) is None
+    assert slider_data(given[1:2]) is None
 
 
 def test_slider_says_the_threshold_in_use_without_scripts(undrawn, tmp_path):

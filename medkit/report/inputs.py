@@ -11,6 +11,9 @@ import numpy as np
 import yaml
 
 from medkit.data.cohort import Feature, Source
+from medkit.evaluation import main_metric
+from medkit.tasks.outcomes import Outcome
+from medkit.tasks.task import Task
 
 # Parts in the order of a reader's interest.
 PART_NAMES = {"test": "Test", "valid": "Validation", "train": "Training"}
@@ -22,7 +25,7 @@ class ReportInputs:
 
     Args:
         name: Name of the experiment.
-        task: The fitted task (``kind``, ``monitor``, ``classes_`` where it has classes).
+        task: The fitted task.
         metrics: The content of ``metrics.json``, with ``flow`` (rows_read, dropped, parts, notes).
         history: Watched value -> one number per epoch.
         predictions: Part -> (targets as encoded, outputs of the network).
@@ -43,7 +46,7 @@ class ReportInputs:
     """
 
     name: str
-    task: Any
+    task: Task
     metrics: Mapping[str, Any]
     history: Mapping[str, Sequence[float]]
     predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -102,18 +105,24 @@ class ReportInputs:
         y, p = (np.asarray(each, dtype=float) for each in self.predictions["test"])
         return y, p.reshape(len(p), -1)
 
-    def one_against_rest(self) -> tuple[list[str], np.ndarray, np.ndarray] | None:
-        """Names, (n, k) of 0 and 1, and (n, k) probabilities of the outcomes of a classification.
-
-        Of a binary task there is one outcome, the positive class.
-        """
+    @cached_property
+    def outcomes(self) -> list[Outcome]:
+        """What is predicted, with truth and answer of the test part; empty without it."""
         found = self.test()
-        if found is None or self.task.kind not in ("binary", "multiclass", "multilabel"):
-            return None
-        y, p = found
-        if self.task.kind == "binary":
-            return [self.names(2)[1]], y.reshape(len(y), -1), p
-        names = self.names(p.shape[1])
-        if self.task.kind == "multiclass":
-            y = (y.reshape(-1, 1) == np.arange(p.shape[1])).astype(float)
-        return names, y, p
+        return [] if found is None else self.task.outcomes(*found, self.threshold)
+
+    @property
+    def threshold(self) -> Any:
+        """The operating point in use: of one outcome, of each in a list, or None."""
+        return self.metrics["test"].get("threshold")
+
+    @property
+    def main(self) -> str:
+        """The metric that a summary leads with."""
+        return main_metric(self.metrics["test"]["metrics"])
+
+    def test_hashes(self) -> Sequence[str] | None:
+        """Salted hash of each test sample; None where they are not given."""
+        hashed = self.hashed.get("test", ())
+        known = "test" in self.predictions and len(hashed) == len(self.predictions["test"][0])
+        return hashed if known else None

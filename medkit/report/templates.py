@@ -17,7 +17,7 @@ __all__ = [
 
 
 # A template lies beside the code that fills it.
-FOLDERS = [Path(__file__).parent / room for room in ("", "sections", "pages", "checklists")]
+FOLDERS = [Path(__file__).parent / room for room in ("", "sections", "pages")]
 _SMALLEST_P = 0.001
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medkit.evaluation import main_metric
 from medkit.report.checklists import facts
 from medkit.report.inputs import ReportInputs
+from medkit.report.outcome import outcome_report
 from medkit.report.templates import interval, readable, sentence, title
 
 SOURCE = "Collins et al., TRIPOD+AI statement. BMJ 2024;385:e078378"
@@ -130,9 +130,7 @@ def _updating(inputs: ReportInputs) -> tuple[Status, str]:
 def _measures(inputs: ReportInputs) -> tuple[Status, str]:
     test = inputs.metrics["test"]
     told = [*test["metrics"]]
-    extra = [name for name in ("calibration", "decisions", "uncertainty") if test.get(name)]
-    if inputs.task.kind == "forecasting":
-        extra = ["the forecast at each step ahead"]
+    extra = outcome_report(inputs).measures()
     text = f"{len(told)} measures of performance"
     text += f", and {', '.join(extra)}" if extra else ""
     return "filled", f"{text}, each explained on this page. {facts.intervals(inputs)}"
@@ -199,10 +197,9 @@ def _updated(inputs: ReportInputs) -> tuple[Status, str]:
     calibration = inputs.metrics["test"].get("calibration") or {}
     updated = inputs.metrics.get("recalibration")
     if updated and not calibration.get("before"):
-        main = main_metric(inputs.metrics["test"]["metrics"])
-        now, before = (interval(each["metrics"].get(main))
+        now, before = (interval(each["metrics"].get(inputs.main))
                        for each in (inputs.metrics["test"], updated["before"]))  # fmt: skip
-        return "filled", f"{title(main)} {before} before the update, {now} after it."
+        return "filled", f"{title(inputs.main)} {before} before the update, {now} after it."
     if not calibration.get("before"):
         return _updating(inputs)
     text = "Calibration before and after recalibration is shown."
@@ -271,7 +268,7 @@ _ASKS = (
     _Ask("14", _M, "What was done for fairness between groups of patients.", _fairness,
          "subgroups"),
     _Ask("15", _M, "What the model returns, and how thresholds were chosen.",
-         _simply(facts.threshold), "thresholds"),
+         _simply(facts.output), "thresholds"),
     _Ask("16", _M, "Differences between the data of development and of evaluation.", _differences,
          "rows"),
     _Ask("17", _M, "Ethical approval and consent, or why none was needed."),

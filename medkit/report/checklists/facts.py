@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medkit.evaluation import called, main_metric
+from medkit.evaluation import called
 from medkit.report.inputs import PART_NAMES, ReportInputs
+from medkit.report.outcome import outcome_report
 from medkit.report.sections.summary import positives
 from medkit.report.templates import count, interval, label, sentence
 
@@ -30,7 +31,6 @@ _SPLITS = {
     "column": "as a column of the data says",
     "fold": "into folds by subject, so that no subject is in two parts; one fold is the test part",
 }
-_THRESHOLDS = {"youden": "sensitivity + specificity − 1", "f1": "F1"}
 _MOST_NAMES = 12
 
 
@@ -146,9 +146,7 @@ def model(inputs: ReportInputs) -> str:
         rate = inputs.setting("training.optimizer.learning_rate")
         text += f"; fitted by {optimizer}" + (f" at a learning rate of {rate:g}" if rate else "")
         text += f", at most {inputs.setting('training.epochs', 0)} epochs"
-    monitor = inputs.setting("training.early_stopping.monitor") or getattr(
-        inputs.task, "monitor", None
-    )
+    monitor = inputs.setting("training.early_stopping.monitor") or inputs.task.monitor
     if inputs.setting("training.early_stopping") and monitor:
         text += f", the epoch chosen by validation {called(monitor)}"
     members = inputs.setting("training.ensemble", 1)
@@ -157,36 +155,14 @@ def model(inputs: ReportInputs) -> str:
     return sentence(text)
 
 
-def threshold(inputs: ReportInputs) -> str:
+def output(inputs: ReportInputs) -> str:
     """What the model returns, and where the threshold came from."""
-    kind = inputs.task.kind
-    if kind == "forecasting":
-        levels = ", ".join(f"{100 * each:g}" for each in inputs.task.quantiles)
-        what = f"with its quantiles ({levels} %)" if levels else "alone"
-        return sentence(f"The outputs are the future values, each {what}, in the unit of what is "
-                        "measured; there is no threshold")  # fmt: skip
-    if kind == "regression":
-        return "The output is the predicted value in the outcome's own unit; there is no threshold."
-    if kind == "multiclass":
-        return "The output is a probability of each class; the most probable one is called."
-    used = inputs.metrics["test"].get("threshold")
-    text = "The output is the probability of the positive class"
-    if kind == "multilabel":
-        text = "The output is a probability of each label"
-    fixed = inputs.setting("task.fixed_threshold")
-    if fixed is not None:
-        return sentence(f"{text}; the threshold {fixed:g} was set beforehand")
-    rule = _THRESHOLDS.get(inputs.setting("task.threshold", ""), "")
-    if used is None:
-        return sentence(text)
-    at = f"the threshold {used:.3g}" if isinstance(used, float) else "a threshold of each label"
-    how = f", where {rule} was highest" if rule else ""
-    return sentence(f"{text}; {at} was chosen on the validation part{how}")
+    return outcome_report(inputs).output()
 
 
 def imbalance(inputs: ReportInputs) -> str:
     """What was done about classes that are rare."""
-    if inputs.task.kind in ("regression", "forecasting"):
+    if not outcome_report(inputs).classes:
         return "The outcome is a measured number: it has no classes."
     weights = inputs.setting("training.class_weight")
     if weights is None:
@@ -245,7 +221,7 @@ def intervals(inputs: ReportInputs) -> str:
 def result(inputs: ReportInputs) -> str:
     """The leading metric on the test part, with the baselines'."""
     metrics = inputs.metrics
-    main = main_metric(metrics["test"]["metrics"])
+    main = inputs.main
     others = "; ".join(
         f"{label(name).lower()} {interval(described['metrics'].get(main))}"
         for name, described in metrics.get("baselines", {}).items()

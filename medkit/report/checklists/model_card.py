@@ -86,7 +86,7 @@ def _details(inputs: ReportInputs) -> CardSection:
         "Model details",
         (
             ("Model", facts.model(inputs)),
-            ("Output", facts.threshold(inputs)),
+            ("Output", facts.output(inputs)),
             ("Inputs", facts.predictors(inputs) or _input_kind(inputs)),
             ("Recalibration", sentence(facts.recalibration(inputs) or "none")),
             ("Made with", f"{stack}{backend}" if stack else ""),
@@ -142,7 +142,7 @@ def _metrics(inputs: ReportInputs) -> CardSection:
         "Metrics",
         (
             ("Measures", sentence(listed)),
-            ("Decision threshold", facts.threshold(inputs)),
+            ("Decision threshold", facts.output(inputs)),
             ("Uncertainty", facts.intervals(inputs) or "No intervals were computed."),
         ),
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from medkit.report.checklists import facts
 from medkit.report.inputs import ReportInputs
+from medkit.report.outcome import Level, outcome_report
 from medkit.report.templates import readable, sentence
 
 SOURCE = "Moons et al., PROBAST+AI. BMJ 2025;388:e082505"
@@ -20,7 +21,6 @@ SOURCE = "Moons et al., PROBAST+AI. BMJ 2025;388:e082505"
 _FEW_EVENTS_PER_PARAMETER = 10
 _FEW_TEST_EVENTS = 100
 
-Level = Literal["good", "unsure", "bad", "unknown"]
 WORDS = {
     "good": "no concern seen", "unsure": "look closer", "bad": "concern",
     "unknown": "cannot be told from the run",
@@ -138,7 +138,7 @@ def _enough_test_events(inputs: ReportInputs) -> Signal:
         return Signal("Analysis", asks, level, f"{test['n']:,} test samples.")
     if isinstance(events, Mapping):
         name, fewest = min(events.items(), key=lambda each: each[1])
-        if inputs.task.kind == "multilabel":
+        if inputs.task.outcome == "yes_no":  # a label may also be the rarer by its absence
             fewest = min(min(n, test["n"] - n) for n in events.values())
         text = f"{fewest:,} events of the rarest outcome ({name})"
     else:
@@ -189,12 +189,7 @@ def _optimism(inputs: ReportInputs) -> Signal:
 
 def _calibrated(inputs: ReportInputs) -> Signal:
     asks = "Are calibration and discrimination both reported?"
-    if inputs.task.kind == "forecasting":
-        text = "Of a forecast the error and, with quantiles, the coverage at each step ahead are."
-        return Signal("Analysis", asks, "good" if inputs.task.quantiles else "unsure", text)
-    if inputs.metrics["test"].get("calibration"):
-        return Signal("Analysis", asks, "good", "Both are, with intervals.")
-    return Signal("Analysis", asks, "unsure", "No calibration was measured.")
+    return Signal("Analysis", asks, *outcome_report(inputs).calibrated())
 
 
 def _imbalance(inputs: ReportInputs) -> Signal:

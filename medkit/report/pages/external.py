@@ -7,28 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from medkit.core.files import write_text
-from medkit.evaluation import main_metric
 from medkit.report.drawing import BLUE, GREY, WIDE, Figure, draw
 from medkit.report.inputs import ReportInputs
-from medkit.report.sections.performance import confusion, result_figures, subgroup_columns
-from medkit.report.sections.rows import table_one_rows
-from medkit.report.sections.sections import optional_sections
-from medkit.report.sections.summary import plain_words, positives, special
-from medkit.report.templates import bounds, count, percent, readable, render, title
+from medkit.report.outcome import outcome_report
+from medkit.report.pages.page import shared
+from medkit.report.section import filled
+from medkit.report.sections.results import not_estimable
+from medkit.report.sections.summary import plain_words, special
+from medkit.report.sections.table_one import table_one_rows
+from medkit.report.templates import bounds, count, readable, render, title
 
 _MOST_SHOWN = 25  # rows of the figure of standardised differences
 _LARGE = 0.1
-# Sections as in the report of a run.
-_SHARED = (
-    "slider",
-    "decisions",
-    "early_warning",
-    "forecast",
-    "calibration",
-    "uncertainty",
-    "forest",
-    "fairness",
-)
 
 
 def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportInputs) -> None:
@@ -43,17 +33,15 @@ def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportIn
     result = inputs.metrics["test"]
     mix, drop = result.get("case_mix", {}), result.get("performance_drop", {})
     differences = [each for each in mix.get("differences", ()) if each["value"] is not None]
-    main = main_metric(result["metrics"])
-    sections = optional_sections(inputs, main)
+    kind = outcome_report(inputs)
     page = render(
         "external.html.j2",
+        **shared(inputs),
+        sections=filled(inputs, external=True),
         facts=facts,
-        run=inputs,
         result=result,
-        metrics=inputs.metrics,
-        test=result,
-        head=_sentence(result),
-        plain_words=plain_words(inputs, main),
+        head=_sentence(result, inputs.main),
+        plain_words=plain_words(inputs),
         warnings=mix.get("warnings", ()),
         performance=_performance(result),
         reference=drop.get("reference", ""),
@@ -61,22 +49,18 @@ def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportIn
         drop_notes=drop.get("notes", ()),
         notes=result.get("notes", ()),
         special=special(inputs.metrics),
-        confusion=confusion(inputs),
-        result_figures=result_figures(inputs),
+        confusion=kind.confusion(),
+        result_figures=kind.figures(),
+        not_estimable=not_estimable(result),
         table=_table_one(mix),
         case_mix=mix,
         membership=_membership(mix),
         love_plot=[_love_plot(differences)] if differences else [],
-        positives=positives,
-        subgroup_metrics=subgroup_columns(inputs, main),
-        confidence=percent(inputs.confidence, 0),
-        **{name: sections[name] for name in _SHARED},
     )
     write_text(path, page)
 
 
-def _sentence(result: Mapping[str, Any]) -> str:
-    main = main_metric(result["metrics"])
+def _sentence(result: Mapping[str, Any], main: str) -> str:
     found = result["metrics"][main]
     text = f"{title(main)} {_with_bounds(found)} in {count(result['n'])} new samples"
     drop = result.get("performance_drop", {}).get("metrics", {}).get(main)

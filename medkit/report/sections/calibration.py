@@ -9,6 +9,7 @@ import numpy as np
 
 from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
+from medkit.report.section import section
 from medkit.report.templates import interval, label, readable
 
 _MOST_DRAWN = 4
@@ -39,24 +40,26 @@ _AGREEMENT = {
 _SEVERAL = ("observed_expected", "in_the_large", "slope", "brier", "ece", "ici")
 
 
+@section("calibration", "Calibration", 90, kinds=("yes_no", "class", "number"), external=True)
 def calibration_section(inputs: ReportInputs) -> dict[str, Any] | None:
-    """What the page tells of ``metrics["test"]["calibration"]``.
+    """What the page says of ``metrics["test"]["calibration"]``.
 
     Returns:
         ``{"figures", "head", "rows", "caption", "recalibration", "fitted_on", "notes"}``;
         None without it.
     """
     found = inputs.metrics["test"].get("calibration")
-    if not found or inputs.task.kind == "forecasting":
+    if not found:
         return None
     blocks = blocks_of(found)
     before = blocks_of(found.get("before") or {})
-    draws = _agreement_figures if inputs.task.kind == "regression" else _curves
+    agreement = any("bias" in block.get("metrics", {}) for block in blocks.values())
+    draws = _agreement_figures if agreement else _curves
     told = {"figures": draws(inputs, blocks, before), "notes": _notes(blocks),
             "recalibration": found.get("recalibration"), "fitted_on": "validation"}  # fmt: skip
     if inputs.metrics.get("recalibration"):
         told["fitted_on"] = "training"
-    names = _AGREEMENT if inputs.task.kind == "regression" else _BLOCK
+    names = _AGREEMENT if agreement else _BLOCK
     if len(blocks) == 1:
         earlier = next(iter(before.values()), None)
         return {**told, **_one(inputs, next(iter(blocks.values())), earlier, names)}
@@ -64,7 +67,7 @@ def calibration_section(inputs: ReportInputs) -> dict[str, Any] | None:
 
 
 def blocks_of(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name -> block, whatever the kind of task; one block is called ``""``."""
+    """Name -> block, whatever the kind of outcome; one block is called ``""``."""
     blocks: dict[str, Mapping[str, Any]] = {}
     for key in ("per_class", "per_label", "per_output"):
         blocks.update(found.get(key) or {})
@@ -201,14 +204,11 @@ def _histogram(axes: Any, histogram: Mapping[str, Any]) -> None:
 def _agreement_figures(
     inputs: ReportInputs, blocks: Mapping[str, Any], before: Mapping[str, Any]
 ) -> list[Figure]:
-    found = inputs.test()
-    if found is None:
-        return []
-    y, p = found
-    y = y.reshape(len(y), -1)
     drawn = []
-    for i, (name, block) in enumerate(list(blocks.items())[: min(_MOST_DRAWN, p.shape[1])]):
-        drawn.append(_bland_altman(f"agreement-{i}", name, block, y[:, i], p[:, i]))
+    for i, (each, (name, block)) in enumerate(zip(inputs.outcomes, blocks.items(), strict=False)):
+        if i == _MOST_DRAWN:
+            break
+        drawn.append(_bland_altman(f"agreement-{i}", name, block, each.y, each.p))
         if block.get("curve"):
             drawn.append(_value_curve(f"agreement-curve-{i}", name, block["curve"]))
     return drawn

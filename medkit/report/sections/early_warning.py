@@ -9,6 +9,7 @@ import numpy as np
 
 from medkit.report.drawing import BLUE, CYCLE, GREY, INK, ORANGE, WIDE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
+from medkit.report.section import section
 from medkit.report.templates import count, interval, label, p_value, percent, readable
 
 # What is told of each measure, and whether it is a share.
@@ -32,6 +33,7 @@ _POINTS = {
 _MATCHED = "false_alarms_1"
 
 
+@section("early-warning", "Early warning", 80, kinds=("yes_no",), external=True)
 def early_warning_section(inputs: ReportInputs) -> dict[str, Any] | None:
     """What the page tells of ``metrics["test"]["early_warning"]``.
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from medkit.evaluation.forecasting.baselines import LINEAR
 from medkit.report.drawing import BLUE, CYCLE, GREY, INK, Figure, draw, plottable
+from medkit.report.figures import largest
 from medkit.report.inputs import ReportInputs
-from medkit.report.templates import count, interval, label, percent, readable
+from medkit.report.outcome import Level, OutcomeReport, outcome_reports
+from medkit.report.section import section
+from medkit.report.templates import count, interval, label, percent, readable, sentence
+from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import HOURS, channels_of
 
 _MOST_CHANNELS = 4
 _MOST_ROWS = 60
-_WORST = 10
 _PAST = 4  # horizons of the past that are drawn, so that the forecast has room
 # Which test samples are drawn: by their place among all, from the smallest error to the largest.
 _DRAWN = (("a close one", 0.1), ("a middling one", 0.5), ("a poor one", 0.9))
 
 
+@section("forecast", "Forecast", 60, kinds=("course",), external=True)
 def forecast_section(inputs: ReportInputs) -> dict[str, Any] | None:
     """What the page tells of ``metrics["test"]["forecast"]``.
 
@@ -171,9 +175,9 @@ def _fans(
         return []
     y, p = found
     y = y.reshape(len(y), -1)[:, columns]
-    levels = len(inputs.task.levels)
+    levels = len(_forecasting(inputs).levels)
     p = p.reshape(len(p), -1, levels)[:, columns]
-    error = np.abs(y - p[:, :, inputs.task.point])
+    error = np.abs(y - p[:, :, _forecasting(inputs).point])
     known = np.flatnonzero(~np.isnan(error).all(axis=1))
     if not len(known):
         return []
@@ -192,7 +196,7 @@ def _fans(
 
 def _window(inputs: ReportInputs, channel: str, row: int) -> np.ndarray | None:
     values = inputs.windows.get(channel)
-    return None if values is None or inputs.task.step_hours is None else values[row]
+    return None if values is None else values[row]
 
 
 def _fan(
@@ -202,11 +206,11 @@ def _fan(
     steps = inputs.metrics["test"]["forecast"]["horizon"]
     at, unit = _ahead([steps[i] for i in columns])
     unit_of = {feature.name: feature.unit for feature in inputs.features}.get(channel)
-    point = inputs.task.point
+    point, hours = _forecasting(inputs).point, _forecasting(inputs).step_hours
 
     def plot(axes: Any) -> None:
-        if window is not None and unit in HOURS:
-            ago = np.arange(1 - len(window), 1) * inputs.task.step_hours / HOURS[unit]
+        if window is not None and hours is not None and unit in HOURS:
+            ago = np.arange(1 - len(window), 1) * hours / HOURS[unit]
             seen = ~np.isnan(window) & (ago >= -_PAST * at[-1])
             axes.plot(ago[seen], window[seen], "-", color=INK, linewidth=1.0)
             axes.axvline(0, color=GREY, linewidth=0.8, linestyle="--")
@@ -226,20 +230,64 @@ def _fan(
     return draw(key, f"{channel}: {title[0]}", caption, told, plot)
 
 
-def largest_misses(
-    inputs: ReportInputs, y: np.ndarray, p: np.ndarray, hashed: Sequence[str]
-) -> dict[str, Any]:
-    """The values furthest from their forecast, in standard deviations of the channel."""
-    task = inputs.task
-    point = p.reshape(*y.shape, -1)[:, :, task.point]
-    scaled = np.nan_to_num(np.abs(y - point) / np.asarray(task.spread_), nan=-1.0)
-    order = np.argsort(-scaled.ravel(), kind="stable")[:_WORST]
-    rows = [
-        [hashed[row], str(task.names_[column]), readable(float(y[row, column])),
-         readable(float(point[row, column])), readable(float(y[row, column] - point[row, column]))]
-        for row, column in zip(*np.unravel_index(order, y.shape), strict=True)
-        if scaled[row, column] >= 0
-    ]  # fmt: skip
-    head = ["Sample", "Forecast of", "Measured", "Forecast", "Difference"]
-    caption = f"The values of {inputs.where} that were furthest from their forecast."
-    return {"head": head, "rows": rows, "caption": caption}
+def _forecasting(inputs: ReportInputs) -> Forecasting:
+    """The task, which is one that predicts courses."""
+    return cast(Forecasting, inputs.task)
+
+
+@outcome_reports.register("course")
+class Course(OutcomeReport):
+    """Future values of one or several channels, with or without quantiles."""
+
+    classes = False
+
+    def largest_errors(self) -> dict[str, Any] | None:
+        """The values furthest from their forecast, in standard deviations of the channel."""
+        hashed = self.inputs.test_hashes()
+        if hashed is None:
+            return None
+        task, (_, _, y, p, _) = _forecasting(self.inputs), self.inputs.outcomes[0]
+        point = p.reshape(*y.shape, -1)[:, :, task.point]
+        scaled = np.nan_to_num(np.abs(y - point) / np.asarray(task.spread_), nan=-1.0)
+        rows = [
+            [hashed[row], str(task.names_[column]), readable(float(y[row, column])),
+             readable(float(point[row, column])),
+             readable(float(y[row, column] - point[row, column]))]
+            for row, column in largest(scaled)
+            if scaled[row, column] >= 0
+        ]  # fmt: skip
+        head = ["Sample", "Forecast of", "Measured", "Forecast", "Difference"]
+        caption = f"The values of {self.inputs.where} that were furthest from their forecast."
+        return {"head": head, "rows": rows, "caption": caption}
+
+    def words(self) -> list[str]:
+        """The mean absolute error, of each channel by itself: a mean over units means nothing."""
+        metrics = self.inputs.metrics["test"]["metrics"]
+        each = {
+            channel: metrics[f"mae_{channel}"]["value"]
+            for channel in channels_of(self.inputs.task.names_)
+            if f"mae_{channel}" in metrics
+        }
+        if each:
+            listed = ", ".join(f"{readable(value)} of {name}" for name, value in each.items())
+            return [f"On average a forecast is away from the measured value by: {listed}."]
+        error = metrics.get("mae", {}).get("value")
+        if error is None:
+            return []
+        return [f"On average a forecast is {readable(error)} away from the measured value."]
+
+    def output(self) -> str:
+        """The future values, alone or with their quantiles."""
+        levels = ", ".join(f"{100 * each:g}" for each in _forecasting(self.inputs).quantiles)
+        what = f"with its quantiles ({levels} %)" if levels else "alone"
+        return sentence(f"The outputs are the future values, each {what}, in the unit of what is "
+                        "measured; there is no threshold")  # fmt: skip
+
+    def measures(self) -> list[str]:
+        """Each step ahead."""
+        return ["the forecast at each step ahead"]
+
+    def calibrated(self) -> tuple[Level, str]:
+        """Coverage stands for it, where there are quantiles."""
+        text = "Of a forecast the error and, with quantiles, the coverage at each step ahead are."
+        return "good" if _forecasting(self.inputs).quantiles else "unsure", text

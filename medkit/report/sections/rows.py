@@ -1,24 +1,24 @@
-"""Which rows there were: the flow diagram, and who is in each part (Table 1)."""
+"""The samples' way from the file to the parts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from medkit.report.drawing import Figure
 from medkit.report.inputs import PART_NAMES, ReportInputs
-from medkit.report.sections.flow import flow_diagram
+from medkit.report.section import section
+from medkit.report.sections._flow import flow_diagram
 from medkit.report.sections.summary import positives
-from medkit.report.templates import count, percent, readable
-
-_ROLES = {"attribute": "Attributes", "outcome": "Outcome", "input": "Inputs"}
-_MOST_CATEGORIES = 12
-_MOST_VARIABLES = 40
-_KEPT_BACK = "few"
+from medkit.report.templates import count
 
 
-def flow_figure(inputs: ReportInputs) -> Figure | None:
-    """The rows' way from the file to the parts."""
+@section("rows", "Rows", 20)
+def rows(inputs: ReportInputs) -> dict[str, Any]:
+    """The flow diagram, and what the data set notes."""
+    return {"flow": _flow(inputs), "notes": inputs.source.notes}
+
+
+def _flow(inputs: ReportInputs) -> Figure | None:
     parts = []
     for name in ("train", "valid", "test"):
         described = inputs.metrics.get(name)
@@ -32,98 +32,3 @@ def flow_figure(inputs: ReportInputs) -> Figure | None:
         found = positives(described)
         parts.append((PART_NAMES[name], [*lines, found] if found else lines))
     return flow_diagram(inputs.metrics.get("flow", {}), parts)
-
-
-def table_one_rows(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Table 1 ready to print.
-
-    Args:
-        metrics: With ``table_one`` as ``medkit.evaluation.groups.case_mix`` describes it.
-
-    Returns:
-        ``{"parts": [(title, "398 samples of 398 subjects")], "groups": [(title, [row])],
-        "notes", "minimum"}`` where a row is ``{"name", "under": bool, "cells": [text]}``; None
-        without a table.
-    """
-    table = metrics.get("table_one")
-    if not table or not table.get("rows"):
-        return None
-    parts = [name for name in ("train", "valid", "test") if name in table["parts"]]
-    parts += [name for name in table["parts"] if name not in parts]
-    heads = []
-    for name in parts:
-        of_part = table["parts"][name]
-        heads.append((PART_NAMES.get(name, name), f"n = {count(of_part['n'])}"))
-    groups, notes = [], list(table.get("notes", ()))
-    for role, title in _ROLES.items():
-        of_role = [each for each in table["rows"] if each.get("role", "input") == role]
-        rows = [line for each in of_role[:_MOST_VARIABLES] for line in _lines(each, parts)]
-        if rows:
-            groups.append((title, rows))
-        if len(of_role) > _MOST_VARIABLES:
-            notes.append(f"{title.lower()}: {_MOST_VARIABLES} of {len(of_role)} are shown here; "
-                         "the others are in metrics.json")  # fmt: skip
-    return {
-        "parts": heads,
-        "groups": groups,
-        "notes": notes,
-        "minimum": table.get("minimum_group"),
-    }
-
-
-def _lines(row: Mapping[str, Any], parts: list[str]) -> list[dict[str, Any]]:
-    name = f"{row['name']} ({row['unit']})" if row.get("unit") else str(row["name"])
-    found = [row["parts"].get(part) or {} for part in parts]
-    lines: list[dict[str, Any]] = []
-    if row["kind"] == "numeric":
-        lines.append({"name": name, "under": False, "cells": [_number(each) for each in found]})
-    else:
-        lines.append({"name": name, "under": False,
-                      "cells": [each.get("suppressed", "") for each in found]})  # fmt: skip
-        categories: dict[str, None] = {}
-        for each in found:
-            categories.update(dict.fromkeys(each.get("counts") or {}))
-        shown = list(categories)[:_MOST_CATEGORIES]
-        lines += [
-            {"name": str(category), "under": True,
-             "cells": [_share(each, category) for each in found]}
-            for category in shown
-        ]  # fmt: skip
-        if len(categories) > len(shown):
-            rest = f"and {len(categories) - len(shown)} more"
-            lines.append({"name": rest, "under": True, "cells": [""] * len(found)})
-    if any(each.get("missing") for each in found):
-        cells = [_missing(each) for each in found]
-        lines.append({"name": "missing", "under": True, "cells": cells})
-    return lines
-
-
-def _number(found: Mapping[str, Any]) -> str:
-    if "suppressed" in found:
-        return str(found["suppressed"])
-    if found.get("median") is None and found.get("mean") is None:
-        return "–"
-    spread = "" if found.get("sd") is None else f" ± {readable(found['sd'])}"
-    middle = ""
-    if found.get("q1") is not None:
-        quartiles = f"{readable(found['q1'])}, {readable(found['q3'])}"
-        middle = f"; {readable(found['median'])} [{quartiles}]"
-    return f"{readable(found['mean'])}{spread}{middle}"
-
-
-def _share(found: Mapping[str, Any], category: str) -> str:
-    counts = found.get("counts")
-    if not counts or category not in counts:
-        return "" if "suppressed" in found else "0"
-    n = counts[category]
-    if n is None:
-        return _KEPT_BACK
-    return f"{count(n)} ({percent(n / found['n'] if found.get('n') else None)})"
-
-
-def _missing(found: Mapping[str, Any]) -> str:
-    missing = found.get("missing", 0)
-    if missing is None:
-        return _KEPT_BACK
-    rows = (found.get("n") or 0) + missing
-    return f"{count(missing)} ({percent(missing / rows)})" if missing else "0"

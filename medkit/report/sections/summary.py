@@ -7,11 +7,19 @@ from typing import Any
 
 from medkit.evaluation import called, lower_is_better
 from medkit.report.inputs import PART_NAMES, ReportInputs
+from medkit.report.outcome import outcome_report
+from medkit.report.section import section
 from medkit.report.templates import bounds, count, percent, readable
 from medkit.report.templates import title as _title
-from medkit.tasks.scores.courses import channels_of
 
 _MOST_FINDINGS = 3
+
+
+@section("summary", "Summary", 10)
+def summary(inputs: ReportInputs) -> dict[str, Any]:
+    """The verdict, the result in words, and what a reader must know before the numbers."""
+    return {"verdict": verdict(inputs.metrics, inputs.main), "words": plain_words(inputs),
+            "cautions": cautions(inputs)}  # fmt: skip
 
 
 def verdict(metrics: Mapping[str, Any], main: str) -> dict[str, str]:
@@ -112,48 +120,10 @@ def cautions(inputs: ReportInputs) -> list[str]:
     return told
 
 
-def plain_words(inputs: ReportInputs, main: str) -> list[str]:
-    """The result in sentences that need no statistics; those that the run can tell."""
-    test = inputs.metrics["test"]
-    told = [_at_threshold(inputs), _typical_error(inputs), _calibrated(test), _covered(inputs)]
-    return [text for text in told if text]
-
-
-def _at_threshold(inputs: ReportInputs) -> str:
-    outcomes = inputs.one_against_rest()
-    threshold = inputs.metrics["test"].get("threshold")
-    if inputs.task.kind == "multiclass":
-        accuracy = inputs.metrics["test"]["metrics"].get("accuracy", {}).get("value")
-        return "" if accuracy is None else (
-            f"Of 100 samples like these, about {100 * accuracy:.0f} get their right class."
-        )  # fmt: skip
-    if outcomes is None or inputs.task.kind != "binary" or not isinstance(threshold, float):
-        return ""
-    y, alarm = outcomes[1].ravel() == 1, outcomes[2].ravel() >= threshold
-    missed, false = int((y & ~alarm).sum()), int((~y & alarm).sum())
-    return (
-        f"At its threshold of {readable(threshold)}, chosen on validation, it finds "
-        f"{count(int(y.sum()) - missed)} of {count(int(y.sum()))} positives and raises "
-        f"{count(false)} false {'alarm' if false == 1 else 'alarms'} among "
-        f"{count(int((~y).sum()))} negatives."
-    )
-
-
-def _typical_error(inputs: ReportInputs) -> str:
-    metrics = inputs.metrics["test"]["metrics"]
-    error = metrics.get("mae", {}).get("value")
-    channels = channels_of(inputs.task.names_) if inputs.task.kind == "forecasting" else ()
-    each = {
-        channel: metrics[f"mae_{channel}"]["value"]
-        for channel in channels
-        if f"mae_{channel}" in metrics
-    }
-    if each:  # a mean over units would say nothing
-        listed = ", ".join(f"{readable(value)} of {name}" for name, value in each.items())
-        return f"On average a forecast is away from the measured value by: {listed}."
-    return "" if error is None else (
-        f"On average a prediction is {readable(error)} away from the measured value."
-    )  # fmt: skip
+def plain_words(inputs: ReportInputs) -> list[str]:
+    """The result in sentences that need no statistics; those that the run can give."""
+    of_kind = outcome_report(inputs).words()
+    return [*of_kind, *filter(None, [_calibrated(inputs.metrics["test"]), _covered(inputs)])]
 
 
 def _calibrated(test: Mapping[str, Any]) -> str:
@@ -178,8 +148,8 @@ def _covered(inputs: ReportInputs) -> str:
     seen = (overall.get("coverage") or {}).get("value")
     if seen is None:
         return ""
-    kind = "intervals" if inputs.task.kind == "regression" else "sets"
+    sets = f"{outcome_report(inputs).region}s"
     return (
-        f"Its prediction {kind}, made to hold the outcome of {percent(found['coverage'], 0)} of "
+        f"Its prediction {sets}, made to hold the outcome of {percent(found['coverage'], 0)} of "
         f"patients, held it for {percent(seen)} of the {inputs.samples}."
     )

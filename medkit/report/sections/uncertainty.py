@@ -7,6 +7,8 @@ from typing import Any
 
 from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
+from medkit.report.outcome import outcome_report
+from medkit.report.section import section
 from medkit.report.templates import count, interval, label, percent, readable
 
 _SOURCES = {
@@ -16,17 +18,21 @@ _SOURCES = {
 _SPREADS = ("predictive_entropy", "expected_entropy", "mutual_information")
 
 
+@section("uncertainty", "Uncertainty", 100, kinds=("yes_no", "class", "number"), external=True)
 def uncertainty_section(inputs: ReportInputs) -> dict[str, Any] | None:
-    """What the page tells of ``metrics["test"]["uncertainty"]``.
+    """What the page says of ``metrics["test"]["uncertainty"]``.
 
     Returns:
         ``{"conformal", "entropy", "figures", "abstention"}``; None without it.
     """
     found = inputs.metrics["test"].get("uncertainty")
-    if not found or inputs.task.kind == "forecasting":
+    if not found:
         return None
     abstention = found.get("abstention") or {}
+    kind = outcome_report(inputs)
     return {
+        "region": kind.region,
+        "spread": "Entropy" if kind.classes else "Spread between networks",
         "conformal": _conformal(inputs, found.get("conformal") or {}),
         "entropy": _entropy(found.get("entropy") or {}),
         "figures": _abstention_figures(abstention),

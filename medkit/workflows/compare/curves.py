@@ -10,7 +10,7 @@ import numpy as np
 from medkit.evaluation import called
 from medkit.evaluation.calibration.smooth import Loess, drawn_rows
 from medkit.report.drawing import CYCLE, GREY, Figure, draw, thinned, unit_square
-from medkit.report.sections.figures import discrimination, roc_points
+from medkit.report.figures import discrimination, roc_points
 from medkit.report.sections.forecast import step_figures
 from medkit.report.templates import readable
 from medkit.tasks.scores.courses import channels_of

@@ -7,25 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from medkit.tasks.outcomes import Outcome
+
 _MOST = 200  # thresholds
 _MOST_OUTCOMES = 20
 _BINS = 40
 
 
-def slider_data(
-    names: Sequence[str],
-    y: np.ndarray,
-    p: np.ndarray,
-    in_use: Sequence[float | None],
-    prevalence: float | None = None,
-) -> dict[str, Any] | None:
-    """What the slider shows of each outcome, counted beforehand.
+def slider_data(given: Sequence[Outcome], prevalence: float | None = None) -> dict[str, Any] | None:
+    """What the slider shows of each yes/no, counted beforehand.
 
     Args:
-        names: (outcomes,) names.
-        y: (n, outcomes) 0 or 1.
-        p: (n, outcomes) probabilities.
-        in_use: (outcomes,) threshold in use; None: 0.5 is where the slider starts.
+        given: The outcomes; where one has no threshold, the slider starts at 0.5.
         prevalence: Share of positives where the model is to be used; None: that of these rows.
 
     Returns:
@@ -35,7 +28,7 @@ def slider_data(
         the position of the threshold in use. None where no outcome has both classes.
     """
     outcomes = []
-    for name, of_one, scores, at in zip(names, y.T, p.T, in_use, strict=True):
+    for name, _, of_one, scores, at in given:
         positives = int((of_one == 1).sum())
         if not 0 < positives < len(of_one) or not np.isfinite(scores).all():
             continue
@@ -56,7 +49,7 @@ def slider_data(
         )
         if len(outcomes) == _MOST_OUTCOMES:
             break
-    return {"n": len(y), "outcomes": outcomes} if outcomes else None
+    return {"n": len(given[0].y), "outcomes": outcomes} if outcomes else None
 
 
 def _thresholds(scores: np.ndarray, used: float) -> np.ndarray:

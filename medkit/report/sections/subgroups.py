@@ -1,4 +1,4 @@
-"""Subgroups as a forest plot."""
+"""Subgroups: a forest plot, a table of each attribute, gaps between groups."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import numpy as np
 from medkit.evaluation import called
 from medkit.report.drawing import BLUE, GREY, INK, Figure, draw
 from medkit.report.inputs import ReportInputs
+from medkit.report.section import section
 from medkit.report.sections.calibration import blocks_of
 from medkit.report.templates import interval, label, p_value, readable
 
+# The metrics that the tables have room for, beside the leading one.
+_COLUMNS = ("auprc", "recall", "specificity", "accuracy", "f1_macro", "rmse", "r2")
+_MOST_COLUMNS = 4
 _MOST_ROWS = 60
 _MOST_LETTERS = 26
 _ROW = 0.205  # inches
@@ -27,15 +31,28 @@ _GAPS = {
 }
 
 
-def forest(inputs: ReportInputs, main: str) -> list[Figure]:
+@section("subgroups", "Subgroups", 110, external=True)
+def subgroups_section(inputs: ReportInputs) -> dict[str, Any] | None:
+    """What the page says of ``metrics["subgroups"]`` and ``metrics["fairness"]``."""
+    groups = inputs.metrics.get("subgroups")
+    if not groups:
+        return None
+    reported = inputs.metrics["test"]["metrics"]
+    others = [name for name in _COLUMNS if name in reported and name != inputs.main]
+    columns = [inputs.main, *others][:_MOST_COLUMNS]
+    return {"groups": groups, "columns": columns, "forest": forest(inputs),
+            "fairness": fairness_section(inputs)}  # fmt: skip
+
+
+def forest(inputs: ReportInputs) -> list[Figure]:
     """The leading metric by group, and the calibration slope or bias where it was measured."""
     subgroups = inputs.metrics.get("subgroups") or {}
     if not subgroups:
         return []
     test = inputs.metrics["test"]
-    rows = _rows(subgroups, lambda group: (group.get("metrics") or {}).get(main))
-    figures = [_plot(inputs, "forest", called(main), test["metrics"][main], rows)]
-    key = "bias" if inputs.task.kind == "regression" else "observed_expected"
+    rows = _rows(subgroups, lambda group: (group.get("metrics") or {}).get(inputs.main))
+    figures = [_plot(inputs, "forest", called(inputs.main), test["metrics"][inputs.main], rows)]
+    key = "bias" if _calibrated(test, "bias") else "observed_expected"
     overall = _calibrated(test, key)
     rows = _rows(subgroups, lambda group: _calibrated(group, key))
     if overall and any(found and found.get("value") is not None for _, _, found, _ in rows):
@@ -122,7 +139,7 @@ def _labels(axes: Any, shown: list[tuple[str, str, Any, int]]) -> None:
 
 
 def fairness_section(inputs: ReportInputs) -> dict[str, Any] | None:
-    """What the page tells of ``metrics["fairness"]``: a table of gaps for each attribute.
+    """What the page says of ``metrics["fairness"]``: a table of gaps for each attribute.
 
     Returns:
         ``{"tables": [{"caption", "head", "rows"}], "notes"}``; None without it.

@@ -1,4 +1,4 @@
-"""Decisions drawn and told: decision curves and operating points."""
+"""Thresholds and decisions: the slider, decision curves and operating points."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from medkit.report.drawing import BLUE, GREY, INK, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
+from medkit.report.section import section
+from medkit.report.sections._slider import slider_data
 from medkit.report.templates import interval, percent, readable
 
 _MOST_DRAWN = 4
@@ -20,14 +22,23 @@ _AT_PREVALENCE = ("ppv", "npv", "alerts_per_100")
 _RULES = {"in_use": "in use", "youden": "Youden", "f1": "best F1", "cost": "cost ratio"}
 
 
+@section("thresholds", "Thresholds", 70, kinds=("yes_no", "class"), external=True)
+def thresholds(inputs: ReportInputs) -> dict[str, Any] | None:
+    """The slider, where there is a threshold to move, and decisions; None without either."""
+    movable = [each for each in inputs.outcomes if each.kind == "yes_no"]
+    slider = slider_data(movable, inputs.setting("evaluation.prevalence"))
+    decisions = decision_section(inputs)
+    return {"slider": slider, "decisions": decisions} if slider or decisions else None
+
+
 def decision_section(inputs: ReportInputs) -> dict[str, Any] | None:
-    """What the page tells of ``metrics["test"]["decisions"]``.
+    """What the page says of ``metrics["test"]["decisions"]``.
 
     Returns:
         ``{"tables": [{"title", "caption", "head", "rows"}], "figures", "notes"}``; None without it.
     """
     found = inputs.metrics["test"].get("decisions")
-    if not found or inputs.task.kind in ("regression", "forecasting"):
+    if not found:
         return None
     blocks = {**(found.get("per_label") or {}), **(found.get("per_class") or {})}
     if not blocks and "curve" in found:

@@ -1,4 +1,4 @@
-"""How well the outputs tell, as curves: ROC, precision and recall, learning, residuals."""
+"""How well the outputs discriminate, as curves: ROC, precision and recall, learning, residuals."""
 
 from __future__ import annotations
 
@@ -9,9 +9,26 @@ import numpy as np
 
 from medkit.evaluation import called
 from medkit.report.drawing import BLUE, CYCLE, GREY, ORANGE, Figure, draw, thinned, unit_square
+from medkit.report.templates import readable
 
 _MOST_CURVES = 8
 _MOST_POINTS = 800  # of a scatter plot, so that the page stays small
+_LISTED = 10  # largest errors
+EDGE = 1e-7  # the smallest probability whose logarithm is taken
+
+
+def areas(test: Mapping[str, Any]) -> str:
+    """The areas under the curves in words, from the metrics of the test part."""
+    found = test["metrics"]
+    named = ("auroc", "auprc", "auroc_macro", "auprc_macro")
+    return ", ".join(f"{called(n)} {readable(found[n]['value'])}" for n in named if n in found)
+
+
+def largest(values: np.ndarray) -> list[tuple[int, int]]:
+    """(row, column) of the ten largest values, the largest first."""
+    order = np.argsort(-values.ravel(), kind="stable")[:_LISTED]
+    rows, columns = np.unravel_index(order, values.shape)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
 def roc_points(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

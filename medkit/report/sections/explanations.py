@@ -10,14 +10,16 @@ import numpy as np
 from medkit.evaluation import called
 from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
+from medkit.report.section import section
 from medkit.report.templates import readable
 
 _MOST_BARS = 20
 _MOST_CURVES = 6
 
 
+@section("explanations", "Explanations", 120)
 def explanation_section(inputs: ReportInputs) -> dict[str, Any] | None:
-    """What the page tells of ``metrics["explanations"]``.
+    """What the page says of ``metrics["explanations"]``.
 
     Returns:
         ``{"figures", "rows", "notes", "facts"}``; None without it.

@@ -1,0 +1,79 @@
+"""Outcomes that are one of several classes: curves of each, confusion, the least expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from medkit.report import figures
+from medkit.report.drawing import Figure
+from medkit.report.outcome import OutcomeReport, outcome_reports
+from medkit.report.templates import readable
+
+_MOST_CLASSES = 20
+
+
+@outcome_reports.register("class")
+class Classes(OutcomeReport):
+    """One of several classes, each with its probability."""
+
+    def figures(self) -> list[Figure]:
+        """ROC and precision-recall curves of each class against the others."""
+        found = self._found()
+        if found is None:
+            return []
+        names, y, p = found
+        curves = [(name, (y == i).astype(float), p[:, i]) for i, name in enumerate(names)]
+        said = figures.areas(self.inputs.metrics["test"])
+        return figures.discrimination(curves, [None] * len(names), said)
+
+    def confusion(self) -> dict[str, Any] | None:
+        """Counts by observed (rows) and predicted (columns) class, of at most 20 classes."""
+        found = self._found()
+        if found is None or len(found[0]) > _MOST_CLASSES:
+            return None
+        names, y, p = found
+        size = len(names)
+        pairs = y * size + p.argmax(axis=1)
+        counts = np.bincount(pairs, minlength=size * size).reshape(size, size)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        rows = [
+            [(int(n), round(float(share), 3)) for n, share in zip(*row, strict=True)]
+            for row in zip(counts, shares, strict=True)
+        ]
+        return {"names": names, "rows": rows}
+
+    def largest_errors(self) -> dict[str, Any] | None:
+        """The classes that the network least expected."""
+        hashed, found = self.inputs.test_hashes(), self._found()
+        if hashed is None or found is None:
+            return None
+        names, y, p = found
+        predicted, given = p.argmax(axis=1), p[np.arange(len(p)), y]
+        rows = [
+            [hashed[row], names[y[row]], readable(float(given[row])), names[predicted[row]],
+             readable(float(p[row, predicted[row]]))]
+            for row, _ in figures.largest(1 - given[:, None])
+        ]  # fmt: skip
+        head = ["Sample", "Observed", "Its probability", "Most probable", "With probability"]
+        caption = "The classes the network least expected on the test part."
+        return {"head": head, "rows": rows, "caption": caption}
+
+    def words(self) -> list[str]:
+        """How many of 100 are right."""
+        accuracy = self.inputs.metrics["test"]["metrics"].get("accuracy", {}).get("value")
+        if accuracy is None:
+            return []
+        return [f"Of 100 samples like these, about {100 * accuracy:.0f} get their right class."]
+
+    def output(self) -> str:
+        """A probability of each class."""
+        return "The output is a probability of each class; the most probable one is called."
+
+    def _found(self) -> tuple[list[str], np.ndarray, np.ndarray] | None:
+        """Names of the classes, (n,) class of each test sample, (n, classes) probabilities."""
+        if not self.inputs.outcomes:
+            return None
+        _, _, y, p, _ = self.inputs.outcomes[0]
+        return self.inputs.names(p.shape[1]), y.astype(int), p

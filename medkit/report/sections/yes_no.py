@@ -1,0 +1,79 @@
+"""Outcomes that are or are not: curves, what the threshold does, the least expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from medkit.report import figures
+from medkit.report.drawing import Figure
+from medkit.report.outcome import OutcomeReport, outcome_reports
+from medkit.report.templates import count, readable, sentence
+
+_RULES = {"youden": "sensitivity + specificity − 1", "f1": "F1"}
+
+
+@outcome_reports.register("yes_no")
+class YesNo(OutcomeReport):
+    """One or several labels, each with its probability."""
+
+    def figures(self) -> list[Figure]:
+        """ROC and precision-recall curves, with a dot at the threshold in use."""
+        curves = [(each.name, each.y, each.p) for each in self.inputs.outcomes]
+        marks = [each.threshold for each in self.inputs.outcomes]
+        return figures.discrimination(curves, marks, figures.areas(self.inputs.metrics["test"]))
+
+    def largest_errors(self) -> dict[str, Any] | None:
+        """The outcomes that the network least expected."""
+        hashed, outcomes = self.inputs.test_hashes(), self.inputs.outcomes
+        if hashed is None:
+            return None
+        y, p = (np.stack([each[at] for each in outcomes], axis=1) for at in (2, 3))
+        used = np.array([0.5 if each.threshold is None else each.threshold for each in outcomes])
+        given, wrong = np.where(y == 1, p, 1 - p), (p >= used) != (y == 1)
+        several = len(outcomes) > 1
+        classes = ["no", "yes"] if several else self.inputs.names(2)
+        rows = []
+        for row, i in figures.largest(-np.log(np.clip(given, figures.EDGE, 1))):
+            name = [outcomes[i].name] if several else []
+            rows.append([hashed[row], *name, classes[int(y[row, i])], readable(float(p[row, i])),
+                         "wrong" if wrong[row, i] else "right"])  # fmt: skip
+        head = ["Sample", *(["Outcome"] if several else []), "Observed",
+                "Probability" if several else f"Probability of {classes[1]}",
+                "At the threshold in use"]  # fmt: skip
+        caption = "The outcomes the network least expected on the test part."
+        return {"head": head, "rows": rows, "caption": caption}
+
+    def words(self) -> list[str]:
+        """What the threshold finds and misses; of several labels nothing in one sentence."""
+        if len(self.inputs.outcomes) != 1:
+            return []
+        _, _, y, p, threshold = self.inputs.outcomes[0]
+        if threshold is None:
+            return []
+        positive, alarm = y == 1, p >= threshold
+        found, false = int((positive & alarm).sum()), int((~positive & alarm).sum())
+        return [
+            f"At its threshold of {readable(threshold)}, chosen on validation, it finds "
+            f"{count(found)} of {count(int(positive.sum()))} positives and raises "
+            f"{count(false)} false {'alarm' if false == 1 else 'alarms'} among "
+            f"{count(int((~positive).sum()))} negatives."
+        ]
+
+    def output(self) -> str:
+        """A probability, and where its threshold came from."""
+        several = self.inputs.task.num_outputs > 1
+        text = "The output is " + (
+            "a probability of each label" if several else "the probability of the positive class"
+        )
+        fixed = self.inputs.setting("task.fixed_threshold")
+        if fixed is not None:
+            return sentence(f"{text}; the threshold {fixed:g} was set beforehand")
+        used = self.inputs.threshold
+        if used is None:
+            return sentence(text)
+        rule = _RULES.get(self.inputs.setting("task.threshold", ""), "")
+        at = f"the threshold {used:.3g}" if isinstance(used, float) else "a threshold of each label"
+        how = f", where {rule} was highest" if rule else ""
+        return sentence(f"{text}; {at} was chosen on the validation part{how}")
