@@ -101,7 +101,7 @@ def full(kind, **more):
     metrics["table_one"] = TABLE_ONE
     metrics["leakage"] = LEAKAGE
     metrics["explanations"] = {**EXPLANATIONS}
-    names = inputs.names(inputs.predictions["test"][1].shape[1])
+    names = [each.name for outcome in inputs.outcomes for each in outcome.one_by_one()]
     if kind == "regression":
         test["calibration"] = {"kind": kind, "per_output": {names[0]: AGREEMENT}}
     else:

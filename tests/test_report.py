@@ -18,6 +18,7 @@ from medkit.report.figures import recall_precision_points, roc_points
 from medkit.report.section import _registered, filled, section
 from medkit.report.sections._flow import flow_diagram
 from medkit.report.sections._slider import slider_data
+from medkit.report.sections.results import _BLOCKS
 from medkit.report.sections.summary import verdict
 from medkit.report.templates import p_value, percent, sentence
 from medkit.tasks.outcomes import Outcome
@@ -419,14 +420,12 @@ def test_largest_errors_are_named_by_hash(kind, undrawn, tmp_path):
 def test_an_unknown_kind_is_not_taken_for_yes_or_no(undrawn, tmp_path):
     inputs = full("binary")
     assert "What a threshold does" in words(page(tmp_path, inputs))
-    reason = {"not_estimable": "nothing is known of boxes"}
-    inputs.metrics["test"] |= {name: dict(reason) for name in ("calibration", "decisions")}
+    reason, blocks = {"not_estimable": "nothing is known of boxes"}, _BLOCKS[:3]
+    inputs.metrics["test"] |= {name: dict(reason) for name in blocks}
     inputs.task.outcome = "boxes"
     text = words(page(tmp_path, inputs))
-    assert (
-        "Not estimable: calibration: nothing is known of boxes; decisions: "
-        "nothing is known of boxes."
-    ) in text
+    reasons = "; ".join(f"{name}: nothing is known of boxes" for name in blocks)
+    assert f"Not estimable: {reasons}." in text
     assert "AUROC 0." in text  # its metrics still stand in the tables
     for known in ("What a threshold does", "ROC curve", "Calibration curve", "Largest errors",
                   "Its prediction sets", "At its threshold"):  # fmt: skip

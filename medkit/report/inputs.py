@@ -88,16 +88,6 @@ class ReportInputs:
             found = found[key]
         return found
 
-    def names(self, count: int) -> list[str]:
-        """Names of the outputs or classes: as given, as the task learned them, or numbers."""
-        given: Sequence[Any] = self.target_names
-        for learned in ("labels_", "names_", "classes_"):
-            if len(given) != count:
-                given = getattr(self.task, learned, None) or ()
-        if len(given) == count:
-            return [str(each) for each in given]
-        return [str(i) for i in range(count)]
-
     def test(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(n, …) targets and (n, outputs) outputs of the test part in double precision."""
         if "test" not in self.predictions:
@@ -105,7 +95,7 @@ class ReportInputs:
         y, p = (np.asarray(each, dtype=float) for each in self.predictions["test"])
         return y, p.reshape(len(p), -1)
 
-    @cached_property
+    @property
     def outcomes(self) -> list[Outcome]:
         """What is predicted, with truth and answer of the test part; empty without it."""
         found = self.test()

@@ -28,7 +28,8 @@ def slider_data(given: Sequence[Outcome], prevalence: float | None = None) -> di
         the position of the threshold in use. None where no outcome has both classes.
     """
     outcomes = []
-    for name, _, of_one, scores, at in given:
+    for each in given:
+        of_one, scores, at = each.y, each.p, each.threshold
         positives = int((of_one == 1).sum())
         if not 0 < positives < len(of_one) or not np.isfinite(scores).all():
             continue
@@ -36,7 +37,7 @@ def slider_data(given: Sequence[Outcome], prevalence: float | None = None) -> di
         thresholds = _thresholds(scores, used)
         outcomes.append(
             {
-                "name": str(name),
+                "name": each.name,
                 "positives": positives,
                 "negatives": len(of_one) - positives,
                 "prevalence": positives / len(of_one) if prevalence is None else prevalence,

@@ -20,13 +20,10 @@ class Classes(OutcomeReport):
 
     def figures(self) -> list[Figure]:
         """ROC and precision-recall curves of each class against the others."""
-        found = self._found()
-        if found is None:
-            return []
-        names, y, p = found
-        curves = [(name, (y == i).astype(float), p[:, i]) for i, name in enumerate(names)]
+        each = [one for outcome in self.inputs.outcomes for one in outcome.one_by_one()]
+        curves = [(one.name, one.y.astype(float), one.p) for one in each]
         said = figures.areas(self.inputs.metrics["test"])
-        return figures.discrimination(curves, [None] * len(names), said)
+        return figures.discrimination(curves, [None] * len(curves), said)
 
     def confusion(self) -> dict[str, Any] | None:
         """Counts by observed (rows) and predicted (columns) class, of at most 20 classes."""
@@ -75,5 +72,5 @@ class Classes(OutcomeReport):
         """Names of the classes, (n,) class of each test sample, (n, classes) probabilities."""
         if not self.inputs.outcomes:
             return None
-        _, _, y, p, _ = self.inputs.outcomes[0]
-        return self.inputs.names(p.shape[1]), y.astype(int), p
+        found = self.inputs.outcomes[0]
+        return [str(each) for each in found.classes], found.y.astype(int), found.p

@@ -246,7 +246,8 @@ class Course(OutcomeReport):
         hashed = self.inputs.test_hashes()
         if hashed is None:
             return None
-        task, (_, _, y, p, _) = _forecasting(self.inputs), self.inputs.outcomes[0]
+        task, course = _forecasting(self.inputs), self.inputs.outcomes[0]
+        y, p = course.y, course.p
         point = p.reshape(*y.shape, -1)[:, :, task.point]
         scaled = np.nan_to_num(np.abs(y - point) / np.asarray(task.spread_), nan=-1.0)
         rows = [

@@ -29,11 +29,12 @@ class YesNo(OutcomeReport):
         hashed, outcomes = self.inputs.test_hashes(), self.inputs.outcomes
         if hashed is None:
             return None
-        y, p = (np.stack([each[at] for each in outcomes], axis=1) for at in (2, 3))
+        y = np.stack([each.y for each in outcomes], axis=1)
+        p = np.stack([each.p for each in outcomes], axis=1)
         used = np.array([0.5 if each.threshold is None else each.threshold for each in outcomes])
         given, wrong = np.where(y == 1, p, 1 - p), (p >= used) != (y == 1)
         several = len(outcomes) > 1
-        classes = ["no", "yes"] if several else self.inputs.names(2)
+        classes = ["no", "yes"] if several else [str(each) for each in outcomes[0].classes]
         rows = []
         for row, i in figures.largest(-np.log(np.clip(given, figures.EDGE, 1))):
             name = [outcomes[i].name] if several else []
@@ -49,13 +50,13 @@ class YesNo(OutcomeReport):
         """What the threshold finds and misses; of several labels nothing in one sentence."""
         if len(self.inputs.outcomes) != 1:
             return []
-        _, _, y, p, threshold = self.inputs.outcomes[0]
-        if threshold is None:
+        outcome = self.inputs.outcomes[0]
+        if outcome.threshold is None:
             return []
-        positive, alarm = y == 1, p >= threshold
+        positive, alarm = outcome.y == 1, outcome.p >= outcome.threshold
         found, false = int((positive & alarm).sum()), int((~positive & alarm).sum())
         return [
-            f"At its threshold of {readable(threshold)}, chosen on validation, it finds "
+            f"At its threshold of {readable(outcome.threshold)}, chosen on validation, it finds "
             f"{count(found)} of {count(int(positive.sum()))} positives and raises "
             f"{count(false)} false {'alarm' if false == 1 else 'alarms'} among "
             f"{count(int((~positive).sum()))} negatives."
