@@ -25,7 +25,7 @@ CONFIGS = (
 PREDICT = """
 import sys
 import numpy as np
-from medkit.runs import Run
+from medkit.runs.run import Run
 from medkit.registry import datasets
 for folder, target in zip(sys.argv[1::2], sys.argv[2::2]):
     run = Run.open(folder)
@@ -120,7 +120,7 @@ def test_trains_where_tensorflow_is_absent(backend, tmp_path):
 def test_contract_on_other_backends(backend):
     needs(backend)
     code = (
-        "from medkit import registry\n"
+        "from medkit.core import registry\n"
         "from medkit.testing import check_model\n"
         "for name in registry.models.names():\n"
         "    entry = registry.models.get(name)\n"
