@@ -14,10 +14,11 @@ import numpy as np
 from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 from medkit.core.registry import signature_model
 from medkit.data.cohort import Feature, RawInput
+from medkit.modalities.hooks import Compared, Explained
 
 if TYPE_CHECKING:
     import keras
-    import pandas as pd
+    import pandas
 
 log = logging.getLogger("medkit")
 
@@ -26,7 +27,7 @@ log = logging.getLogger("medkit")
 Gives: TypeAlias = Literal["vector", "steps", "grid", "events"]
 
 
-class Modality:
+class Modality(Explained, Compared):
     """How one kind of raw input becomes arrays; what is learned in ``fit`` ends in ``_``.
 
     A subclass takes keyword-only parameters, keeps each under its own name, and learns only
@@ -35,6 +36,8 @@ class Modality:
 
     modality: ClassVar[str]
     gives: ClassVar[Gives]
+    #: Whether its steps are equally far apart in time.
+    regular: ClassVar[bool] = False
     static: ClassVar[bool]
     features_: list[dict[str, Any]]
 
@@ -51,8 +54,15 @@ class Modality:
         """A layer trained with the network, between the preprocessing and the model; or None."""
         return None
 
-    def summarize(self, x: np.ndarray) -> pd.DataFrame:
+    def summarize(self, x: np.ndarray) -> pandas.DataFrame:
+        """Named numbers of each sample (n, features), NaN where missing: what baselines, Table 1
+        and the leakage gate know of an input. Names are unique."""
         raise NotImplementedError
+
+    def course(self, x: np.ndarray, name: str) -> np.ndarray:
+        """(n, steps) float64: one feature's values in the order of time, NaN where not measured."""
+        values = np.asarray(x[..., self.names.index(name)], dtype=np.float64)
+        return values.reshape(len(x), -1)
 
     @property
     def input_shape_(self) -> tuple[int, ...]:

@@ -10,8 +10,10 @@ from pydantic import Field
 from medkit.core.errors import ConfigError, DataError, Problem
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
+from medkit.modalities.image.compared import ImageCompared
+from medkit.modalities.image.explained import ImageExplained
 from medkit.modalities.image.pixels import pixel_statistics, refuse_not_finite, summarize_pixels
-from medkit.modalities.modality import Gives, Modality, log
+from medkit.modalities.modality import Gives, log
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +23,7 @@ PIXEL_TYPES = ("uint8", "float32")
 
 
 @modalities.register(name="image")
-class Image(Modality):
+class Image(ImageExplained, ImageCompared):
     """Images or volumes: rescaled to 0 … 1, varied in training, standardized in the model.
 
     Encoded: pixels as they are, uint8 or float32, (n, height, width, channels) or (n, depth,

@@ -16,13 +16,14 @@ from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import as_array, blocks, by_channel, chosen
 from medkit.modalities.modality import (
     Gives,
-    Modality,
     absent_names,
     check_unique,
     feature_dicts,
     log,
     statistics,
 )
+from medkit.modalities.series.compared import SeriesCompared
+from medkit.modalities.series.explained import SeriesExplained
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @modalities.register(name="series")
-class Series(Modality):
+class Series(SeriesExplained, SeriesCompared):
     """Time steps × channels: filled, standardized and marked as measured or not in the model.
 
     Encoded: float32 (n, steps, channels) in physical units, NaN where not measured. In the model:
@@ -64,6 +65,7 @@ class Series(Modality):
 
     modality: ClassVar[str] = "series"
     gives: ClassVar[Gives] = "steps"
+    regular: ClassVar[bool] = True
     static: ClassVar[bool] = True
     steps_: int
     missing_: list[str]

@@ -15,7 +15,6 @@ from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_columns import StoredColumns, stored_rows
 from medkit.modalities.modality import (
     Gives,
-    Modality,
     absent_names,
     check_unique,
     feature_dicts,
@@ -37,6 +36,8 @@ from medkit.modalities.tabular.columns import (
     numbers,
     whole_numbers,
 )
+from medkit.modalities.tabular.compared import TabularCompared
+from medkit.modalities.tabular.explained import TabularExplained
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +48,7 @@ MANY_CATEGORIES = 200
 
 
 @modalities.register(name="tabular")
-class Tabular(Modality):
+class Tabular(TabularExplained, TabularCompared):
     """Numeric and categorical columns: filled, standardized and one-hot encoded in the model.
 
     A column of many categories (ICD codes) is embedded: behind its one-hot columns stands a layer

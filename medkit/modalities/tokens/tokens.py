@@ -13,20 +13,28 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
-from medkit.modalities.modality import Gives, Modality, log
-from medkit.modalities.tokens.units import occurrences, positions, split_units
+from medkit.modalities.modality import Gives, log
+from medkit.modalities.tokens.compared import TokensCompared
+from medkit.modalities.tokens.explained import TokensExplained
+from medkit.modalities.tokens.units import (
+    FIRST,
+    PADDING,
+    UNSEEN,
+    occurrences,
+    positions,
+    split_units,
+)
 
 if TYPE_CHECKING:
     import keras
     import pandas
 
-PADDING, UNSEEN, FIRST = 0, 1, 2
 ONE_HOT_BELOW = 64
 EMBEDDING_SIZE = 64
 
 
 @modalities.register(name="tokens")
-class Tokens(Modality):
+class Tokens(TokensExplained, TokensCompared):
     """Sequences of letters or words: looked up in a vocabulary, one-hot or embedded in the model.
 
     Encoded: int32 (n, length): 0 for padding, 1 for what is not in the vocabulary, then the

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-FIRST = 2  # id of the first known token: 0 is padding, 1 unseen
+PADDING, UNSEEN, FIRST = 0, 1, 2  # ids; of known tokens the first
 MOST_COLUMNS = 600
 _WORDS = re.compile(r"\w+|[^\w\s]")
 

@@ -15,13 +15,14 @@ from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import blocks
 from medkit.modalities.modality import (
     Gives,
-    Modality,
     absent_names,
     check_unique,
     feature_dicts,
     log,
     statistics,
 )
+from medkit.modalities.triplets.compared import TripletsCompared
+from medkit.modalities.triplets.explained import TripletsExplained
 
 if TYPE_CHECKING:
     import keras
@@ -45,7 +46,7 @@ class _Events(NamedTuple):
 
 
 @modalities.register(name="triplets")
-class Triplets(Modality):
+class Triplets(TripletsExplained, TripletsCompared):
     """Events as they were measured, (time, variable, value), of samples of any length; no grid.
 
     Encoded: float32 (n, events, 3): hours since the window's start, position of the variable in
@@ -218,6 +219,9 @@ class Triplets(Modality):
             return values
         with np.errstate(over="ignore"):
             return values.astype("float32")
+
+    def course(self, x: np.ndarray, name: str) -> np.ndarray:
+        return np.where(x[:, :, 1] == self.names.index(name), x[:, :, 2], np.nan)
 
     @property
     def input_shape_(self) -> tuple[int, ...]:

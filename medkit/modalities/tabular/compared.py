@@ -1,0 +1,33 @@
+"""A table's columns as the leakage gate compares them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medkit.core.lazy import pd
+from medkit.data.stored_columns import StoredColumns
+from medkit.modalities.likeness import Cells
+from medkit.modalities.modality import Modality
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class TabularCompared(Modality):
+    """Identical rows are told from coincidence column by column, near ones by their numbers."""
+
+    def table(self, raw: Any) -> pandas.DataFrame | None:
+        values = self._values(raw)
+        if isinstance(values, StoredColumns):
+            texts = [name for name, kind in values.kinds.items() if kind == "categorical"]
+            values = values.to_frame()
+            values = values.astype(dict.fromkeys(texts, object)) if texts else values
+        frame = pd.DataFrame(values).rename(columns=str)
+        return frame[[name for name in self.names if name in frame.columns]]
+
+    def near_cells(self, x: np.ndarray) -> Cells | None:
+        numeric = [i for i, f in enumerate(self.features) if f.kind == "numeric"]
+        names = tuple(self.names[i] for i in numeric)
+        return Cells(np.asarray(x[:, numeric], "float32"), names) if numeric else None

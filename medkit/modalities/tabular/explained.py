@@ -1,0 +1,64 @@
+"""A table's columns as explanations take, hide and show them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from medkit.modalities.drawing import plain
+from medkit.modalities.groups import Group
+from medkit.modalities.hooks import prepared
+from medkit.modalities.modality import Modality
+
+MOST_LEVELS = 20
+
+
+class TabularExplained(Modality):
+    """One column is one feature, with its one-hot columns and its indicator."""
+
+    no_curves: ClassVar[str] = ""
+    most_explained: ClassVar[int] = 1000
+    standardize: bool
+    categories_: dict[str, list[str]]
+    rare_: list[str]
+
+    def reference(self, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The training mean of each number (or what fills it), all categories alike, nothing
+        marked as missing."""
+        start = prepared(layer, np.full_like(x[:1], np.nan)).copy()
+        numbers, hot = len(layer.numeric_columns), np.asarray(layer.hot_columns, int)
+        # Without any category, each would get what is common to all of them.
+        start[..., numbers : numbers + len(hot)] = 1 / np.bincount(hot, minlength=1)[hot]
+        start[..., numbers + len(hot) :] = 0.0
+        if self.standardize:
+            start[..., :numbers] = 0.0
+        return np.broadcast_to(start, inner.shape)
+
+    def attributed(self, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(n, columns), from each column's one-hot columns and its indicator."""
+        columns = [*layer.numeric_columns, *layer.hot_columns, *layer.indicator_columns]
+        found = np.zeros((len(columns), x.shape[1]))
+        found[np.arange(len(columns)), columns] = 1.0
+        return np.asarray(inner @ found)
+
+    def shown(self, x: np.ndarray, group: Group) -> Any:
+        feature, value = self.features[group.where[0]], x[0, group.where[0]]
+        if feature.kind != "categorical":
+            return plain(value)
+        if np.isnan(value):
+            return None
+        return "(rare or unseen)" if value == 0 else self.categories_[feature.name][int(value) - 1]
+
+    def levels(self, position: int, values: np.ndarray) -> tuple[np.ndarray, list[str]] | None:
+        """Codes and names of the most common categories, in the order of training."""
+        feature = self.features[position]
+        if feature.kind != "categorical":
+            return None
+        known = ["(rare)", *self.categories_[feature.name]]
+        counts = np.bincount(values[~np.isnan(values)].astype(int), minlength=len(known))
+        if feature.name not in self.rare_:
+            counts[0] = 0  # has no column of its own: it would stand for 'missing'
+        kept = np.sort(np.argsort(-counts, kind="stable")[:MOST_LEVELS])
+        kept = kept[counts[kept] > 0]
+        return kept.astype(float), [known[code] for code in kept]

@@ -1,0 +1,93 @@
+"""Tokens as explanations take, hide and show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from medkit.modalities.drawing import Drawing, Mark, shares
+from medkit.modalities.groups import Group, blocks_of
+from medkit.modalities.hooks import prepared
+from medkit.modalities.modality import Modality
+from medkit.modalities.tokens.units import FIRST, PADDING, UNSEEN
+
+BANDS = 20  # of positions, over all samples
+MOST_TYPES = 30
+
+
+@dataclass(frozen=True)
+class TokenType(Group):
+    """A token, wherever it stands: it can be made unseen, but nobody can lend it."""
+
+    @property
+    def lendable(self) -> bool:
+        return False
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """(n, length) 1 where it stands, else 0."""
+        return (x == self.where[0]) * 1.0
+
+
+class TokensExplained(Modality):
+    """A feature is a position or a band of positions; where sequences are not aligned, and
+    positions mean nothing, a token wherever it stands."""
+
+    value_axes: ClassVar[str] = "position"
+    step_axes: ClassVar[str] = "position"
+    group_axes: ClassVar[str] = "position"
+    no_curves: ClassVar[str] = "Tokens are no numbers to vary."
+    numbers_at_once: ClassVar[int] = 1_200_000
+    vocabulary_: list[str]
+    aligned_: bool
+
+    def groups(self, fine: bool = False) -> list[Group]:
+        length = self.input_shape_[0]
+        return blocks_of([length], length if fine else BANDS, ["position"])
+
+    def ranked_groups(self, x: np.ndarray) -> list[Group]:
+        if self.aligned_:
+            return self.groups()
+        present = [
+            (np.any(x == code, axis=1).sum(), code) for code in np.unique(x) if code >= FIRST
+        ]
+        common = sorted(present, key=lambda each: (-each[0], each[1]))[:MOST_TYPES]
+        words = self.vocabulary_
+        return [TokenType(words[code - FIRST], None, (int(code),)) for _, code in common]
+
+    def hide(self, x: np.ndarray, group: Group) -> None:
+        """Its tokens are unseen ones; padding stays."""
+        if isinstance(group, TokenType):
+            x[x == group.where[0]] = UNSEEN
+            return
+        part = group.of(x)
+        part[...] = np.where(part == PADDING, PADDING, UNSEEN)
+
+    def reference(self, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The mean vector of the vocabulary where a token stands, so that the length says
+        nothing."""
+        vocabulary = np.arange(layer.first, layer.vocabulary, dtype=x.dtype)
+        middle = prepared(layer, vocabulary[None])[0].mean(axis=0)
+        start = np.where(np.any(inner != 0, axis=-1, keepdims=True), middle, 0.0)
+        return start.astype("float32")
+
+    def occupied(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(x != PADDING)
+
+    def shown(self, x: np.ndarray, group: Group) -> Any:
+        known = ["", "(unseen)", *self.vocabulary_]
+        return " ".join(filter(None, (known[code] for code in np.ravel(group.of(x)[0]))))
+
+    def draw(
+        self, x: np.ndarray, row: int, attribution: np.ndarray | None = None
+    ) -> Drawing | None:
+        known = ["", "?", *self.vocabulary_]
+        share = shares(None if attribution is None else attribution[row], x[row].shape)
+        return Drawing(
+            words=tuple(
+                Mark(known[code], float(each), f"position {place}")
+                for place, (code, each) in enumerate(zip(x[row], share, strict=True), 1)
+                if known[code]
+            )
+        )
