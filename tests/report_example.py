@@ -54,7 +54,7 @@ def example(kind, **more):
     metrics = {}
     for name, rows in ROWS.items():
         found, _ = measure(task, y[rows], p[rows], subjects[rows], threshold, settings, 0)
-        metrics[name] = with_notes(found, task.kind)
+        metrics[name] = with_notes(found, task)
     rows = ROWS["test"]
     samples = pd.DataFrame({"sex": np.where(x[rows, 1] > 0, "F", "M")})
     samples.loc[:2, "sex"] = "X"

@@ -401,9 +401,9 @@ def test_no_rows_no_numbers_and_one_subject():
     p = np.full((30, 1), 0.4)
     p[3] = np.nan
     found = described(np.ones((30, 1)), p)
-    assert found == {"kind": "binary", "not_estimable": "1 of 30 predictions are not finite"}
+    assert found == {"kind": "yes_no", "not_estimable": "1 of 30 predictions are not finite"}
     found = described(np.zeros((0, 1)), np.zeros((0, 1)))
-    assert found == {"kind": "binary", "not_estimable": "there are no rows"}
+    assert found == {"kind": "yes_no", "not_estimable": "there are no rows"}
     y, p = drawn(100)
     found = described(y, p, np.zeros(100))
     assert found["metrics"]["slope"]["low"] is None

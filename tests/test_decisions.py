@@ -318,7 +318,7 @@ def test_labels_classes_and_numbers():
     assert "operating_points" not in found["per_class"]["a"]
     regression = tasks.build("regression").fit([1.0, 2.0])
     assert decided(y, p, None, regression) == {
-        "kind": "regression",
+        "kind": "number",
         "not_estimable": "the task predicts no probability to decide on",
     }
 
@@ -377,11 +377,11 @@ def test_one_event_and_one_subject_are_said():
 def test_no_rows_and_missing_outputs():
     y, p = drawn(30)
     p[4] = np.nan
-    expected = {"kind": "binary", "not_estimable": "1 of 30 predictions are not finite"}
+    expected = {"kind": "yes_no", "not_estimable": "1 of 30 predictions are not finite"}
     assert decided(y, p, valid=drawn(50)) == expected
     found = decided(*drawn(30), valid=(y, p))
     assert point(found, "youden")["threshold"] is not None
-    assert decided(y[:0], p[:0]) == {"kind": "binary", "not_estimable": "there are no rows"}
+    assert decided(y[:0], p[:0]) == {"kind": "yes_no", "not_estimable": "there are no rows"}
     empty = operating_points(binary(), y[:0], p[:0], None)
     assert empty[0]["threshold"] == 0.5
     assert empty[1]["threshold"] is None

@@ -349,7 +349,7 @@ def test_resamples_draw_subjects_with_all_their_stays():
     watched = Watched(stays, p, [point], Watch(1, 2, 6), settings, seed=5)
     codes = subject_codes(stays.subjects)
     assert codes.max() + 1 < len(stays), "some subjects have several stays"
-    strata = outcome_strata("binary", stays.event, codes)
+    strata = outcome_strata(stays.event[:, None], codes)
     weights = np.concatenate(list(resample_weights(codes, 40, 5, strata)))
     for code in range(codes.max() + 1):
         assert np.ptp(weights[:, codes == code], axis=1).max() == 0
@@ -568,7 +568,7 @@ def test_other_samples_have_no_early_warning():
 def test_only_a_binary_task_raises_alarms(caplog):
     found, _ = example()
     assert early_warning(tasks.build("regression"), {"test": found}, FEW, 0) is None
-    assert "scored for the task binary, not for regression" in caplog.text
+    assert "scored for one yes/no, not for task regression" in caplog.text
 
 
 def test_stay_hour_and_onset_are_no_subgroups():

@@ -15,39 +15,32 @@ from medkit.core.errors import DataError
 from medkit.core.registry import tasks
 from medkit.data.cohort import Cohort, RawInput
 from medkit.evaluation import (
-    called,
     check_subgroups,
     evaluate_part,
     evaluate_run,
     headline,
-    lower_is_better,
-    main_metric,
     subgroup_metrics,
 )
 from medkit.evaluation.baselines.baselines import fit_baselines
 from medkit.evaluation.resampling.intervals import interval, resample_weights
 from medkit.evaluation.resampling.proportions import denominators, wilson
+from medkit.tasks.regression import Regression
+from medkit.tasks.scores.metrics import REGRESSION
 
 
 def metric_names(task):
     return tuple(metric.name for metric in task.metrics)
 
 
-class Means:
+class Means(Regression):
     """A task whose only metric is a mean: its interval is known from theory."""
 
-    kind, num_outputs, names_ = "regression", 1, ()
-    metric_names = ("mae",)
+    metrics = REGRESSION[:1]
+    num_outputs = 1
 
-    def score(self, y, p, threshold, weights=None):
-        error = np.abs(y - p).ravel()
+    def measure(self, statistics, weights=None):
+        error = np.abs(statistics["y"] - statistics["p"]).ravel()
         return {"mae": error.mean() if weights is None else weights @ error / weights.sum(axis=1)}
-
-    def positives(self, y):
-        return None
-
-    def choose_threshold(self, y, p, model="network"):
-        return None
 
 
 def binary():
@@ -256,7 +249,7 @@ def test_a_run_whose_test_part_has_no_positives(caplog):
     for name in ("logistic regression", "gradient boosting"):
         assert caplog.text.count(f"{name}: the validation rows do not hold both classes") == 1
         assert "notes" not in metrics["baselines"][name.replace(" ", "_")]
-    assert headline(metrics).startswith("AUROC undefined")
+    assert headline(binary(), metrics).startswith("AUROC undefined")
 
 
 def test_run_is_measured_beside_its_baselines():
@@ -278,8 +271,8 @@ def test_run_is_measured_beside_its_baselines():
         assert difference["metric"] == "auroc"
         assert difference["value"] == pytest.approx(network - value)
         assert difference["low"] < difference["value"] < difference["high"] < 0
-    assert headline(metrics).startswith(f"AUROC {network:.3f} (")
-    assert "; logistic regression 0.99" in headline(metrics)
+    assert headline(binary(), metrics).startswith(f"AUROC {network:.3f} (")
+    assert "; logistic regression 0.99" in headline(binary(), metrics)
     json.dumps(metrics, allow_nan=False)
     small = Evaluation(bootstrap=0, baselines=False)
     assert list(evaluate_run(*run[:5], small, 7)) == ["test", "valid", "train"]
@@ -366,7 +359,7 @@ def test_every_task_is_measured(kind):
         if name in ("majority", "mean"):
             continue  # no worse and no better than a network that guesses
         gain = baseline["difference"]["value"]
-        assert gain > 0 if lower_is_better(baseline["difference"]["metric"]) else gain < 0
+        assert gain * task.metric(baseline["difference"]["metric"]).sign < 0
 
 
 def test_wide_features_are_limited_to_those_that_tell():
@@ -454,15 +447,15 @@ def test_subgroup_messages(caplog):
     assert "no subgroups by 'zzz': these samples have no such attribute" in caplog.text
 
 
-def test_names_of_metrics():
-    assert main_metric({"accuracy": 0, "auroc": 0}) == "auroc"
-    assert main_metric({"c_index": 0}) == "c_index"
-    assert [called(m) for m in ("auroc", "f1_macro", "mae_heart_rate", "r2")] == [
-        "AUROC", "macro F1", "MAE heart_rate", "R²",
-    ]  # fmt: skip
-    assert lower_is_better("mae")
-    assert lower_is_better("log_loss_edema")
-    assert not lower_is_better("auroc")
+def test_names_and_directions_of_metrics():
+    task = tasks.build("multilabel").fit(np.eye(2), ["edema", "heart_rate"])
+    assert task.metric("auroc_heart_rate").label == "AUROC heart_rate"
+    assert task.metric("log_loss_edema").sign == -1
+    assert task.metric("auroc").sign == 1
+    assert tasks.build("multiclass").metric("f1_macro").label == "macro F1"
+    assert tasks.build("multiclass").metric("loss") == ("loss", "loss", "less")  # watched only
+    course = tasks.build("forecasting").fit(np.eye(3)[:, :2], ["HR +1 h", "HR +2 h"])
+    assert course.metric("coverage").sign == 0
 
 
 def test_baselines_are_recalibrated_where_the_network_is():

@@ -19,8 +19,8 @@ import medkit
 from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.datasets.synthetic import epidemic
+from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.forecasting.baselines import (
-    PastRows,
     _ridge,
     fit_forecast_baselines,
     last_measured,

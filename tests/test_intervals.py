@@ -58,24 +58,25 @@ def cohort(random, subjects, rows_each, prevalence, distance, shared):
 def test_strata_are_by_outcome_of_the_subject():
     codes = np.array([0, 0, 1, 1, 2, 3, 4, 5])
     y = np.array([0, 1, 0, 0, 1, 0, 1, 0])
-    assert outcome_strata("binary", y[:, None], codes).tolist() == [1, 0, 1, 0, 1, 0]
+    assert outcome_strata(y[:, None] == 1, codes).tolist() == [1, 0, 1, 0, 1, 0]
     # The rarest class that a subject has; one subject alone would never vary.
     classes = np.array([0, 2, 0, 0, 2, 1, 1, 0])
-    rarest = outcome_strata("multiclass", classes, codes)
+    rarest = outcome_strata(classes[:, None] == np.arange(3), codes)
     assert rarest[0] == rarest[2] != rarest[3] == rarest[4]
-    assert outcome_strata("multiclass", np.array([0, 0, 0, 0, 0, 1, 0, 0]), codes) is None
+    alone = np.array([0, 0, 0, 0, 0, 1, 0, 0])
+    assert outcome_strata(alone[:, None] == np.arange(2), codes) is None
     labels = np.array([[0, 0], [1, 1], [0, 0], [0, 0], [1, 0], [0, 1], [1, 0], [1, 0]])
-    stratum = outcome_strata("multilabel", labels, codes)
+    stratum = outcome_strata(labels == 1, codes)
     assert stratum[0] == stratum[3]  # both have the rarer label
     assert stratum[2] == stratum[4] == stratum[5]
-    assert outcome_strata("regression", y[:, None], codes) is None
-    assert outcome_strata("binary", np.ones((8, 1)), codes) is None
+    assert outcome_strata(None, codes) is None
+    assert outcome_strata(np.ones((8, 1), bool), codes) is None
 
 
 def test_no_resample_loses_an_outcome_and_each_stratum_keeps_its_draws(monkeypatch):
     codes = np.repeat(np.arange(60), 2)
     y = np.repeat(np.arange(60) < 4, 2)
-    strata = outcome_strata("binary", y, codes)
+    strata = outcome_strata(y.reshape(-1, 1) == 1, codes)
     weights = np.concatenate(list(resample_weights(codes, 400, 3, strata)))
     assert (weights[:, ::2] == weights[:, 1::2]).all()
     positive = weights[:, ::2][:, :4]
@@ -100,7 +101,7 @@ def test_replicates_are_those_of_a_loop_over_resamples():
     y, p, codes = cohort(np.random.default_rng(0), 40, 3, 0.3, 1.2, 0.5)
     p = np.round(p, 1)
     found = resample(binary(), y, p, 0.3, codes, 60, 5).replicates
-    strata = outcome_strata("binary", y, codes)
+    strata = outcome_strata(y.reshape(-1, 1) == 1, codes)
     for index, weights in enumerate(np.concatenate(list(resample_weights(codes, 60, 5, strata)))):
         expected = roc_auc_score(y.ravel(), p.ravel(), sample_weight=weights)
         assert found["auroc"][index] == pytest.approx(expected)

@@ -98,7 +98,7 @@ def test_two_equal_models_are_told_apart_in_a_twentieth_of_the_cohorts(rows_each
         def difference(weights, rankings=rankings):
             return {"d": np.subtract(*(each.areas(weights)[0] for each in rankings))}
 
-        strata = outcome_strata("binary", y, codes)
+        strata = outcome_strata(y.reshape(-1, 1) == 1, codes)
         resampled = resample_by(difference, codes, strata, 150, trial)
         value = float(difference(np.ones((1, len(y))))["d"][0])
         small["bootstrap"] += resampled.p_value("d", value) <= 0.05

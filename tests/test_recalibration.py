@@ -265,5 +265,5 @@ def test_what_is_refused():
         fit_recalibration("platt", regression, y, p)
     none = fit_recalibration("none", task, y, p)
     assert none == {
-        "kind": "none", "asked": "none", "task": "binary", "rows": 400, "warning": None
+        "kind": "none", "asked": "none", "rows": 400, "warning": None
     }  # fmt: skip

@@ -13,17 +13,18 @@ from sklearn.metrics import roc_auc_score
 
 from medkit.config.experiment import Evaluation
 from medkit.core import registry
+from medkit.evaluation import Rows, assess_part
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.resampling import resample_weights
 from medkit.evaluation.uncertainty.abstention import (
     RETAINED,
     Retention,
     abstention_of,
     area,
-    certainty,
     kept,
 )
-from medkit.evaluation.uncertainty.spread import entropy, spread_of
-from medkit.evaluation.uncertainty.uncertainty import evaluate_uncertainty, uncertainty_of
+from medkit.evaluation.uncertainty.spread import spread_of
+from medkit.evaluation.uncertainty.uncertainty import uncertainty_of
 
 
 def task_of(kind, count=3):
@@ -59,12 +60,14 @@ def reference_entropy(kind, p):
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 def test_entropy_is_that_of_scipy(kind):
     p = probabilities(kind)[0]
-    np.testing.assert_allclose(entropy(task_of(kind), p), reference_entropy(kind, p), atol=1e-12)
+    np.testing.assert_allclose(
+        methods_for(task_of(kind)).entropy(p), reference_entropy(kind, p), atol=1e-12
+    )
 
 
 def test_certain_predictions_have_no_entropy():
-    assert entropy(task_of("binary"), np.array([[0.0], [1.0]])).tolist() == [0.0, 0.0]
-    assert entropy(task_of("multiclass"), np.eye(3)).tolist() == [0.0, 0.0, 0.0]
+    assert methods_for(task_of("binary")).entropy(np.array([[0.0], [1.0]])).tolist() == [0.0, 0.0]
+    assert methods_for(task_of("multiclass")).entropy(np.eye(3)).tolist() == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
@@ -205,16 +208,18 @@ def test_resampled_curves_equal_repeated_rows():
 def test_certainty_of_decisions():
     p = np.array([[0.0], [0.1], [0.2], [0.6], [1.0]])
     np.testing.assert_allclose(
-        certainty(task_of("binary"), p, 0.2), [1.0, 0.5, 0.0, 0.5, 1.0], atol=1e-12
+        methods_for(task_of("binary")).certainty(p, 0.2), [1.0, 0.5, 0.0, 0.5, 1.0], atol=1e-12
     )
     np.testing.assert_allclose(
-        certainty(task_of("binary"), p, 0.5), np.abs(2 * p - 1)[:, 0], atol=1e-12
+        methods_for(task_of("binary")).certainty(p, 0.5), np.abs(2 * p - 1)[:, 0], atol=1e-12
     )
-    both = certainty(task_of("multilabel"), np.array([[0.2, 1.0]]), [0.2, 0.5])
+    both = methods_for(task_of("multilabel")).certainty(np.array([[0.2, 1.0]]), [0.2, 0.5])
     np.testing.assert_allclose(both, [0.5])
-    assert certainty(task_of("multiclass"), np.array([[0.5, 0.3, 0.2]]), None).tolist() == [0.5]
+    assert methods_for(task_of("multiclass")).certainty(
+        np.array([[0.5, 0.3, 0.2]]), None
+    ).tolist() == [0.5]
     # At a threshold of 1 or 0 nothing lies beyond.
-    assert np.isfinite(certainty(task_of("binary"), p, 1.0)).all()
+    assert np.isfinite(methods_for(task_of("binary")).certainty(p, 1.0)).all()
 
 
 def test_abstention_of_a_binary_task():
@@ -225,7 +230,7 @@ def test_abstention_of_a_binary_task():
     assert curve["retained"] == RETAINED.tolist()
     assert len(curve["retained"]) <= 50
     truth, above = y[:, 0] == 1, p[:, 0] >= 0.4
-    certain = certainty(task_of("binary"), p, 0.4)
+    certain = methods_for(task_of("binary")).certainty(p, 0.4)
     for share in (1.0, 0.8, 0.5, 0.2):
         at = curve["retained"].index(share)
         kept = np.argsort(-certain)[: round(share * 150)]
@@ -345,22 +350,18 @@ def test_degenerate_parts(kind, what):
 
 
 def test_all_of_it_and_the_same_twice():
-    class Part:
-        def __init__(self, y, subjects):
-            samples = pd.DataFrame({"subject": subjects})
-            self.y = y
-            self.cohort = type("Cohort", (), {"subjects": subjects, "samples": samples})
-
-    (y, p, subjects), (y2, p2, subjects2) = binary_part(), binary_part(70, 5)
-    arguments = (task_of("binary"), Part(y, subjects), Part(y2, subjects2))
-    outputs = {"valid": p, "test": p2}
+    valid, test = (
+        Rows(y, p, subjects, pd.DataFrame({"subject": subjects}))
+        for y, p, subjects in (binary_part(), binary_part(70, 5))
+    )
+    spread = {"ensemble": probabilities("binary", 3, 70)}
+    settings = Evaluation(bootstrap=50)
     results = [
-        evaluate_uncertainty(
-            *arguments, outputs, 0.5, Evaluation(bootstrap=50), 1,
-            {"ensemble": probabilities("binary", 3, 70)},
-        )
+        assess_part(task_of("binary"), test, 0.5, settings, 1, valid=valid, spread=spread)[
+            "uncertainty"
+        ]
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     assert list(results[0]) == ["conformal", "entropy", "abstention"]
     assert results[0]["conformal"]["state"]["n"] == 60
     assert json.dumps(results[0], allow_nan=False) == json.dumps(results[1])

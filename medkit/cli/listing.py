@@ -130,7 +130,6 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
 def runs_table(folder: Path) -> Table:
     """The finished runs below a folder: what was trained, and how it did on test."""
     from medkit.core.yaml_file import read_yaml
-    from medkit.evaluation import headline
 
     if not folder.is_dir():
         raise RunError("no such folder", place=str(folder))
@@ -143,7 +142,7 @@ def runs_table(folder: Path) -> Table:
             verify(path)
             config = read_yaml(path / "config.yaml")[0]
             names = [config[key]["name"] for key in ("dataset", "model", "task")]
-            table.add_row(str(path), *names, headline(read_json(path / "metrics.json")))
+            table.add_row(str(path), *names, read_json(path / "metrics.json")["headline"])
         except RunError as error:
             # One damaged run must not hide the others.
             table.add_row(str(path), "", "", "", f"[red]damaged: {escape(error.message)}[/red]")

@@ -1,18 +1,24 @@
 """What a model is worth: metrics with intervals, subgroups, and baselines on the same split."""
 
 from medkit.evaluation.evaluate import (
+    Rows,
+    assess_part,
     evaluate_part,
     evaluate_run,
-    has_direction,
     headline,
-    lower_is_better,
-    main_metric,
 )
 from medkit.evaluation.groups.subgroups import check_subgroups, subgroup_metrics
 from medkit.evaluation.resampling.intervals import resampled_scores
-from medkit.evaluation.wording import called, readable
+from medkit.evaluation.wording import (
+    called,
+    has_direction,
+    lower_is_better,
+    main_metric,
+    readable,
+)
 
 __all__ = [
-    "called", "check_subgroups", "evaluate_part", "evaluate_run", "has_direction", "headline",
-    "lower_is_better", "main_metric", "readable", "resampled_scores", "subgroup_metrics",
+    "Rows", "assess_part", "called", "check_subgroups", "evaluate_part", "evaluate_run",
+    "has_direction", "headline", "lower_is_better", "main_metric", "readable",
+    "resampled_scores", "subgroup_metrics",
 ]  # fmt: skip

@@ -20,6 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from medkit.evaluation.methods import methods_for
+from medkit.tasks.outcomes import Outcome
+from medkit.tasks.task import Task
+
+Parts = dict[str, Outcome]
+
 _SHRINKAGE = 0.9
 _OPTIMISM = 0.05  # in Nagelkerke's R², or in the adjusted R²
 _MARGIN = 0.05  # of the overall risk
@@ -32,7 +38,7 @@ _MOST = 10**9
 
 
 def sample_size(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     columns: Sequence[str],
     test: tuple[np.ndarray, np.ndarray] | None = None,
@@ -47,7 +53,7 @@ def sample_size(
     events is taken, against all others.
 
     Args:
-        task: The fitted task (``kind``; ``classes_`` or ``names_``).
+        task: The fitted task.
         y: (n, …) encoded training targets.
         columns: Names of the summary features; of the columns ``name = value`` of one category
             all but one count as parameters.
@@ -62,11 +68,16 @@ def sample_size(
     facts: dict[str, Any] = {"n": len(y), "parameters": parameters, "weights": weights}
     if parameters == 0:
         return {**facts, "assumptions": [], "not_estimable": "no candidate predictors are named"}
-    if task.kind == "regression":
-        return {**facts, **_of_number(task, y, parameters, test)}
-    if task.kind in ("binary", "multiclass", "multilabel"):
-        return {**facts, **_of_class(task, y, parameters, test)}
-    return {**facts, "assumptions": [], "not_estimable": f"no criterion for task {task.kind}"}
+    of = {"yes_no": _of_class, "number": _of_number}
+    parts = methods_for(task).one_by_one(y)
+    if not parts:
+        return {**facts, "assumptions": [], "not_estimable": f"no criterion for task {task.kind}"}
+    tested = (
+        None
+        if test is None
+        else methods_for(task).one_by_one(np.asarray(test[0]), np.asarray(test[1]))
+    )
+    return {**facts, **of[next(iter(parts.values())).kind](parts, parameters, tested)}
 
 
 def candidate_parameters(columns: Sequence[str]) -> int:
@@ -189,10 +200,8 @@ def cox_snell_r2(y: np.ndarray, p: np.ndarray) -> float | None:
     return 1 - math.exp(-2 * (_entropy(share) - log_loss))
 
 
-def _of_class(
-    task: Any, y: np.ndarray, parameters: int, test: tuple[np.ndarray, np.ndarray] | None
-) -> dict[str, Any]:
-    yes, names = _as_columns(task, y)
+def _of_class(parts: Parts, parameters: int, test: Parts | None) -> dict[str, Any]:
+    yes, names = np.column_stack([of.y for of in parts.values()]).astype(float), list(parts)
     events = np.minimum(yes.sum(axis=0), len(yes) - yes.sum(axis=0)).astype(int)
     rarest = int(np.argmin(events))
     fewest = int(events[rarest])
@@ -209,30 +218,26 @@ def _of_class(
          _USUAL_NAGELKERKE * most)
     ]  # fmt: skip
     if test is not None:
-        observed, _ = _as_columns(task, np.asarray(test[0]))
-        p = np.asarray(test[1], dtype=float).reshape(len(observed), -1)
-        reached = cox_snell_r2(observed[:, rarest], p[:, rarest])
+        of = test[names[rarest]]
+        reached = cox_snell_r2(np.asarray(of.y, float), np.asarray(of.p, float))
         if reached is not None and reached > 0:
             bases.append(("R² of the network on the test part", min(reached, 0.99 * most)))
     for basis, r2 in bases:
-        described = _described(basis, r2, binary_criteria(parameters, prevalence, r2), len(y))
+        described = _described(basis, r2, binary_criteria(parameters, prevalence, r2), len(yes))
         found["assumptions"].append({**described, "nagelkerke_r2": r2 / most})
     return found
 
 
-def _of_number(
-    task: Any, y: np.ndarray, parameters: int, test: tuple[np.ndarray, np.ndarray] | None
-) -> dict[str, Any]:
-    values = y.reshape(len(y), -1).astype(float)
-    names = _names(task, values.shape[1])
+def _of_number(parts: Parts, parameters: int, test: Parts | None) -> dict[str, Any]:
+    values, names = np.column_stack([of.y for of in parts.values()]).astype(float), list(parts)
     found: dict[str, Any] = {
         "outcome": names[0], "events": None, "assumptions": [],
-        "events_per_parameter": len(y) / parameters,
+        "events_per_parameter": len(values) / parameters,
     }  # fmt: skip
     if test is None:
         return {**found, "not_estimable": "no test part to take an R² from"}
-    observed = np.asarray(test[0], dtype=float).reshape(len(test[0]), -1)
-    errors = observed - np.asarray(test[1], dtype=float).reshape(observed.shape)
+    observed = np.column_stack([of.y for of in test.values()]).astype(float)
+    errors = observed - np.column_stack([of.p for of in test.values()])
     with np.errstate(divide="ignore", invalid="ignore"):
         reached = 1 - (errors**2).mean(axis=0) / observed.var(axis=0)
     if not np.isfinite(reached).any():
@@ -245,7 +250,7 @@ def _of_number(
     target = values[:, hardest]
     criteria = continuous_criteria(parameters, r2, float(target.mean()), float(target.std(ddof=1)))
     found["assumptions"] = [
-        {**_described("R² of the network on the test part", r2, criteria, len(y)),
+        {**_described("R² of the network on the test part", r2, criteria, len(values)),
          "nagelkerke_r2": None}
     ]  # fmt: skip
     return found
@@ -256,25 +261,6 @@ def _described(basis: str, r2: float, criteria: list[dict[str, Any]], rows: int)
         each["met"] = None if each["needed"] is None else rows >= each["needed"]
     needed = max(each["needed"] for each in criteria if each["needed"] is not None)
     return {"basis": basis, "r2": r2, "needed": needed, "met": rows >= needed, "criteria": criteria}
-
-
-def _as_columns(task: Any, y: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """(n, outcomes) of 0 and 1, and what each outcome is called."""
-    if task.kind == "multiclass":
-        count = len(task.classes_)
-        return (y.ravel()[:, None] == np.arange(count)).astype(float), _names(task, count)
-    yes = y.reshape(len(y), -1).astype(float)
-    if task.kind == "binary":
-        return yes, [str((getattr(task, "classes_", None) or [0, "positive"])[-1])]
-    return yes, _names(task, yes.shape[1])
-
-
-def _names(task: Any, count: int) -> list[str]:
-    for learned in ("labels_", "names_", "classes_"):
-        given = getattr(task, learned, None) or ()
-        if len(given) == count:
-            return [str(each) for each in given]
-    return ["value"] if count == 1 else [str(i) for i in range(count)]
 
 
 def _criterion(name: str, needed: float | None) -> dict[str, Any]:

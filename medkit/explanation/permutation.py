@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.evaluation.evaluate import lower_is_better, main_metric
 from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
-from medkit.evaluation.wording import called
 from medkit.explanation.groups import UNSEEN, Group, Predict, groups_of
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ def permutation_importance(
         x, y, outputs, subjects = x[rows], y[rows], outputs[rows], np.asarray(subjects)[rows]
     weights = _weights(task, y, subjects, settings.bootstrap, len(groups) * repeats, seed)
     plain_scores = task.score(y, outputs, threshold, weights=weights)
-    metric = main_metric(plain_scores)
+    metric = task.leading
     result: dict[str, Any] = {
         "metric": metric,
         "value": plain_scores[metric][0],
@@ -105,11 +103,11 @@ def permutation_importance(
         "features": [],
     }
     if not np.isfinite(result["value"]):
-        notes = [f"Not estimable: {called(metric)} is undefined on these rows."]
+        notes = [f"Not estimable: {task.metric(metric).label} is undefined on these rows."]
     elif not groups:
         notes = ["Not estimable: no feature to permute."]
     else:
-        sign = -1.0 if lower_is_better(metric) else 1.0
+        sign = task.metric(metric).sign
         copies = _erased(x, groups) if erased else _permuted(x, groups, repeats, random)
         scores = np.array(
             [
@@ -153,7 +151,7 @@ def _weights(
         return ones
     affordable = _WEIGHINGS // (copies * len(codes) * task.num_outputs + 1)
     resamples = min(bootstrap, _RESAMPLES, max(50, affordable))
-    strata = outcome_strata(task.kind, y, codes)
+    strata = outcome_strata(task.events(y), codes)
     return np.concatenate([ones, *resample_weights(codes, resamples, seed, strata)])
 
 

@@ -170,6 +170,11 @@ class Binary(Task):
         """The metrics; see Task.measure."""
         return binary_scores(**statistics, weights=weights)
 
+    @property
+    def default_threshold(self) -> float:
+        """One half."""
+        return 0.5
+
     def positives(self, y: np.ndarray) -> int:
         """Number of positive rows."""
         return int(np.asarray(y).sum())

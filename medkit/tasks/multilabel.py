@@ -179,6 +179,11 @@ class Multilabel(Task):
             together.update({f"{metric}_{name}": of[metric] for metric in names})
         return together
 
+    @property
+    def default_threshold(self) -> list[float]:
+        """One half for each label."""
+        return self._thresholds(None)
+
     def positives(self, y: np.ndarray) -> dict[str, int]:
         """Label -> number of rows that have it."""
         counts = np.asarray(y).sum(axis=0)

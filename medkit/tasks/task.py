@@ -219,6 +219,11 @@ class Task:
         """
         return None
 
+    @property
+    def default_threshold(self) -> Threshold:
+        """Where decisions are made before one is chosen; None where nothing is decided."""
+        return None
+
     def positives(self, y: np.ndarray) -> Any:
         """How often each class occurs: a number, or class -> number; None without classes."""
         return None

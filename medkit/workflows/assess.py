@@ -14,7 +14,7 @@ from medkit.core.lazy import keras
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS
 from medkit.data.stored_arrays import StoredRows
-from medkit.evaluation import evaluate_run
+from medkit.evaluation import evaluate_run, headline
 from medkit.evaluation.baselines.baselines import some_rows
 from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
 from medkit.evaluation.groups.case_mix import table_one
@@ -101,6 +101,7 @@ def assess(
         features=features,
         described=described,
     )
+    metrics["headline"] = headline(task, metrics)
     if settings.explanations:
         with stages("evaluate: explanations"):
             metrics["explanations"] = explanations(

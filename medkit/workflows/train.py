@@ -13,7 +13,6 @@ from medkit.core.errors import ConfigError, Problem, RunError, TrainingError
 from medkit.core.files import remove_unfinished, write_text
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
-from medkit.evaluation import headline
 from medkit.leakage import audit, gate
 from medkit.runs import run as runs
 from medkit.runs.recording import LogKeeper, Stages, environment
@@ -84,7 +83,7 @@ def train(
                 metrics = assess(
                     network, modality, task, parts, predictions, experiment, findings, flow, stages
                 )
-            log.info("test: %s", headline(metrics))
+            log.info("test: %s", metrics["headline"])
             with stages("save"):
                 columns = cohort.source.columns
                 save(folder, modality, task, predictions, network, history, metrics, columns)

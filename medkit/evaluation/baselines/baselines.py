@@ -34,8 +34,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.baselines.boosting import Boosting
-from medkit.evaluation.baselines.inner_folds import Family, Output, Predict, search, threads
+from medkit.evaluation.baselines.inner_folds import Family, search, threads
+from medkit.evaluation.baselines.learned import Output, Predict
 from medkit.evaluation.baselines.linear import Linear, Logistic
+from medkit.evaluation.methods import methods_for
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +70,7 @@ class Fitted:
 
 
 def fit_baselines(
-    task: Any,
+    task: Task,
     train: tuple[pd.DataFrame, np.ndarray],
     valid: tuple[pd.DataFrame, np.ndarray],
     seed: int,
@@ -93,12 +96,13 @@ def fit_baselines(
     features, y = train
     rows = some_rows(len(features), seed)
     x = _matrix(features)[rows]
-    usable = _usable(x, y[rows], regression=task.kind == "regression")
+    outputs = methods_for(task).learned(y)
+    regression = outputs[0].regression
+    usable = _usable(x, y[rows], regression=regression)
     x, y = x[:, usable], y[rows]
     groups = np.arange(len(x)) if subjects is None else np.asarray(subjects)[rows]
-    outputs = _outputs(task, y)
     columns = _columns(outputs, y)
-    linear: Family = Linear() if task.kind == "regression" else Logistic()
+    linear: Family = Linear() if regression else Logistic()
     fitted = [_average(task, outputs, columns)]
     for family in (linear, Boosting(seed)):
         with threads(x):
@@ -116,27 +120,20 @@ def fit_baselines(
     return fitted
 
 
-def _outputs(task: Any, y: np.ndarray) -> list[Output]:
-    if task.kind == "multiclass":
-        return [Output(regression=False, classes=task.num_outputs)]
-    width = y.reshape(len(y), -1).shape[1]
-    return [Output(regression=task.kind == "regression")] * width
-
-
 def _columns(outputs: Sequence[Output], y: np.ndarray) -> np.ndarray:
     """(n, outputs) targets: class numbers, or measured numbers in double precision."""
     return y.reshape(len(y), -1).astype(float if outputs[0].regression else np.int64)
 
 
-def _average(task: Any, outputs: Sequence[Output], y: np.ndarray) -> Fitted:
+def _average(task: Task, outputs: Sequence[Output], y: np.ndarray) -> Fitted:
     """The training mean, or the training share of each class, for every row."""
     model = _together(
         outputs, [each.average(target) for each, target in zip(outputs, y.T, strict=True)]
     )
-    threshold = {"binary": 0.5, "multilabel": [0.5] * len(outputs)}.get(task.kind)
     facts = {"features": 0, "train_rows": len(y), "hyper_parameters": {}, "inner_folds": 0}
-    name = "mean" if task.kind == "regression" else "majority"
-    return Fitted(name, lambda frame: model(np.empty((len(frame), 0))), threshold, facts)
+    name = "mean" if outputs[0].regression else "majority"
+    at = task.default_threshold
+    return Fitted(name, lambda frame: model(np.empty((len(frame), 0))), at, facts)
 
 
 def _fit(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from medkit.data.splits.strata import outcome_strata
+from medkit.evaluation.baselines.learned import Output, Predict
 from medkit.evaluation.resampling.intervals import subject_codes
-
-Predict = Callable[[np.ndarray], np.ndarray]
 
 _FOLDS, _FOLDS_IF_LARGE = 5, 3
 # Values (rows × features × outputs) above which there are fewer folds and choices, and above which
@@ -22,35 +21,6 @@ _LARGE = 100_000
 _MOST = 500_000
 _FEWEST_ROWS = 1_000
 _THREADED = 5_000_000  # values that are worth more than one thread
-
-
-@dataclass(frozen=True)
-class Output:
-    """What one column of targets is: a measured number, or one of ``classes`` classes."""
-
-    regression: bool
-    classes: int = 2
-
-    def loss(self, y: np.ndarray, outputs: np.ndarray) -> float:
-        """Mean squared error, or log loss of (n, classes) probabilities (clipped at 1e-7)."""
-        if self.regression:
-            return float(np.mean((y - outputs) ** 2))
-        chosen = outputs[np.arange(len(y)), y]
-        return float(-np.log(np.clip(chosen, 1e-7, 1)).mean())
-
-    def average(self, y: np.ndarray) -> Predict:
-        """The mean, or the share of each class, for every row."""
-        if self.regression:
-            mean = float(np.mean(y))
-            return lambda rows: np.full(len(rows), mean)
-        shares = np.bincount(y, minlength=self.classes) / len(y)
-        return lambda rows: np.tile(shares, (len(rows), 1))
-
-    def placed(self, probabilities: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """(n, classes): a class without training rows has probability 0."""
-        placed = np.zeros((len(probabilities), self.classes))
-        placed[:, present.astype(int)] = probabilities
-        return placed
 
 
 class Family(Protocol):

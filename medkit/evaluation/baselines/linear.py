@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from medkit.evaluation.baselines.inner_folds import Output, Predict
+from medkit.evaluation.baselines.learned import Output, Predict
 
 _STEPS = 200  # of the solver; enough for a baseline
 

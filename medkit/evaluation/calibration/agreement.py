@@ -55,9 +55,9 @@ class Agreement:
             sd = np.sqrt(_variance(weights, self.d) / (total - 1))
             found = {"bias": bias, "sd": sd}
             found["lower_limit"], found["upper_limit"] = bias - _Z * sd, bias + _Z * sd
-            found["intercept"], found["slope"] = _line(weights, self.p, self.y)
+            found["intercept"], found["slope"] = line(weights, self.p, self.y)
             middle = (self.p + self.y) / 2
-            found["proportional_bias"] = _line(weights, middle, self.d)[1]
+            found["proportional_bias"] = line(weights, middle, self.d)[1]
         if self.loess is not None:
             found["curve"] = self.loess.fit(weights[:, self._drawn])
         return found
@@ -161,7 +161,7 @@ def _variance(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.clip(weights @ centred**2 - (weights @ centred) ** 2 / total, 0, None)
 
 
-def _line(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def line(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(B,) intercepts and slopes of least squares; NaN where x does not vary."""
     a, b, total = x - x.mean(), y - y.mean(), weights.sum(axis=1)
     mean_a, mean_b = weights @ a / total, weights @ b / total

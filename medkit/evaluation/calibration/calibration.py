@@ -10,9 +10,12 @@ import numpy as np
 from medkit.evaluation.calibration.agreement import Agreement
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.reliability import Reliability
+from medkit.evaluation.methods import Questions, methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
 from medkit.evaluation.resampling.replicates import replicate
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
+from medkit.tasks.outcomes import Outcome
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -60,7 +63,7 @@ def calibration_in_the_large(y: np.ndarray, p: np.ndarray) -> float:
 
 
 def calibration_of(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     subjects: np.ndarray,
@@ -83,13 +86,12 @@ def calibration_of(
         recalibration: What ``fit_recalibration`` returned; None if nothing was asked for.
 
     Returns:
-        With ``kind``, the task's, and by kind:
+        With ``kind``, that of the outcome, and by kind:
 
-        - binary: a *block*, see below.
-        - multiclass: ``per_class`` (class -> block, one against the rest) and ``top_label`` (a
+        - yes_no: a *block*, see below; of several ``per_label`` (label -> block).
+        - class: ``per_class`` (class -> block, one against the rest) and ``top_label`` (a
           block of whether the most probable class is right against its probability).
-        - multilabel: ``per_label`` (label -> block).
-        - regression: ``per_output`` (output -> ``{n, subjects, resamples, metrics,
+        - number: ``per_output`` (output -> ``{n, subjects, resamples, metrics,
           within_limits, percentiles, curve, histogram, notes?}``, see ``Agreement.described``).
 
         and, where a recalibration was asked for, ``recalibration`` (its state: ``kind`` in use,
@@ -124,7 +126,7 @@ def calibration_of(
     """
     y, p, codes = np.asarray(y), np.asarray(p, np.float64), subject_codes(subjects)
     described = _described(task, y, p, codes, settings, seed)
-    found: dict[str, Any] = {"kind": task.kind, **described}
+    found: dict[str, Any] = {"kind": task.outcome, **described}
     if recalibration is not None:
         found["recalibration"] = dict(recalibration)
         if before is not None and recalibration.get("kind") != "none":
@@ -134,7 +136,7 @@ def calibration_of(
 
 
 def _described(
-    task: Any, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
+    task: Task, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
 ) -> dict[str, Any]:
     p = p[:, None] if p.ndim == 1 else p
     if len(p) == 0:
@@ -142,35 +144,16 @@ def _described(
     wrong = int((~np.isfinite(p).all(axis=1)).sum())
     if wrong:
         return {"not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
-    if task.kind == "forecasting":
-        return {"not_estimable": "of a forecast the coverage at each step ahead says it"}
-    strata = outcome_strata(task.kind, y, codes)
+    strata = outcome_strata(task.events(y), codes)
 
-    def each(pairs: _Pairs, together: int, numbers: bool = False) -> dict[str, dict[str, Any]]:
-        resamples = _affordable(settings.bootstrap, len(p), together)
+    def blocks(parts: Questions) -> dict[str | None, dict[str, Any]]:
+        resamples = _affordable(settings.bootstrap, len(p), len(parts))
         return {
-            name: _block(*pair, codes, strata, resamples, settings.confidence, seed, numbers)
-            for name, pair in pairs.items()
+            name: _block(part, codes, strata, resamples, settings.confidence, seed)
+            for name, part in parts.items()
         }
 
-    if task.kind == "regression":
-        y = y.reshape(len(p), -1)
-        names = [str(name) for name in task.names_] or [str(i) for i in range(p.shape[1])]
-        pairs = {name: (y[:, i], p[:, i]) for i, name in enumerate(names)}
-        return {"per_output": each(pairs, len(pairs), numbers=True)}
-    if task.kind == "multiclass":
-        y = y.ravel().astype(int)
-        classes = {str(name): (y == i, p[:, i]) for i, name in enumerate(task.classes_)}
-        top = {"top": (p.argmax(axis=1) == y, p.max(axis=1))}
-        together = len(classes) + 1
-        return {"per_class": each(classes, together), "top_label": each(top, together)["top"]}
-    if task.kind == "multilabel":
-        labels = {str(name): (y[:, i], p[:, i]) for i, name in enumerate(task.labels_)}
-        return {"per_label": each(labels, len(labels))}
-    return each({"": (y.ravel(), p[:, 0])}, 1)[""]
-
-
-_Pairs = Mapping[str, tuple[np.ndarray, np.ndarray]]
+    return methods_for(task).calibration(y, p, blocks)
 
 
 def _affordable(resamples: int, rows: int, together: int) -> int:
@@ -178,19 +161,17 @@ def _affordable(resamples: int, rows: int, together: int) -> int:
 
 
 def _block(
-    y: np.ndarray,
-    p: np.ndarray,
+    part: Outcome,
     codes: np.ndarray,
     strata: np.ndarray | None,
     resamples: int,
     confidence: float,
     seed: int,
-    numbers: bool,
 ) -> dict[str, Any]:
     """One outcome, measured numbers or yes and no; made one after the other, for the memory."""
-    of = Agreement(y, p) if numbers else Reliability(y, p)
+    of = Agreement(part.y, part.p) if part.kind == "number" else Reliability(part.y, part.p)
     resampled, curves = replicate(of.measure, codes, strata, resamples, seed)
-    found: dict[str, Any] = {"n": len(y), "subjects": int(codes.max()) + 1}
+    found: dict[str, Any] = {"n": len(codes), "subjects": int(codes.max()) + 1}
     if isinstance(of, Reliability):
         found["positives"] = int(of.y.sum())
     found["resamples"] = resamples if resampled.groups is not None else 0

@@ -15,6 +15,8 @@ from medkit.evaluation.calibration.logistic import (
     weighted_intercept,
     weighted_logistic,
 )
+from medkit.evaluation.methods import methods_for
+from medkit.tasks.task import Task
 
 log = logging.getLogger("medkit")
 
@@ -25,7 +27,7 @@ _FEWEST = 10  # events, and non-events, of an outcome
 _MANY = 1000  # rows from which a step function is worth its freedom
 
 
-def fit_recalibration(kind: str, task: Any, y_valid: np.ndarray, p_valid: np.ndarray) -> State:
+def fit_recalibration(kind: str, task: Task, y_valid: np.ndarray, p_valid: np.ndarray) -> State:
     """Fit a recalibration on validation rows, which the network was not fitted on.
 
     - ``temperature``: one slope, p' = sigmoid(logit(p) / T), for exclusive classes
@@ -54,7 +56,7 @@ def fit_recalibration(kind: str, task: Any, y_valid: np.ndarray, p_valid: np.nda
 
     Returns:
         JSON: ``kind`` (none where nothing could be fitted), ``asked`` (the kind asked for),
-        ``task``, ``rows``, ``warning`` (text or null; logged too), and unless kind is none
+        ``rows``, ``warning`` (text or null; logged too), and unless kind is none
         ``link`` (sigmoid, softmax or knots), ``renormalize``, the numbers (``slope`` and
         ``intercept`` (outputs,), or ``knots`` and ``values`` (outputs, points)), and ``note``
         (text or null; what to know of the fit).
@@ -68,24 +70,25 @@ def fit_recalibration(kind: str, task: Any, y_valid: np.ndarray, p_valid: np.nda
         )
     y, p = np.asarray(y_valid), np.asarray(p_valid, np.float64)
     p = p[:, None] if p.ndim == 1 else p
-    state: State = {"kind": kind, "asked": kind, "task": task.kind, "rows": len(p)}
+    state: State = {"kind": kind, "asked": kind, "rows": len(p)}
     if kind == "none":
         return {**state, "warning": None}
-    if task.kind == "regression":
+    if not task.probabilities:
         raise MedkitError(
             "there are no probabilities to recalibrate", place="calibration", hint="Remove it."
         )
-    truth = y.reshape(len(p), -1) if task.kind != "multiclass" else _one_hot(y, p.shape[1])
-    names = [str(each) for each in getattr(task, "labels_", None) or getattr(task, "classes_", [])]
-    names = [""] if task.kind == "binary" else names
+    methods = methods_for(task)
+    parts = methods.one_by_one(y, p)
+    truth = np.column_stack([of.y for of in parts.values()]).astype(np.float64)
+    names = [""] if methods.key is None else list(parts)
     finite = np.isfinite(p).all(axis=1)
     if not finite.all():
         reasons = [f"{(~finite).sum()} of {len(p)} predictions are not finite"]
         fitted = None
-    elif task.kind == "multiclass" and kind in ("temperature", "intercept", "slope"):
+    elif methods.exclusive and kind in ("temperature", "intercept", "slope"):
         fitted, reasons = _softmax(kind, truth, p, names)
     else:
-        fitted, reasons = _each(kind, truth, p, names, together=task.kind == "multiclass")
+        fitted, reasons = _each(kind, truth, p, names, together=methods.exclusive)
     warning = None
     if reasons:
         kept = "there is none" if fitted is None else "these are kept as they are"
@@ -221,10 +224,6 @@ def _isotonic(y: np.ndarray, p: np.ndarray) -> tuple[Any, str | None]:
 
 
 # All classes under one softmax
-
-
-def _one_hot(y: np.ndarray, classes: int) -> np.ndarray:
-    return (y.ravel()[:, None] == np.arange(classes)).astype(np.float64)
 
 
 def _softmax(

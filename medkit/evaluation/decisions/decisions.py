@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.decisions.operating_points import Decisions
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
 from medkit.evaluation.resampling.replicates import replicate
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
 from medkit.tasks.scores.ranking import best_threshold
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -21,7 +23,7 @@ _FEWEST_RESAMPLES = 200
 
 
 def decisions_of(
-    task: Any,
+    task: Task,
     y_valid: np.ndarray,
     p_valid: np.ndarray,
     y: np.ndarray,
@@ -47,8 +49,8 @@ def decisions_of(
         seed: Seed of the bootstrap.
 
     Returns:
-        With ``kind``, the task's, and by kind: binary a *block*; multilabel ``per_label`` (label
-        -> block); multiclass ``per_class`` (class -> a block without ``operating_points``, one
+        With ``kind``, that of the outcome, and by kind: yes_no a *block*, of several ``per_label``
+        (label -> block); class ``per_class`` (class -> a block without ``operating_points``, one
         against the rest); otherwise, and where there are no rows or outputs that are not finite,
         ``not_estimable`` (text).
 
@@ -70,16 +72,17 @@ def decisions_of(
     y_valid, p_valid = np.asarray(y_valid), np.asarray(p_valid, np.float64)
     p = p[:, None] if p.ndim == 1 else p
     p_valid = p_valid[:, None] if p_valid.ndim == 1 else p_valid
-    found: dict[str, Any] = {"kind": task.kind}
-    if task.kind not in ("binary", "multilabel", "multiclass"):
-        return {**found, "not_estimable": "the task predicts no probability to decide on"}
+    found: dict[str, Any] = {"kind": task.outcome}
+    methods = methods_for(task)
+    if not task.probabilities:
+        return {**found, "not_estimable": methods.no_decisions}
     if len(p) == 0:
         return {**found, "not_estimable": "there are no rows"}
     wrong = int((~np.isfinite(p).all(axis=1)).sum())
     if wrong:
         return {**found, "not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
     codes = subject_codes(subjects)
-    strata = outcome_strata(task.kind, y, codes)
+    strata = outcome_strata(task.events(y), codes)
     affordable = max(_FEWEST_RESAMPLES, _MOST_DRAWS // (len(p) * p.shape[1]))
     resamples = min(settings.bootstrap, affordable)
 
@@ -92,22 +95,17 @@ def decisions_of(
             described["notes"] = [*described.get("notes", []), ONE_SUBJECT]
         return {"resamples": drawn, **described}
 
-    if task.kind == "multiclass":
-        classes = enumerate(task.classes_)
-        each = {str(name): block(y.ravel() == i, p[:, i], []) for i, name in classes}
-        return plain({**found, "per_class": each})
-    names = [""] if task.kind == "binary" else [str(name) for name in task.labels_]
-    used = threshold if isinstance(threshold, list) else [threshold] * len(names)
-    y, y_valid = y.reshape(len(y), -1), y_valid.reshape(len(y_valid), -1)
-    blocks = {
-        name: block(y[:, i], p[:, i], operating_points(task, y_valid[:, i], p_valid[:, i], used[i]))
-        for i, name in enumerate(names)
-    }
-    return plain({**found, **(blocks[""] if task.kind == "binary" else {"per_label": blocks})})
+    asked = {of.name: of for of in methods.yes_no(y_valid, p_valid, threshold).values()}
+    blocks = {}
+    for name, of in methods.one_by_one(y, p).items():
+        chosen = asked.get(name)  # a class against the rest has no threshold of its own
+        points = operating_points(task, chosen.y, chosen.p, chosen.threshold) if chosen else []
+        blocks[name] = block(of.y, of.p, points)
+    return plain({**found, **methods.laid_out(blocks)})
 
 
 def operating_points(
-    task: Any, y_valid: np.ndarray, p_valid: np.ndarray, in_use: float | None
+    task: Task, y_valid: np.ndarray, p_valid: np.ndarray, in_use: float | None
 ) -> list[dict[str, Any]]:
     """``name``, ``rule`` (in words) and ``threshold`` of each rule, chosen on validation.
 

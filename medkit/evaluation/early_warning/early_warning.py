@@ -43,6 +43,7 @@ import numpy as np
 from medkit.evaluation.early_warning.stays import Stays, counted, has_stays, spaced_thresholds
 from medkit.evaluation.early_warning.watched import FALSE_ALARMS, Watch, Watched
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -65,7 +66,7 @@ class WatchedPart(Protocol):
 
 
 def early_warning(
-    task: Any, parts: Mapping[str, WatchedPart], settings: Evaluation, seed: int
+    task: Task, parts: Mapping[str, WatchedPart], settings: Evaluation, seed: int
 ) -> EarlyWarning | None:
     """What scores stays, where the samples of every part are stays at one hour each.
 
@@ -77,8 +78,8 @@ def early_warning(
     """
     if not all(has_stays(part.cohort.samples) for part in parts.values()):
         return None
-    if task.kind != "binary":
-        log.warning("stays and alarms are scored for the task binary, not for %s", task.kind)
+    if task.outcome != "yes_no" or task.num_outputs > 1:
+        log.warning("stays and alarms are scored for one yes/no, not for task %s", task.kind)
         return None
     return EarlyWarning(parts, settings, seed)
 
@@ -122,7 +123,7 @@ class EarlyWarning:
                 self.notes[name].append(f"positive rows in stays without an onset: {strange:,}")
         self._network: Watched | None = None
 
-    def network(self, outputs: Mapping[str, np.ndarray], threshold: float) -> dict[str, Any]:
+    def network(self, outputs: Mapping[str, np.ndarray], threshold: Any) -> dict[str, Any]:
         """The blocks of ``test`` and ``valid``; see the head of this file.
 
         Args:

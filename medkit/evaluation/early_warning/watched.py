@@ -94,7 +94,7 @@ class Watched:
         self.ranking = Ranking(stays.event.astype(int), stays.highest(self.p))
         self.utility, self.best, self.inaction = self._utilities(at)
         codes = subject_codes(stays.subjects)
-        strata = outcome_strata("binary", stays.event, codes)
+        strata = outcome_strata(stays.event[:, None], codes)
         self.codes = codes
         with np.errstate(divide="ignore", invalid="ignore"):
             self.values = {k: v[0] for k, v in self.measure(np.ones((1, len(stays)))).items()}

@@ -14,15 +14,17 @@ Their quantiles are the forecast and the quantiles of what it was off by in the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from medkit.evaluation.baselines.baselines import Fitted, _matrix, _usable, some_rows
 from medkit.evaluation.baselines.inner_folds import inner_folds, threads
+from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.baselines.linear import preparation
+from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import ahead, channels_of
+from medkit.tasks.task import Task
 
 LAST, SEASONAL, LINEAR = "last_value", "seasonal", "linear_regression"
 
@@ -30,28 +32,11 @@ _PENALTIES = np.logspace(-1, 5, 7)
 _FOLDS, _FOLDS_IF_LARGE, _LARGE = 5, 3, 500_000
 _WINDOW_STEPS = 48  # the last steps of a forecast channel that the linear model sees one by one
 
-Point = Callable[["PastRows"], np.ndarray]
-
-
-@dataclass(frozen=True)
-class PastRows:
-    """What is known when the forecast is made.
-
-    Args:
-        x: (n, …) encoded inputs.
-        features: (n rows) summary features.
-    """
-
-    x: np.ndarray
-    features: Any
-
-    def take(self, rows: np.ndarray) -> PastRows:
-        """The given rows."""
-        return PastRows(self.x[rows], self.features.iloc[rows])
+Point = Callable[[PastRows], np.ndarray]
 
 
 def fit_forecast_baselines(
-    task: Any, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
+    task: Forecasting, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
 ) -> tuple[list[Fitted], dict[str, str]]:
     """Fit them on the training rows.
 
@@ -101,7 +86,7 @@ def channel_values(modality: Any, x: np.ndarray, channel: str) -> np.ndarray:
     return np.asarray(x[..., position], dtype=np.float64).reshape(len(x), -1)
 
 
-def windows_of(task: Any, modality: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+def windows_of(task: Task, modality: Any, x: np.ndarray) -> dict[str, np.ndarray]:
     """Channel -> (n, steps) what is known of each channel that is forecast, where it is an input.
 
     Args:
@@ -109,7 +94,7 @@ def windows_of(task: Any, modality: Any, x: np.ndarray) -> dict[str, np.ndarray]
         modality: The fitted modality; of another kind than series there are none.
         x: (n, …) encoded inputs.
     """
-    if task.kind != "forecasting" or modality.modality != "series":
+    if task.outcome != "course" or modality.modality != "series":
         return {}
     known = [each for each in channels_of(task.names_) if each in modality.names]
     return {channel: channel_values(modality, x, channel) for channel in known}
@@ -123,7 +108,7 @@ def last_measured(values: np.ndarray) -> np.ndarray:
 
 
 class _LastValue:
-    def __init__(self, task: Any, modality: Any, mean: np.ndarray):
+    def __init__(self, task: Forecasting, modality: Any, mean: np.ndarray):
         self.task, self.modality, self.mean = task, modality, mean
         self.facts: dict[str, Any] = {}
 
@@ -143,7 +128,7 @@ class _LastValue:
 class _Seasonal(_LastValue):
     """The value one season before what is forecast, else the last value, else the mean."""
 
-    def __init__(self, task: Any, modality: Any, mean: np.ndarray):
+    def __init__(self, task: Forecasting, modality: Any, mean: np.ndarray):
         super().__init__(task, modality, mean)
         self.facts = {"season_hours": task.season_hours}
         self.steps: list[int] = []
@@ -180,7 +165,9 @@ class _Seasonal(_LastValue):
         return np.where(np.isnan(found), last, found)
 
 
-def _naive(task: Any, name: str, point: _LastValue, past: PastRows, y: np.ndarray) -> Fitted:
+def _naive(
+    task: Forecasting, name: str, point: _LastValue, past: PastRows, y: np.ndarray
+) -> Fitted:
     predict = _with_quantiles(task, point, y - point(past))
     filled = float(np.isnan(point.measured(past)).mean())
     facts = {"features": len(channels_of(task.names_)),
@@ -189,7 +176,9 @@ def _naive(task: Any, name: str, point: _LastValue, past: PastRows, y: np.ndarra
     return Fitted(name, predict, None, facts)
 
 
-def _with_quantiles(task: Any, point: Point, off: np.ndarray) -> Callable[[Any], np.ndarray]:
+def _with_quantiles(
+    task: Forecasting, point: Point, off: np.ndarray
+) -> Callable[[Any], np.ndarray]:
     """The point forecast and its quantiles, laid out as the network's output.
 
     Args:
@@ -212,7 +201,7 @@ def _with_quantiles(task: Any, point: Point, off: np.ndarray) -> Callable[[Any],
 
 
 def _linear(
-    task: Any, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
+    task: Forecasting, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
 ) -> Fitted:
     """Ridge regression of every value; Hoerl and Kennard, Technometrics 12, 1970."""
     known = [each for each in channels_of(task.names_)

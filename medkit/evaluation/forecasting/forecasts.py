@@ -26,9 +26,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.resampling.intervals import plain, resample_by, subject_codes
+from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import ahead, channels_of, pooled
 from medkit.tasks.scores.metrics import mean_of_known
 from medkit.tasks.scores.ranking import divided
+from medkit.tasks.task import fitted
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -37,7 +39,7 @@ _UNMEASURED = "not measured in these rows"
 
 
 def forecast_of(
-    task: Any,
+    task: Forecasting,
     y: np.ndarray,
     p: np.ndarray,
     subjects: np.ndarray,
@@ -105,7 +107,7 @@ def forecast_of(
 
 
 def _scores(
-    task: Any,
+    task: Forecasting,
     own: dict[str, np.ndarray],
     others: Mapping[str, dict[str, np.ndarray]],
     weights: np.ndarray | None,
@@ -113,7 +115,7 @@ def _scores(
     """Name -> (resamples,): ``mae 3`` of the fourth value, ``last_value skill 3`` and the like."""
     each = [[index] for index in range(len(task.names_))]
     channels = list(channels_of(task.names_).values())
-    spread = np.array([task.spread_[columns[0]] for columns in channels])
+    spread = np.array([fitted(task, "spread_")[columns[0]] for columns in channels])
     mine = pooled(own, each, weights)
     overall = _scaled(own, channels, spread, weights)
     found = {

@@ -28,8 +28,10 @@ import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.evaluation.early_warning.stays import reserved_columns
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     import pandas
@@ -57,7 +59,7 @@ class EncodedPart(Protocol):
 def table_one(
     parts: Mapping[str, EncodedPart],
     modality: Any,
-    task: Any,
+    task: Task,
     minimum_group: int = 10,
     features: Mapping[str, pandas.DataFrame] | None = None,
 ) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _few_groups(column: dict[str, Any], notes: list[str]) -> bool:
 
 
 def _columns(
-    part: EncodedPart, modality: Any, task: Any, features: pandas.DataFrame | None
+    part: EncodedPart, modality: Any, task: Task, features: pandas.DataFrame | None
 ) -> Iterator[dict[str, Any]]:
     """Every row's values (n,) in one part: float with NaN, or text with None for missing."""
     frame = modality.summarize(part.x) if features is None else features
@@ -119,7 +121,8 @@ def _columns(
     for name in part.cohort.samples.columns:
         if name not in (*_OTHER_USES, *watched, *taken):
             yield _attribute(str(name), part.cohort.samples[name])
-    yield from _outcomes(part.y, task)
+    for name, values in methods_for(task).described(part.y).items():
+        yield _column(name, "outcome", values)
 
 
 def _column(name: str, role: str, values: np.ndarray, unit: str | None = None) -> dict[str, Any]:
@@ -175,24 +178,6 @@ def _attribute(name: str, column: pandas.Series) -> dict[str, Any]:
     texts = column.astype(str).to_numpy(dtype=object, copy=True)
     texts[column.isna().to_numpy()] = None
     return _column(name, "attribute", texts)
-
-
-def _outcomes(y: np.ndarray, task: Any) -> Iterator[dict[str, Any]]:
-    y = np.asarray(y)
-    columns = y.reshape(len(y), -1).T
-    if task.kind in ("binary", "multiclass"):
-        classes = np.array([str(each) for each in task.classes_], dtype=object)
-        name = next(iter(task.names_), "outcome")
-        yield _column(name, "outcome", classes[columns[0].astype(int)])
-        return
-    names = [str(each) for each in (getattr(task, "labels_", None) or task.names_)]
-    names = names if len(names) == len(columns) else [f"outcome {i + 1}" for i in range(len(y.T))]
-    for name, values in zip(names, columns, strict=True):
-        if task.kind == "multilabel":
-            values = np.where(values == 1, "yes", "no").astype(object)
-        else:
-            values = values.astype(float)
-        yield _column(name, "outcome", values)
 
 
 def _described(column: dict[str, Any], codes: np.ndarray, minimum: int) -> dict[str, Any]:

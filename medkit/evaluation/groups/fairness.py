@@ -6,8 +6,8 @@
         "reference": group,                     # the largest; None with a "note" if none
         "tests": int,                           # gaps the Holm correction is over, all attributes
         "gaps": {group: {gap: GAP}},            # binary
-        "per_label": {label: {group: …}},       # multilabel, in place of "gaps"; multiclass
-                                                # "per_class", regression "per_output"
+        "per_label": {label: {group: …}},       # of several outcomes, in place of "gaps"; also
+                                                # "per_class" and "per_output"
         "suppressed": {group: reason},          # only if there are any
         "note": text,                           # in place of the gaps: why there are none
     }}
@@ -40,11 +40,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.evaluation.groups.group_measures import GroupMeasure, outcomes
+from medkit.evaluation.groups.group_measures import GroupMeasure
 from medkit.evaluation.groups.subgroups import divided
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by, subject_codes
 from medkit.evaluation.resampling.proportions import newcombe, newcombe_p
 from medkit.evaluation.resampling.resampling import joined_singletons, outcome_strata
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +58,7 @@ _NULLS = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
 
 
 def fairness_gaps(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     samples: pd.DataFrame,
@@ -94,8 +96,10 @@ def fairness_gaps(
     """
     y, p = np.asarray(y), np.asarray(p, dtype=np.float64).reshape(len(y), -1)
     codes = subject_codes(subjects)
-    keys = {"multilabel": "per_label", "multiclass": "per_class"}
-    keys |= dict.fromkeys(("regression", "forecasting"), "per_output")
+    methods = methods_for(task)
+    measured = methods.group_measures(y, p, threshold)
+    if not measured:
+        return {}
     found: dict[str, Any] = {}
     for attribute, named in divided(samples, codes, settings).items():
         shown = {group: rows for group, (rows, suppressed) in named.items() if not suppressed}
@@ -108,12 +112,12 @@ def fairness_gaps(
             missing = samples[attribute].isna().all()
             found[attribute]["note"] = "no gaps: it is missing in all rows" if missing else note
             continue
-        strata = _strata(task.kind, y, codes, shown)
+        strata = _strata(task, y, codes, shown)
         gaps = {
             outcome: _gaps(measures, shown, reference, codes, strata, settings, seed)
-            for outcome, measures in outcomes(task, y, p, threshold)
+            for outcome, measures in measured.items()
         }
-        found[attribute] |= {keys[task.kind]: gaps} if task.kind in keys else {"gaps": gaps[None]}
+        found[attribute] |= methods.laid_out(gaps) if methods.key else {"gaps": gaps[None]}
     _correct(found)
     return plain(found)
 
@@ -131,13 +135,13 @@ def _reference(shown: Rows, codes: np.ndarray) -> tuple[str | None, str | None]:
     return reference, None if len(shown) > 1 else "no gaps: there is one group only"
 
 
-def _strata(kind: str, y: np.ndarray, codes: np.ndarray, shown: Rows) -> np.ndarray | None:
+def _strata(task: Task, y: np.ndarray, codes: np.ndarray, shown: Rows) -> np.ndarray | None:
     """(subjects,) by outcome and by the group of the subject's first row."""
     group = np.zeros(len(codes), dtype=np.int64)
     for number, rows in enumerate(shown.values(), start=1):
         group[rows] = number
     first = np.unique(codes, return_index=True)[1]
-    outcome = outcome_strata(kind, y, codes)
+    outcome = outcome_strata(task.events(y), codes)
     together = group[first] if outcome is None else group[first] * (outcome.max() + 1) + outcome
     return joined_singletons(together)
 
@@ -271,6 +275,6 @@ def _correct(found: dict[str, Any]) -> None:
 
 def _by_group(attribute: dict[str, Any]) -> list[dict[str, Any]]:
     outcomes = [attribute["gaps"]] if "gaps" in attribute else []
-    for key in ("per_label", "per_class", "per_output"):
-        outcomes += list(attribute.get(key, {}).values())
+    for key, blocks in attribute.items():
+        outcomes += blocks.values() if key.startswith("per_") else ()
     return [gaps for groups in outcomes for gaps in groups.values()]

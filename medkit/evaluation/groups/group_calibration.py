@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.evaluation.calibration.agreement import _line
+from medkit.evaluation.calibration.agreement import line
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import FEW_EVENTS
 from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by
 from medkit.evaluation.resampling.resampling import outcome_strata
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
 
 
 def group_calibration(
-    task: Any, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
+    task: Task, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
 ) -> dict[str, Any]:
     """Calibration of the rows of a subgroup, with intervals by subject.
 
@@ -37,25 +39,15 @@ def group_calibration(
         ``intercept`` and ``slope``; of a regression ``bias`` (predicted less measured),
         ``intercept`` and ``slope``. ``not_estimable`` (text) stands beside nulls.
     """
-    n = len(y)
-    if task.kind == "forecasting":
-        return {"not_estimable": "of a forecast the coverage at each step ahead says it"}
-    p = np.asarray(p, dtype=np.float64).reshape(n, -1)
-    if task.kind == "multiclass":
-        truth = y.ravel()
-        names = [str(each) for each in task.classes_]
-        pairs = {name: (truth == i, p[:, i]) for i, name in enumerate(names)}
-        key = "per_class"
-    else:
-        columns = y.reshape(n, -1)
-        if task.kind == "binary":
-            return _probability(columns[:, 0], p[:, 0], codes, settings, seed)
-        names = list(task.labels_ if task.kind == "multilabel" else task.names_)
-        named = [str(each) for each in names] or [str(i) for i in range(columns.shape[1])]
-        pairs = {name: (columns[:, i], p[:, i]) for i, name in enumerate(named)}
-        key = "per_label" if task.kind == "multilabel" else "per_output"
-    of = _number if key == "per_output" else _probability
-    return {key: {name: of(*pair, codes, settings, seed) for name, pair in pairs.items()}}
+    methods = methods_for(task)
+    parts = methods.one_by_one(y, np.asarray(p, dtype=np.float64).reshape(len(y), -1))
+    if not parts:
+        return {"not_estimable": methods.no_calibration}
+    of = {"yes_no": _probability, "number": _number}
+    found: dict[str, Any] = methods.laid_out({
+        name: of[part.kind](part.y, part.p, codes, settings, seed) for name, part in parts.items()
+    })  # fmt: skip
+    return found
 
 
 def _probability(
@@ -74,7 +66,7 @@ def _probability(
             found["intercept"], found["slope"] = weighted_logistic(x, y, weights).T
         return found
 
-    strata = outcome_strata("binary", y, codes)
+    strata = outcome_strata(y[:, None] == 1, codes)
     resampled = resample_by(measure, codes, strata, settings.bootstrap, seed)
     names = ("in_the_large", "observed_expected", "intercept", "slope")
     return _described(names, measure(np.ones((1, len(y)))), resampled, why, settings.confidence)
@@ -108,7 +100,7 @@ def _number(
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
         found = {"bias": weights @ (p - y) / weights.sum(axis=1)}
         if not why:
-            found["intercept"], found["slope"] = _line(weights, p, y)
+            found["intercept"], found["slope"] = line(weights, p, y)
         return found
 
     resampled = resample_by(measure, codes, None, settings.bootstrap, seed)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from medkit.tasks.scores.courses import channels_of
 from medkit.tasks.scores.ranking import Ranking
 
 
@@ -29,32 +27,15 @@ class GroupMeasure:
     is_proportion: bool
 
 
-def outcomes(
-    task: Any, y: np.ndarray, p: np.ndarray, threshold: Any
-) -> Iterator[tuple[str | None, list[GroupMeasure]]]:
-    """What is measured of each output (name None if there is only the one)."""
-    columns = y.reshape(len(y), -1)
-    if task.kind == "regression":
-        names = task.names_ or tuple(str(i) for i in range(columns.shape[1]))
-        for index, name in enumerate(names):
-            yield str(name), _errors(columns[:, index], p[:, index])
-    elif task.kind == "forecasting":
-        for name, values in channels_of(task.names_).items():
-            ahead = p.reshape(*columns.shape, -1)[:, values, task.point]
-            yield name, _forecast_errors(columns[:, values], ahead)
-    elif task.kind == "multiclass":
-        chosen = p.argmax(axis=1)
-        for index, name in enumerate(task.classes_):
-            yield str(name), _rates(columns[:, 0] == index, chosen == index, p[:, index])
-    else:
-        labels = task.labels_ if task.kind == "multilabel" else [None]
-        given = threshold if isinstance(threshold, list) else [threshold] * len(labels)
-        for index, (label, at) in enumerate(zip(labels, given, strict=True)):
-            predicted = p[:, index] >= (0.5 if at is None else at)
-            yield label, _rates(columns[:, index] == 1, predicted, p[:, index])
+def rates(truth: np.ndarray, predicted: np.ndarray, score: np.ndarray) -> list[GroupMeasure]:
+    """Of a yes/no question.
 
+    Args:
+        truth: (n,) whether it is yes.
+        predicted: (n,) whether yes is predicted.
+        score: (n,) its probability.
+    """
 
-def _rates(truth: np.ndarray, predicted: np.ndarray, score: np.ndarray) -> list[GroupMeasure]:
     def share(of: np.ndarray, among: np.ndarray) -> Callable[..., np.ndarray]:
         def measure(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
             counted = among[rows].astype(float)
@@ -76,7 +57,7 @@ def _rates(truth: np.ndarray, predicted: np.ndarray, score: np.ndarray) -> list[
     ]
 
 
-def _forecast_errors(y: np.ndarray, p: np.ndarray) -> list[GroupMeasure]:
+def forecast_errors(y: np.ndarray, p: np.ndarray) -> list[GroupMeasure]:
     """Of the values (n, steps) of one channel, NaN where not measured."""
     error = np.nan_to_num(p - y.astype(np.float64))
     count = (~np.isnan(y)).sum(axis=1).astype(float)
@@ -91,7 +72,9 @@ def _forecast_errors(y: np.ndarray, p: np.ndarray) -> list[GroupMeasure]:
     ]
 
 
-def _errors(y: np.ndarray, p: np.ndarray) -> list[GroupMeasure]:
+def errors(y: np.ndarray, p: np.ndarray) -> list[GroupMeasure]:
+    """Of numbers (n,) measured and predicted."""
+
     def mean(of: np.ndarray) -> Callable[..., np.ndarray]:
         return lambda weights, rows: weights @ of[rows] / weights.sum(axis=1)
 

@@ -14,6 +14,7 @@ from medkit.evaluation.early_warning.stays import reserved_columns
 from medkit.evaluation.groups.group_calibration import group_calibration
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.resampling.intervals import measure, subject_codes
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -71,7 +72,7 @@ def _check_bands(
 
 
 def subgroup_metrics(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     samples: pd.DataFrame,
@@ -120,7 +121,7 @@ def subgroup_metrics(
                 continue
             in_group = (y[rows], p[rows], codes[rows])
             described, _ = measure(task, *in_group, threshold, settings, seed)
-            groups[value] = with_notes(described, task.kind)
+            groups[value] = with_notes(described, task)
             groups[value]["calibration"] = group_calibration(task, *in_group, settings, seed)
         found[attribute] = groups
     return found

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
 from medkit.evaluation.resampling.bca import Correction, correction
 from medkit.evaluation.resampling.delong import delong_interval
@@ -25,6 +26,7 @@ from medkit.evaluation.resampling.resampling import (
     resample_weights,
     subject_codes,
 )
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -83,7 +85,7 @@ class Resampled:
 
 
 def resample(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     threshold: Any,
@@ -97,7 +99,7 @@ def resample(
     compared in pairs.
 
     Args:
-        task: The task; its ``score`` takes (B, n) weights.
+        task: The fitted task.
         y: (n, …) encoded targets.
         p: (n, outputs) the model's outputs.
         threshold: Operating point of the task.
@@ -105,12 +107,12 @@ def resample(
         resamples: Number of resamples.
         seed: Seed of the draws.
     """
-    codes = subject_codes(subjects)
+    codes, statistics = subject_codes(subjects), task.statistics(y, p, threshold)
 
     def score(weights: np.ndarray) -> dict[str, Any]:
-        return task.score(y, p, threshold, weights=weights)
+        return task.measure(statistics, weights)
 
-    return resample_by(score, codes, outcome_strata(task.kind, y, codes), resamples, seed)
+    return resample_by(score, codes, outcome_strata(task.events(y), codes), resamples, seed)
 
 
 def resample_by(
@@ -155,7 +157,7 @@ def resample_by(
 
 
 def resampled_scores(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     threshold: Any,
@@ -219,7 +221,7 @@ def _with_wilson(
 
 
 def measure(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     subjects: np.ndarray,
@@ -264,21 +266,17 @@ def measure(
 
 def _add_delong(
     metrics: dict[str, dict[str, Any]],
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     codes: np.ndarray,
     confidence: float,
 ) -> None:
     """DeLong's interval beside the bootstrap's, for each AUROC that is defined."""
-    if task.kind not in ("binary", "multilabel"):
-        return
-    columns = (np.asarray(each).reshape(len(y), -1).T for each in (y, p))
-    endings = [f"_{name}" for name in task.labels_] if task.kind == "multilabel" else [""]
-    for ending, truth, output in zip(endings, *columns, strict=True):
-        found = metrics[f"auroc{ending}"]
+    for label, of in methods_for(task).yes_no(y, p).items():
+        found = metrics["auroc" if label is None else f"auroc_{label}"]
         if math.isfinite(found["value"]):
-            found["delong"] = delong_interval(truth, output, confidence, codes)
+            found["delong"] = delong_interval(of.y, of.p, confidence, codes)
             found["delong"].pop("standard_error", None)
 
 

@@ -21,15 +21,16 @@ a binary task, and for multilabel as ``{label: …}``; instead of bounds it may 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medkit.core.errors import DataError
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
 from medkit.evaluation.resampling.delong import delong_test
 from medkit.evaluation.resampling.intervals import plain, resample, subject_codes
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -39,7 +40,7 @@ _FEW_DISCORDANT = 10  # subjects below which the clustered test's chi-square is 
 
 
 def compare_outputs(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p_a: np.ndarray,
     p_b: np.ndarray,
@@ -81,15 +82,20 @@ def compare_outputs(
         "metrics": _differences(task, y, (p_a, p_b), (threshold_a, threshold_b), codes, settings,
                                 seed)
     }  # fmt: skip
-    columns = list(_columns(task, y, p_a, p_b, threshold_a, threshold_b))
-    if task.kind in ("binary", "multilabel"):
+    methods = methods_for(task)
+    asked_a, asked_b = methods.yes_no(y, p_a), methods.yes_no(y, p_b)
+    if asked_a:
         found["delong"] = _by_label({
-            label: delong_test(truth, a, b, codes, settings.confidence)
-            for label, truth, (a, b), _ in columns
+            label: delong_test(a.y, a.p.astype(float), asked_b[label].p.astype(float), codes,
+                               settings.confidence)
+            for label, a in asked_a.items()
         })  # fmt: skip
-    if columns:
+    right_a, right_b = (
+        methods.right(y, p, at) for p, at in ((p_a, threshold_a), (p_b, threshold_b))
+    )
+    if right_a:
         found["mcnemar"] = _by_label(
-            {label: mcnemar(a, b, codes) for label, _, _, (a, b) in columns}
+            {label: mcnemar(a, right_b[label], codes) for label, a in right_a.items()}
         )
     notes = doubts(task, y, p_a, codes)
     if notes:
@@ -98,7 +104,7 @@ def compare_outputs(
 
 
 def _differences(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     outputs: tuple[np.ndarray, np.ndarray],
     thresholds: tuple[Any, Any],
@@ -127,28 +133,6 @@ def _differences(
         elif found[name]["low"] is not None:
             found[name]["p"] = differences.p_value(name, value)
     return found
-
-
-def _columns(
-    task: Any, y: np.ndarray, p_a: np.ndarray, p_b: np.ndarray, threshold_a: Any, threshold_b: Any
-) -> Iterator[tuple[str | None, np.ndarray, list[np.ndarray], list[np.ndarray]]]:
-    """Label (None if there is one outcome only), targets, scores, and whether each is right."""
-    if task.kind == "multiclass":
-        truth = y.ravel()
-        yield None, truth, [], [p.argmax(axis=1) == truth for p in (p_a, p_b)]
-    if task.kind not in ("binary", "multilabel"):
-        return
-    labels = list(task.labels_) if task.kind == "multilabel" else [None]
-    at_a, at_b = (
-        each if isinstance(each, list) else [each] * len(labels)
-        for each in (threshold_a, threshold_b)
-    )
-    for index, label in enumerate(labels):
-        truth = y.reshape(len(y), -1)[:, index]
-        scores = [p.reshape(len(y), -1)[:, index].astype(float) for p in (p_a, p_b)]
-        limits = (0.5 if at[index] is None else at[index] for at in (at_a, at_b))
-        right = [(score >= at) == (truth == 1) for score, at in zip(scores, limits, strict=True)]
-        yield label, truth, scores, right
 
 
 def _by_label(found: dict[Any, Any]) -> Any:

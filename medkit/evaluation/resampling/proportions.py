@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from medkit.evaluation.methods import methods_for
+from medkit.tasks.task import Task
+
 
 def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
     """Bounds of the score interval of a proportion.
@@ -31,7 +34,7 @@ def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
 
 
 def denominators(
-    task: Any, y: np.ndarray, p: np.ndarray, threshold: Any, subjects: np.ndarray
+    task: Task, y: np.ndarray, p: np.ndarray, threshold: Any, subjects: np.ndarray
 ) -> dict[str, int]:
     """Metric -> subjects among the rows of its denominator, for metrics that are proportions.
 
@@ -48,25 +51,8 @@ def denominators(
         subjects: (n,) subject of each row.
     """
 
-    def count(rows: np.ndarray) -> int:
-        return len(np.unique(subjects[rows]))
-
-    every = np.ones(len(y), bool)
-    if task.kind == "multiclass":
-        return {"accuracy": count(every)}
-    if task.kind not in ("binary", "multilabel"):
-        return {}
-    targets, outputs = y.reshape(len(y), -1), p.reshape(len(p), -1).astype(np.float64)
-    endings = [f"_{name}" for name in task.labels_] if task.kind == "multilabel" else [""]
-    given = threshold if isinstance(threshold, list) else [threshold] * len(endings)
-    found = {}
-    for ending, truth, output, at in zip(endings, targets.T, outputs.T, given, strict=True):
-        predicted = output >= (0.5 if at is None else at)
-        found[f"accuracy{ending}"] = count(every)
-        found[f"precision{ending}"] = count(predicted)
-        found[f"recall{ending}"] = count(truth == 1)
-        found[f"specificity{ending}"] = count(truth == 0)
-    return found
+    found = methods_for(task).denominators(y, p, threshold)
+    return {metric: len(np.unique(subjects[rows])) for metric, rows in found.items()}
 
 
 def newcombe(

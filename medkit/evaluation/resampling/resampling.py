@@ -19,29 +19,22 @@ def subject_codes(subjects: np.ndarray) -> np.ndarray:
     return np.asarray(pd.factorize(np.asarray(subjects))[0])
 
 
-def outcome_strata(kind: str, y: np.ndarray, codes: np.ndarray) -> np.ndarray | None:
+def outcome_strata(events: np.ndarray | None, codes: np.ndarray) -> np.ndarray | None:
     """(subjects,) stratum of each subject, by its outcome; None where there is nothing to divide.
 
-    Binary: a subject with any positive row is a positive one. Several classes or labels: the
-    rarest (by rows) that any of the subject's rows has, or none. A stratum of one subject would
-    never vary, so that these join the largest stratum. Regression has no strata.
+    A subject's stratum is the rarest event (by rows) that any of its rows has, or none. A stratum
+    of one subject would never vary, so that these join the largest stratum.
 
     Args:
-        kind: The task's.
-        y: (n, …) encoded targets.
+        events: (n, events) as ``Task.events`` says; None: there are none.
         codes: (n,) subject number of each row.
     """
-    if kind not in ("binary", "multiclass", "multilabel") or len(codes) == 0:
+    if events is None or len(codes) == 0:
         return None
-    y = np.asarray(y).astype(np.int64)
-    if kind == "multiclass":
-        columns = y.ravel()[:, None] == np.unique(y)
-    else:
-        columns = y.reshape(len(y), -1) == 1
-    rows = columns.sum(axis=0)
+    rows = events.sum(axis=0)
     stratum = np.zeros(int(codes.max()) + 1, dtype=np.int64)
     for rank, column in enumerate(np.argsort(-rows, kind="stable"), start=1):
-        stratum[codes[columns[:, column]]] = rank  # the rarest comes last and stays
+        stratum[codes[events[:, column]]] = rank  # the rarest comes last and stays
     return joined_singletons(stratum)
 
 

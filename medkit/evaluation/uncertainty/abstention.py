@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.resampling.resampling import resample_weights
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -27,7 +29,7 @@ RETAINED = np.round(np.arange(100, 9, -2) / 100, 2)
 
 
 def abstention_of(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     codes: np.ndarray,
@@ -75,23 +77,25 @@ def abstention_of(
         with MEASURE ``{"value", "low", "high"[, "degenerate"]}``, or ``{"not_estimable": reason}``
         for a regression of one network. An error of 0 in all resamples has Wilson's interval.
     """
-    if task.kind == "regression":
+    methods = methods_for(task)
+    if methods.deviates:
         if deviation is None:
             return {
                 "not_estimable": "one network's number does not say how sure it is; "
                 "training.ensemble or evaluation.monte_carlo_dropout does"
             }
-        source, certain = deviation[0], -(deviation[1] / np.asarray(task.scale_)).mean(axis=1)
-        metric, called = "mae", "standard deviation between networks"
+        source, certain = (
+            deviation[0],
+            -methods.relative(deviation[1]).mean(axis=1),
+        )
+        metric = "mae"
     else:
-        source, certain = "network", certainty(task, p, threshold)
-        metric = "error"
-        several = task.kind == "multiclass"
-        called = "largest probability" if several else "distance from the threshold"
-    risk = wrong_rows(task, y, p, threshold)
+        source, certain, metric = "network", methods.certainty(p, threshold), "error"
+    risk = methods.wrong(y, p, threshold)
     columns, of = {"risk": risk}, {metric: ("risk", "size")}
-    if task.kind == "binary":
-        positive = np.asarray(y).ravel() == 1
+    alone = methods.yes_no(y).get(None)
+    if alone is not None:
+        positive = alone.y == 1
         for name, rows in (("sensitivity", positive), ("specificity", ~positive)):
             columns |= {f"{name} right": (risk == 0) & rows, f"{name} all": rows}
             of[name] = (f"{name} right", f"{name} all")
@@ -121,7 +125,7 @@ def abstention_of(
         counts = counts if metric == "error" else np.zeros(len(shares))
         drawn[name] = _bands(values[name], replicates.get(name), counts, settings.confidence)
     found: dict[str, Any] = {
-        "certainty": called, "source": source, "metric": metric, "curve": drawn,
+        "certainty": methods.certainty_is, "source": source, "metric": metric, "curve": drawn,
     }  # fmt: skip
     for name in ("aurc", "oracle", "excess"):
         found[name] = {
@@ -131,32 +135,6 @@ def abstention_of(
     if len(curve.starts) == 1:
         found["note"] = "all rows are equally certain: abstaining gains nothing"
     return plain(found)
-
-
-def certainty(task: Any, p: np.ndarray, threshold: Any) -> np.ndarray:
-    """(n,) how certain the decision on each row is, 0 to 1; see ``abstention_of``."""
-    p = np.clip(np.asarray(p, float), 0.0, 1.0)
-    if task.kind == "multiclass":
-        return np.asarray(p.max(axis=1))
-    at = _thresholds(p, threshold)
-    side = np.where(p >= at, 1 - at, at)
-    # A threshold of 0 or 1 leaves no way to go on one side.
-    return np.asarray((np.abs(p - at) / np.where(side == 0, 1.0, side)).mean(axis=1))
-
-
-def wrong_rows(task: Any, y: np.ndarray, p: np.ndarray, threshold: Any) -> np.ndarray:
-    """(n,) 1 where the decision is wrong, else 0 (of labels the share); |error| of numbers."""
-    p = np.asarray(p, float)
-    y = np.asarray(y).reshape(len(p), -1)
-    if task.kind == "regression":
-        return np.asarray(np.abs(y - p).mean(axis=1))
-    if task.kind == "multiclass":
-        return np.asarray(p.argmax(axis=1) != y[:, 0], float)
-    return np.asarray(((p >= _thresholds(p, threshold)) != (y == 1)).mean(axis=1))
-
-
-def _thresholds(p: np.ndarray, threshold: Any) -> np.ndarray:
-    return np.broadcast_to(np.asarray(0.5 if threshold is None else threshold, float), p.shape[1:])
 
 
 class Retention:

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.groups.subgroups import divided
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
 from medkit.evaluation.uncertainty.conformal_sets import (
     calibrate,
-    classes_of,
     conformal_columns,
-    names_of,
-    truth_of,
-    within,
+    conformal_outcomes,
 )
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,14 +33,14 @@ _NOTE = (
 
 
 def conformal_of(
-    task: Any,
+    task: Task,
     y_valid: np.ndarray,
     p_valid: np.ndarray,
     subjects_valid: np.ndarray,
     y: np.ndarray,
     p: np.ndarray,
     subjects: np.ndarray,
-    samples: pd.DataFrame,
+    samples: pd.DataFrame | None,
     settings: Evaluation,
     seed: int,
 ) -> dict[str, Any]:
@@ -99,12 +98,12 @@ def conformal_of(
 
 
 def evaluate_conformal(
-    task: Any,
+    task: Task,
     state: dict[str, Any],
     y: np.ndarray,
     p: np.ndarray,
     subjects: np.ndarray,
-    samples: pd.DataFrame,
+    samples: pd.DataFrame | None,
     settings: Evaluation,
     seed: int,
 ) -> dict[str, Any]:
@@ -117,18 +116,19 @@ def evaluate_conformal(
         "note": _NOTE,
     }
     usable = np.isfinite(p).all(axis=1) if len(p) else np.zeros(0, bool)
-    reason = state.get("not_estimable")
+    reason, kind = state.get("not_estimable"), methods_for(task).conformal
     if reason is None and not usable.any():
         reason = "no test prediction is a finite number"
-    if reason is not None:
+    if reason is not None or kind is None:
         return plain({**found, "not_estimable": reason})
     left_out = int((~usable).sum())
     y, p, codes = y[usable], p[usable], subject_codes(np.asarray(subjects)[usable])
-    groups = divided(samples[usable], codes, settings)
+    groups = {} if samples is None else divided(samples[usable], codes, settings)
     every = np.arange(len(y))
     outputs = {}
-    for index, name in enumerate(names_of(task)):
-        measures = _measures(task, state["quantile"][index], y, p, index)
+    given = conformal_outcomes(task, y, p)
+    for (name, of), q in zip(given.items(), state["quantile"], strict=True):
+        measures = kind.measures(q, of)
 
         def group(rows: np.ndarray, of: dict[str, np.ndarray] = measures) -> dict[str, Any]:
             kept = {key: each[rows] for key, each in of.items()}
@@ -138,13 +138,10 @@ def evaluate_conformal(
         if left_out:
             overall["left_out"] = left_out
         expected = _expected(state, len(y), len(np.unique(codes)), settings.confidence)
-        output = {"quantile": state["quantile"][index], "overall": overall, "expected": expected}
-        if task.kind != "regression":
-            truth = truth_of(task, y, index)
-            output["by_class"] = {
-                str(each): group(np.flatnonzero(truth == k))
-                for k, each in enumerate(classes_of(task))
-            }
+        output = {"quantile": q, "overall": overall, "expected": expected}
+        by_class = kind.by_class(of)
+        if by_class is not None:
+            output["by_class"] = {each: group(rows) for each, rows in by_class.items()}
         if settings.subgroups:
             output["subgroups"] = {
                 attribute: {
@@ -155,22 +152,6 @@ def evaluate_conformal(
             }
         outputs[name] = output
     return plain({**found, "outputs": outputs})
-
-
-def _measures(task: Any, q: float, y: np.ndarray, p: np.ndarray, index: int) -> dict[str, Any]:
-    """Name -> (n,) what is averaged over rows."""
-    if task.kind == "regression":
-        error = np.abs(y.reshape(len(y), -1)[:, index].astype(float) - p[:, index])
-        return {"coverage": (error <= q).astype(float), "width": np.full(len(y), 2 * q)}
-    inside = within(task, q, p, index)
-    size = inside.sum(axis=1)
-    return {
-        "coverage": inside[np.arange(len(y)), truth_of(task, y, index)].astype(float),
-        "size": size.astype(float),
-        "empty": (size == 0).astype(float),
-        "single": (size == 1).astype(float),
-        "full": (size == inside.shape[1]).astype(float),
-    }
 
 
 def _group(

@@ -26,18 +26,21 @@ part is averaged in the same way: over the rows of a patient, then over patients
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.tasks.outcomes import Outcome
+from medkit.tasks.task import Task
 
 _ROUNDING = 1e-9  # 0.9 * 10 is not 9 exactly
 
 
 def calibrate(
-    task: Any, y: np.ndarray, p: np.ndarray, subjects: np.ndarray, coverage: float
+    task: Task, y: np.ndarray, p: np.ndarray, subjects: np.ndarray, coverage: float
 ) -> dict[str, Any]:
     """The quantile of the scores of validation rows: all that a prediction set needs.
 
@@ -52,13 +55,13 @@ def calibrate(
         ``{"method", "coverage", "n", "subjects", "quantile": [q, …]}``, one q for each output;
         or ``"quantile": None`` and ``"not_estimable": reason``.
     """
-    method = _method(task)
+    kind = methods_for(task).conformal
     count = len(np.unique(np.asarray(subjects))) if len(p) else 0
-    state = {"method": method, "coverage": coverage, "n": len(p), "subjects": count}
+    state = {"method": kind and kind.method, "coverage": coverage, "n": len(p), "subjects": count}
     # K patients can vouch for a coverage of K / (K + 1) at most.
     needed = math.ceil(coverage / (1 - coverage) - _ROUNDING)
     reason = None
-    if method is None:
+    if kind is None:
         reason = f"no conformal method for the task {task.kind}"
     elif count < needed:
         reason = (
@@ -66,15 +69,15 @@ def calibrate(
             f"there are {count}"
         )
     else:
-        codes = subject_codes(subjects)
-        found = [_quantile(each, codes, coverage) for each in _scores(task, y, p)]
+        codes, given = subject_codes(subjects), conformal_outcomes(task, y, p)
+        found = [_quantile(kind.scores(of), codes, coverage) for of in given.values()]
         if np.isfinite(found).all():
             return plain({**state, "quantile": found})
         reason = "too many validation predictions are not finite numbers"
     return plain({**state, "quantile": None, "not_estimable": reason})
 
 
-def conformal_columns(task: Any, state: dict[str, Any] | None, p: np.ndarray) -> dict[str, Any]:
+def conformal_columns(task: Task, state: dict[str, Any] | None, p: np.ndarray) -> dict[str, Any]:
     """Prediction columns of sets or intervals, for ``Run.predict``.
 
     Args:
@@ -83,85 +86,105 @@ def conformal_columns(task: Any, state: dict[str, Any] | None, p: np.ndarray) ->
         p: (n, outputs) finite outputs.
 
     Returns:
-        Regression: ``low`` and ``high`` in the target's units (``low_<name>``, ``high_<name>`` of
-        several). Classes: ``prediction_set``, text such as ``{benign}``, ``{benign, malignant}``
+        Of numbers ``low`` and ``high`` in the target's units (``low_<name>``, ``high_<name>`` of
+        several). Of classes ``prediction_set``, text such as ``{benign}``, ``{benign, malignant}``
         or ``{}`` where no class is probable enough (``prediction_set_<label>`` of ``{0}``,
         ``{1}``, ``{0, 1}``, ``{}`` for labels). Nothing where no quantile could be estimated.
     """
-    if not state or state.get("quantile") is None:
+    kind = methods_for(task).conformal
+    if not state or state.get("quantile") is None or kind is None:
         return {}
-    p = np.asarray(p, float)
+    nothing = np.zeros((len(p), len(state["quantile"])))
+    outcomes = conformal_outcomes(task, nothing, p)
     columns: dict[str, Any] = {}
-    for index, (name, q) in enumerate(zip(names_of(task), state["quantile"], strict=True)):
-        ending = f"_{name}" if len(state["quantile"]) > 1 else ""
-        if task.kind == "regression":
-            columns[f"low{ending}"], columns[f"high{ending}"] = p[:, index] - q, p[:, index] + q
-            continue
-        classes = [str(each) for each in classes_of(task)]
-        found, numbers = np.unique(within(task, q, p, index), axis=0, return_inverse=True)
-        texts = [_text(classes, row) for row in found]
-        chosen = np.asarray(numbers).ravel()
-        columns[f"prediction_set{ending}"] = np.array(texts, object)[chosen]
+    for (name, of), q in zip(outcomes.items(), state["quantile"], strict=True):
+        columns |= kind.columns(q, of, f"_{name}" if len(outcomes) > 1 else "")
     return columns
 
 
-def _text(classes: list[str], inside: np.ndarray) -> str:
-    return "{" + ", ".join(name for name, each in zip(classes, inside, strict=True) if each) + "}"
+def conformal_outcomes(task: Task, y: np.ndarray, p: np.ndarray) -> dict[str, Outcome]:
+    """What each quantile is of, by the name of its target."""
+    found = task.outcomes(np.asarray(y), np.asarray(p, float).reshape(len(p), -1))
+    if len(found) > 1:
+        return {of.name: of for of in found}
+    return {str(task.names_[0]) if len(task.names_) == 1 else "target": found[0]}
 
 
-# What differs between tasks.
+class Sets:
+    """Sets of classes, by their probabilities."""
+
+    method: ClassVar[str] = "lac"
+
+    @staticmethod
+    def scores(of: Outcome) -> np.ndarray:
+        """1 - p(outcome)."""
+        found = 1 - _probabilities(of)[np.arange(len(of.y)), of.y.astype(int)]
+        return np.where(np.isfinite(found), found, np.inf)
+
+    @staticmethod
+    def columns(q: float, of: Outcome, ending: str) -> dict[str, np.ndarray]:
+        """The set of each row as text."""
+        inside, numbers = np.unique(_within(q, of), axis=0, return_inverse=True)
+        texts = ["{" + ", ".join(str(c) for c, each in zip(of.classes, row, strict=True) if each)
+                 + "}" for row in inside]  # fmt: skip
+        return {f"prediction_set{ending}": np.array(texts, object)[np.asarray(numbers).ravel()]}
+
+    @staticmethod
+    def measures(q: float, of: Outcome) -> dict[str, np.ndarray]:
+        """Coverage, and how many classes are in a set."""
+        inside = _within(q, of)
+        size = inside.sum(axis=1)
+        return {
+            "coverage": inside[np.arange(len(of.y)), of.y.astype(int)].astype(float),
+            "size": size.astype(float),
+            "empty": (size == 0).astype(float),
+            "single": (size == 1).astype(float),
+            "full": (size == inside.shape[1]).astype(float),
+        }
+
+    @staticmethod
+    def by_class(of: Outcome) -> dict[str, np.ndarray] | None:
+        """The rows of each class."""
+        truth = of.y.astype(int)
+        return {str(name): np.flatnonzero(truth == k) for k, name in enumerate(of.classes)}
 
 
-def _method(task: Any) -> str | None:
-    known = {"regression": "absolute_residual"}
-    known |= dict.fromkeys(("binary", "multiclass", "multilabel"), "lac")
-    return known.get(task.kind)
+class Intervals:
+    """Intervals around numbers."""
+
+    method: ClassVar[str] = "absolute_residual"
+
+    @staticmethod
+    def scores(of: Outcome) -> np.ndarray:
+        """|y - prediction|."""
+        found = np.abs(of.y.astype(float) - of.p)
+        return np.where(np.isfinite(found), found, np.inf)
+
+    @staticmethod
+    def columns(q: float, of: Outcome, ending: str) -> dict[str, np.ndarray]:
+        """Both bounds, in the target's units."""
+        return {f"low{ending}": of.p - q, f"high{ending}": of.p + q}
+
+    @staticmethod
+    def measures(q: float, of: Outcome) -> dict[str, np.ndarray]:
+        """Coverage and width."""
+        covered = (np.abs(of.y.astype(float) - of.p) <= q).astype(float)
+        return {"coverage": covered, "width": np.full(len(of.y), 2 * q)}
+
+    @staticmethod
+    def by_class(of: Outcome) -> dict[str, np.ndarray] | None:
+        """Numbers have no classes."""
+        return None
 
 
-def names_of(task: Any) -> list[str]:
-    """One name for each quantile."""
-    if task.kind == "multilabel":
-        return [str(each) for each in task.labels_]
-    if task.kind == "regression" and task.num_outputs > 1:
-        return [str(each) for each in task.names_ or range(task.num_outputs)]
-    return [str(task.names_[0]) if len(task.names_) == 1 else "target"]
+def _probabilities(of: Outcome) -> np.ndarray:
+    """(n, classes)."""
+    return of.p if of.p.ndim == 2 else np.column_stack([1 - of.p, of.p])
 
 
-def classes_of(task: Any) -> list[Any]:
-    """The classes of each output; of a label 0 and 1."""
-    return [0, 1] if task.kind == "multilabel" else list(task.classes_)
-
-
-def _probabilities(task: Any, p: np.ndarray, index: int) -> np.ndarray:
-    """(n, classes) of one output."""
-    p = np.asarray(p, float)
-    return p if task.kind == "multiclass" else np.column_stack([1 - p[:, index], p[:, index]])
-
-
-def truth_of(task: Any, y: np.ndarray, index: int) -> np.ndarray:
-    """(n,) class number of one output."""
-    column = y if task.kind == "multiclass" else y.reshape(len(y), -1)[:, index]
-    return np.asarray(column).ravel().astype(int)
-
-
-def _scores(task: Any, y: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
-    """(n,) scores for each output."""
-    p = np.asarray(p, float)
-    if task.kind == "regression":
-        errors = np.abs(np.asarray(y, float).reshape(len(p), -1) - p)
-        found = list(errors.T)
-    else:
-        found = []
-        for index in range(len(names_of(task))):
-            truth = truth_of(task, y, index)
-            probability = _probabilities(task, p, index)
-            found.append(1 - probability[np.arange(len(p)), truth])
-    return [np.where(np.isfinite(each), each, np.inf) for each in found]
-
-
-def within(task: Any, q: float, p: np.ndarray, index: int) -> np.ndarray:
+def _within(q: float, of: Outcome) -> np.ndarray:
     """(n, classes) whether each class is in the set."""
-    return np.asarray(1 - _probabilities(task, p, index) <= q)
+    return np.asarray(1 - _probabilities(of) <= q)
 
 
 def _quantile(scores: np.ndarray, codes: np.ndarray, coverage: float) -> float:

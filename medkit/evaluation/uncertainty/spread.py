@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from medkit.evaluation.methods import Methods, methods_for
+from medkit.tasks.task import Task
+
 _SAME = 1e-9  # a spread this small is rounding
 
 
-def spread_of(task: Any, outputs: Iterable[np.ndarray]) -> dict[str, Any]:
+def spread_of(task: Task, outputs: Iterable[np.ndarray]) -> dict[str, Any]:
     """What several networks, or passes, say of each row, taking one array at a time.
 
     Args:
@@ -21,10 +24,11 @@ def spread_of(task: Any, outputs: Iterable[np.ndarray]) -> dict[str, Any]:
         ``{"count": M, "rows": {measure: (n,) or, for the standard deviation, (n, outputs)}}``,
         and ``not_estimable`` with a reason where they tell nothing of a spread.
     """
-    if task.kind == "regression":
+    methods = methods_for(task)
+    if methods.deviates:
         count, rows, largest = _deviations(outputs)
     else:
-        count, rows, largest = _entropies(task, outputs)
+        count, rows, largest = _entropies(methods, outputs)
     found: dict[str, Any] = {"count": count, "rows": rows}
     if count < 2:
         found["not_estimable"] = f"a spread takes two or more networks or passes; there is {count}"
@@ -35,24 +39,8 @@ def spread_of(task: Any, outputs: Iterable[np.ndarray]) -> dict[str, Any]:
     return found
 
 
-def entropy(task: Any, p: np.ndarray) -> np.ndarray:
-    """(n,) entropy of each row in nats; of several labels the average.
-
-    Args:
-        task: A fitted task with classes or labels.
-        p: (n, outputs) probabilities.
-    """
-    from scipy.special import entr
-
-    p = np.clip(np.asarray(p, float), 0.0, 1.0)
-    if task.kind != "multiclass":
-        return np.asarray((entr(p) + entr(1 - p)).mean(axis=1))
-    total = p.sum(axis=1, keepdims=True)
-    return np.asarray(entr(p / np.where(total == 0, 1.0, total)).sum(axis=1))
-
-
 def _entropies(
-    task: Any, outputs: Iterable[np.ndarray]
+    methods: Methods, outputs: Iterable[np.ndarray]
 ) -> tuple[int, dict[str, np.ndarray], float]:
     count, largest = 0, 0.0
     first = total = entropies = np.zeros(0)
@@ -61,10 +49,10 @@ def _entropies(
         if count == 0:
             first, total, entropies = each, np.zeros_like(each), np.zeros(len(each))
         largest = max(largest, _furthest(each, first))
-        total, entropies, count = total + each, entropies + entropy(task, each), count + 1
+        total, entropies, count = total + each, entropies + methods.entropy(each), count + 1
     if count == 0:
         return 0, {}, 0.0
-    predictive, expected = entropy(task, total / count), entropies / count
+    predictive, expected = methods.entropy(total / count), entropies / count
     # Entropy is concave: the difference is negative by rounding only.
     mutual = np.maximum(predictive - expected, 0.0)
     rows = {"predictive_entropy": predictive, "expected_entropy": expected}

@@ -23,64 +23,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.evaluation.methods import Methods, methods_for
 from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
-from medkit.evaluation.uncertainty.abstention import abstention_of, wrong_rows
-from medkit.evaluation.uncertainty.conformal import conformal_of
-from medkit.evaluation.uncertainty.spread import entropy, spread_of
+from medkit.evaluation.uncertainty.abstention import abstention_of
+from medkit.evaluation.uncertainty.conformal_sets import conformal_outcomes
+from medkit.evaluation.uncertainty.spread import spread_of
 from medkit.tasks.scores.ranking import Ranking
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
-    from medkit.data.parts import Part
-
-
-def evaluate_uncertainty(
-    task: Any,
-    valid: Part,
-    test: Part,
-    outputs: Mapping[str, np.ndarray],
-    threshold: Any,
-    settings: Evaluation,
-    seed: int,
-    spread: Mapping[str, Iterable[np.ndarray]] | None = None,
-) -> dict[str, Any]:
-    """The content of ``metrics["test"]["uncertainty"]``.
-
-    Args:
-        task: The fitted task.
-        valid: The validation part, which calibrates the prediction sets.
-        test: The test part.
-        outputs: (n, outputs) of ``valid`` and ``test``, as given to a user.
-        threshold: The operating point, chosen on validation.
-        settings: Coverage, confidence, resamples, subgroups.
-        seed: Seed of the bootstrap.
-        spread: What several networks say of the test rows, as ``uncertainty_of`` takes it.
-
-    Returns:
-        ``{"conformal": …}`` (see ``conformal_of``), ``{"entropy": …, "abstention": …}`` (see
-        ``uncertainty_of``), in one mapping.
-    """
-    conformal = conformal_of(
-        task,
-        valid.y,
-        outputs["valid"],
-        valid.cohort.subjects,
-        test.y,
-        outputs["test"],
-        test.cohort.subjects,
-        test.cohort.samples,
-        settings,
-        seed,
-    )
-    others = uncertainty_of(
-        task, test.y, outputs["test"], test.cohort.subjects, threshold, settings, seed, spread
-    )
-    return {"conformal": conformal, **others}
 
 
 def uncertainty_of(
-    task: Any,
+    task: Task,
     y: np.ndarray,
     p: np.ndarray,
     subjects: np.ndarray,
@@ -128,8 +85,9 @@ def uncertainty_of(
              "correct": {"n": 104, "mean": MEASURE}, "incorrect": {"n": 10, "mean": MEASURE},
              "auroc": MEASURE}     # how well it ranks wrong rows above right ones
     """
-    if task.kind == "forecasting":
-        reason = {"not_estimable": "of a forecast its quantiles say it: see coverage and width"}
+    methods = methods_for(task)
+    if not methods.certainty_is:
+        reason = {"not_estimable": methods.no_uncertainty}
         return {"entropy": dict(reason), "abstention": dict(reason)}
     spread = spread or {}
     y, p, subjects = np.asarray(y), np.asarray(p, float), np.asarray(subjects)
@@ -144,11 +102,11 @@ def uncertainty_of(
     y, p, codes = y[usable], p[usable], subject_codes(subjects[usable])
     for each in found.values():
         each["rows"] = {name: rows[usable] for name, rows in each["rows"].items()}
-    describe = _regression if task.kind == "regression" else _classes
-    entropy = describe(task, y, p, codes, threshold, found, settings, seed)
+    describe = _numbers if methods.deviates else _classes
+    entropy = describe(methods, y, p, codes, threshold, found, settings, seed)
     if not usable.all():
         entropy["left_out"] = int((~usable).sum())
-    deviation = _first_deviation(found) if task.kind == "regression" else None
+    deviation = _first_deviation(found) if methods.deviates else None
     abstention = abstention_of(task, y, p, codes, threshold, settings, seed, deviation)
     return plain({"entropy": entropy, "abstention": abstention})
 
@@ -161,8 +119,8 @@ def _first_deviation(found: Mapping[str, dict[str, Any]]) -> tuple[str, np.ndarr
     return None
 
 
-def _regression(
-    task: Any,
+def _numbers(
+    methods: Methods,
     y: np.ndarray,
     p: np.ndarray,
     codes: np.ndarray,
@@ -171,10 +129,7 @@ def _regression(
     settings: Evaluation,
     seed: int,
 ) -> dict[str, Any]:
-    names = [str(each) for each in task.names_ or range(p.shape[1])]
-    names = names if len(names) == p.shape[1] > 1 else ["target", *names[1:]]
-    if len(task.names_) == 1:
-        names = [str(task.names_[0])]
+    names = list(conformal_outcomes(methods.task, y, p))
     described: dict[str, Any] = {"unit": "the target's"}
     for source, each in found.items():
         described[source] = {"count": each["count"]}
@@ -193,7 +148,7 @@ def _regression(
 
 
 def _classes(
-    task: Any,
+    methods: Methods,
     y: np.ndarray,
     p: np.ndarray,
     codes: np.ndarray,
@@ -202,14 +157,13 @@ def _classes(
     settings: Evaluation,
     seed: int,
 ) -> dict[str, Any]:
-    wrong = wrong_rows(task, y, p, threshold) > 0
-    columns = {("network", "predictive_entropy"): entropy(task, p)}
+    wrong = methods.wrong(y, p, threshold) > 0
+    columns: dict[Any, Any] = {("network", "predictive_entropy"): methods.entropy(p)}
     for source, each in found.items():
         if "not_estimable" not in each:
             columns |= {(source, name): rows for name, rows in each["rows"].items()}
     summaries = _summaries(columns, wrong, codes, settings, seed)
-    classes = p.shape[1] if task.kind == "multiclass" else 2
-    described: dict[str, Any] = {"unit": "nats", "maximum": float(np.log(classes)), "network": {}}
+    described: dict[str, Any] = {"unit": "nats", "maximum": methods.most_entropy(p), "network": {}}
     for source, each in found.items():
         described[source] = {"count": each["count"]}
         if "not_estimable" in each:

@@ -31,15 +31,9 @@ import numpy as np
 from medkit.config.experiment import Evaluation
 from medkit.core.errors import RunError
 from medkit.data.parts import Part
-from medkit.evaluation import evaluate_part, subgroup_metrics
-from medkit.evaluation.calibration.calibration import calibration_of
-from medkit.evaluation.decisions.decisions import decisions_of
+from medkit.evaluation import Rows, assess_part
 from medkit.evaluation.early_warning.early_warning import early_warning
-from medkit.evaluation.forecasting.forecasts import forecast_of
-from medkit.evaluation.groups.fairness import fairness_gaps
 from medkit.evaluation.resampling.intervals import plain
-from medkit.evaluation.uncertainty.conformal import conformal_of
-from medkit.evaluation.uncertainty.uncertainty import uncertainty_of
 from medkit.runs.run import Run, predict_usable
 from medkit.runs.stored import stored_part
 from medkit.workflows.assess import spread_of_networks
@@ -106,34 +100,24 @@ def external_metrics(
         settings: Resamples, confidence, subgroups, coverage.
         seed: Seed of the bootstrap.
     """
-    task, threshold = run.task, run.threshold
-    rows = (part.y, outputs, part.cohort.subjects)
-    result = evaluate_part(task, *rows, threshold, settings, seed)
-    result["calibration"] = calibration_of(task, *rows, settings, seed)
+    task, rows = run.task, Rows.of(part, outputs)
+    valid, no_valid = None, ""
     try:
-        valid = stored_part(run, "valid")
+        stored = stored_part(run, "valid")
+        valid = Rows(stored.y, stored.outputs, stored.subjects)
     except RunError as error:
-        reason = {"not_estimable": error.message}
-        result |= {"decisions": reason, "uncertainty": reason}
-    else:
-        result["decisions"] = decisions_of(
-            task, valid.y, valid.outputs, *rows, threshold, settings, seed
-        )
-        passes = settings.monte_carlo_dropout
-        spread = spread_of_networks(run.model, part.x, passes, seed)
-        chosen = (valid.y, valid.outputs, valid.subjects)
-        result["uncertainty"] = {
-            "conformal": conformal_of(task, *chosen, *rows, part.cohort.samples, settings, seed),
-            **uncertainty_of(task, *rows, threshold, settings, seed, spread),
-        }
-    if task.kind == "forecasting":
-        result["forecast"] = forecast_of(task, *rows, settings, seed)
+        no_valid = error.message
+    result = assess_part(
+        task,
+        rows,
+        run.threshold,
+        settings,
+        seed,
+        valid=valid,
+        no_valid=no_valid,
+        spread=spread_of_networks(run.model, part.x, settings.monte_carlo_dropout, seed),
+    )
     watched = early_warning(task, {"test": part}, settings, seed)
     if watched is not None:
-        result["early_warning"] = watched.network({"test": outputs}, threshold)["test"]
-    if [each for each in settings.subgroups if each in part.cohort.samples]:
-        y, p, subjects = rows
-        grouped = (y, p, part.cohort.samples, subjects, threshold, settings, seed)
-        result["subgroups"] = subgroup_metrics(task, *grouped)
-        result["fairness"] = fairness_gaps(task, *grouped)
+        result["early_warning"] = watched.network({"test": outputs}, run.threshold)["test"]
     return result

@@ -31,7 +31,7 @@ from medkit.core.files import write_text
 from medkit.core.lazy import keras
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
-from medkit.evaluation import evaluate_part, headline
+from medkit.evaluation import evaluate_part
 from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
 from medkit.evaluation.resampling.intervals import plain
 from medkit.leakage import audit, gate
@@ -101,7 +101,7 @@ def recalibrate_run(
             model, state, history = _fitted(run, parts, before["train"], method, experiment)
         outputs = predict_parts(model, parts)
         threshold = run.task.choose_threshold(parts["valid"].y, outputs["valid"])
-        fitted = state if method != "refit" and run.task.kind != "regression" else None
+        fitted = state if method != "refit" and run.task.probabilities else None
         predictions = Predictions(outputs, threshold, before["test"], fitted)
         network = Network(model, (model,), None, False)
         with stages("evaluate"):
@@ -110,7 +110,7 @@ def recalibrate_run(
                 stages,
             )  # fmt: skip
         metrics["recalibration"] = _account(run, method, state, parts, before["test"], experiment)
-        log.info("test: %s", headline(metrics))
+        log.info("test: %s", metrics["headline"])
         folder = runs.new_folder(run.path.resolve().parents[1], run.path.resolve().parent.name)
         try:
             _write(folder, run, experiment, new.whole, parts, predictions, network, history,
