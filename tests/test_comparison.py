@@ -264,10 +264,10 @@ def test_what_cannot_be_compared_is_refused(changed, breast_cancer_run):
     with pytest.raises(RunError, match=r"metrics\.json was changed after the run finished"):
         compare_runs([one, damaged])
     empty = changed("empty", lambda table: table.query("part != 'test'"))
-    with pytest.raises(RunError, match="holds no test rows with targets"):
+    with pytest.raises(RunError, match=r"predictions\.parquet has no part 'test'"):
         compare_runs([one, empty])
     lacking = changed("lacking", lambda table: table.drop(columns="probability"))
-    with pytest.raises(RunError, match=r"predictions\.parquet lacks probability"):
+    with pytest.raises(RunError, match=r"predictions\.parquet has no column 'probability'"):
         compare_runs([one, lacking])
 
 

@@ -22,8 +22,10 @@ from medkit.report.sections.results import _BLOCKS
 from medkit.report.sections.summary import verdict
 from medkit.report.templates import p_value, percent, sentence
 from medkit.tasks.outcomes import Outcome
+from medkit.tasks.scores.metrics import BINARY, REGRESSION
 
 KINDS = ["binary", "regression", "multiclass", "multilabel"]
+METRICS = {each.name: each for each in (*BINARY, *REGRESSION)}
 
 
 def page(tmp_path, inputs):
@@ -590,7 +592,7 @@ def difference(value, low, high, metric="auroc"):
     ],
 )  # fmt: skip
 def test_verdict(metrics, main, level, text):
-    found = verdict(metrics, main)
+    found = verdict(metrics, METRICS[main])
     assert found["level"] == level
     assert text in found["text"]
 
@@ -600,7 +602,7 @@ def test_verdict_names_the_hardest_baseline():
     metrics["baselines"]["logistic_regression"] = {
         "difference": {"metric": "auroc", "value": -0.01, "low": -0.02, "high": 0.01}
     }
-    assert "does not beat logistic regression" in verdict(metrics, "auroc")["text"]
+    assert "does not beat logistic regression" in verdict(metrics, METRICS["auroc"])["text"]
 
 
 def test_curves_agree_with_scikit_learn():

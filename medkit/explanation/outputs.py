@@ -1,30 +1,14 @@
-"""What a network's outputs are called, and which of them is explained."""
+"""Which of a network's outputs is explained."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from medkit.core.errors import DataError, did_you_mean
+from medkit.tasks.task import Task
 
 
-def output_names(task: Any) -> list[str]:
-    """A name for each output: the positive class, the classes, the labels or the targets."""
-    if task.kind == "binary":
-        return [str(task.classes_[1])]
-    if task.kind == "forecasting":
-        return list(task.output_names)
-    for learned in ("classes_", "labels_", "names_"):
-        found = getattr(task, learned, None)
-        if found and len(found) == task.num_outputs:
-            return [str(each) for each in found]
-    if task.num_outputs == 1:
-        return ["value"]
-    return [f"output {i + 1}" for i in range(task.num_outputs)]
-
-
-def explained_outputs(task: Any, outputs: np.ndarray, wanted: str | None) -> np.ndarray:
+def explained_outputs(task: Task, outputs: np.ndarray, wanted: str | None) -> np.ndarray:
     """(n,) position of the output to explain for each row.
 
     Args:
@@ -35,11 +19,10 @@ def explained_outputs(task: Any, outputs: np.ndarray, wanted: str | None) -> np.
     Raises:
         DataError: No output of that name.
     """
-    names = output_names(task)
+    names = task.output_names
     if wanted is None:
-        likeliest = task.kind in ("multiclass", "multilabel")
         point = getattr(task, "point", 0)  # of a forecast, where its quantiles come first
-        return outputs.argmax(axis=1) if likeliest else np.full(len(outputs), point)
+        return outputs.argmax(axis=1) if task.probabilities else np.full(len(outputs), point)
     if wanted not in names:
         known = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
         raise DataError(

@@ -9,7 +9,6 @@ import numpy as np
 
 from medkit.evaluation.resampling.intervals import plain
 from medkit.explanation.groups import Predict
-from medkit.explanation.outputs import output_names
 
 FEATURES = 6
 POINTS = 20
@@ -129,7 +128,7 @@ def _curves(
     partial = partial_dependence(predict, some[0], column, codes)
     if feature.kind == "numeric":
         ale = accumulated_local_effects(predict, some[1], column, codes)
-    names = output_names(task)
+    names = task.output_names
     notes = [note] if note else []
     if len(names) > _OUTPUTS:
         notes.append(f"The first {_OUTPUTS} of {len(names)} outputs.")
@@ -137,7 +136,7 @@ def _curves(
     return [
         {
             **base,
-            "output": name if len(names) > 1 or task.kind == "binary" else None,
+            "output": name if len(names) > 1 or task.probabilities else None,
             "grid": shown,
             "partial": partial[:, i],
             "ale": None if ale is None else ale[:, i],

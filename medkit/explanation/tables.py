@@ -10,7 +10,6 @@ import numpy as np
 from medkit.core.lazy import pd
 from medkit.explanation.groups import Events, Group, groups_of
 from medkit.explanation.local import Local
-from medkit.explanation.outputs import output_names
 
 if TYPE_CHECKING:
     import pandas
@@ -133,7 +132,7 @@ def _is_of(group: Group, x: np.ndarray) -> np.ndarray:
 def _many(explained: Explained) -> pandas.DataFrame:
     local = explained.local
     names, _, attributions = totals(explained)
-    known = output_names(explained.task)
+    known = explained.task.output_names
     columns: dict[str, Any] = {
         "sample": explained.samples,
         "output": [known[i] for i in local.which],

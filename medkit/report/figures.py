@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation import called
 from medkit.report.drawing import BLUE, CYCLE, GREY, ORANGE, Figure, draw, thinned, unit_square
 from medkit.report.templates import readable
+from medkit.tasks.task import Task
 
 _MOST_CURVES = 8
 _MOST_POINTS = 800  # of a scatter plot, so that the page stays small
@@ -17,11 +17,13 @@ _LISTED = 10  # largest errors
 EDGE = 1e-7  # the smallest probability whose logarithm is taken
 
 
-def areas(test: Mapping[str, Any]) -> str:
+def areas(task: Task, test: Mapping[str, Any]) -> str:
     """The areas under the curves in words, from the metrics of the test part."""
     found = test["metrics"]
     named = ("auroc", "auprc", "auroc_macro", "auprc_macro")
-    return ", ".join(f"{called(n)} {readable(found[n]['value'])}" for n in named if n in found)
+    return ", ".join(
+        f"{task.metric(n).label} {readable(found[n]['value'])}" for n in named if n in found
+    )
 
 
 def largest(values: np.ndarray) -> list[tuple[int, int]]:
@@ -52,15 +54,19 @@ def _cumulated(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return np.append(0, hits), np.append(0, alarms), np.append(np.inf, p[last])
 
 
-def learning_curves(history: Mapping[str, Sequence[float]], watched: str) -> list[Figure]:
-    """Loss, and the watched metric, per epoch on train and validation."""
+def learning_curves(
+    history: Mapping[str, Sequence[float]], watched: Mapping[str, str]
+) -> list[Figure]:
+    """Loss, and the watched metric, per epoch on train and validation: key -> label."""
     figures = []
-    for metric in dict.fromkeys(("loss", watched)):
+    for metric, called in watched.items():
         if not history.get(metric) or len(history[metric]) < 2:
             continue
         epochs = np.arange(1, len(history[metric]) + 1)
 
-        def plot(axes: Any, metric: str = metric, epochs: np.ndarray = epochs) -> None:
+        def plot(
+            axes: Any, metric: str = metric, called: str = called, epochs: np.ndarray = epochs
+        ) -> None:
             for key, label, colour in (
                 (metric, "training", BLUE),
                 (f"val_{metric}", "validation", ORANGE),
@@ -69,13 +75,13 @@ def learning_curves(history: Mapping[str, Sequence[float]], watched: str) -> lis
                     x, values = thinned(epochs, np.asarray(history[key], float))
                     axes.plot(x, values, color=colour, label=label)
             axes.set_xlabel("epoch")
-            axes.set_ylabel(called(metric))
+            axes.set_ylabel(called)
             axes.legend()
 
         last = history.get(f"val_{metric}", history[metric])[-1]
         said = f"{metric} over {len(epochs)} epochs; in the last on validation {last:.3g}"
         caption = "Validation far from training, or turning back, is overfitting."
-        figures.append(draw(f"curve-{metric}", f"Learning: {called(metric)}", caption, said, plot))
+        figures.append(draw(f"curve-{metric}", f"Learning: {called}", caption, said, plot))
     return figures
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import yaml
 
 from medkit.data.cohort import Feature, Source
-from medkit.evaluation import main_metric
-from medkit.tasks.outcomes import Outcome
+from medkit.tasks.outcomes import Metric, Outcome
 from medkit.tasks.task import Task
 
 # Parts in the order of a reader's interest.
@@ -109,7 +108,16 @@ class ReportInputs:
     @property
     def main(self) -> str:
         """The metric that a summary leads with."""
-        return main_metric(self.metrics["test"]["metrics"])
+        return self.task.leading
+
+    @property
+    def leading(self) -> Metric:
+        """The same with its label and direction."""
+        return self.task.metric(self.main)
+
+    def called(self, metric: str) -> str:
+        """A metric as a person reads it."""
+        return self.task.metric(metric).label
 
     def test_hashes(self) -> Sequence[str] | None:
         """Salted hash of each test sample; None where they are not given."""

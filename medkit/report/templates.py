@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medkit.evaluation import called, has_direction, lower_is_better
 from medkit.evaluation import readable as _readable
+from medkit.tasks.outcomes import Metric
 
 __all__ = [
     "bounds", "count", "interval", "label", "p_value", "percent", "readable", "render", "sentence",
-    "title",
 ]  # fmt: skip
 
 
@@ -43,18 +42,16 @@ def _environment() -> Any:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        number=readable, called=called, count=count, interval=interval, bounds=bounds,
-        small=small, title_of=title, label=label, percent=percent, sentence=sentence,
+        number=readable, count=count, interval=interval, bounds=bounds,
+        small=small, label=label, percent=percent, sentence=sentence,
     )  # fmt: skip
     environment.globals["arrow"] = _arrow
     environment.globals["delong"] = delong
     return environment
 
 
-def _arrow(metric: str) -> str:
-    if not has_direction(metric):
-        return ""
-    return "↓" if lower_is_better(metric) else "↑"
+def _arrow(metric: Metric) -> str:
+    return {"more": "↑", "less": "↓", "neither": ""}[metric.better]
 
 
 def readable(value: float | None) -> str:
@@ -65,12 +62,6 @@ def readable(value: float | None) -> str:
 def percent(share: float | None, digits: int = 1) -> str:
     """``36.8 %`` of 0.368; ``–`` for None."""
     return "–" if share is None else f"{100 * share:.{digits}f}\u00a0%".replace("-", "−")
-
-
-def title(metric: str) -> str:
-    """A metric's name at the start of a line."""
-    text = called(metric)
-    return text[:1].upper() + text[1:]
 
 
 def label(name: str) -> str:

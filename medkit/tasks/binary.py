@@ -127,6 +127,11 @@ class Binary(Task):
         return 1
 
     @property
+    def output_names(self) -> list[str]:
+        """The positive class."""
+        return [str(fitted(self, "classes_")[1])]
+
+    @property
     def output_activation(self) -> str:
         """A probability."""
         return "sigmoid"

@@ -83,6 +83,11 @@ class Multiclass(Task):
         return len(fitted(self, "classes_"))
 
     @property
+    def output_names(self) -> list[str]:
+        """The classes."""
+        return [str(each) for each in fitted(self, "classes_")]
+
+    @property
     def output_activation(self) -> str:
         """Probabilities that sum to 1."""
         return "softmax"

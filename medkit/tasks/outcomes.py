@@ -64,6 +64,11 @@ class Metric(NamedTuple):
     better: Literal["more", "less", "neither"] = "more"
 
     @property
+    def title(self) -> str:
+        """The label at the start of a line."""
+        return self.label[:1].upper() + self.label[1:]
+
+    @property
     def sign(self) -> int:
         """By what a gain is multiplied so that better is above 0; 0 without a better side."""
         return {"more": 1, "less": -1, "neither": 0}[self.better]

@@ -174,6 +174,14 @@ class Task:
         return dict(zip(names, columns, strict=True))
 
     @property
+    def output_names(self) -> list[str]:
+        """A name for each output, as a person reads it."""
+        if len(self.names_) == self.num_outputs:
+            return [str(each) for each in self.names_]
+        several = [f"output {i + 1}" for i in range(self.num_outputs)]
+        return several if len(several) > 1 else ["value"]
+
+    @property
     def output_columns(self) -> list[str]:
         """Which of ``prediction_columns`` hold the model's outputs, in their order."""
         named = self.prediction_columns(np.full((1, self.num_outputs), 0.5))

@@ -13,7 +13,7 @@ from typing import Literal
 from medkit.report.checklists import facts
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import outcome_report
-from medkit.report.templates import interval, readable, sentence, title
+from medkit.report.templates import interval, readable, sentence
 
 SOURCE = "Collins et al., TRIPOD+AI statement. BMJ 2024;385:e078378"
 CAUTION = (
@@ -199,7 +199,10 @@ def _updated(inputs: ReportInputs) -> tuple[Status, str]:
     if updated and not calibration.get("before"):
         now, before = (interval(each["metrics"].get(inputs.main))
                        for each in (inputs.metrics["test"], updated["before"]))  # fmt: skip
-        return "filled", f"{title(inputs.main)} {before} before the update, {now} after it."
+        return (
+            "filled",
+            f"{inputs.leading.title} {before} before the update, {now} after it.",
+        )
     if not calibration.get("before"):
         return _updating(inputs)
     text = "Calibration before and after recalibration is shown."

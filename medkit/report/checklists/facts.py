@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medkit.evaluation import called
 from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.sections.summary import positives
@@ -148,7 +147,7 @@ def model(inputs: ReportInputs) -> str:
         text += f", at most {inputs.setting('training.epochs', 0)} epochs"
     monitor = inputs.setting("training.early_stopping.monitor") or inputs.task.monitor
     if inputs.setting("training.early_stopping") and monitor:
-        text += f", the epoch chosen by validation {called(monitor)}"
+        text += f", the epoch chosen by validation {inputs.called(monitor)}"
     members = inputs.setting("training.ensemble", 1)
     if members > 1:
         text += f"; {members} networks are averaged"
@@ -226,7 +225,7 @@ def result(inputs: ReportInputs) -> str:
         f"{label(name).lower()} {interval(described['metrics'].get(main))}"
         for name, described in metrics.get("baselines", {}).items()
     )
-    text = f"{called(main)} {interval(metrics['test']['metrics'][main])} on the test part"
+    text = f"{inputs.called(main)} {interval(metrics['test']['metrics'][main])} on the test part"
     return sentence(text + (f"; {others}" if others else ""))
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medkit.core.files import write_text
-from medkit.evaluation import called
 from medkit.report.checklists import facts
 from medkit.report.checklists.checklist import TO_WRITE
 from medkit.report.inputs import ReportInputs
@@ -136,7 +135,7 @@ def _factors(inputs: ReportInputs) -> CardSection:
 
 
 def _metrics(inputs: ReportInputs) -> CardSection:
-    names = [called(name) for name in inputs.metrics["test"]["metrics"]]
+    names = [inputs.called(name) for name in inputs.metrics["test"]["metrics"]]
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return CardSection(
         "Metrics",
@@ -187,7 +186,7 @@ def _results(inputs: ReportInputs) -> CardSection:
             readable(described["metrics"].get(name, {}).get("value"))
             for described in baselines.values()
         ]
-        rows.append((called(name), readable(found["value"]), bounds(found) or "–", *others))
+        rows.append((inputs.called(name), readable(found["value"]), bounds(found) or "–", *others))
     return CardSection("Quantitative analyses", _by_group(metrics), tuple(rows[:16]))
 
 

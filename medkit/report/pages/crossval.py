@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from medkit.core.files import write_text
-from medkit.evaluation import called
 from medkit.report.drawing import BLUE, CYCLE, GREY, Figure, draw, unit_square
-from medkit.report.templates import label, readable, render, title
+from medkit.report.templates import label, readable, render
+from medkit.tasks.outcomes import Metric
 
 _MOST_METRICS = 9
 
@@ -24,7 +24,8 @@ def write_crossval_report(path: Path, content: Mapping[str, Any], config: str) -
         content: The content of ``crossval.json``.
         config: The config as YAML text.
     """
-    metrics = list(content["summary"])
+    metrics = [Metric(*each) for each in content["labels"].items()]
+    main = Metric(content["main"], content["labels"][content["main"]])
     figures = [dots(content, metric) for metric in metrics[:_MOST_METRICS]]
     calibration = content["pooled"].get("calibration", {})
     if calibration.get("bins"):
@@ -33,7 +34,8 @@ def write_crossval_report(path: Path, content: Mapping[str, Any], config: str) -
     page = render(
         "crossval.html.j2",
         content=content,
-        head=_sentence(content),
+        main=main,
+        head=_sentence(content, main),
         spread_rows=[_spread_row(content, metric) for metric in metrics],
         models=["network", *content["baselines"]],
         pooled=_pooled_rows(content, metrics),
@@ -53,29 +55,34 @@ def spread_text(found: Mapping[str, Any]) -> str:
     return readable(found["mean"]) + more
 
 
-def _sentence(content: Mapping[str, Any]) -> str:
-    scheme, main = content["scheme"], content["main"]
-    found = content["summary"][main]
+def _sentence(content: Mapping[str, Any], main: Metric) -> str:
+    scheme, found = content["scheme"], content["summary"][main.name]
     count = scheme["folds"] * scheme["repeats"]
-    text = f"{title(main)} {spread_text(found)} (mean ± standard deviation of {count} folds)"
+    text = f"{main.title} {spread_text(found)} (mean ± standard deviation of {count} folds)"
     for name, described in content["baselines"].items():
-        text += f"; {label(name).lower()} {spread_text(described['summary'][main])}"
+        text += f"; {label(name).lower()} {spread_text(described['summary'][main.name])}"
     return f"{text}."
 
 
-def _spread_row(content: Mapping[str, Any], metric: str) -> list[str]:
-    found = content["summary"][metric]
-    row = [title(metric), spread_text(found), readable(found["min"]), readable(found["max"])]
-    row += [spread_text(each["summary"][metric]) for each in content["baselines"].values()]
+def _spread_row(content: Mapping[str, Any], metric: Metric) -> list[str]:
+    found = content["summary"][metric.name]
+    row = [
+        metric.title,
+        spread_text(found),
+        readable(found["min"]),
+        readable(found["max"]),
+    ]
+    row += [spread_text(each["summary"][metric.name]) for each in content["baselines"].values()]
     return [*row, found.get("note", "")]
 
 
-def _pooled_rows(content: Mapping[str, Any], metrics: Sequence[str]) -> list[list[str]]:
+def _pooled_rows(content: Mapping[str, Any], metrics: Sequence[Metric]) -> list[list[str]]:
     described = [content["pooled"], *(each["pooled"] for each in content["baselines"].values())]
     if "not_estimable" in described[0]:
         return []
     return [
-        [title(metric), *(_with_interval(each, metric) for each in described)] for metric in metrics
+        [metric.title, *(_with_interval(each, metric.name) for each in described)]
+        for metric in metrics
     ]
 
 
@@ -88,11 +95,11 @@ def _with_interval(described: Mapping[str, Any], metric: str) -> str:
     return f"{readable(found['value'])} ({readable(found['low'])} to {readable(found['high'])})"
 
 
-def _difference_rows(content: Mapping[str, Any], metrics: Sequence[str]) -> list[list[str]]:
+def _difference_rows(content: Mapping[str, Any], metrics: Sequence[Metric]) -> list[list[str]]:
     rows = []
     for name, described in content["baselines"].items():
         for metric in metrics:
-            found = described["differences"][metric]
+            found = described["differences"][metric.name]
             if found["mean"] is None:
                 continue
             test = found["test"]
@@ -103,8 +110,8 @@ def _difference_rows(content: Mapping[str, Any], metrics: Sequence[str]) -> list
                 p = "below 0.001" if test["p"] < 0.001 else f"{test['p']:.3f}"
             together = {"metrics": described["pooled"].get("differences", {})}
             rows.append([
-                f"{title(metric)}, less {label(name).lower()}",
-                readable(found["mean"]), between, p, _with_interval(together, metric),
+                f"{metric.title}, less {label(name).lower()}",
+                readable(found["mean"]), between, p, _with_interval(together, metric.name),
             ])  # fmt: skip
     return rows
 
@@ -125,11 +132,13 @@ def _fold_rows(content: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
-def dots(content: Mapping[str, Any], metric: str) -> Figure | None:
+def dots(content: Mapping[str, Any], metric: Metric) -> Figure | None:
     """One dot a fold for each model, and the mean as a line."""
-    columns = {"network": [fold["metrics"][metric]["value"] for fold in content["folds"]]}
+    columns = {"network": [fold["metrics"][metric.name]["value"] for fold in content["folds"]]}
     for name in content["baselines"]:
-        columns[name] = [fold["baselines"].get(name, {}).get(metric) for fold in content["folds"]]
+        columns[name] = [
+            fold["baselines"].get(name, {}).get(metric.name) for fold in content["folds"]
+        ]
     known = {
         name: np.array([value for value in values if value is not None], dtype=float)
         for name, values in columns.items()
@@ -146,7 +155,7 @@ def dots(content: Mapping[str, Any], metric: str) -> Figure | None:
             axes.plot(position + np.array([-0.28, 0.28]), [values.mean()] * 2, color=colour)
         names = [name.replace("_", "\n", 1).replace("_", " ") for name in known]
         axes.set_xticks(range(len(known)), names)
-        axes.set(xlim=(-0.5, len(known) - 0.5), ylabel=called(metric))
+        axes.set(xlim=(-0.5, len(known) - 0.5), ylabel=metric.label)
         axes.grid(visible=False, axis="x")
 
     said = "; ".join(
@@ -154,8 +163,9 @@ def dots(content: Mapping[str, Any], metric: str) -> Figure | None:
         f"{values.max():.3f}"
         for name, values in known.items()
     )
+    title = metric.title
     caption = "A dot a fold, in their order; the line is the mean."
-    return draw(f"dots-{metric}", title(metric), caption, f"{title(metric)} by fold: {said}", plot)
+    return draw(f"dots-{metric.name}", title, caption, f"{title} by fold: {said}", plot)
 
 
 def calibration_figure(calibration: Mapping[str, Any], of: str) -> Figure:

@@ -11,7 +11,6 @@ import numpy as np
 from medkit.evaluation.wording import readable
 from medkit.explanation.images import enlarged
 from medkit.explanation.local import Local
-from medkit.explanation.outputs import output_names
 from medkit.explanation.tables import Explained, table_of, totals
 from medkit.report.templates import FOLDERS
 
@@ -47,7 +46,7 @@ def render(explained: Explained) -> str:
     )
     environment.filters["number"] = _cell
     local, single, table = explained.local, explained.single, table_of(explained)
-    names = output_names(explained.task)
+    names = explained.task.output_names
     reference = None if local.reference is None else float(local.reference[0])
     text = environment.get_template("explain.html.j2").render(
         title=explained.title,

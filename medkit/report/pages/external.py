@@ -15,7 +15,8 @@ from medkit.report.section import filled
 from medkit.report.sections.results import not_estimable
 from medkit.report.sections.summary import plain_words, special
 from medkit.report.sections.table_one import table_one_rows
-from medkit.report.templates import bounds, count, readable, render, title
+from medkit.report.templates import bounds, count, readable, render
+from medkit.tasks.outcomes import Metric
 
 _MOST_SHOWN = 25  # rows of the figure of standardised differences
 _LARGE = 0.1
@@ -40,10 +41,10 @@ def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportIn
         sections=filled(inputs, external=True),
         facts=facts,
         result=result,
-        head=_sentence(result, inputs.main),
+        head=_sentence(result, inputs.leading),
         plain_words=plain_words(inputs),
         warnings=mix.get("warnings", ()),
-        performance=_performance(result),
+        performance=_performance(inputs, result),
         reference=drop.get("reference", ""),
         no_drop=drop.get("not_estimable", ""),
         drop_notes=drop.get("notes", ()),
@@ -60,9 +61,10 @@ def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportIn
     write_text(path, page)
 
 
-def _sentence(result: Mapping[str, Any], main: str) -> str:
+def _sentence(result: Mapping[str, Any], metric: Metric) -> str:
+    main = metric.name
     found = result["metrics"][main]
-    text = f"{title(main)} {_with_bounds(found)} in {count(result['n'])} new samples"
+    text = f"{metric.title} {_with_bounds(found)} in {count(result['n'])} new samples"
     drop = result.get("performance_drop", {}).get("metrics", {}).get(main)
     if drop and drop["value"] is not None:
         text += (
@@ -79,11 +81,11 @@ def _with_bounds(found: Mapping[str, Any]) -> str:
     return readable(found["value"]) + (f" ({between})" if between else "")
 
 
-def _performance(result: Mapping[str, Any]) -> list[list[str]]:
+def _performance(inputs: ReportInputs, result: Mapping[str, Any]) -> list[list[str]]:
     drops = result.get("performance_drop", {}).get("metrics", {})
     rows = []
     for metric, found in result["metrics"].items():
-        row = [title(metric), _with_bounds(found)]
+        row = [inputs.task.metric(metric).title, _with_bounds(found)]
         if drops:
             drop = drops.get(metric, {})
             between = ""

@@ -32,6 +32,7 @@ def shared(inputs: ReportInputs) -> dict[str, Any]:
         "run": inputs,
         "metrics": inputs.metrics,
         "main": inputs.main,
+        "metric": inputs.task.metric,
         "percent_of_interval": percent(inputs.confidence, 0),
         "positives": positives,
     }

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation import called
 from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
@@ -29,26 +28,30 @@ def explanation_section(inputs: ReportInputs) -> dict[str, Any] | None:
         return None
     importance = found.get("importance") or {}
     features = importance.get("features") or []
-    figures = [_bars(importance, features[:_MOST_BARS])] if features else []
+    figures = (
+        [_bars(importance, features[:_MOST_BARS], inputs.called(importance["metric"]))]
+        if features
+        else []
+    )
     dependence = [each for each in found.get("dependence") or () if each.get("partial")]
     figures += [_curve(i, each) for i, each in enumerate(dependence[:_MOST_CURVES])]
     notes = [each.get("note") for each in (importance, found, *(found.get("dependence") or ()))]
     facts = ""
     if features:
+        metric = inputs.called(importance["metric"])
         facts = (
             f"{importance.get('repeats', 1)} permutations of each input among "
-            f"{importance.get('rows', 0):,} test samples; {called(importance['metric'])} with "
+            f"{importance.get('rows', 0):,} test samples; {metric} with "
             f"nothing permuted: {readable(importance.get('value'))}."
         )
     return {"figures": figures, "notes": list(dict.fromkeys(filter(None, notes))), "facts": facts}
 
 
-def _bars(importance: Mapping[str, Any], features: list[Mapping[str, Any]]) -> Figure:
+def _bars(importance: Mapping[str, Any], features: list[Mapping[str, Any]], metric: str) -> Figure:
     shown = features[::-1]
     means = plottable([each["mean"] for each in shown])
     low, high = (plottable([each.get(end) for each in shown]) for end in ("low", "high"))
     names = [_short(_named(each)) for each in shown]
-    metric = called(importance["metric"])
     erased = importance.get("method") == "erasure"
 
     def plot(axes: Any) -> None:

@@ -10,7 +10,7 @@ from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.section import section
 from medkit.report.sections.summary import special
-from medkit.report.templates import interval, label, p_value, readable, title
+from medkit.report.templates import interval, label, p_value, readable
 
 _BLOCKS = ("calibration", "decisions", "uncertainty", "forecast")
 
@@ -42,7 +42,11 @@ def updated(inputs: ReportInputs) -> dict[str, Any] | None:
     if not found:
         return None
     rows = [
-        [title(name), interval(found["before"]["metrics"].get(name)), interval(now)]
+        [
+            inputs.task.metric(name).title,
+            interval(found["before"]["metrics"].get(name)),
+            interval(now),
+        ]
         for name, now in inputs.metrics["test"]["metrics"].items()
     ]
     return {"text": facts.update(inputs), "head": ["Metric", "Before", "After"], "rows": rows,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation import called
 from medkit.report.drawing import BLUE, GREY, INK, Figure, draw
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
@@ -51,7 +50,7 @@ def forest(inputs: ReportInputs) -> list[Figure]:
         return []
     test = inputs.metrics["test"]
     rows = _rows(subgroups, lambda group: (group.get("metrics") or {}).get(inputs.main))
-    figures = [_plot(inputs, "forest", called(inputs.main), test["metrics"][inputs.main], rows)]
+    figures = [_plot(inputs, "forest", inputs.leading.label, test["metrics"][inputs.main], rows)]
     key = "bias" if _calibrated(test, "bias") else "observed_expected"
     overall = _calibrated(test, key)
     rows = _rows(subgroups, lambda group: _calibrated(group, key))

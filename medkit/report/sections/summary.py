@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medkit.evaluation import called, lower_is_better
 from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.section import section
 from medkit.report.templates import bounds, count, percent, readable
-from medkit.report.templates import title as _title
+from medkit.tasks.outcomes import Metric
 
 _MOST_FINDINGS = 3
 
@@ -18,11 +17,11 @@ _MOST_FINDINGS = 3
 @section("summary", "Summary", 10)
 def summary(inputs: ReportInputs) -> dict[str, Any]:
     """The verdict, the result in words, and what a reader must know before the numbers."""
-    return {"verdict": verdict(inputs.metrics, inputs.main), "words": plain_words(inputs),
+    return {"verdict": verdict(inputs.metrics, inputs.leading), "words": plain_words(inputs),
             "cautions": cautions(inputs)}  # fmt: skip
 
 
-def verdict(metrics: Mapping[str, Any], main: str) -> dict[str, str]:
+def verdict(metrics: Mapping[str, Any], main: Metric) -> dict[str, str]:
     """Whether the network beats the baselines: ``level`` (good, unsure, bad, none) and ``text``."""
     baselines = {
         name: described["difference"]
@@ -30,25 +29,24 @@ def verdict(metrics: Mapping[str, Any], main: str) -> dict[str, str]:
         if described.get("difference", {}).get("value") is not None
     }
     if not baselines and metrics.get("baselines"):
-        return {"level": "none", "text": f"{_title(main)} is undefined on the test part: nothing "
+        return {"level": "none", "text": f"{main.title} is undefined on the test part: nothing "
                 "says whether the network is better than the baselines."}  # fmt: skip
     if not baselines:
         return {"level": "none", "text": "No baseline was computed: nothing says whether a simpler "
                 "model would do as well."}  # fmt: skip
-    sign = -1.0 if lower_is_better(main) else 1.0
-    hardest = min(baselines, key=lambda name: sign * baselines[name]["value"])
+    hardest = min(baselines, key=lambda name: main.sign * baselines[name]["value"])
     difference, name = baselines[hardest], hardest.replace("_", " ")
-    gain = sign * difference["value"]
+    gain = main.sign * difference["value"]
     bounds = [difference["low"], difference["high"]]
     between = " (no interval)"
     certain = False
     if None not in bounds:
-        low, high = sorted(sign * bound for bound in bounds)
+        low, high = sorted(main.sign * bound for bound in bounds)
         certain = low > 0
         if gain < 0:  # "behind by 3 (1 to 5)": the distance and its interval have one sign
             low, high = -high, -low
         between = f" (interval of the paired difference {readable(low)} to {readable(high)})"
-    by = f"{readable(abs(gain))} in {called(main)}{between}"
+    by = f"{readable(abs(gain))} in {main.label}{between}"
     if gain <= 0:
         text = (
             f"The network does not beat {name}: it is "

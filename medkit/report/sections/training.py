@@ -11,7 +11,8 @@ from medkit.report.section import section
 @section("training", "Training", 140)
 def training(inputs: ReportInputs) -> list[Figure]:
     """Loss, and the watched metric."""
-    return learning_curves(inputs.history, _watched(inputs))
+    watched = {name: inputs.called(name) for name in ("loss", _watched(inputs))}
+    return learning_curves(inputs.history, watched)
 
 
 def _watched(inputs: ReportInputs) -> str:

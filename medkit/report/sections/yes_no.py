@@ -22,7 +22,9 @@ class YesNo(OutcomeReport):
         """ROC and precision-recall curves, with a dot at the threshold in use."""
         curves = [(each.name, each.y, each.p) for each in self.inputs.outcomes]
         marks = [each.threshold for each in self.inputs.outcomes]
-        return figures.discrimination(curves, marks, figures.areas(self.inputs.metrics["test"]))
+        return figures.discrimination(
+            curves, marks, figures.areas(self.inputs.task, self.inputs.metrics["test"])
+        )
 
     def largest_errors(self) -> dict[str, Any] | None:
         """The outcomes that the network least expected."""

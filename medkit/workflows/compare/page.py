@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medkit.core.files import write_text
-from medkit.evaluation import called, lower_is_better
-from medkit.report.templates import bounds, count, interval, percent, readable, render, title
+from medkit.report.templates import bounds, count, interval, percent, readable, render
+from medkit.tasks.task import Task
 from medkit.workflows.compare.curves import curves, difference_figure
 from medkit.workflows.compare.pairs import Comparison
 
@@ -32,15 +32,16 @@ def comparison_table(comparison: Comparison) -> Table:
     from rich.table import Table
 
     result = comparison.result
-    runs, metric = result["runs"], result["metric"]
+    runs, metric = result["runs"], comparison.task.metric
     table = Table("", *(run["label"] for run in runs), title=f"test part, {result['task']} task")
     table.add_row("samples", *(count(run["n"]) for run in runs))
     table.add_row("subjects", *(count(run["subjects"]) for run in runs))
     table.add_row("seconds", *(_seconds(run) for run in runs))
     for name in _leading(comparison):
-        table.add_row(called(name), *(interval(run["metrics"].get(name)) for run in runs))
-    differences = [_difference(each, metric) for each in result["comparisons"]]
-    table.add_row(f"difference in {called(metric)}", "reference", *differences)
+        table.add_row(metric(name).label, *(interval(run["metrics"].get(name)) for run in runs))
+    differences = [_difference(each, result["metric"]) for each in result["comparisons"]]
+    leading = metric(result["metric"]).label
+    table.add_row(f"difference in {leading}", "reference", *differences)
     return table
 
 
@@ -54,17 +55,18 @@ def write_page(comparison: Comparison, path: Path) -> None:
     text = render(
         "compare.html.j2",
         result=result,
+        metric=comparison.task.metric,
         names=list(result["runs"][0]["metrics"]),
         labels={run["run"]: run["label"] for run in result["runs"]},
         verdicts=[verdict(comparison, each) for each in result["comparisons"]],
         head=_HEAD if result["correction"] else [each for each in _HEAD if each != _ADJUSTED],
         differences=[
-            (each, _rows(each, adjusted=result["correction"] is not None))
+            (each, _rows(comparison.task, each, adjusted=result["correction"] is not None))
             for each in result["comparisons"]
             if each["paired"]
         ],
         figures=curves(comparison.rows),
-        forest=difference_figure(result),
+        forest=difference_figure(result, comparison.task.metric(result["metric"])),
         seconds=_seconds,
         confidence=percent(result["confidence"], 0),
         own_confidence=len({run["confidence"] for run in result["runs"]}) > 1,
@@ -79,15 +81,16 @@ def verdict(comparison: Comparison, found: dict[str, Any]) -> dict[str, str]:
     one, other = labels[found["run"]], labels[found["reference"]]
     if not found["paired"]:
         return {"level": "none", "text": f"{one} and {other}: {found['note']}"}
-    metric = result["metric"]
-    difference = found["metrics"][metric]
+    metric = comparison.task.metric(result["metric"])
+    difference = found["metrics"][metric.name]
     value = difference["difference"]
     if value is None:
-        return {"level": "none", "text": f"{one} and {other}: {called(metric)} is undefined."}
-    by = f"{readable(abs(value))} in {called(metric)}"
-    told = f"{one} is {_ahead(value, metric)} {other} by {by}" if value else (
-        f"{one} is level with {other} in {called(metric)}"
-    )  # fmt: skip
+        return {"level": "none", "text": f"{one} and {other}: {metric.label} is undefined."}
+    by = f"{readable(abs(value))} in {metric.label}"
+    where = "ahead of" if value * metric.sign > 0 else "behind"
+    told = f"{one} is {where} {other} by {by}"
+    if not value:
+        told = f"{one} is level with {other} in {metric.label}"
     between = bounds(difference)
     told += f" (interval of the paired difference {between})" if between else " (no interval)"
     p, adjusted = difference.get("p_holm", difference["p"]), "p_holm" in difference
@@ -97,14 +100,10 @@ def verdict(comparison: Comparison, found: dict[str, Any]) -> dict[str, str]:
     else:
         told += f"; p {_p(p)}" + (" after Holm's correction" if adjusted else "")
         if p < 1 - result["confidence"] and difference["low"] * difference["high"] > 0:
-            level = "good" if (value < 0) == lower_is_better(metric) else "bad"
+            level = "good" if value * metric.sign > 0 else "bad"
         else:
             told += ": that may be chance"
     return {"level": level, "text": told + "."}
-
-
-def _ahead(value: float, metric: str) -> str:
-    return "ahead of" if (value < 0) == lower_is_better(metric) else "behind"
 
 
 def _leading(comparison: Comparison) -> list[str]:
@@ -136,10 +135,10 @@ def _p(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _rows(found: dict[str, Any], *, adjusted: bool) -> list[list[str]]:
+def _rows(task: Task, found: dict[str, Any], *, adjusted: bool) -> list[list[str]]:
     """What was compared, its difference with interval, p, adjusted p if asked for, and remarks."""
     rows = [
-        _row(title(name), each, each.get("not_estimable", ""))
+        _row(task.metric(name).title, each, each.get("not_estimable", ""))
         for name, each in found["metrics"].items()
     ]
     for name, each in _by_label(found.get("delong")):

@@ -11,11 +11,11 @@ import numpy as np
 
 from medkit.config.sections import Evaluation
 from medkit.core.errors import RunError
-from medkit.evaluation import main_metric
 from medkit.evaluation.groups.fairness import holm
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.paired import compare_outputs
 from medkit.runs.run import Run
+from medkit.tasks.task import Task
 from medkit.workflows.compare.rows import TestRows, matched, test_rows
 
 
@@ -30,6 +30,11 @@ class Comparison:
 
     result: dict[str, Any]
     rows: tuple[TestRows, ...]
+
+    @property
+    def task(self) -> Task:
+        """The task of the first run; the others ask the same."""
+        return self.rows[0].run.task
 
 
 def compare_runs(paths: Sequence[Path | str]) -> Comparison:
@@ -54,21 +59,20 @@ def compare_runs(paths: Sequence[Path | str]) -> Comparison:
         if folder in resolved[:i]:
             raise RunError("the run is given twice", place=str(folders[i]))
     opened = [Run.open(folder) for folder in folders]
-    for run in opened[1:]:
-        _same_question(opened[0], run)
     rows = [test_rows(run, label) for run, label in zip(opened, _labels(opened), strict=True)]
     reference = rows[0]
+    for each in rows[1:]:
+        _same_question(reference, each)
     settings = Evaluation.model_validate(reference.run.config["evaluation"])
     comparisons = [_against(reference, each, settings) for each in rows[1:]]
     correction = None
     if len(comparisons) > 1:
         _correct(comparisons)
         correction = "Holm, over the p-values of the same test in all paired comparisons"
-    metrics = reference.run.metrics["test"]["metrics"]
     result = {
         "task": reference.run.task.kind,
         "reference": reference.name,
-        "metric": main_metric(metrics),
+        "metric": reference.run.task.leading,
         "confidence": settings.confidence,
         "runs": [_described(each) for each in rows],
         "comparisons": comparisons,
@@ -85,17 +89,18 @@ def _labels(opened: Sequence[Run]) -> list[str]:
     return [f"{i} {run.path.name}" for i, run in enumerate(opened, 1)]
 
 
-def _same_question(one: Run, other: Run) -> None:
+def _same_question(one: TestRows, other: TestRows) -> None:
     """Refuse runs whose outputs do not mean the same."""
-    place = f"{one.path.name} and {other.path.name}"
-    if one.task.kind != other.task.kind:
+    place = f"{one.name} and {other.name}"
+    tasks = [each.run.task for each in (one, other)]
+    if tasks[0].outcome != tasks[1].outcome:
         raise RunError(
-            f"the runs have different tasks: {one.task.kind} and {other.task.kind}",
+            f"the runs have different tasks: {tasks[0].kind} and {tasks[1].kind}",
             place=place,
             hint="Only runs that predict the same can be compared.",
         )
-    told = [_outcomes]
-    if one.environment.get("data_sha256") == other.environment.get("data_sha256"):
+    told = [_question]
+    if one.run.environment.get("data_sha256") == other.run.environment.get("data_sha256"):
         told.append(_target)  # elsewhere the same outcome may have another name
     for found in told:
         before, after = found(one), found(other)
@@ -107,19 +112,15 @@ def _same_question(one: Run, other: Run) -> None:
             )
 
 
-def _outcomes(run: Run) -> str:
+def _question(rows: TestRows) -> str:
     """Classes, labels or outputs, as the task learned them."""
-    for learned in ("classes_", "labels_"):
-        if getattr(run.task, learned, None):
-            return ", ".join(str(each) for each in getattr(run.task, learned))
-    named = ", ".join(run.task.names_) or f"{run.task.num_outputs} numbers"
-    levels = ", ".join(f"{each:g}" for each in getattr(run.task, "quantiles", ()))
-    return f"{named} (quantiles {levels})" if levels else named
+    classes = [str(each) for outcome in rows.outcomes for each in outcome.classes]
+    return ", ".join(classes or rows.run.task.output_names)
 
 
-def _target(run: Run) -> str:
+def _target(rows: TestRows) -> str:
     """The target as the config names it; empty where the dataset has its own."""
-    dataset = run.config["dataset"]
+    dataset = rows.run.config["dataset"]
     named = [f"{key} {dataset[key]}" for key in ("target", "target_above") if dataset.get(key)
              is not None]  # fmt: skip
     return ", ".join(named)

@@ -10,10 +10,11 @@ from typing import Any, get_args
 import numpy as np
 
 from medkit.core import registry
-from medkit.core.errors import RunError
 from medkit.core.lazy import pd
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.runs.run import Run
+from medkit.runs.stored import stored_part
+from medkit.tasks.outcomes import Outcome
 
 # These ways to split give the same test part whatever the seed.
 _SEEDLESS = ("time", "site", "column")
@@ -49,6 +50,11 @@ class TestRows:
         """Name of the run's folder."""
         return self.run.path.name
 
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What is predicted, with truth and answer."""
+        return self.run.task.outcomes(self.y, self.p, self.run.threshold)
+
     def take(self, order: np.ndarray) -> TestRows:
         """The rows in another order."""
         rows = (self.sample[order], self.subject[order], self.y[order], self.p[order])
@@ -59,32 +65,13 @@ def test_rows(run: Run, label: str) -> TestRows:
     """Read the test part of ``predictions.parquet``.
 
     Raises:
-        RunError: Columns are missing, or the test part is empty.
+        RunError: A column is missing, or the test part is.
     """
-    table = pd.read_parquet(run.path / "predictions.parquet")
-    task, width = run.task, run.task.num_outputs
-    named = task.prediction_columns(np.full((1, width), 0.5), run.threshold)
-    outputs = [name for name in named if not name.startswith("predicted")]
-    targets = [
-        each for each in table if each == "target" or str(each).removeprefix("target_").isdigit()
-    ]
-    if task.kind == "forecasting":
-        targets = [each for each in (f"target_{name}" for name in task.names_) if each in table]
-    missing = [each for each in ("sample", "subject", "part", *outputs) if each not in table]
-    part = table[table["part"] == "test"] if not missing else table.head(0)
-    if missing or not targets or part.empty:
-        lacks = f"lacks {', '.join(missing)}" if missing else "holds no test rows with targets"
-        raise RunError(f"predictions.parquet {lacks}", place=str(run.path))
-    truth = part[targets].to_numpy()
+    every = pd.read_parquet(run.path / "predictions.parquet", columns=["sample"])["sample"]
+    test = stored_part(run)
     return TestRows(
-        run,
-        label,
-        frozenset(table["sample"]),
-        part["sample"].to_numpy(dtype=object),
-        part["subject"].to_numpy(dtype=object),
-        task.encode(truth[:, 0] if len(targets) == 1 else truth),
-        part[outputs].to_numpy(dtype=float),
-    )
+        run, label, frozenset(every), test.samples, test.subjects, test.y, test.outputs
+    )  # fmt: skip
 
 
 def matched(one: TestRows, other: TestRows) -> tuple[np.ndarray | None, str]:

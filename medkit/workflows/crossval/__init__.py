@@ -193,7 +193,7 @@ def _conclude(
 ) -> None:
     """Write the result of the finished folds."""
     from medkit.core.files import write_text
-    from medkit.evaluation import called, readable
+    from medkit.evaluation import readable
     from medkit.report.pages.crossval import write_crossval_report
     from medkit.runs import run as runs
     from medkit.workflows.crossval.pooled import pool
@@ -210,9 +210,10 @@ def _conclude(
         write_crossval_report(folder / "crossval.html", content, text)
     runs.write_json(folder / "environment.json", _environment(folder, experiment, done, stages))
     main = content["summary"][content["main"]]
+    label = content["labels"][content["main"]]
     log.info(
         "%s over %d folds: mean %s, SD %s",
-        called(content["main"]), main["folds"], readable(main["mean"]), readable(main["sd"]),
+        label, main["folds"], readable(main["mean"]), readable(main["sd"]),
     )  # fmt: skip
     write_text(folder / "log.txt", kept.text)
 

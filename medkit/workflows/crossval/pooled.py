@@ -15,6 +15,7 @@ from medkit.evaluation.resampling.intervals import Resampled, plain, resample
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.runs.run import Run
 from medkit.runs.stored import Stored, stored_part
+from medkit.tasks.task import Task
 from medkit.workflows.crossval.plan import Fold
 
 
@@ -31,7 +32,7 @@ class Pooled:
             task has none.
     """
 
-    task: Any
+    task: Task
     y: np.ndarray
     subjects: np.ndarray
     outputs: Mapping[str, Sequence[np.ndarray]]
@@ -44,10 +45,10 @@ def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
     A baseline is pooled if every fold keeps its predictions.
     """
     task = folds[0][1].task
-    for _, run in folds:
-        if _outcomes(run.task) != _outcomes(task):
-            return "the classes differ between the folds: not all occur in every training part"
     kept = [(fold, run, stored_part(run)) for fold, run in folds]
+    first = _question(task, kept[0][2].y)
+    if any(_question(run.task, stored.y) != first for _, run, stored in kept[1:]):
+        return "the classes differ between the folds: not all occur in every training part"
     rows = [_rows(cohort, fold, run, len(stored.y)) for fold, run, stored in kept]
     repeats = sorted({fold.repeat for fold, _, _ in kept})
     tested = np.unique(np.concatenate(rows))
@@ -80,9 +81,9 @@ def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
     return Pooled(task, y, cohort.subjects[tested], outputs, thresholds)
 
 
-def _outcomes(task: Any) -> tuple[Any, ...]:
-    learned = (getattr(task, name, None) for name in ("classes_", "labels_"))
-    return (task.num_outputs, *learned)
+def _question(task: Task, y: np.ndarray) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """What the outputs mean: their names, and the classes of each outcome."""
+    return task.output_names, [each.classes for each in task.outcomes(y)]
 
 
 def _rows(cohort: Cohort, fold: Fold, run: Run, count: int) -> np.ndarray:
@@ -149,9 +150,11 @@ def pooled_scores(pooled: Pooled, name: str, settings: Evaluation, seed: int) ->
         {m: np.mean([d.left_out[m] for d in drawn], axis=0) for m in drawn[0].left_out},
         drawn[0].groups,
     )
-    metrics = pooled.task.score(pooled.y, pooled.outputs[name][0], _any(pooled))
     return Scored(
-        {metric: float(np.mean([each[metric] for each in values])) for metric in metrics},
+        {
+            each.name: float(np.mean([found[each.name] for found in values]))
+            for each in pooled.task.metrics
+        },
         over_repeats,
     )
 
@@ -203,11 +206,7 @@ def pooled_differences(
     return plain(found)
 
 
-def _any(pooled: Pooled) -> Any:
-    return None if pooled.thresholds["network"] is None else _half(pooled.y, pooled.task)
-
-
-def _half(y: np.ndarray, task: Any) -> float | list[float]:
+def _half(y: np.ndarray, task: Task) -> float | list[float]:
     return [0.5] * task.num_outputs if task.num_outputs > 1 else 0.5
 
 

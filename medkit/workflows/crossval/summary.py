@@ -4,6 +4,7 @@
 
     {"scheme": {"kind": "grouped k-fold", "folds": 5, "repeats": 2, "notes": ["…"]},
      "name": "…", "dataset": "…", "model": "mlp", "task": "binary", "main": "auroc",
+     "labels": {"auroc": "AUROC", …},
      "confidence": 0.95,
      "data_sha256": {file: hash},
      "folds": [{"name": "…", "repeat": 1, "fold": 2, "site": None, "seed": 7,
@@ -32,7 +33,6 @@ from typing import Any
 import numpy as np
 
 from medkit.config.experiment import Experiment
-from medkit.evaluation import main_metric
 from medkit.evaluation.calibration.calibration import calibration_of
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.paired import corrected_resampled_t
@@ -64,7 +64,7 @@ def summarize(
     described = [_fold(fold, run) for fold, run in folds]
     scheme = {"kind": plan.scheme, "folds": plan.folds, "repeats": plan.repeats}
     notes = [*plan.notes, *_shared_notes(folds)]
-    main, confidence = main_metric(described[0]["metrics"]), experiment.evaluation.confidence
+    task, confidence = folds[0][1].task, experiment.evaluation.confidence
     own = [_values(each["metrics"]) for each in described]
     scored = _scored(pooled, experiment)
     found: dict[str, Any] = {
@@ -73,7 +73,8 @@ def summarize(
         "dataset": experiment.dataset.name,
         "model": experiment.model.name,
         "task": experiment.task.name,
-        "main": main,
+        "main": task.leading,
+        "labels": {name: task.metric(name).label for name in own[0]},
         "confidence": confidence,
         "data_sha256": data_sha256,
         "folds": described,

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from medkit.evaluation import called, readable
+from medkit.evaluation import readable
 
 
 def spread_table(content: Mapping[str, Any]) -> Table:
@@ -25,5 +25,7 @@ def spread_table(content: Mapping[str, Any]) -> Table:
     for metric, found in content["summary"].items():
         cells = [readable(found[key]) for key in ("mean", "sd", "min", "max")]
         theirs = [each["summary"].get(metric, {"mean": None}) for each in baselines.values()]
-        table.add_row(called(metric), *cells, *(readable(each["mean"]) for each in theirs))
+        table.add_row(
+            content["labels"][metric], *cells, *(readable(each["mean"]) for each in theirs)
+        )
     return table
