@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from medkit.config.sections import (
 from medkit.core import registry
 from medkit.core.checking import check
 from medkit.core.errors import ConfigError, DataError, MedkitError, Problem, did_you_mean
+from medkit.core.groups import Group, in_full, value_at
 from medkit.core.yaml_file import (
     Key,
     dump_yaml,
@@ -86,7 +88,7 @@ def load_config(path: Path | str, overrides: Iterable[str] = ()) -> Experiment:
     """
     path = Path(path)
     document, lines = read_yaml(path)
-    changed = {override(document, assignment) for assignment in overrides}
+    changed = {override(_in_full(document), assignment) for assignment in overrides}
     for key in changed:
         lines = {k: line for k, line in lines.items() if k[: len(key)] != key}
     return check_config(document, folder=path.parent, place=str(path), lines=lines, changed=changed)
@@ -112,7 +114,7 @@ def check_config(
     Raises:
         ConfigError: Every problem found.
     """
-    given = named(copy.deepcopy(dict(document)), "dataset", "task", "model", "preprocessing")
+    given = _in_full(copy.deepcopy(dict(document)))
     if isinstance(given.get("training"), dict):
         given["training"] = named(given["training"], *TRAINING_COMPONENTS)
     expanded, problems = expand(given)
@@ -125,17 +127,10 @@ def check_config(
     header = parts["header"]
     if header.folder is not None:
         folder = Path(folder, header.folder)
-    starts = {key[:2]: Path.cwd() for key in changed}
-    if ("dataset",) in starts:
-        starts = {("dataset", name): Path.cwd() for name in parts["dataset"].parameters}
     plain = {**header.model_dump(mode="json"), **checker.plain}
-    resolved = {}
-    for name, value in parts["dataset"].parameters.items():
-        start = starts.get(("dataset", name), folder)
-        resolved[name] = _resolved(value, start)
-        if start is not folder and resolved[name] != value:
-            plain["dataset"] = {**plain["dataset"], name: _relative(resolved[name], folder)}
-    parts["dataset"] = Component(parts["dataset"].name, resolved)
+    dataset = parts["dataset"]
+    placed = placed_paths(dataset.parameters, folder, plain["dataset"], set(changed), ("dataset",))
+    parts["dataset"] = Component(dataset.name, placed)
 
     def unexpanded(text: str, path: Key) -> Any:
         original = _at(given, path)
@@ -225,14 +220,16 @@ class _Checker:
             self.problems.append(((key, "name"), error.message))
             return None
         found = self.parameters(key, data["name"], schema, data)
-        choice = known.get(data["name"]).tags.get("one_of", ())
-        given = [each for each in choice if found and found.parameters[each] is not None]
+        tags = known.get(data["name"]).tags
+        choice = tags.get("one_of", ())
+        given = [each for each in choice if found and value_at(found.parameters, each) is not None]
         if found and choice and not given:
             text = f"is required (or {', '.join(choice[1:])})"
             self.problems.append(((key, choice[0]), text))
         elif len(given) > 1:
-            self.problems.append(((key, given[1]), f"stands beside {given[0]}: give one of them"))
-        check_declared = known.get(data["name"]).tags.get("check")
+            text = f"stands beside {given[0]}: give one of them"
+            self.problems.append(((key, *given[1].split(".")), text))
+        check_declared = tags.get("check")
         if found and check_declared:
             try:
                 check_declared(found.parameters)
@@ -303,8 +300,46 @@ def _at(document: Any, path: Key) -> Any:
     return document
 
 
-def _resolved(value: Any, folder: Path) -> Any:
-    return Path(os.path.normpath(folder / value)) if isinstance(value, Path) else value
+def placed_paths(
+    parameters: Mapping[str, Any],
+    folder: Path,
+    plain: dict[str, Any] | None = None,
+    changed: Collection[Key] = (),
+    above: Key = (),
+) -> dict[str, Any]:
+    """The parameters with relative paths, also those in groups, taken from a folder.
+
+    Args:
+        parameters: By name.
+        folder: The config's folder.
+        plain: The same as plain data; the paths in it that were given on the command line are
+            rewritten, so that they too start at ``folder``.
+        changed: Keys given on the command line; their relative paths start at the working folder.
+        above: Where the parameters stand in the config.
+    """
+    found = dict(parameters)
+    for name, value in parameters.items():
+        key = (*above, name)
+        if isinstance(value, Group):
+            inside = {each: getattr(value, each) for each in type(value).model_fields}
+            below = plain[name] if plain else None
+            found[name] = value.model_copy(update=placed_paths(inside, folder, below, changed, key))
+        elif isinstance(value, Path):
+            here = any(key[: len(each)] == each for each in changed)
+            found[name] = Path(os.path.normpath((Path.cwd() if here else folder) / value))
+            if here and plain and found[name] != value:
+                plain[name] = _relative(found[name], folder)
+    return found
+
+
+def _in_full(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with short forms written out, in place: ``model: mlp``, ``target: died``."""
+    document.update(named(document, "dataset", "task", "model", "preprocessing"))
+    dataset = document.get("dataset")
+    if isinstance(dataset, dict) and isinstance(dataset.get("name"), str):
+        with contextlib.suppress(MedkitError):  # an unknown name is reported later
+            document["dataset"] = in_full(registry.datasets.schema(dataset["name"]), dataset)
+    return document
 
 
 def _relative(path: Any, start: Path) -> str:

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from medkit.core.errors import did_you_mean
+from medkit.core.errors import ConfigError, Problem, did_you_mean, nearest
+from medkit.core.groups import Group, groups_of, in_full
 from medkit.core.yaml_file import Key
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -37,10 +38,11 @@ def check(model: type[Model], data: Any, what: str) -> tuple[Model | None, list[
         data: Plain data as YAML gives it.
         what: What an unknown key is not: ``a parameter of 'mlp'``.
     """
+    data = in_full(model, data)
     try:
         # By way of JSON, where strict mode still reads lists as tuples and text as paths, yet
         # does not turn "3" into 3 or 1 into True.
-        return model.model_validate_json(json.dumps(data, default=str), strict=True), []
+        return model.model_validate_json(json.dumps(data, default=_plain), strict=True), []
     except pydantic.ValidationError as error:
         by_path: dict[Key, list[str]] = {}
         for each in error.errors(include_url=False):
@@ -49,6 +51,33 @@ def check(model: type[Model], data: Any, what: str) -> tuple[Model | None, list[
             if message not in by_path.setdefault(path, []):
                 by_path[path].append(message)
         return None, [(path, _joined(messages)) for path, messages in by_path.items()]
+
+
+def group_from(group: type[Group], value: Any, name: str, what: str) -> Group:
+    """A group of parameters from itself, a mapping, or the plain value that is short for it.
+
+    Args:
+        group: The kind of group.
+        value: What was given for it.
+        name: The parameter's name, for messages.
+        what: What it is a parameter of.
+
+    Raises:
+        ConfigError: The value is wrong; all mistakes are named.
+    """
+    if isinstance(value, Group):
+        return value
+    if group.short and not isinstance(value, dict):
+        value = {group.short: value}
+    found, problems = check(group, value, f"a parameter of the group {name}")
+    if found is None:
+        listed = [Problem(".".join(map(str, (name, *path))), text) for path, text in problems]
+        raise ConfigError(listed, place=what)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, pydantic.BaseModel) else str(value)
 
 
 def _path_in(data: Any, location: tuple[int | str, ...], missing: bool) -> Key:
@@ -71,12 +100,14 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
     kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
     got = f"; got {_shown(given)}"
     if kind == "extra_forbidden":
+        groups = groups_of(model)
         model, data = _place_of(model, data, path[:-1])
-        known = [name for name in model.model_fields if name not in data]
         if isinstance(data.get("name"), str):
             what = f"a setting of '{data['name']}'"
-        near = did_you_mean(str(path[-1]), known)
-        return f"not {what}{near or '; known: ' + ', '.join(known)}"
+        elif issubclass(model, Group) and len(path) > 1:
+            what = f"a parameter of the group {path[-2]}"
+        known = [name for name in model.model_fields if name not in data]
+        return _unknown(str(path[-1]), known, groups, what)
     if kind == "missing":
         return "is required"
     if kind == "union_tag_not_found":
@@ -106,6 +137,24 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
     if kind == "value_error":
         return str(context["error"])
     return f"{error['msg'][0].lower()}{error['msg'][1:]}{got}"
+
+
+def _unknown(
+    name: str, known: list[str], groups: typing.Mapping[str, type[Group]], what: str
+) -> str:
+    """What to write instead of a name that nothing has: in a group, or nearly the same."""
+    inside = [(group, field) for group, each in groups.items() for field in each.model_fields]
+    homes = [(g, field) for g, field in inside if name in (field, f"{g}_{field}")]
+    if homes:
+        written = " or ".join(f"{group}: {{{field}: ...}}" for group, field in homes)
+        place = " or ".join(group for group, _ in homes)
+        return f"is in the group {place}: write {written}{did_you_mean(name, known)}"
+    if near := did_you_mean(name, known):
+        return f"not {what}{near}"
+    field = nearest(name, [field for _, field in inside])
+    for group in (group for group, each in inside if each == field):
+        return f"not {what}; did you mean '{group}: {{{field}: ...}}'?"
+    return f"not {what}; known: {', '.join(known)}"
 
 
 def _place_of(

@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medkit.core.errors import MedkitError, UnknownNameError
@@ -175,6 +175,28 @@ class Registry:
     def build(self, name: str, *args: Any, **parameters: Any) -> Any:
         """Call the factory of a name."""
         return self.get(name).factory(*args, **parameters)
+
+
+def with_groups(factory: F) -> F:
+    """Let plain values stand for groups of parameters, as in a config.
+
+    ``table(path="a.csv", target="died", columns={"subject": "patient"})``.
+
+    Raises:
+        ConfigError: A group's value is wrong; all mistakes are named.
+    """
+
+    @wraps(factory)
+    def called(*args: Any, **parameters: Any) -> Any:
+        from medkit.core.checking import group_from
+        from medkit.core.groups import groups_of
+
+        for name, group in groups_of(signature_model(factory)).items():
+            if parameters.get(name) is not None:
+                parameters[name] = group_from(group, parameters[name], name, factory.__name__)
+        return factory(*args, **parameters)
+
+    return typing.cast(F, called)
 
 
 @cache

@@ -159,7 +159,9 @@ def expand(document: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[Key, st
     def change(text: str, path: Key) -> str:
         def value(match: re.Match[str]) -> str:
             name, default = match.groups()
-            found = os.environ.get(name) or default
+            found = os.environ.get(name, default)
+            if found == "" and default is not None:  # as in a shell: unset or empty
+                return str(default)
             if found is None:
                 advice = f"set it, or write ${{{name}:-default}}"
                 problems.append((path, f"the environment variable {name} is not set; {advice}"))

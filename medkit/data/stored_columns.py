@@ -190,5 +190,5 @@ def stored_rows(blocks: Iterable[np.ndarray], count: int, width: int, folder: Pa
             f"the encoded rows cannot be written: {error.strerror or error} "
             f"({count * width * 4 / 1e9:.1f} GB are needed)",
             place=str(folder),
-            hint="Free some space there, or name another place under dataset.cache.",
+            hint="Free some space there, or name another place under dataset.source.cache.",
         ) from error

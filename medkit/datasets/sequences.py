@@ -5,29 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 
 from medkit.core.errors import DataError
-from medkit.core.registry import datasets
+from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, RawInput
+from medkit.datasets.parameters import Target
 from medkit.datasets.table.columns import Roles, read_targets, source_of
 from medkit.readers.tables import column_names, read_table, require
 from medkit.readers.values import without_sentinels
 
 
-@datasets.register(
-    yields="tokens", unlabelled={"target": None, "targets": (), "target_above": None}
-)
+class SequenceColumns(Roles):
+    """Which column holds the sequence, and whose, when and where it is from.
+
+    The ``subject`` is what must stay together in a split: the patient, gene or family.
+    """
+
+    sequence: str = "sequence"
+    """The column that holds the sequence."""
+
+
+@datasets.register(yields="tokens", unlabelled={"target": None})
+@with_groups
 def sequences(
     *,
     path: Path,
-    sequence: str = "sequence",
-    target: str | None = None,
-    targets: tuple[str, ...] = (),
-    target_above: float | None = None,
-    subject: str | None = None,
-    id: str | None = None,
-    time: str | None = None,
-    time_format: str | None = None,
-    site: str | None = None,
-    attributes: tuple[str, ...] = (),
+    columns: SequenceColumns = SequenceColumns(),
+    target: Target | None = None,
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
 ) -> Cohort:
     """One DNA, protein or text sequence a row, from a column of a CSV, TSV or Parquet file.
@@ -38,17 +40,8 @@ def sequences(
 
     Args:
         path: The file: ``.csv``, ``.tsv``, ``.txt`` (each also with ``.gz``) or ``.parquet``.
-        sequence: The column that holds the sequence.
-        target: The column to predict.
-        targets: Several columns to predict instead of one.
-        target_above: Predict whether the target is above this value (label 1) or not (0).
-        subject: The column of what must stay together in a split: the patient, gene or family.
-        id: The sample's own id column; by default the row number, counted from 1.
-        time: The column of the time of prediction: dates or numbers, for splits by time.
-        time_format: How texts of that column are written, as in ``"%d.%m.%Y"``; by default ISO 8601
-            (2024-05-31), or the only format that fits all rows.
-        site: The hospital's column, for splits by site.
-        attributes: Columns kept for splits and subgroups.
+        columns: Which column holds the sequence, and whose, when and where it is from.
+        target: What is predicted; None where only predicting.
         missing_values: Values that mean 'missing', by column, or for all under ``"*"``.
 
     Returns:
@@ -59,14 +52,14 @@ def sequences(
             no row has a target, or ids repeat.
     """
     names = column_names(path)
-    labelled = target is not None or bool(targets)
+    labelled, sequence = target is not None, columns.sequence
     require(sequence, names, path, "sequence column")
-    if sequence in (target, *targets):
+    if target and sequence in target.columns:
         raise DataError(f"'{sequence}' is both sequence and target", place=str(path))
-    roles = Roles(subject, id, time, site, attributes, time_format).within(names, path, labelled)
+    roles = columns.within(names, path, labelled)
 
     # 'NA' and '0101' are sequences, not a missing value and a number.
-    frame = read_table(path, text=(subject, id), literal=(sequence,))
+    frame = read_table(path, text=(columns.subject, columns.id), literal=(sequence,))
     letters = frame[sequence].astype("str").str.strip().where(frame[sequence].notna())
     frame = without_sentinels(frame.assign(**{sequence: letters}), missing_values)
     texts = frame[sequence]
@@ -75,7 +68,7 @@ def sequences(
         raise DataError(
             f"every sequence is empty: column '{sequence}', {len(frame)} rows", place=str(path)
         )
-    found = read_targets(frame, target, targets, target_above, path)
+    found = read_targets(frame, target, path)
     kept = found.present & ~empty
     dropped = {"missing sequence": empty.sum(), "missing target": (~found.present & ~empty).sum()}
     source = source_of(path, len(frame), dropped, found.label)

@@ -64,7 +64,8 @@ def after_prediction(evidence: Evidence) -> Iterator[Finding]:
         yield finding(
             "after_prediction_time",
             f"{len(dates)} input{'s are dates' if len(dates) > 1 else ' is a date'}, and without "
-            "the time of prediction (dataset.time) nobody can tell whether they come after it",
+            "the time of prediction (dataset.columns.time) nobody can tell whether they come after "
+            "it",
             listed(dates),
             len(dates),
             "warn",

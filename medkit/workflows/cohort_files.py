@@ -93,20 +93,14 @@ def _write_static(
 def _write_table(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
     features = raw.features or tuple(Feature(column) for column in raw.values.columns)
     inputs = {feature.name: raw.values[feature.name] for feature in features}
-    frame, roles = _described(cohort)
+    frame, columns = _described(cohort)
     frame = _joined(frame, inputs, _targets(cohort))
     path = folder / f"{name}.csv"
-    section = {
-        "name": "table",
-        "path": path.name,
-        **_target_roles(cohort),
-        **roles,
-        "inputs": list(inputs),
-    }
     codes = [feature.name for feature in features if feature.kind == "categorical"]
-    if codes:
-        section["categorical"] = codes
-    return [_csv(frame, path)], {**section, **_units(features)}
+    columns |= {"inputs": list(inputs), **({"categorical": codes} if codes else {})}
+    section = {"name": "table", "path": path.name, "columns": columns, **_target(cohort)}
+    values = _units(features)
+    return [_csv(frame, path)], {**section, **({"values": values} if values else {})}
 
 
 def _write_series(
@@ -195,7 +189,10 @@ def _write_events(
         labels = _csv(_joined(frame, {}, _targets(cohort)), folder / "labels.csv")
         paths.append(labels)
         roles.pop("id", None)
-        section |= {"labels": labels.name, **_target_roles(cohort), **roles}
+        target = _target(cohort)
+        if isinstance(target.get("target"), list):
+            target = {"targets": target["target"]}
+        section |= {"labels": labels.name, **target, **roles}
     return paths, section
 
 
@@ -224,22 +221,22 @@ def _write_images(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Wri
             log.info("wrote %d of %d images", row + 1, len(pixels))
     if len(set(files)) < len(files):
         raise DataError("sample ids are not different as file names")
-    frame, roles = _described(cohort)
-    roles.pop("id", None)
+    frame, columns = _described(cohort)
+    columns.pop("id", None)
     frame = _joined(frame.drop(columns="id", errors="ignore"), {}, _targets(cohort))
     frame.insert(0, "path", files)
     path = _csv(frame, folder / "manifest.csv")
-    section = {"name": "images", "path": path.name, **_target_roles(cohort), **roles}
+    section = {"name": "images", "path": path.name, "columns": columns, **_target(cohort)}
     if cohort.targets is None:
         section["labelled"] = False
     return [path], section
 
 
 def _write_sequences(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
-    frame, roles = _described(cohort)
+    frame, columns = _described(cohort)
     frame = _joined(frame, {"sequence": pd.Series(raw.values, frame.index)}, _targets(cohort))
     path = _csv(frame, folder / f"{name}.csv")
-    section = {"name": "sequences", "path": path.name, **_target_roles(cohort), **roles}
+    section = {"name": "sequences", "path": path.name, "columns": columns, **_target(cohort)}
     return [path], section
 
 
@@ -281,11 +278,11 @@ def _targets(cohort: Cohort) -> dict[str, np.ndarray]:
     return {name: columns[:, k] for k, name in enumerate(names)}
 
 
-def _target_roles(cohort: Cohort) -> dict[str, Any]:
+def _target(cohort: Cohort) -> dict[str, Any]:
     names = list(_targets(cohort))
-    if not names:
+    if cohort.targets is None:
         return {}
-    return {"target": names[0]} if cohort.targets.ndim == 1 else {"targets": names}  # type: ignore[union-attr]
+    return {"target": names[0] if cohort.targets.ndim == 1 else names}
 
 
 def _joined(

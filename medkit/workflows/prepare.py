@@ -15,6 +15,7 @@ import numpy as np
 from medkit.config.experiment import Component, Experiment
 from medkit.core import registry
 from medkit.core.errors import DataError
+from medkit.core.groups import defaults_of, value_at, with_values
 from medkit.core.lazy import pd
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Flow, Part
@@ -134,9 +135,9 @@ def new_data(
 
     Args:
         dataset: The dataset section the model was trained with.
-        path: The new file or folder; None where ``rows`` has a ``url``.
+        path: The new file or folder; None where ``rows`` has a ``source.url``.
         modality: The fitted modality.
-        rows: ``query`` and perhaps ``url``: the reader's parameters for rows of a database.
+        rows: ``source.query`` and perhaps ``source.url``, for rows of a database.
 
     Raises:
         DataError: The new data cannot be read, or the dataset is read from no database.
@@ -144,18 +145,20 @@ def new_data(
     entry = registry.datasets.get(dataset.name)
     reader = entry.tags.get("reader", dataset.name)
     tags = registry.datasets.get(reader).tags
-    # A reader of its own takes all settings; another one, those that mean the same in both.
-    shared = dataset.parameters if reader == dataset.name else entry.tags.get("shared", ())
-    given = {key: value for key, value in dataset.parameters.items() if key in shared}
-    given |= entry.tags.get("reader_settings", {})
-    given |= as_trained(tags, modality, given)
-    if "described" in tags:
-        given[tags["described"]] = {each.name: each for each in modality.features}
-    given |= {**tags.get("unlabelled", {}), "path": path, **(rows or {})}
-    if rows and not {*rows} <= {*registry.datasets.schema(reader).model_fields}:
+    schema = registry.datasets.schema(reader)
+    if rows and "source" not in schema.model_fields:
         raise DataError(f"'{dataset.name}' is read from no database", place="query",
                         hint="Give the new samples as a file: --input FILE.")  # fmt: skip
-    cohort: Cohort = registry.datasets.build(reader, **given)
+    given = dict(dataset.parameters)
+    if reader != dataset.name:  # another reader takes the settings that mean the same in both
+        shared = entry.tags.get("shared", {})
+        told = {theirs: given[own] for own, theirs in shared.items()}
+        given = with_values(defaults_of(schema), {**entry.tags.get("reader_settings", {}), **told})
+    found: dict[str, Any] = dict(as_trained(tags, modality, given))
+    if "described" in tags:
+        found[tags["described"]] = {each.name: each for each in modality.features}
+    found |= {**tags.get("unlabelled", {}), "path": path, **(rows or {})}
+    cohort: Cohort = registry.datasets.build(reader, **with_values(given, found))
     for reason, count in cohort.source.dropped.items():
         log.warning("%d samples get no prediction: %s", count, reason)
     return cohort
@@ -164,10 +167,10 @@ def new_data(
 def as_trained(
     tags: Mapping[str, Any], modality: Any, given: Mapping[str, Any]
 ) -> dict[str, tuple[Any, ...] | int]:
-    """What a reader would find out from a file, as it was in training.
+    """What a reader would find out from a file, as it was in training; by path of the parameter.
 
     Args:
-        tags: The reader's tags, which name the parameters for each.
+        tags: The reader's tags, which name the parameters for each: ``columns.categorical``.
         modality: The fitted modality: kinds of columns, size of images.
         given: The reader's own parameters; kinds of other columns (a target's) are kept.
     """
@@ -176,7 +179,7 @@ def as_trained(
     for kind in ("categorical", "numeric"):
         if kind in tags:
             fitted = [each.name for each in modality.features if each.kind == kind]
-            others = [each for each in given.get(tags[kind], ()) if each not in inputs]
+            others = [each for each in value_at(given, tags[kind]) or () if each not in inputs]
             found[tags[kind]] = (*fitted, *others)
     shape = modality.input_shape_
     if "shape" in tags and len(shape) == 3 and shape[2] in (1, 3):

@@ -142,8 +142,11 @@ def propose_config(
         "  name: table",
         f"  path: {_quoted(Path(path).as_posix())}",
         f"  target: {_quoted(target)}",
-        *(['  decimal: ","'] if comma else []),
-        *_dataset_lines(guess, subject, used),
+        *(['  source: {decimal: ","}'] if comma else []),
+        "  columns:",
+        *_column_lines(guess, subject),
+        "  values:",
+        *_value_lines(guess, used),
         *about,
         f"task: {task}",
         "# by: time or by: site test on later patients or on other hospitals.",
@@ -162,48 +165,53 @@ def propose_config(
     return "\n".join(lines) + "\n"
 
 
-def _dataset_lines(guess: _Guess, subject: str | None, used: list[str]) -> list[str]:
+def _column_lines(guess: _Guess, subject: str | None) -> list[str]:
     lines = []
     if subject is not None:
         if guess.subject is not None:
-            lines.append("  # The patient, by the column's name:")
-        lines.append(f"  subject: {_quoted(subject)}")
+            lines.append("    # The patient, by the column's name:")
+        lines.append(f"    subject: {_quoted(subject)}")
     else:
-        lines.append("  # No subject column was given: rows are treated as independent patients.")
-        lines.append("  # If a patient can have several rows, name the patient's column, or the")
-        lines.append("  # same patient may be in train and test.")
-        lines += [f"  # subject: {_quoted(name)}" for name in guess.subjects[:1]]
+        lines.append("    # No subject column was given: rows are treated as independent patients.")
+        lines.append("    # If a patient can have several rows, name the patient's column, or the")
+        lines.append("    # same patient may be in train and test.")
+        lines += [f"    # subject: {_quoted(name)}" for name in guess.subjects[:1]]
     if guess.ids:
-        lines.append(f"  id: {_quoted(guess.ids[0])}")
+        lines.append(f"    id: {_quoted(guess.ids[0])}")
     for role, columns in (("site", guess.sites), ("time", guess.times)):
         if columns:
-            lines.append(f"  # Looks like the {role} of the sample; for splits by {role}:")
-            lines.append(f"  # {role}: {_quoted(columns[0])}")
+            lines.append(f"    # Looks like the {role} of the sample; for splits by {role}:")
+            lines.append(f"    # {role}: {_quoted(columns[0])}")
             if role == "time" and columns[0] in guess.time_formats:
-                lines.append(f"  # time_format: {guess.time_formats[columns[0]]}")
+                lines.append(f"    # time_format: {guess.time_formats[columns[0]]}")
     if guess.groups:
-        lines.append(f"  attributes: {_list(guess.groups)}")
+        lines.append(f"    attributes: {_list(guess.groups)}")
     if guess.ignored:
-        lines.append("  # No inputs:")
-        lines += [f"  #   {_shown(name)}: {why}" for name, why in guess.ignored.items()]
-        lines.append(f"  ignore: {_list(guess.ignored)}")
+        lines.append("    # No inputs:")
+        lines += [f"    #   {_shown(name)}: {why}" for name, why in guess.ignored.items()]
+        lines.append(f"    ignore: {_list(guess.ignored)}")
     if guess.categorical:
-        lines.append(f"  categorical: {_list(guess.categorical)}")
+        lines.append(f"    categorical: {_list(guess.categorical)}")
     if guess.codes:
-        lines.append("  # Few different whole numbers; add to categorical those that are codes:")
-        lines.append(f"  #   {_list(guess.codes)}")
+        lines.append("    # Few different whole numbers; add to categorical those that are codes:")
+        lines.append(f"    #   {_list(guess.codes)}")
+    return lines
+
+
+def _value_lines(guess: _Guess, used: list[str]) -> list[str]:
+    lines = []
     if guess.missing:
         entries = (f"{_quoted(name)}: {_list(values)}" for name, values in guess.missing.items())
-        lines.append("  # Texts among numbers, taken to mean 'missing':")
-        lines.append(f"  missing_values: {{{', '.join(entries)}}}")
+        lines.append("    # Texts among numbers, taken to mean 'missing':")
+        lines.append(f"    missing_values: {{{', '.join(entries)}}}")
     if guess.doubtful:
-        lines.append("  # Numbers that may mean 'missing'; if so, add them to missing_values:")
+        lines.append("    # Numbers that may mean 'missing'; if so, add them to missing_values:")
         lines += [
-            f"  #   {{{_quoted(name)}: [{value:g}]}}   {why}"
+            f"    #   {{{_quoted(name)}: [{value:g}]}}   {why}"
             for name, (value, why) in guess.doubtful.items()
         ]
     lines.append(
-        f"  # Units appear in the report and the model card: units: {{{_quoted(used[0])}: ...}}"
+        f"    # Units appear in the report and the model card: units: {{{_quoted(used[0])}: ...}}"
     )
     return lines
 
@@ -237,7 +245,7 @@ def _task(values: pd.Series, file: Path) -> tuple[str, list[str]]:
     whole = bool((present == present.round()).all())
     if whole and kinds <= MOST_CLASSES:
         notes += _counts(present)
-        notes.append("# If the numbers are a grade: task: regression, or dataset.target_above: 0")
+        notes.append("# If the numbers are a grade: task: regression, or dataset.target.above: 0")
         notes.append("# with task: binary to predict whether it is above 0.")
         return "multiclass", notes
     low, high = float(present.min()), float(present.max())

@@ -36,6 +36,7 @@ from medkit.datasets.events.static import Static
 from medkit.datasets.events.targets import outcome_of
 from medkit.datasets.events.triplets import YIELDS_BY, Form, tripled
 from medkit.datasets.events.windows import axis_at, index_moments, windows_of
+from medkit.datasets.parameters import Target
 from medkit.datasets.table.columns import Roles
 from medkit.datasets.table.ranges import Outside
 from medkit.readers.cache import Store
@@ -322,8 +323,11 @@ def events(
             moment = admission  # hours count from it already
         time_column = prediction_time if index == "prediction" else admission
         table = read_labels(
-            labels, Roles(subject, columns.stay, time_column, site, attributes, time_format),
-            (target, targets, target_above if target or targets else None), moment, discharge,
+            labels,
+            Roles(subject=subject, id=columns.stay, time=time_column, site=site,
+                  attributes=attributes, time_format=time_format),
+            Target(column=target or targets, above=target_above) if target or targets else None,
+            moment, discharge,
             index == "prediction", (found.timestamps, found.zoned), onset,
         )  # fmt: skip
     if index == "every_step" and form == "triplets":

@@ -14,6 +14,7 @@ from medkit.core.files import existing, sha256
 from medkit.core.lazy import pd
 from medkit.datasets.events.sources.found import MICROSECONDS_AN_HOUR
 from medkit.datasets.events.times import times_of
+from medkit.datasets.parameters import Target
 from medkit.datasets.table.columns import Roles, Targets, read_targets
 from medkit.readers.engines import has_zone
 from medkit.readers.tables import PARQUET, column_names, fingerprint, read_table, require
@@ -52,7 +53,7 @@ class Labels:
 def read_labels(
     path: Path,
     roles: Roles,
-    target: tuple[str | None, tuple[str, ...], float | None],
+    target: Target | None,
     moment: str | None = None,
     discharge: str | None = None,
     repeated: bool = False,
@@ -64,7 +65,7 @@ def read_labels(
     Args:
         path: A table, or a folder of Parquet shards.
         roles: Its columns.
-        target: ``target``, ``targets`` and ``target_above``.
+        target: The columns to predict.
         moment: The column by which a row's window is placed.
         discharge: The column with the end of the stay.
         repeated: Several rows may be of one stay; they are told apart by ``moment``.
@@ -108,7 +109,7 @@ def read_labels(
             place=str(path),
             hint="One row a stay is expected." if not repeated else "One row each is expected.",
         )
-    found = read_targets(table, *target, path)
+    found = read_targets(table, target, path)
     prints = {path.name: sha256(path)} if path.is_file() else {
         f"{path.resolve().name}/": fingerprint((f.name, f) for f in files)
     }  # fmt: skip

@@ -16,6 +16,8 @@ from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.grid.grid import Gridded, Plan, gridded
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.windows import Windows, reaching_back
+from medkit.datasets.table.dictionary import TableValues
+from medkit.datasets.table.parameters import TableColumns
 from medkit.datasets.table.table import table
 from medkit.readers.values import as_category, as_identifier, sentinels_of
 
@@ -91,7 +93,9 @@ class Static(NamedTuple):
         ranges = {name: plan.ranges[name] for name in self.names if name in plan.ranges}
         stand_ins = {k: v for k, v in (missing_values or {}).items() if k in ("*", *self.names)}
         raw, files = _of_table(
-            self, stays, units=known, ranges=ranges, outside=plan.outside, missing_values=stand_ins
+            self,
+            stays,
+            TableValues(units=known, ranges=ranges, outside=plan.outside, missing_values=stand_ins),
         )
         return {"static": raw}, files
 
@@ -144,7 +148,7 @@ def _of_events(
 
 
 def _of_table(
-    static: Static, stays: np.ndarray, **settings: Any
+    static: Static, stays: np.ndarray, values: TableValues
 ) -> tuple[RawInput, dict[str, str]]:
     """Columns of a table with one row a stay: one row a sample; and file name -> sha256.
 
@@ -152,9 +156,8 @@ def _of_table(
     """
     path = static.table
     assert path is not None  # noqa: S101 - for mypy
-    cohort = table(
-        path=path, id=static.stay, inputs=static.names, categorical=static.categorical, **settings
-    )
+    columns = TableColumns(id=static.stay, inputs=static.names, categorical=static.categorical)
+    cohort = table(path=path, columns=columns, values=values)
     known = pd.Index(as_identifier(pd.Series(cohort.samples.index.astype(object))))
     rows = known.get_indexer(pd.Index(stays))
     absent = np.flatnonzero(rows < 0)

@@ -14,10 +14,11 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.files import existing, sha256
 from medkit.core.lazy import pd
-from medkit.core.registry import datasets
+from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, RawInput, Source
 from medkit.datasets.images.arrays import read_arrays
 from medkit.datasets.images.decode import SUFFIXES, decode_images
+from medkit.datasets.parameters import SampleColumns, Target
 from medkit.datasets.table.columns import Roles, read_targets
 from medkit.readers.tables import column_names, fingerprint, is_table, read_table, require
 from medkit.readers.values import without_sentinels
@@ -30,31 +31,28 @@ Side = Annotated[int, Field(ge=1, le=8192)]
 PARTS = {"train": "train", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
 
 
+class ManifestColumns(SampleColumns):
+    """Which of the manifest's columns holds the image's path, and whose it is."""
+
+    image: str = "path"
+    """The column with the image's path, relative to the manifest."""
+    subject_pattern: str | None = None
+    """For a folder: a regular expression whose first group finds the patient in an image's path,
+    as in ``person(\\d+)_``."""
+
+
 @datasets.register(
     yields="image",
-    unlabelled={
-        "labelled": False,
-        "target": None,
-        "targets": (),
-        "target_above": None,
-        "subject_pattern": None,
-    },
+    unlabelled={"labelled": False, "target": None, "columns.subject_pattern": None},
     shape=("size", "channels"),
 )
+@with_groups
 def images(
     *,
     path: Path,
     labelled: bool = True,
-    image: str = "path",
-    target: str | None = None,
-    targets: tuple[str, ...] = (),
-    target_above: float | None = None,
-    subject: str | None = None,
-    subject_pattern: str | None = None,
-    time: str | None = None,
-    time_format: str | None = None,
-    site: str | None = None,
-    attributes: tuple[str, ...] = (),
+    columns: ManifestColumns = ManifestColumns(),
+    target: Target | None = None,
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
     size: tuple[Side, Side] | None = None,
     channels: Literal[1, 3] | None = None,
@@ -74,18 +72,9 @@ def images(
     Args:
         path: The folder, the manifest, or the ``.npz``; without labels also a single image.
         labelled: False reads images alone, to predict for.
-        image: The manifest's column with the image's path.
-        target: The manifest's column to predict.
-        targets: Several columns of the manifest to predict instead of one (multilabel).
-        target_above: Predict whether the target is above this value (label 1) or not (0).
-        subject: The manifest's column with the patient.
-        subject_pattern: For a folder: a regular expression whose first group finds the patient
-            in an image's path, as in ``person(\\d+)_``.
-        time: The manifest's column with the time, for splits by time.
-        time_format: How texts of that column are written, as in ``"%d.%m.%Y"``; by default ISO 8601
-            (2024-05-31), or the only format that fits all rows.
-        site: The manifest's column with the hospital, for splits by site.
-        attributes: Columns of the manifest kept for splits and subgroups.
+        columns: Which of the manifest's columns holds the image's path, and whose, when and
+            where it is from.
+        target: What is predicted, for a manifest.
         missing_values: Values in the manifest that mean 'missing', by column, or for all under
             ``"*"``.
         size: (height, width) in pixels to which images are resized; by default that of the
@@ -104,28 +93,26 @@ def images(
     """
     existing(path, "file or folder")
     if path.suffix.lower() == ".npz":
-        if target is not None or targets or subject or attributes:
+        if target is not None or columns.subject or columns.attributes:
             raise DataError(
-                "an .npz has no columns: target, targets, subject and attributes do not apply",
+                "an .npz has no columns: target, subject and attributes do not apply",
                 place="dataset",
             )
         return read_arrays(path, labelled, size, channels)
     if is_table(path) and path.is_file():
-        asked = (target, targets, target_above)
-        if labelled and target is None and not targets:
+        if labelled and target is None:
             raise DataError(
                 "a manifest needs target, the column with the label",
                 place="dataset",
                 hint=f"Its columns: {', '.join(column_names(path))}.",
             )
-        roles = Roles(subject, None, time, site, attributes, time_format)
-        return _from_manifest(path, image, asked, roles, missing_values, size, channels)
-    if labelled and (target is not None or targets):
+        return _from_manifest(path, columns, target, missing_values, size, channels)
+    if labelled and target is not None:
         raise DataError(
-            "in a folder the subfolders are the classes; target and targets do not apply",
+            "in a folder the subfolders are the classes; target does not apply",
             place="dataset",
         )
-    return _from_folder(path, labelled, subject_pattern, size, channels)
+    return _from_folder(path, labelled, columns.subject_pattern, size, channels)
 
 
 def _from_folder(
@@ -193,17 +180,17 @@ def _subjects(names: list[str], pattern: str, path: Path) -> pd.Series:
 
 def _from_manifest(
     path: Path,
-    image: str,
-    asked: tuple[str | None, tuple[str, ...], float | None],
-    roles: Roles,
+    columns: ManifestColumns,
+    target: Target | None,
     missing_values: dict[str, tuple[str | int | float, ...]] | None,
     size: tuple[int, int] | None,
     channels: int | None,
 ) -> Cohort:
-    names = column_names(path)
+    names, image = column_names(path), columns.image
     require(image, names, path, "image column")
-    labelled = asked[0] is not None or bool(asked[1])
-    roles = roles.within(names, path, labelled)
+    labelled = target is not None
+    kept = {name: getattr(columns, name) for name in SampleColumns.model_fields}
+    roles = Roles(**kept).within(names, path, labelled)
     frame = read_table(path, text=(roles.subject,), literal=(image,))
     nameless = frame[image].isna()
     if nameless.any():
@@ -213,7 +200,7 @@ def _from_manifest(
             place=str(path),
         )
     frame = without_sentinels(frame, missing_values)
-    found = read_targets(frame, *asked, path)
+    found = read_targets(frame, target, path)
     samples = roles.samples(frame, path, labelled)
     present = found.present
     samples.index = pd.Index(frame[image].astype("str").to_numpy(dtype=object), name="image")

@@ -60,7 +60,7 @@ class _Draw(NamedTuple):
     targets=("yes_no", "class"),
     embedded=True,
     reader="events",
-    shared=("hours", "every_hours"),
+    shared={"hours": "hours", "every_hours": "every_hours"},
     # An hour's values are known when it is over.
     reader_settings={"index": "every_step", "first_prediction_hours": FIRST + 1.0},
 )

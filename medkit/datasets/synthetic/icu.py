@@ -66,7 +66,7 @@ class _Draw(NamedTuple):
     targets=("yes_no", "class"),
     embedded=True,
     reader="events",
-    shared=("hours", "form"),
+    shared={"hours": "hours", "form": "form"},
 )
 def synthetic_icu(
     *,

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from medkit.core.errors import DataError
 from medkit.core.files import sha256
 from medkit.core.lazy import pd
 from medkit.data.cohort import Source
+from medkit.datasets.parameters import SampleColumns, Target
 from medkit.datasets.table.times import as_time, has_zone
 from medkit.readers.tables import require
 from medkit.readers.values import (
@@ -33,23 +34,18 @@ log = logging.getLogger("medkit")
 MOST_CLASSES = 20
 
 
-@dataclass(frozen=True)
-class Roles:
+class Roles(SampleColumns):
     """Which columns describe a sample; None or empty where there is no such column."""
 
-    subject: str | None = None
     id: str | None = None
-    time: str | None = None
-    site: str | None = None
-    attributes: tuple[str, ...] = ()
-    time_format: str | None = None
+    """The sample's own id column; by default the row number, counted from 1."""
 
     @property
     def own(self) -> tuple[str, ...]:
         """The columns that identify or place a sample and so are no inputs by default."""
         return tuple(c for c in (self.subject, self.id, self.time, self.site) if c)
 
-    def within(self, names: Sequence[str], path: Path, labelled: bool) -> Roles:
+    def within(self, names: Sequence[str], path: Path, labelled: bool) -> Self:
         """These roles, their columns checked; a new, unlabelled file may lack some of them.
 
         Raises:
@@ -68,20 +64,18 @@ class Roles:
                     f"the attribute '{column}' has the name that medkit gives to the {column} "
                     f"column" + (f", which is '{own}' here" if own else ""),
                     place=str(path),
-                    hint=f"Name it as dataset.{column}, or rename the column.",
+                    hint=f"Name it as columns.{column}, or rename the column.",
                 )
         return self
 
-    def _present(self, names: Sequence[str]) -> Roles:
+    def _present(self, names: Sequence[str]) -> Self:
         kept = {role: getattr(self, role) for role in ("subject", "id", "time", "site")}
         lacking = [c for c in (*kept.values(), *self.attributes) if c and c not in names]
         if lacking:
             log.info("the new file has no column %s; going on without", ", ".join(lacking))
-        return Roles(
-            **{role: column if column in names else None for role, column in kept.items()},
-            attributes=tuple(c for c in self.attributes if c in names),
-            time_format=self.time_format,
-        )
+        there = {role: column if column in names else None for role, column in kept.items()}
+        attributes = tuple(c for c in self.attributes if c in names)
+        return self.model_copy(update={**there, "attributes": attributes})
 
     def samples(self, frame: pd.DataFrame, path: Path, labelled: bool) -> pd.DataFrame:
         """The samples frame of a Cohort: index, ``subject``, ``time``, ``site``, attributes.
@@ -109,7 +103,7 @@ class Roles:
                 raise DataError(
                     f"column '{self.id}' is empty in {count} rows (first at row {row})",
                     place=str(path),
-                    hint="Every sample needs an id; without dataset.id its row number is used.",
+                    hint="Every sample needs an id; without columns.id its row number is used.",
                 )
         return samples
 
@@ -126,9 +120,7 @@ class Targets:
 
 def read_targets(
     frame: pd.DataFrame,
-    target: str | None,
-    targets: tuple[str, ...],
-    target_above: float | None,
+    target: Target | None,
     path: Path,
     text: Sequence[str] = (),
 ) -> Targets:
@@ -137,16 +129,12 @@ def read_targets(
     Targets among ``text`` are classes though they look like numbers.
 
     Raises:
-        DataError: A target column is absent or wholly empty, holds texts among numbers or
-            infinite values, or the parameters contradict.
+        DataError: A target column is absent or wholly empty, or holds texts among numbers or
+            infinite values.
     """
-    if target is not None and targets:
-        raise DataError("give either target or targets, not both", place="dataset")
-    names = (target,) if target is not None else targets
-    if not names:
-        if target_above is not None:
-            raise DataError("target_above needs a target column", place="dataset")
+    if target is None:
         return Targets(None, (), np.ones(len(frame), bool), "")
+    names = target.columns
     for name in names:
         require(name, frame.columns, path, "target column")
     present = frame[list(names)].notna().all(axis=1).to_numpy()
@@ -158,12 +146,12 @@ def read_targets(
         )
     columns = [frame.loc[present, name] for name in names]
     label = _quoted(names)
-    if target_above is not None:
-        columns = [(as_numbers(c, path) > target_above).astype("int64") for c in columns]
-        label = ", ".join(f"1 where '{name}' is above {target_above:g}" for name in names)
+    if target.above is not None:
+        columns = [(as_numbers(c, path) > target.above).astype("int64") for c in columns]
+        label = ", ".join(f"1 where '{name}' is above {target.above:g}" for name in names)
     arrays = [_plain(_numeric(c, path) if c.name not in text else c, path) for c in columns]
-    values = arrays[0] if target is not None else _stacked(arrays)
-    return Targets(values, tuple(names), present, label)
+    values = arrays[0] if isinstance(target.column, str) else _stacked(arrays)
+    return Targets(values, names, present, label)
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -17,10 +17,11 @@ from medkit.core.lazy import pd
 from medkit.core.values import category_key
 from medkit.core.yaml_file import read_yaml
 from medkit.data.cohort import Feature
-from medkit.datasets.table.ranges import Outside, Ranges, check_ranges
+from medkit.datasets.parameters import Values
+from medkit.datasets.table.ranges import Outside
 from medkit.datasets.table.units import conversion
 from medkit.readers.tables import read_table, require
-from medkit.readers.values import Sentinels, as_numbers, sentinels_of
+from medkit.readers.values import as_numbers, sentinels_of
 
 log = logging.getLogger("medkit")
 
@@ -121,50 +122,39 @@ def _from_table(path: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _entries(given: Mapping[str, Any] | None) -> dict[str, Entry | Feature]:
-    """Entries as they are, and plain mappings, as from Python, checked into entries."""
-    found: dict[str, Entry | Feature] = {}
-    for name, each in (given or {}).items():
-        if not isinstance(each, (Entry, Feature)):
-            entry, wrong = check(Entry, dict(each), "a setting of a dictionary")
-            if entry is None:
-                raise ConfigError(
-                    [Problem(".".join(map(str, (name, *where))), text) for where, text in wrong],
-                    place="dataset.dictionary",
-                )
-            each = entry
-        found[name] = each
-    return found
+class TableValues(Values):
+    """What the numbers mean: units, plausible ranges, 'missing', or a dictionary of all columns."""
+
+    dictionary: Path | dict[str, Entry] | None = None
+    """A data dictionary, YAML or CSV, or its entries: by column ``unit``, ``low`` and ``high`` (in
+    that unit), ``outside``, ``missing_values``, ``categories``, and ``convert_to``, the unit that
+    the model is to take (from mass to amount also ``molar_mass`` in g/mol). Numbers are converted
+    as they are read, in training and from every new file alike; the run keeps how. The other
+    parameters of this group go before it."""
 
 
-def describe(
-    dictionary: Path | Described | None,
-    names: Sequence[str],
-    units: Mapping[str, str],
-    ranges: Ranges,
-    outside: Outside,
-    missing_values: Sentinels | None,
-) -> dict[str, Feature]:
+def describe(values: TableValues, names: Sequence[str]) -> dict[str, Feature]:
     """Each column's units, range and stand-ins, from the dictionary and the parameters.
 
     What the parameters say of a column goes before what the dictionary says. A Feature in the
     dictionary's place is taken as it is: training has found it out.
 
     Args:
-        dictionary: A file, or its entries.
+        values: The dataset's parameters.
         names: Columns of the table.
-        units, ranges, outside, missing_values: The dataset's parameters.
 
     Raises:
         ConfigError, DataError: The dictionary has mistakes or fits none of the columns, or a unit
             cannot be converted.
     """
-    place = str(dictionary) if isinstance(dictionary, Path) else "dataset.dictionary"
-    entries = read_dictionary(dictionary) if isinstance(dictionary, Path) else _entries(dictionary)
+    dictionary: Any = values.dictionary
+    place = str(dictionary) if isinstance(dictionary, Path) else "dataset.values.dictionary"
+    entries: Described = (
+        read_dictionary(dictionary) if isinstance(dictionary, Path) else dictionary or {}
+    )
     trained = any(isinstance(each, Feature) for each in entries.values())
     if entries and not trained:
         _compare(entries, names, place)
-    check_ranges(ranges)
     found: dict[str, Feature] = {}
     for name in names:
         entry = entries.get(name)
@@ -172,8 +162,8 @@ def describe(
             found[name] = entry
             continue
         entry = entry or Entry()
-        low, high = ranges.get(name, (entry.low, entry.high))
-        unit = units.get(name, entry.unit)
+        low, high = values.ranges.get(name, (entry.low, entry.high))
+        unit = values.units.get(name, entry.unit)
         scale, shift = 1.0, 0.0
         if entry.convert_to and unit and unit != entry.convert_to:
             scale, shift = conversion(name, unit, entry.convert_to, entry.molar_mass, place)
@@ -184,8 +174,8 @@ def describe(
             entry.convert_to or unit,
             None if low is None else scale * low + shift,
             None if high is None else scale * high + shift,
-            entry.outside or outside,
-            (*sentinels_of(missing_values, name), *entry.missing_values),
+            entry.outside or values.outside,
+            (*sentinels_of(values.missing_values, name), *entry.missing_values),
             unit if converted else None,
             scale,
             shift,

@@ -23,8 +23,8 @@ from medkit.readers.values import (
 )
 
 _DATES = (
-    "Name it as dataset.time, under dataset.durations (an input in days before the time of "
-    "prediction) or under dataset.ignore."
+    "Name it as columns.time, under columns.durations (an input in days before the time of "
+    "prediction) or under columns.ignore."
 )
 
 
@@ -62,16 +62,11 @@ def with_durations(
     """The frame with columns of dates as days before the time of prediction, and a note.
 
     Raises:
-        DataError: No time of prediction is named, or a column holds no dates.
+        DataError: A column holds no dates.
     """
     if not durations:
         return frame, ()
-    if time is None:
-        raise DataError(
-            "durations need the time of prediction",
-            place="dataset.durations",
-            hint="Name its column as dataset.time.",
-        )
+    assert time is not None  # noqa: S101 - checked by TableColumns
     changed, late = {}, {}
     for name in durations:
         changed[name], late[name] = days_before(frame[name], frame[time], path, time_format)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
@@ -170,7 +169,7 @@ def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> Found:
         found.said[chosen] = role
     own = [n for n in ids if n in unique and OWN_ID_NAME.search(folded(n))]
     if found.roles.id is None and own:
-        found.roles = replace(found.roles, id=own[0])
+        found.roles = _with(found.roles, "id", own[0])
         found.said[own[0]] = "id"
     for name in (*subjects, *ids):
         if name not in found.said:
@@ -192,14 +191,13 @@ def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> Found:
             found.roles = _with(found.roles, role, columns[0])
             found.said[columns[0]] = role
     groups = tuple(n for n in rest if GROUP_NAME.search(folded(n)))
-    found.roles = replace(found.roles, attributes=(*given.attributes, *groups))
+    found.roles = _with(found.roles, "attributes", (*given.attributes, *groups))
     found.said |= dict.fromkeys(groups, "attribute")
     return found
 
 
-def _with(roles: Roles, role: str, column: str) -> Roles:
-    known: dict[str, Any] = {role: column}
-    return replace(roles, **known)
+def _with(roles: Roles, role: str, columns: str | tuple[str, ...]) -> Roles:
+    return roles.model_copy(update={role: columns})
 
 
 def _is_sure_subject(name: str, kinds: int, column: pd.Series) -> bool:

@@ -82,7 +82,7 @@ def _partly(text: str, add: str) -> tuple[Status, str]:
 
 
 def _dates(inputs: ReportInputs) -> tuple[Status, str]:
-    if inputs.setting("dataset.time") or inputs.setting("split.by") == "time":
+    if inputs.setting("dataset.columns.time") or inputs.setting("split.by") == "time":
         return _partly("The samples have times.", "the dates that they cover, and follow-up")
     return "authors", "No time column was declared."
 

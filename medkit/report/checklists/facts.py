@@ -81,7 +81,7 @@ def outcome(inputs: ReportInputs) -> str:
     """What is predicted."""
     if inputs.source.label:
         return sentence(inputs.source.label)
-    target = inputs.setting("dataset.target")
+    target = inputs.setting("dataset.target.column")
     return sentence(f"column {target}") if isinstance(target, str) else ""
 
 

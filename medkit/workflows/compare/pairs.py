@@ -121,9 +121,10 @@ def _question(rows: TestRows) -> str:
 def _target(rows: TestRows) -> str:
     """The target as the config names it; empty where the dataset has its own."""
     dataset = rows.run.config["dataset"]
-    named = [f"{key} {dataset[key]}" for key in ("target", "target_above") if dataset.get(key)
-             is not None]  # fmt: skip
-    return ", ".join(named)
+    target = dataset.get("target")
+    given = target if isinstance(target, dict) else {"column": target}
+    named = {"target" if key == "column" else key: value for key, value in given.items()}
+    return ", ".join(f"{key} {value}" for key, value in named.items() if value is not None)
 
 
 def _described(rows: TestRows) -> dict[str, Any]:

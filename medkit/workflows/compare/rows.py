@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from pydantic import BaseModel
 
 from medkit.core import registry
+from medkit.core.groups import groups_of
 from medkit.core.lazy import pd
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.runs.run import Run
@@ -131,18 +133,28 @@ def _differing(one: TestRows, other: TestRows) -> Iterator[str]:
 
 def _differing_keys(one: Mapping[str, Any], other: Mapping[str, Any], section: str) -> list[str]:
     """Settings of a section that differ; names of files count by their content alone."""
-    first, second = one.get(section, {}), other.get(section, {})
-    files = _paths(first.get("name")) if section == "dataset" else ()
+    first, second = (_by_path(each.get(section, {})) for each in (one, other))
+    files: Collection[str] = ()
+    if section == "dataset" and first.get("name") in registry.datasets.names():
+        files = set(_files(registry.datasets.schema(first["name"])))
     keys = dict.fromkeys([*first, *second])
     return [key for key in keys if key not in files and first.get(key) != second.get(key)]
 
 
-def _paths(dataset: Any) -> tuple[str, ...]:
-    if dataset not in registry.datasets.names():
-        return ()
-    fields = registry.datasets.schema(dataset).model_fields
-    return tuple(
-        name
-        for name, field in fields.items()
-        if field.annotation is Path or Path in get_args(field.annotation)
-    )
+def _by_path(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, those in groups as ``window.hours``."""
+    found: dict[str, Any] = {}
+    for key, value in section.items():
+        inner = value if isinstance(value, Mapping) else {}
+        found |= {f"{key}.{name}": each for name, each in inner.items()} or {key: value}
+    return found
+
+
+def _files(schema: type[BaseModel]) -> Iterator[str]:
+    """The settings that name files."""
+    groups = groups_of(schema)
+    for name, field in schema.model_fields.items():
+        if field.annotation is Path or Path in get_args(field.annotation):
+            yield name
+        elif name in groups:
+            yield from (f"{name}.{each}" for each in _files(groups[name]))

@@ -137,7 +137,7 @@ def _by_site(experiment: Experiment, cohort: Cohort, repeats: int) -> Plan:
         raise DataError(
             "leaving one site out needs a column 'site', which the samples do not have",
             place="--folds sites",
-            hint="Name it as dataset.site, or give a number of folds.",
+            hint="Name it as dataset.columns.site, or give a number of folds.",
         )
     column = cohort.samples["site"]
     sites = sorted(set(column[column.notna()].astype(str)))

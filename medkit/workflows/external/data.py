@@ -11,6 +11,7 @@ from pathlib import Path
 from medkit.config.experiment import Component, Experiment, check_config, load_config
 from medkit.core import registry
 from medkit.core.errors import ConfigError, DataError, MedkitError, Problem
+from medkit.core.groups import with_values
 from medkit.core.yaml_file import override
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
@@ -68,7 +69,7 @@ def new_data(run: Run, config: Path | None, overrides: Sequence[str]) -> NewData
     if not own:
         tags = registry.datasets.get(dataset.name).tags
         told = as_trained(tags, run.modality, dataset.parameters)
-        dataset = Component(dataset.name, {**dataset.parameters, **told})
+        dataset = Component(dataset.name, with_values(dataset.parameters, told))
     cohort = read(dataset)
     if cohort.targets is None:
         raise DataError("the data set has no targets to evaluate against")

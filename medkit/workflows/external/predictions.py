@@ -53,8 +53,8 @@ def _rows_of(run: Run, path: Path | None, query: str | None, url: str | None) ->
     if path is not None:
         if url is not None:
             raise DataError("give either a file or a url, not both", place="predict")
-        return {"query": query}
-    address = url or run.config["dataset"].get("url")
+        return {"source.query": query}
+    address = url or run.config["dataset"].get("source", {}).get("url")
     if not address:
         raise DataError(
             "the run was not trained from a database with an address",
@@ -64,7 +64,7 @@ def _rows_of(run: Run, path: Path | None, query: str | None, url: str | None) ->
     expanded, problems = expand({"url": address})
     if problems:
         raise DataError(problems[0][1], place="url")
-    return {"query": query, "url": expanded["url"]}
+    return {"source.query": query, "source.url": expanded["url"]}
 
 
 def check_output(path: Path) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from medkit.config.experiment import Experiment, check_config
+from medkit.core import registry
 from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 from medkit.core.files import write_text
 from medkit.core.lazy import keras
@@ -44,7 +45,7 @@ from medkit.training.backend import start
 from medkit.training.network import Network
 from medkit.workflows.assess import assess, predict_parts
 from medkit.workflows.external.data import NewData, encoded, new_data
-from medkit.workflows.prepare import divide
+from medkit.workflows.prepare import as_trained, divide
 
 log = logging.getLogger("medkit")
 
@@ -140,12 +141,14 @@ def _check_rows(new: NewData) -> None:
 def _config(run: Run, new: NewData, method: str) -> Experiment:
     """The run's config on the new data, as what is done here."""
     document = copy.deepcopy(dict(run.config))
-    told = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in new.dataset.parameters.items()
-        if new.experiment.dataset.parameters.get(key) != value
-    }
-    document["dataset"] = {**new.experiment.plain["dataset"], **told}
+    document["dataset"] = copy.deepcopy(new.experiment.plain["dataset"])
+    tags = registry.datasets.get(new.dataset.name).tags
+    for path, value in as_trained(tags, run.modality, new.experiment.dataset.parameters).items():
+        *groups, name = path.split(".")
+        inner = document["dataset"]
+        for group in groups:
+            inner = inner[group]
+        inner[name] = list(value) if isinstance(value, tuple) else value
     document["evaluation"] = new.experiment.plain["evaluation"]
     document["seed"] = new.experiment.seed
     document["folder"] = None
