@@ -45,7 +45,8 @@ def series(model: str, settings: str, preprocessing: Sequence[str] = SINCE) -> l
 
 def table(model: str, settings: str, inputs: str = "") -> list[str]:
     """Overrides for a model that reads the summaries."""
-    data = f"{{name: table, path: SUMMARIES, id: stay, subject: stay, target: died{inputs}}}"
+    columns = f"{{id: stay, subject: stay{inputs}}}"
+    data = f"{{name: table, path: SUMMARIES, target: died, columns: {columns}}}"
     return [f"dataset={data}", f"model={model}", settings, "preprocessing={missing: mean}"]
 
 

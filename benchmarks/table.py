@@ -66,7 +66,7 @@ def encode(path: Path, cache: Path | None) -> dict[str, float]:
     logging.basicConfig(level=logging.INFO, format="    %(message)s")
     dataset = {"name": "table", "path": str(path), "target": "died"}
     if cache is not None:
-        dataset["cache"] = str(cache)
+        dataset["source"] = {"cache": str(cache)}
     document = {
         "name": "benchmark", "seed": 0, "dataset": dataset, "task": "binary",
         "split": {"by": "subject", "valid": 0.15, "test": 0.15}, "model": {"name": "mlp"},

@@ -63,8 +63,9 @@ def document(path: Path, **changes):
     return {
         "name": "visits", "seed": 3,
         "dataset": {
-            "name": "table", "path": path.name, "target": "died", "subject": "record",
-            "id": "visit", "site": "hospital", "inputs": ["pulse", "lactate"],
+            "name": "table", "path": path.name, "target": "died",
+            "columns": {"subject": "record", "id": "visit", "site": "hospital",
+                        "inputs": ["pulse", "lactate"]},
         },
         "task": "binary", "model": {"name": "mlp", "hidden_units": [4]},
         "split": {"by": "subject", "valid": 0.25},
@@ -111,7 +112,9 @@ def cohort(subjects: int = 53, rows: int = 3) -> Cohort:
     random = np.random.default_rng(1)
     names = np.repeat([f"p{i}" for i in range(subjects)], rows)
     targets = np.repeat(random.random(subjects) < 0.25, rows).astype(int)
-    samples = pd.DataFrame({"subject": names}, index=[f"s{i}" for i in range(len(names))])
+    samples = pd.DataFrame(
+        {"columns": {"subject": names}}, index=[f"s{i}" for i in range(len(names))]
+    )
     values = pd.DataFrame({"x": random.normal(size=len(names))})
     return Cohort(samples, {"x": RawInput("tabular", values)}, targets)
 

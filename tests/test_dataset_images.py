@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def test_folder_of_classes(folder):
-    cohort = images(path=folder, subject_pattern=r"(p\d+)_")
+    cohort = images(path=folder, columns={"subject_pattern": r"(p\d+)_"})
     assert cohort.only_input.values.shape == (3, 4, 6, 1)
     assert cohort.only_input.values.dtype == np.uint8
     assert cohort.only_input.values[:, 0, 0, 0].tolist() == [10, 20, 30]
@@ -112,12 +112,16 @@ def test_manifest(folder):
         "path,finding,patient,sex\nnormal/p1_a.png,0,1,F\nopacity/p2_a.png,1,2,M\n"
         "normal/p1_b.png,,1,F\nnormal/gone.png,1,3,F\n"
     )
-    cohort = images(path=manifest, target="finding", subject="patient", attributes=("sex",))
+    cohort = images(
+        path=manifest, target="finding", columns={"subject": "patient", "attributes": ("sex",)}
+    )
     assert cohort.targets.tolist() == [0, 1]
     assert cohort.samples["subject"].tolist() == ["1", "2"]
     assert cohort.samples["sex"].tolist() == ["F", "M"]
     assert cohort.source.dropped == {"missing target": 1, "missing image file": 1}
-    new = images(path=manifest, labelled=False, subject="nobody", attributes=("sex",))
+    new = images(
+        path=manifest, labelled=False, columns={"subject": "nobody", "attributes": ("sex",)}
+    )
     assert len(new) == 3
     assert new.targets is None
 
@@ -222,7 +226,7 @@ def test_folders_without_images_or_classes(folder, tmp_path):
 )
 def test_bad_subject_pattern(folder, pattern, message):
     with pytest.raises(DataError) as error:
-        images(path=folder, subject_pattern=pattern)
+        images(path=folder, columns={"subject_pattern": pattern})
     assert message in str(error.value)
 
 
@@ -256,12 +260,15 @@ def test_pneumoniamnist(real_data):
 
 def test_new_images_take_the_shape_of_the_trained_ones(tmp_path, folder):
     from medkit.core import registry
+    from medkit.core.groups import with_values
+    from medkit.datasets.images.images import ManifestColumns
 
     tags = registry.datasets.get("images").tags
     trained = images(path=folder).only_input.values.shape[1:]
     draw(tmp_path / "new" / "x.png", 50, size=(9, 9), mode="RGB")
     shape = dict(zip(tags["shape"], (trained[:2], trained[2]), strict=True))
-    settings = {"subject_pattern": r"(p\d+)_", **tags["unlabelled"], **shape}
+    trained_with = {"columns": ManifestColumns(subject_pattern=r"(p\d+)_")}
+    settings = with_values(trained_with, {**tags["unlabelled"], **shape})
     new = images(path=tmp_path / "new", **settings)
     assert new.only_input.values.shape == (1, *trained)
     assert "subject" not in new.samples

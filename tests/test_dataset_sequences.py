@@ -20,7 +20,7 @@ def file(tmp_path):
 
 def test_text_is_kept_as_it_stands(file):
     path = file("sequence,label,gene\nNA,a,1\n0101,b,1\n  ACGT ,a,2\n")
-    cohort = sequences(path=path, target="label", subject="gene")
+    cohort = sequences(path=path, target="label", columns={"subject": "gene"})
     assert cohort.only_input.values.tolist() == ["NA", "0101", "ACGT"]
     assert cohort.only_input.values.dtype == object
     assert cohort.samples["subject"].tolist() == ["1", "1", "2"]
@@ -38,7 +38,7 @@ def test_empty_sequences_and_missing_labels_are_counted(file):
 
 
 def test_new_file_without_labels(file):
-    cohort = sequences(path=file("sequence\nACGT\n"), target=None, subject="gene")
+    cohort = sequences(path=file("sequence\nACGT\n"), target=None, columns={"subject": "gene"})
     assert cohort.targets is None
     assert list(cohort.samples.columns) == []
 
@@ -50,8 +50,12 @@ def test_new_file_without_labels(file):
         ("sequence,label\n,b\n,c\n", {}, "every sequence is empty: column 'sequence', 2 rows"),
         ("sequence,label\nA,\n", {}, "every row lacks a target"),
         ("sequence,label\nA,b\n", {"target": "sequence"}, "'sequence' is both sequence and target"),
-        ("sequence,label\nA,b\n", {"subject": "gene"}, "no subject column called 'gene'"),
-        ("sequence,label,k\nA,b,1\nA,b,1\n", {"id": "k"}, "1 duplicate sample ids"),
+        (
+            "sequence,label\nA,b\n",
+            {"columns": {"subject": "gene"}},
+            "no subject column called 'gene'",
+        ),
+        ("sequence,label,k\nA,b,1\nA,b,1\n", {"columns": {"id": "k"}}, "1 duplicate sample ids"),
     ],
 )
 def test_bad_input_is_refused(file, text, settings, message):
@@ -61,7 +65,9 @@ def test_bad_input_is_refused(file, text, settings, message):
 
 
 def test_splice(real_data):
-    cohort = sequences(path=real_data / "splice" / "splice.csv", target="label", subject="gene")
+    cohort = sequences(
+        path=real_data / "splice" / "splice.csv", target="label", columns={"subject": "gene"}
+    )
     assert len(cohort) == 3190
     assert {len(text) for text in cohort.only_input.values} == {60}
     assert sorted(set(cohort.targets)) == ["EI", "IE", "N"]

@@ -7,8 +7,9 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from merging import merged
 
-from medkit.core.errors import ConfigError, DataError
+from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.datasets.table.table import table
 
 CSV = """id,patient,sex,sbp,smoker,visit,died
@@ -33,11 +34,15 @@ def file(tmp_path):
 
 def read(path, **changes):
     settings = {
-        "target": "died", "subject": "patient", "id": "id", "time": "visit",
-        "attributes": ("sex",), "missing_values": {"sbp": ("?", -1)}, "units": {"sbp": "mmHg"},
-        "ranges": {"sbp": (50, 250)},
-    }  # fmt: skip
-    return table(path=path, **{**settings, **changes})
+        "target": "died",
+        "columns": {"subject": "patient", "id": "id", "time": "visit", "attributes": ("sex",)},
+        "values": {
+            "missing_values": {"sbp": ("?", -1)},
+            "units": {"sbp": "mmHg"},
+            "ranges": {"sbp": (50, 250)},
+        },
+    }
+    return table(path=path, **merged(settings, changes))
 
 
 def test_roles_types_and_missing_values(file):
@@ -80,30 +85,37 @@ def test_without_an_id_the_row_number_is_the_id(file):
 
 
 def test_target_above_and_its_words(file):
-    cohort = table(path=file("x,num\n1,0\n2,2\n3,\n4,1\n"), target="num", target_above=0)
+    cohort = table(path=file("x,num\n1,0\n2,2\n3,\n4,1\n"), target={"column": "num", "above": 0})
     assert cohort.targets.tolist() == [0, 1, 1]
     assert cohort.source.label == "1 where 'num' is above 0"
 
 
 def test_text_bool_and_several_targets(file):
     path = file("x,kind,ill,a,b\n1,EI,True,0,1\n2,N,False,1,1\n3,IE,,1,0\n")
-    assert table(path=path, target="kind", inputs=("x",)).targets.tolist() == ["EI", "N", "IE"]
-    assert table(path=path, target="ill", inputs=("x",)).targets.tolist() == [True, False]
-    several = table(path=path, targets=("a", "b"), inputs=("x",))
+    assert table(path=path, target="kind", columns={"inputs": ("x",)}).targets.tolist() == [
+        "EI",
+        "N",
+        "IE",
+    ]
+    assert table(path=path, target="ill", columns={"inputs": ("x",)}).targets.tolist() == [
+        True,
+        False,
+    ]
+    several = table(path=path, target=("a", "b"), columns={"inputs": ("x",)})
     assert several.targets.tolist() == [[0, 1], [1, 1], [1, 0]]
     assert several.target_names == ("a", "b")
 
 
 def test_codes_as_categories_are_the_same_text_in_every_file(file):
-    whole = table(path=file("cp,y\n1,0\n2,1\n"), target="y", categorical=("cp",))
-    gaps = table(path=file("cp,y\n1,0\n,1\n"), target="y", categorical=("cp",))
+    whole = table(path=file("cp,y\n1,0\n2,1\n"), target="y", columns={"categorical": ("cp",)})
+    gaps = table(path=file("cp,y\n1,0\n,1\n"), target="y", columns={"categorical": ("cp",)})
     assert whole.only_input.values["cp"].tolist() == ["1", "2"]
     assert gaps.only_input.values["cp"].tolist() == ["1", None]
 
 
 def test_texts_of_codes_are_not_changed(file):
     path = file("icd,y\n038,0\n250.0,1\n250.00,0\n250,1\n")
-    found = table(path=path, target="y", categorical=("icd",)).only_input.values["icd"]
+    found = table(path=path, target="y", columns={"categorical": ("icd",)}).only_input.values["icd"]
     assert found.tolist() == ["038", "250.0", "250.00", "250"]
 
 
@@ -115,21 +127,27 @@ def test_none_is_a_category_and_missing_among_numbers(file):
     classes = table(path=file("x,y\n1,None\n2,mild\n"), target="y").targets
     assert classes.tolist() == ["None", "mild"]
     with pytest.raises(DataError, match=r"1 samples have no subject \(first at row 1\)"):
-        table(path=file("x,y,p\n1,0,None\n2,1,b\n"), target="y", subject="p")
+        table(path=file("x,y,p\n1,0,None\n2,1,b\n"), target="y", columns={"subject": "p"})
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_decimal_commas(file, separator):
     text = "crp;icd;y\n12,5;1,2;0,5\n-3;3,4;1\n?;5;2,25\n".replace(";", separator)
     found = table(
-        path=file(text, "data.txt"), target="y", categorical=("icd",),
-        missing_values={"crp": ("?",)},
-    )  # fmt: skip
+        path=file(text, "data.txt"),
+        target="y",
+        columns={"categorical": ("icd",)},
+        values={"missing_values": {"crp": ("?",)}},
+    )
     np.testing.assert_array_equal(found.only_input.values["crp"], [12.5, -3, np.nan])
     assert found.only_input.values["icd"].tolist() == ["1,2", "3,4", "5"]
     assert found.targets.tolist() == [0.5, 1, 2.25]
     row = file(text.split("\n")[0] + "\n" + separator.join(("?", "1,2", "0,5")), "row.txt")
-    new = table(path=row, numeric=("crp",), categorical=("icd",), missing_values={"*": ("?",)})
+    new = table(
+        path=row,
+        columns={"numeric": ("crp",), "categorical": ("icd",)},
+        values={"missing_values": {"*": ("?",)}},
+    )
     assert np.isnan(new.only_input.values["crp"]).all()
 
 
@@ -139,15 +157,15 @@ def test_decimal_commas_between_commas_must_be_declared(file):
         table(path=path, target="y")
     assert "column 'crp' holds numbers with a decimal comma" in str(error.value)
     assert 'Give decimal: ","' in str(error.value)
-    found = table(path=path, target="y", decimal=",").only_input.values["crp"]
+    found = table(path=path, target="y", source={"decimal": ","}).only_input.values["crp"]
     assert found.tolist() == [12.5, 1.5]
 
 
 def test_times_are_read_alike_in_every_row(file):
-    def days(texts, **settings):
+    def days(texts, **columns):
         rows = "\n".join(f"{i},{i % 2},{text}" for i, text in enumerate(texts))
         path = file(f"x,y,t\n{rows}\n")
-        cohort = table(path=path, target="y", time="t", **settings)
+        cohort = table(path=path, target="y", columns={"time": "t", **columns})
         return cohort.samples["time"].dt.strftime("%Y-%m-%d").tolist()
 
     assert days(["05.01.2024", "13.02.2024"]) == ["2024-01-05", "2024-02-13"]
@@ -170,7 +188,7 @@ def test_times_are_read_alike_in_every_row(file):
 
 
 def test_a_new_file_needs_no_readable_time(file):
-    new = table(path=file("x,t\n1,soon\n"), time="t")
+    new = table(path=file("x,t\n1,soon\n"), columns={"time": "t"})
     assert "time" not in new.samples
 
 
@@ -180,7 +198,9 @@ def test_targets_written_as_text_are_numbers(tmp_path):
     frame.to_parquet(tmp_path / "data.parquet")
 
     def targets(name):
-        return table(path=tmp_path / "data.parquet", target=name, inputs=("x",)).targets.tolist()
+        return table(
+            path=tmp_path / "data.parquet", target=name, columns={"inputs": ("x",)}
+        ).targets.tolist()
 
     assert targets("y") == [1.5, 2, 3]
     assert targets("grade") == ["0", "1", "3+"]
@@ -188,7 +208,7 @@ def test_targets_written_as_text_are_numbers(tmp_path):
 
 
 def test_ignored_attribute_is_no_input(file):
-    cohort = read(file(CSV), ignore=("sex",))
+    cohort = read(file(CSV), columns={"ignore": ("sex",)})
     assert "sex" in cohort.samples
     assert "sex" not in cohort.only_input.values
 
@@ -210,13 +230,13 @@ def test_new_file_without_target_subject_or_attributes(file):
     ],
 )
 def test_values_outside_their_range(file, outside, found, done):
-    cohort = read(file(CSV), ranges={"sbp": (50, 130)}, outside=outside)
+    cohort = read(file(CSV), values={"ranges": {"sbp": (50, 130)}, "outside": outside})
     np.testing.assert_array_equal(cohort.only_input.values["sbp"], found)
     assert cohort.source.notes == (f"values outside their plausible range, {done}: 1 sbp",)
 
 
 def test_a_range_includes_its_ends(file):
-    cohort = read(file(CSV), ranges={"sbp": (120, 135.5)})
+    cohort = read(file(CSV), values={"ranges": {"sbp": (120, 135.5)}})
     np.testing.assert_array_equal(cohort.only_input.values["sbp"], [120, np.nan, 135.5])
     assert cohort.source.notes == ()
 
@@ -234,11 +254,11 @@ def test_a_range_includes_its_ends(file):
         (b"x,y\n1,2\n\xe9,2\n", {}, "line 3 is not UTF-8 text"),
         ("x,y\n1,2\n", {"target": "z"}, "no target column called 'z'"),
         ("age,y\n1,2\n", {"target": "Y_"}, "no target column called 'Y_'; did you mean 'y'?"),
-        ("age,y\n1,2\n", {"inputs": ("agee",)},
+        ("age,y\n1,2\n", {"columns": {"inputs": ("agee",)}},
          "no input column called 'agee'; did you mean 'age'?"),
-        ("age,y\n1,2\n", {"subject": "patient"}, "no subject column called 'patient'"),
-        ("age,y\n1,2\n", {"attributes": ("sex",)}, "no attribute column called 'sex'"),
-        ("age,y\n1,2\n", {"units": {"agee": "years"}},
+        ("age,y\n1,2\n", {"columns": {"subject": "patient"}}, "no subject column called 'patient'"),
+        ("age,y\n1,2\n", {"columns": {"attributes": ("sex",)}}, "no attribute column called 'sex'"),
+        ("age,y\n1,2\n", {"values": {"units": {"agee": "years"}}},
          "no column (named under units) called 'agee'; did you mean 'age'?"),
         ("x,y\n1,\n2,\n", {}, "every row lacks a target: 'y' is empty in all 2 rows"),
         ("x,y\n1,0.5\n2,\n3,high\n4,2.5\n5,3\n", {},
@@ -250,28 +270,29 @@ def test_a_range_includes_its_ends(file):
         ("x,y\n1,0\n2,1\n?,1\n", {},
          "column 'x' looks numeric but has text: 1 of 3 values, first at row 3\n"
          "  If they mean 'missing': missing_values: {x: [\"?\"]}."),
-        ("x,y\n1,0\na,1\nb,1\n", {"numeric": ("x",)},
+        ("x,y\n1,0\na,1\nb,1\n", {"columns": {"numeric": ("x",)}},
          "column 'x' has text where numbers are due: 2 of 3 values, first at row 2"),
-        ("x,y\n1,0\nhigh,1\n", {"inputs": ("x",), "target": "x", "targets": ("y",)},
-         "give either target or targets, not both"),
-        ("x,y\n1,0\n", {"inputs": ("x", "y")}, "'y' is both input and target"),
+        ("x,y\n1,0\n", {"columns": {"inputs": ("x", "y")}}, "'y' is both input and target"),
         ("y\n1\n", {}, "no input column is left"),
-        ("x,y\n1,0\n", {"numeric": ("x",), "categorical": ("x",)},
+        ("x,y\n1,0\n", {"columns": {"numeric": ("x",), "categorical": ("x",)}},
          "column 'x' is both numeric and categorical"),
-        ("x,y\n1,0\n", {"ranges": {"x": (2, 1)}}, "ranges.x: 2 is above 1"),
-        ("x,y,k\n1,0,a\n2,1,a\n", {"id": "k"}, "1 duplicate sample ids (first at row 2)"),
-        ("x,y,k\n1,0,a\n2,1,\n", {"id": "k"}, "column 'k' is empty in 1 rows (first at row 2)"),
-        ("x,y,k\n1,0,a\n2,1,\n", {"subject": "k"}, "1 samples have no subject (first at row 2)"),
-        ("x,y,t\n1,0,2024-01-01\n2,1,soon\n", {"time": "t"},
+        ("x,y\n1,0\n", {"values": {"ranges": {"x": (2, 1)}}}, "ranges.x: 2 is above 1"),
+        ("x,y,k\n1,0,a\n2,1,a\n", {"columns": {"id": "k"}},
+         "1 duplicate sample ids (first at row 2)"),
+        ("x,y,k\n1,0,a\n2,1,\n", {"columns": {"id": "k"}},
+         "column 'k' is empty in 1 rows (first at row 2)"),
+        ("x,y,k\n1,0,a\n2,1,\n", {"columns": {"subject": "k"}},
+         "1 samples have no subject (first at row 2)"),
+        ("x,y,t\n1,0,2024-01-01\n2,1,soon\n", {"columns": {"time": "t"}},
          "column 't' holds 1 texts that are no date (first at row 2)"),
-        ("x,y,site,h\n1,0,a,b\n", {"site": "h", "attributes": ("site",)},
+        ("x,y,site,h\n1,0,a,b\n", {"columns": {"site": "h", "attributes": ("site",)}},
          "the attribute 'site' has the name that medkit gives to the site column, which is 'h'"),
-        ("x,y\n1,a\n2,3\n", {"target_above": 0},
+        ("x,y\n1,a\n2,3\n", {"target": {"column": "y", "above": 0}},
          "column 'y' has text where numbers are due: 1 of 2 values, first at row 1"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(file, text, settings, message):
-    with pytest.raises(DataError) as error:
+    with pytest.raises(MedkitError) as error:
         table(path=file(text), **{"target": "y", **settings})
     assert message in str(error.value)
 
@@ -312,9 +333,10 @@ def test_identifier_as_input_is_refused_without_repeating_it(file):
 def test_heart_disease(real_data):
     cohort = table(
         path=real_data / "heart_disease" / "heart_disease_4sites.csv",
-        target="num", target_above=0, site="site", attributes=("sex",),
-        categorical=("cp", "thal"), missing_values={"chol": (0,)},
-    )  # fmt: skip
+        target={"column": "num", "above": 0},
+        columns={"site": "site", "attributes": ("sex",), "categorical": ("cp", "thal")},
+        values={"missing_values": {"chol": (0,)}},
+    )
     assert len(cohort) == 920
     assert int(cohort.targets.sum()) == 509
     assert cohort.samples["site"].nunique() == 4
@@ -323,7 +345,7 @@ def test_heart_disease(real_data):
 
 
 def test_times_with_and_without_a_zone_are_not_subtracted(file):
-    head, rest = "seen,adm,y\n", {"target": "y", "time": "adm", "durations": ("seen",)}
+    head, rest = "seen,adm,y\n", {"target": "y", "columns": {"time": "adm", "durations": ("seen",)}}
     zoned, bare = "2020-01-01T00:00+02:00", "2020-01-02T00:00"
     with pytest.raises(DataError, match="'seen' has a time zone where 'adm' has none"):
         table(path=file(f"{head}{zoned},{bare},0\n{zoned},{bare},1\n"), **rest)
@@ -345,8 +367,8 @@ def test_times_with_a_zone_in_parquet_meet_days(tmp_path):
         "adm": pd.to_datetime(["2020-01-01", "2020-01-01"]).tz_localize("UTC"), "y": [0, 1],
     })  # fmt: skip
     frame.to_parquet(tmp_path / "data.parquet")
-    settings = {"path": tmp_path / "data.parquet", "target": "y", "time": "adm"}
-    found = table(**settings, durations=("born",))
+    columns = {"time": "adm", "durations": ("born",)}
+    found = table(path=tmp_path / "data.parquet", target="y", columns=columns)
     assert found.only_input.values["born"].tolist() == [25567.0, 21915.0]
 
 
@@ -354,7 +376,9 @@ def test_a_dictionary_of_plain_mappings_from_python(file):
     path = file("temp,y\n98.6,0\n212,1\n")
     entry = {"unit": "°F", "convert_to": "°C", "low": 90, "high": 110}
     pytest.importorskip("pint")
-    found = table(path=path, target="y", dictionary={"temp": entry})
+    found = table(path=path, target="y", values={"dictionary": {"temp": entry}})
     assert found.only_input.values["temp"].tolist() == pytest.approx([37.0, np.nan], nan_ok=True)
-    with pytest.raises(ConfigError, match=r"temp\.unitt: not a setting of a dictionary; did you"):
-        table(path=path, target="y", dictionary={"temp": {"unitt": "°F"}})
+    with pytest.raises(
+        ConfigError, match=r"dictionary\.temp\.unitt: not a setting of 'temp'; did you mean 'unit'"
+    ):
+        table(path=path, target="y", values={"dictionary": {"temp": {"unitt": "°F"}}})

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from merging import merged
 
 from medkit.core.errors import DataError, RunError
 from medkit.data.cohort import RawInput
@@ -25,9 +26,14 @@ from medkit.readers import sql_large as _sql_large
 
 N = 400
 SETTINGS = {
-    "target": "died", "time": "seen", "durations": ("born",), "categorical": ("icd",),
-    "missing_values": {"crp": ("?",)}, "ranges": {"sbp": (60, 250)}, "units": {"sbp": "mmHg"},
-}  # fmt: skip
+    "target": "died",
+    "columns": {"time": "seen", "durations": ("born",), "categorical": ("icd",)},
+    "values": {
+        "missing_values": {"crp": ("?",)},
+        "ranges": {"sbp": (60, 250)},
+        "units": {"sbp": "mmHg"},
+    },
+}
 
 
 @pytest.fixture
@@ -116,7 +122,8 @@ def test_rows_of_a_database_on_disk(tmp_path, always_large, ordered):
     frame.to_sql("visits", base, index=False)
     base.close()
     query = "select * from visits" + " order by id" * ordered
-    settings = {**SETTINGS, "path": tmp_path / "h.sqlite", "query": query, "id": "id"}
+    rows = {"path": tmp_path / "h.sqlite", "source": {"query": query}, "columns": {"id": "id"}}
+    settings = merged(SETTINGS, rows)
     expected = table(**settings)
     always_large()
     found = table(**settings)
@@ -164,14 +171,14 @@ def test_the_cache_is_for_its_owner_and_follows_the_file(tmp_path, monkeypatch, 
     monkeypatch.setattr(_cache, "_RECENT", -1)
     path, cache = tmp_path / "a.csv", tmp_path / "cache"
     path.write_text(clinic())
-    first = table(path=path, cache=cache, **SETTINGS)
+    first = table(path=path, source={"cache": cache}, **SETTINGS)
     assert "inputs from the cache" not in caplog.text
     spooled = []
     real = _spool.spool_text
     monkeypatch.setattr(
         "medkit.readers.tables.spool_text", lambda *a: spooled.append(1) or real(*a)
     )
-    assert_same(table(path=path, cache=cache, **SETTINGS), first)
+    assert_same(table(path=path, source={"cache": cache}, **SETTINGS), first)
     assert "inputs from the cache" in caplog.text
     assert not spooled, "the text is not read again"
     whole = [each for each in cache.rglob("*") if each.is_file()]
@@ -183,13 +190,13 @@ def test_the_cache_is_for_its_owner_and_follows_the_file(tmp_path, monkeypatch, 
 
     path.write_text(clinic().replace("ICU", "HDU"))
     os.utime(path, ns=(1, 1))
-    changed = table(path=path, cache=cache, **SETTINGS)
+    changed = table(path=path, source={"cache": cache}, **SETTINGS)
     assert "HDU" in set(as_frame(changed.only_input.values)["ward"])
     assert spooled
     assert "the contents of a.csv have changed since they were cached: read anew" in caplog.text
     assert len([e for e in cache.rglob("*") if e.is_file()]) == len(whole), "the old ones are gone"
     # Another setting, another entry.
-    kept = table(path=path, cache=cache, **{**SETTINGS, "ranges": {}})
+    kept = table(path=path, source={"cache": cache}, **merged(SETTINGS, {"values": {"ranges": {}}}))
     assert not np.array_equal(kept.only_input.values["sbp"], changed.only_input.values["sbp"],
                               equal_nan=True)  # fmt: skip
 
@@ -199,8 +206,11 @@ def test_nothing_of_a_database_is_kept(tmp_path):
     base = sqlite3.connect(tmp_path / "h.sqlite")
     pd.DataFrame({"a": [1.0, 2, 3], "y": [0, 1, 0]}).to_sql("t", base, index=False)
     base.close()
-    cohort = table(path=tmp_path / "h.sqlite", query="select * from t order by a", target="y",
-                   cache=tmp_path / "cache")  # fmt: skip
+    cohort = table(
+        path=tmp_path / "h.sqlite",
+        source={"query": "select * from t order by a", "cache": tmp_path / "cache"},
+        target="y",
+    )
     assert isinstance(cohort.only_input.values, StoredColumns)
     assert cohort.only_input.values["a"].tolist() == [1, 2, 3]
     del cohort
@@ -219,11 +229,11 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_large, "write_column", full)
     with pytest.raises(RunError, match=r"No space left on device[\s\S]*dataset.cache"):
-        table(path=path, cache=cache, **SETTINGS)
+        table(path=path, source={"cache": cache}, **SETTINGS)
     assert not list(cache.rglob("column_*"))
     assert not list(cache.rglob("text.parquet"))
     monkeypatch.setattr(_large, "write_column", real)
-    assert len(table(path=path, cache=cache, **SETTINGS)) == N - N // 40
+    assert len(table(path=path, source={"cache": cache}, **SETTINGS)) == N - N // 40
 
 
 @pytest.mark.parametrize(
@@ -252,7 +262,9 @@ def test_text_below_numbers_is_found_and_foreign_text_too(tmp_path, always_large
     always_large()
     lines = ["code,name,y", *("1,a,0\n2,b,1" for _ in range(1500)), "x,café,1"]
     (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("cp1252"))
-    values = table(path=tmp_path / "a.csv", target="y", inputs=("code", "name")).only_input.values
+    values = table(
+        path=tmp_path / "a.csv", target="y", columns={"inputs": ("code", "name")}
+    ).only_input.values
     assert set(values["code"].dropna()) == {"1", "2", "x"}
     assert values["name"].iloc[-1] == "café"
 

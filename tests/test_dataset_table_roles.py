@@ -17,10 +17,10 @@ DATES = pd.date_range("2024-01-01", periods=N).strftime("%Y-%m-%d")
 
 @pytest.fixture
 def read(tmp_path):
-    def reader(columns, **settings):
+    def reader(found, **settings):
         random = np.random.default_rng(0)
         more = {"age": random.integers(20, 90, N), "died": random.integers(0, 2, N)}
-        pd.DataFrame({**columns, **more}).to_csv(tmp_path / "a.csv", index=False)
+        pd.DataFrame({**found, **more}).to_csv(tmp_path / "a.csv", index=False)
         return table(path=tmp_path / "a.csv", target="died", **settings)
 
     return reader
@@ -54,17 +54,18 @@ def test_the_coarser_of_two_patients_columns_keeps_rows_together(read):
 
 
 def test_what_the_user_says_goes_before_the_name(read):
-    columns = {"patient_id": HALVES, "hospital": ["a", "b"] * (N // 2)}
-    cohort = read(columns, ignore=("patient_id",), categorical=("hospital",))
+    found = {"patient_id": HALVES, "hospital": ["a", "b"] * (N // 2)}
+    said = {"ignore": ("patient_id",), "categorical": ("hospital",)}
+    cohort = read(found, columns=said)
     assert "subject" not in cohort.samples
     assert "site" not in cohort.samples
     assert cohort.source.columns["patient_id"] == "ignore"
     assert cohort.source.columns["hospital"] == "input (categorical)"
     assert not cohort.source.notes
-    cohort = read(columns, inputs=("patient_id", "age"))
+    cohort = read(found, columns={"inputs": ("patient_id", "age")})
     assert cohort.source.columns["patient_id"] == "input (numeric)"
-    assert cohort.samples["site"].tolist() == columns["hospital"]
-    named = read({**columns, "sbp": range(N)}, subject="age")
+    assert cohort.samples["site"].tolist() == found["hospital"]
+    named = read({**found, "sbp": range(N)}, columns={"subject": "age"})
     assert named.source.columns["patient_id"] == "ignore; an identifier"
 
 
@@ -92,7 +93,7 @@ def test_names_that_may_mean_something_else_stay_inputs(read, caplog):
 
 
 def test_dates_of_which_each_may_be_meant_are_asked_for(read):
-    with pytest.raises(DataError, match=r"'admission_date' holds dates[\s\S]*dataset.time"):
+    with pytest.raises(DataError, match=r"'admission_date' holds dates[\s\S]*columns.time"):
         read({"admission_date": DATES, "visit_date": DATES})
     ambiguous = [f"0{i % 9 + 1}.0{i % 7 + 1}.2024" for i in range(N)]
     with pytest.raises(DataError, match="'visit_date' holds dates"):
@@ -101,7 +102,7 @@ def test_dates_of_which_each_may_be_meant_are_asked_for(read):
 
 def test_a_new_file_settles_nothing_by_names(tmp_path):
     (tmp_path / "new.csv").write_text("patient_id,age\n1,50\n")
-    cohort = table(path=tmp_path / "new.csv", numeric=("patient_id", "age"))
+    cohort = table(path=tmp_path / "new.csv", columns={"numeric": ("patient_id", "age")})
     assert cohort.only_input.values.columns.tolist() == ["patient_id", "age"]
     assert not {*cohort.samples}
 

@@ -23,14 +23,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from merging import merged
 
-from medkit.core.errors import ConfigError, DataError
+from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.datasets.table.table import table
 from medkit.readers import sql as _sql
 from medkit.readers import sql_rows as _sql_rows
 
 CSV = "patient,sex,sbp,died\n007,F,120,0\n007,M,?,1\n08,F,135.5,1\n9,F,100,0\n"
-KINDS = {"target": "died", "subject": "patient", "missing_values": {"sbp": ("?",)}}
+KINDS = {
+    "target": "died",
+    "columns": {"subject": "patient"},
+    "values": {"missing_values": {"sbp": ("?",)}},
+}
 
 
 @pytest.fixture
@@ -110,13 +115,13 @@ def test_encodings_that_cannot_be_told_are_asked_for(file):
         table(path=file(text.encode("cp1251")), target="y")
     assert "line 2 is not UTF-8 text" in str(error.value)
     assert "dataset.encoding: cp1252" in str(error.value)
-    found = table(path=file(text.encode("cp1251")), target="y", encoding="cp1251")
+    found = table(path=file(text.encode("cp1251")), target="y", source={"encoding": "cp1251"})
     assert list(found.only_input.values["where"]) == ["Москва", "Казань"]
     with pytest.raises(DataError, match="line 2 is not ascii text"):
-        table(path=file(text), target="y", encoding="ascii")
+        table(path=file(text), target="y", source={"encoding": "ascii"})
     for unknown in ("utf-99", "base64"):
         with pytest.raises(DataError, match=f"encoding '{unknown}' is not known"):
-            table(path=file(text), target="y", encoding=unknown)
+            table(path=file(text), target="y", source={"encoding": unknown})
 
 
 @pytest.mark.parametrize(
@@ -134,13 +139,13 @@ def test_delimiters_are_found_out(file, text, columns):
 
 def test_delimiters_can_be_given(file):
     path = file("a^b^y\n1^2^0\n3^4^1\n")
-    found = table(path=path, target="y", delimiter="^").only_input.values
+    found = table(path=path, target="y", source={"delimiter": "^"}).only_input.values
     assert found["b"].tolist() == [2, 4]
     with pytest.raises(DataError, match="delimiter '::' is not one character"):
-        table(path=path, target="y", delimiter="::")
+        table(path=path, target="y", source={"delimiter": "::"})
     pd.DataFrame({"a": [1, 2], "y": [0, 1]}).to_parquet(path.with_suffix(".parquet"))
     with pytest.raises(DataError, match=r"delimiter means nothing for '\.parquet' files"):
-        table(path=path.with_suffix(".parquet"), target="y", delimiter=";")
+        table(path=path.with_suffix(".parquet"), target="y", source={"delimiter": ";"})
 
 
 # --- Excel ------------------------------------------------------------------------------------
@@ -179,7 +184,7 @@ def test_excel_dates_decimal_commas_and_blanks(workbook):
     day = pd.Timestamp("2024-03-01").to_pydatetime()
     rows = [["t", "crp", "grade", "y"], [day, "1,5", "NA", 0], [day, "2,5", "II", 1]]
     path = workbook(("A", rows))
-    found = table(path=path, target="y", time="t", decimal=",")
+    found = table(path=path, target="y", columns={"time": "t"}, source={"decimal": ","})
     assert found.samples["time"].dt.day.tolist() == [1, 1]
     assert found.only_input.values["crp"].tolist() == [1.5, 2.5]
     assert found.only_input.values["grade"].tolist() == [None, "II"]
@@ -187,14 +192,14 @@ def test_excel_dates_decimal_commas_and_blanks(workbook):
 
 def test_sheets_are_chosen_by_name(workbook, file):
     path = workbook(("Notes", [["x", "y"], [5, 1]]), ("Labs", [["x", "y"], [1, 0], [2, 1]]))
-    assert len(table(path=path, target="y", sheet="Labs")) == 2
+    assert len(table(path=path, target="y", source={"sheet": "Labs"})) == 2
     with pytest.raises(DataError, match="has 2 sheets with data: Notes, Labs") as error:
         table(path=path, target="y")
     assert 'sheet: "Notes"' in str(error.value)
     with pytest.raises(DataError, match="no sheet called 'labs'; did you mean 'Labs'"):
-        table(path=path, target="y", sheet="labs")
+        table(path=path, target="y", source={"sheet": "labs"})
     with pytest.raises(DataError, match=r"sheet means nothing for '\.csv' files"):
-        table(path=file("x,y\n1,0\n"), target="y", sheet="Labs")
+        table(path=file("x,y\n1,0\n"), target="y", source={"sheet": "Labs"})
 
 
 def test_bad_workbooks_are_refused(workbook, file):
@@ -216,15 +221,13 @@ def test_bad_workbooks_are_refused(workbook, file):
     ("package", "extra", "settings"),
     [
         ("openpyxl", "excel", {"path": Path("{folder}/a.xlsx")}),
-        ("sqlalchemy", "sql", {"url": "sqlite:///a.sqlite", "query": "select 1"}),
-        ("pint", "units", {"path": Path("{folder}/a.csv"), "target": "y",
-                           "dictionary": {"x": {"unit": "kg", "convert_to": "g"}}}),
+        ("sqlalchemy", "sql", {"source": {"url": "sqlite:///a.sqlite", "query": "select 1"}}),
+        ("pint", "units", {"path": Path("{folder}/a.csv"), "target": "y", "values": {
+            "dictionary": {"x": {"unit": "kg", "convert_to": "g"}}}}),
     ],
 )  # fmt: skip
 def test_missing_packages_name_their_extra(file, monkeypatch, tmp_path, package, extra, settings):
     import importlib.util
-
-    from medkit.datasets.table.dictionary import Entry
 
     file("x,y\n1,0\n2,1\n", "a.csv")
     file("x", "a.xlsx")
@@ -234,9 +237,6 @@ def test_missing_packages_name_their_extra(file, monkeypatch, tmp_path, package,
     )
     if "path" in settings:
         settings = {**settings, "path": tmp_path / settings["path"].name}
-    if "dictionary" in settings:
-        entries = {name: Entry(**each) for name, each in settings["dictionary"].items()}
-        settings = {**settings, "dictionary": entries}
     with pytest.raises(DataError, match=rf"pip install 'keras-medkit\[{extra}\]'"):
         table(**settings)
 
@@ -263,10 +263,10 @@ def sqlite(tmp_path):
 
 
 def test_sqlite_by_path_and_by_url(sqlite):
-    kinds = {"target": "died", "subject": "patient", "ignore": ("seen",)}
+    kinds = {"target": "died", "columns": {"subject": "patient", "ignore": ("seen",)}}
     query = "select * from visits order by patient, sbp;"
-    by_path = table(path=sqlite, query=query, **kinds)
-    by_url = table(url=f"sqlite:///{sqlite}", query=query, **kinds)
+    by_path = table(path=sqlite, source={"query": query}, **kinds)
+    by_url = table(source={"url": f"sqlite:///{sqlite}", "query": query}, **kinds)
     pd.testing.assert_frame_equal(by_path.only_input.values, by_url.only_input.values)
     assert list(by_path.samples["subject"]) == ["007", "007", "08"]
     np.testing.assert_array_equal(by_path.only_input.values["sbp"], [np.nan, 120, 135.5])
@@ -277,7 +277,12 @@ def test_sqlite_by_path_and_by_url(sqlite):
 
 def test_the_fingerprint_is_that_of_the_rows(sqlite):
     def hashed(query):
-        found = table(path=sqlite, query=query, target="died", ignore=("patient", "seen"))
+        found = table(
+            path=sqlite,
+            source={"query": query},
+            target="died",
+            columns={"ignore": ("patient", "seen")},
+        )
         return found.source.files
 
     whole = hashed("select * from visits order by patient, sbp")
@@ -299,7 +304,7 @@ def test_row_order_without_order_by_is_the_same(sqlite):
             base.execute("delete from visits")
             base.executemany("insert into visits values (?, ?, ?, ?, ?)", rows)
         base.close()
-        cohort = table(path=sqlite, query=SELECT, target="died")
+        cohort = table(path=sqlite, source={"query": SELECT}, target="died")
         return cohort.only_input.values["sbp"].tolist(), cohort.source.files
 
     first, again = ids(ROWS_SQL), ids(ROWS_SQL[::-1])
@@ -315,9 +320,13 @@ def test_chunks_make_one_table(sqlite, monkeypatch):
         )
     base.close()
     query = "select * from visits order by patient, sbp"
-    whole = table(path=sqlite, query=query, target="died", ignore=("patient", "seen"))
+    whole = table(
+        path=sqlite, source={"query": query}, target="died", columns={"ignore": ("patient", "seen")}
+    )
     monkeypatch.setattr(_sql_rows, "CHUNK", 7)
-    parts = table(path=sqlite, query=query, target="died", ignore=("patient", "seen"))
+    parts = table(
+        path=sqlite, source={"query": query}, target="died", columns={"ignore": ("patient", "seen")}
+    )
     pd.testing.assert_frame_equal(whole.only_input.values, parts.only_input.values)
     assert len(parts) == 1003
     assert parts.only_input.values["sbp"].dtype == "float64"
@@ -326,7 +335,7 @@ def test_chunks_make_one_table(sqlite, monkeypatch):
 
 def test_the_database_is_not_written_to(sqlite):
     with pytest.raises(DataError, match="the database refused"):
-        table(path=sqlite, query="delete from visits", target="died")
+        table(path=sqlite, source={"query": "delete from visits"}, target="died")
     with sqlite3.connect(sqlite) as base:
         assert base.execute("select count(*) from visits").fetchone() == (3,)
     base.close()
@@ -336,30 +345,37 @@ def test_a_locked_database_is_asked_again(sqlite, caplog):
     blocker = sqlite3.connect(sqlite, isolation_level=None)
     blocker.execute("begin exclusive")
     with caplog.at_level(logging.WARNING), pytest.raises(DataError) as error:
-        table(path=sqlite, query=SELECT, target="died", timeout=0.05)
+        table(path=sqlite, source={"query": SELECT, "timeout": 0.05}, target="died")
     assert "(tried 4 times); nothing was read" in str(error.value)
     assert sum("again in" in record.message for record in caplog.records) == 3
     blocker.execute("rollback")
     blocker.close()
-    assert len(table(path=sqlite, query=SELECT, target="died")) == 3
+    assert len(table(path=sqlite, source={"query": SELECT}, target="died")) == 3
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"query": None}, "a database needs a query"),
-        ({"query": "select * from visit"}, "the database refused: no such table: visit"),
-        ({"query": "selec 1"}, 'the database refused: near "selec": syntax error'),
-        ({"query": "select * from visits where died > 7"}, "the query finds no rows"),
-        ({"query": "select sex, sbp as sex, died from visits"}, "names the column 'sex' 2 times"),
-        ({"query": "select sex, sbp from visits"}, "no target column called 'died'"),
+        ({"source": {"query": None}}, "a database needs a query"),
+        (
+            {"source": {"query": "select * from visit"}},
+            "the database refused: no such table: visit",
+        ),
+        ({"source": {"query": "selec 1"}}, 'the database refused: near "selec": syntax error'),
+        ({"source": {"query": "select * from visits where died > 7"}}, "the query finds no rows"),
+        (
+            {"source": {"query": "select sex, sbp as sex, died from visits"}},
+            "names the column 'sex' 2 times",
+        ),
+        ({"source": {"query": "select sex, sbp from visits"}}, "no target column called 'died'"),
         ({}, "column 'patient' holds numbers that are written as text"),
-        ({"url": "sqlite:///x.sqlite"}, "give either path or url, not both"),
+        ({"source": {"url": "sqlite:///x.sqlite"}}, "give either path or url, not both"),
     ],
 )
 def test_bad_queries_are_refused(sqlite, settings, message):
+    query = {"source": {"query": "select * from visits"}}
     with pytest.raises(DataError) as error:
-        table(**{"path": sqlite, "query": "select * from visits", "target": "died", **settings})
+        table(**merged({"path": sqlite, "target": "died", **query}, settings))
     assert message in str(error.value)
 
 
@@ -373,20 +389,22 @@ def test_bad_addresses_are_refused(tmp_path, file):
         ("oddbase://host/db", "the driver of oddbase is not installed"),
     ):
         with pytest.raises(DataError) as error:
-            table(url=url, query="select 1", target="y")
+            table(source={"url": url, "query": "select 1"}, target="y")
         assert message in str(error.value)
         assert "p@ss" not in str(error.value)
     assert not (tmp_path / "nowhere.sqlite").exists()
     with pytest.raises(DataError, match="give either path or url"):
         table(target="y")
     with pytest.raises(DataError, match="a query is for databases"):
-        table(path=file("x,y\n1,0\n"), query="select 1", target="y")
+        table(path=file("x,y\n1,0\n"), source={"query": "select 1"}, target="y")
 
 
 def test_a_password_must_come_from_the_environment(monkeypatch):
     pytest.importorskip("sqlalchemy")
     with pytest.raises(DataError) as error:
-        table(url="postgresql://u:hunter2@localhost:1/db", query="select 1", target="y")
+        table(
+            source={"url": "postgresql://u:hunter2@localhost:1/db", "query": "select 1"}, target="y"
+        )
     assert "the password is written in the address, but in no environment variable" in str(
         error.value
     )
@@ -405,7 +423,12 @@ def test_duckdb(tmp_path):
                  "('08', null, '50%:x', '2024-01-02', null, 1)")  # fmt: skip
     base.close()
     query = "select * from visits where ward not like 'B%' order by patient"
-    found = table(path=path, query=query, target="died", subject="patient", time="t")
+    found = table(
+        path=path,
+        source={"query": query},
+        target="died",
+        columns={"subject": "patient", "time": "t"},
+    )
     np.testing.assert_array_equal(found.only_input.values["sbp"], [120.5, np.nan])
     assert found.only_input.values["ward"].tolist() == ["A", "50%:x"]
     assert found.only_input.values["smoker"].tolist() == ["True", None]
@@ -514,8 +537,11 @@ VISITS = "select * from visits order by id"
 
 
 def test_postgresql(address):
-    found = table(url=address, query=VISITS, target="died", id="id", subject="patient",
-                  time="seen", durations=("born",))  # fmt: skip
+    found = table(
+        source={"url": address, "query": VISITS},
+        target="died",
+        columns={"id": "id", "subject": "patient", "time": "seen", "durations": ("born",)},
+    )
     values = found.only_input.values
     assert list(values.columns) == ["born", "temp", "glucose", "sex", "smoker"]
     assert values["temp"].isna().sum() == 33
@@ -526,14 +552,19 @@ def test_postgresql(address):
     assert values["born"].iloc[0] == pytest.approx(27028 - 1 + 10 / 24, abs=1.5)
     assert values["born"].nunique() == 1
     assert found.source.files.keys() == {"postgresql:postgres"}
-    again = table(url=address, query=VISITS, target="died", id="id", subject="patient",
-                  time="seen", durations=("born",))  # fmt: skip
+    again = table(
+        source={"url": address, "query": VISITS},
+        target="died",
+        columns={"id": "id", "subject": "patient", "time": "seen", "durations": ("born",)},
+    )
     assert again.source.files == found.source.files
 
 
 def test_a_cursor_reads_in_chunks(address, monkeypatch):
     monkeypatch.setattr(_sql_rows, "CHUNK", 50)
-    found = table(url=address, query="select glucose, died from visits", target="died")
+    found = table(
+        source={"url": address, "query": "select glucose, died from visits"}, target="died"
+    )
     assert len(found) == 300
     assert found.only_input.values["glucose"].sum() == sum(90 + i % 40 for i in range(1, 301))
 
@@ -542,21 +573,30 @@ def test_nothing_is_written_to_postgresql(address, server):
     for query in ("delete from visits returning *", "drop table visits",
                   "with gone as (delete from visits returning *) select * from gone"):  # fmt: skip
         with pytest.raises(DataError, match="the database refused"):
-            table(url=address, query=query, target="died")
-    assert len(table(url=address, query="select glucose, died from visits", target="died")) == 300
+            table(source={"url": address, "query": query}, target="died")
+    assert (
+        len(
+            table(
+                source={"url": address, "query": "select glucose, died from visits"}, target="died"
+            )
+        )
+        == 300
+    )
 
 
 def test_messages_quote_no_patient(address):
     query = "select (patient || ' Smith')::int as x, died from visits"
     with pytest.raises(DataError, match="the database refused: InvalidTextRepresentation") as error:
-        table(url=address, query=query, target="died")
+        table(source={"url": address, "query": query}, target="died")
     assert "Smith" not in str(error.value)
 
 
 def test_a_wrong_password_is_refused_at_once(server, monkeypatch, caplog):
     monkeypatch.setenv("DB_PASSWORD", "not-the-right-one")
     with caplog.at_level(logging.DEBUG), pytest.raises(DataError) as error:
-        table(url=server.url(password="not-the-right-one"), query=VISITS, target="died")
+        table(
+            source={"url": server.url(password="not-the-right-one"), "query": VISITS}, target="died"
+        )
     assert "password authentication failed" in str(error.value)
     assert "not-the-right-one" not in str(error.value) + caplog.text
     assert "again in" not in caplog.text
@@ -566,13 +606,16 @@ def test_a_wrong_password_is_refused_at_once(server, monkeypatch, caplog):
 def test_the_password_may_be_left_to_pgpassword(server, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     url = server.url(password="").replace(":@", "@")
-    assert len(table(url=url, query="select glucose, died from visits", target="died")) == 300
+    assert (
+        len(table(source={"url": url, "query": "select glucose, died from visits"}, target="died"))
+        == 300
+    )
 
 
 def test_a_database_that_is_down(address, server, caplog):
     url = address.replace(str(server.port), str(free_port()))
     with caplog.at_level(logging.INFO), pytest.raises(DataError) as error:
-        table(url=url, query=VISITS, target="died")
+        table(source={"url": url, "query": VISITS}, target="died")
     assert "the connection failed" in str(error.value)
     assert "(tried 4 times); nothing was read" in str(error.value)
     assert "Is the database running" in str(error.value)
@@ -582,7 +625,10 @@ def test_a_database_that_is_down(address, server, caplog):
 
 def test_a_database_that_is_slow(address, caplog):
     with caplog.at_level(logging.INFO), pytest.raises(DataError) as error:
-        table(url=address, query="select pg_sleep(30), 1 as died", target="died", timeout=0.3)
+        table(
+            source={"url": address, "query": "select pg_sleep(30), 1 as died", "timeout": 0.3},
+            target="died",
+        )
     assert "(tried 4 times); nothing was read" in str(error.value)
     assert "dataset.timeout" in str(error.value)
 
@@ -628,14 +674,20 @@ class Relay(threading.Thread):
 @pytest.mark.parametrize("hang", [False, True], ids=["cut", "hangs"])
 def test_a_connection_lost_midway_is_made_again(address, server, monkeypatch, caplog, hang):
     monkeypatch.setattr(_sql_rows, "CHUNK", 20)
-    whole = table(url=address, query=VISITS, target="died", subject="patient", time="seen",
-                  ignore=("born",))  # fmt: skip
+    whole = table(
+        source={"url": address, "query": VISITS},
+        target="died",
+        columns={"subject": "patient", "time": "seen", "ignore": ("born",)},
+    )
     relay = Relay(server.port, cuts=2, after=8000, hang=hang)
     relay.start()
     url = address.replace(str(server.port), str(relay.port))
     with caplog.at_level(logging.INFO):
-        found = table(url=url, query=VISITS, target="died", subject="patient", time="seen",
-                      ignore=("born",), timeout=1 if hang else 60)  # fmt: skip
+        found = table(
+            source={"url": url, "query": VISITS, "timeout": 1 if hang else 60},
+            target="died",
+            columns={"subject": "patient", "time": "seen", "ignore": ("born",)},
+        )
     assert caplog.text.count("again in") == 2
     assert relay.seen == 3
     pd.testing.assert_frame_equal(found.only_input.values, whole.only_input.values)
@@ -648,7 +700,7 @@ def test_a_connection_that_is_always_lost_gives_no_half_table(address, server):
     relay.start()
     url = address.replace(str(server.port), str(relay.port))
     with pytest.raises(DataError, match=r"\(tried 4 times\); nothing was read"):
-        table(url=url, query=VISITS, target="died", ignore=("born",))
+        table(source={"url": url, "query": VISITS}, target="died", columns={"ignore": ("born",)})
     assert relay.seen == 4
     relay.listener.close()
 
@@ -657,14 +709,12 @@ CONFIG = """
 name: from-postgres
 dataset:
   name: table
-  url: "{url}"
-  query: select * from visits order by id
+  source:
+    url: "{url}"
+    query: select * from visits order by id
+  columns: {{id: id, subject: patient, time: seen, durations: [born]}}
   target: died
-  id: id
-  subject: patient
-  time: seen
-  durations: [born]
-  dictionary: dictionary.yaml
+  values: {{dictionary: dictionary.yaml}}
 task: binary
 model: {{name: mlp, hidden_units: [4]}}
 training: {{epochs: 1}}
@@ -722,8 +772,8 @@ def labs(file):
     return file(LABS)
 
 
-def read(path, file, text, name="dictionary.yaml", **settings):
-    return table(path=path, target="y", dictionary=file(text, name), **settings)
+def read(path, file, text, name="dictionary.yaml", **values):
+    return table(path=path, target="y", values={"dictionary": file(text, name), **values})
 
 
 FULL = """
@@ -785,7 +835,9 @@ def test_a_range_still_includes_its_ends_after_conversion(labs, file, unit, low,
 def test_a_converted_target(labs, file):
     pytest.importorskip("pint")
     dictionary = file("temp: {unit: °F, convert_to: °C}", "d.yaml")
-    found = table(path=labs, target="temp", target_above=38, dictionary=dictionary)
+    found = table(
+        path=labs, target={"column": "temp", "above": 38}, values={"dictionary": dictionary}
+    )
     assert found.targets.tolist() == [0, 1, 1]
 
 
@@ -880,22 +932,22 @@ def test_a_dictionary_in_the_config(tmp_path, labs):
     document = {
         "name": "a", "task": "binary", "model": "mlp",
         "dataset": {"name": "table", "path": str(labs), "target": "y",
-                    "dictionary": {"sbp": {"unit": "mmHg", "low": 100}}},
+                    "values": {"dictionary": {"sbp": {"unit": "mmHg", "low": 100}}}},
     }  # fmt: skip
     experiment = check_config(document, folder=tmp_path)
     values = table(**experiment.dataset.parameters).only_input.values
     np.testing.assert_array_equal(values["sbp"], [120, np.nan, 400, np.nan])
-    assert json.dumps(experiment.plain["dataset"]["dictionary"])
+    assert json.dumps(experiment.plain["dataset"]["values"]["dictionary"])
 
 
 def test_path_or_url_is_checked_before_reading(tmp_path):
     from medkit.config.experiment import check_config
 
     document = {"name": "a", "task": "binary", "model": "mlp", "dataset": {"name": "table"}}
-    with pytest.raises(ConfigError, match=r"dataset.path: is required \(or url\)"):
+    with pytest.raises(ConfigError, match=r"dataset.path: is required \(or source.url\)"):
         check_config(document, folder=tmp_path)
-    document["dataset"] |= {"path": "a.csv", "url": "sqlite:///a.sqlite"}
-    with pytest.raises(ConfigError, match=r"dataset.url: stands beside path: give one of them"):
+    document["dataset"] |= {"path": "a.csv", "source": {"url": "sqlite:///a.sqlite"}}
+    with pytest.raises(ConfigError, match=r"dataset.source.url: stands beside path: give one"):
         check_config(document, folder=tmp_path)
 
 
@@ -905,7 +957,9 @@ DATES = "seen,born,admitted,y\n2024-01-11,1950-01-01,2024-01-01,0\n2024-02-01,,2
 
 
 def test_durations(file):
-    found = table(path=file(DATES), target="y", time="seen", durations=("born", "admitted"))
+    found = table(
+        path=file(DATES), target="y", columns={"time": "seen", "durations": ("born", "admitted")}
+    )
     values = found.only_input.values
     np.testing.assert_array_equal(values["admitted"], [10, np.nan])
     np.testing.assert_array_equal(values["born"], [27038, np.nan])
@@ -920,7 +974,7 @@ def test_durations(file):
 
 
 def test_one_row_alone_has_the_same_durations(file):
-    kinds = {"time": "seen", "durations": ("born", "admitted"), "inputs": ("born",)}
+    kinds = {"columns": {"time": "seen", "durations": ("born", "admitted"), "inputs": ("born",)}}
     row = "\n".join(DATES.split("\n")[:2]) + "\n"
     alone = table(path=file(row, "one.csv"), **kinds).only_input.values
     assert alone.to_numpy().tolist() == [[27038, 10]]
@@ -929,17 +983,19 @@ def test_one_row_alone_has_the_same_durations(file):
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
-        (DATES, {"durations": ("born",)}, "durations need the time of prediction"),
-        (DATES, {"time": "seen", "durations": ("bron",)}, "did you mean 'born'?"),
-        (DATES, {"time": "seen", "ignore": ("admitted",)}, "column 'born' holds dates, which"),
-        ("t,d,y\n01.02.2024,13.01.2024,0\n02.02.2024,,1\n", {"time": "t", "durations": ("d",)},
+        (DATES, {"columns": {"durations": ("born",)}}, "durations need the time of prediction"),
+        (DATES, {"columns": {"time": "seen", "durations": ("bron",)}}, "did you mean 'born'?"),
+        (DATES, {"columns": {"time": "seen", "ignore": ("admitted",)}},
+         "column 'born' holds dates, which"),
+        ("t,d,y\n01.02.2024,13.01.2024,0\n02.02.2024,,1\n",
+         {"columns": {"time": "t", "durations": ("d",)}},
          'time_format: "%d.%m.%Y"'),
-        ("t,d,y\n2024-01-01,5,0\n2024-01-02,6,1\n", {"time": "t", "durations": ("d",)},
+        ("t,d,y\n2024-01-01,5,0\n2024-01-02,6,1\n", {"columns": {"time": "t", "durations": ("d",)}},
          "column 'd' holds numbers where dates are due"),
     ],
 )  # fmt: skip
 def test_bad_durations_are_refused(file, text, settings, message):
-    with pytest.raises(DataError) as error:
+    with pytest.raises(MedkitError) as error:
         table(path=file(text), target="y", **settings)
     assert message in str(error.value)
 
@@ -948,11 +1004,12 @@ def test_dates_are_no_categories(file):
     rows = "".join(f"2024-01-0{1 + i % 3},{i},{i % 2}\n" for i in range(40))
     with pytest.raises(DataError, match="column 'ward' holds dates, which are no inputs as they"):
         table(path=file("ward,x,y\n" + rows), target="y")
-    assert table(path=file("ward,x,y\n" + rows), target="y", categorical=("ward",))
+    assert table(path=file("ward,x,y\n" + rows), target="y", columns={"categorical": ("ward",)})
 
 
 def test_every_column_has_a_role(file):
-    found = table(path=file(CSV), **KINDS, attributes=("sex",), ignore=("sbp",))
+    columns = {"attributes": ("sex",), "ignore": ("sbp",)}
+    found = table(path=file(CSV), **merged(KINDS, {"columns": columns}))
     assert found.source.columns == {
         "patient": "subject", "sex": "input (categorical), attribute", "sbp": "ignore",
         "died": "target",
@@ -980,8 +1037,9 @@ def test_predict_for_rows_of_a_database(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BASE", str(tmp_path / "old.sqlite"))
     config = tmp_path / "a.yaml"
     config.write_text(
-        "name: visits\ndataset:\n  name: table\n  url: sqlite:///${BASE}\n"
-        "  query: select * from visits order by id\n  target: died\n  id: id\ntask: binary\n"
+        "name: visits\ndataset:\n  name: table\n  source:\n    url: sqlite:///${BASE}\n"
+        "    query: select * from visits order by id\n  target: died\n  columns: {id: id}\n"
+        "task: binary\n"
         "model: {name: mlp, hidden_units: [2]}\ntraining: {epochs: 1}\n"
         "evaluation: {bootstrap: 0, baselines: false, explanations: false}\n"
     )

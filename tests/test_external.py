@@ -45,9 +45,9 @@ def document(path: Path, **changes):
     return {
         "name": "deaths", "seed": 1,
         "dataset": {
-            "name": "table", "path": path.name, "target": "died", "subject": "record",
-            "site": "hospital", "inputs": ["age", "glucose"],
-            "units": {"age": "years", "glucose": "mg/dL"},
+            "name": "table", "path": path.name, "target": "died",
+            "columns": {"subject": "record", "site": "hospital", "inputs": ["age", "glucose"]},
+            "values": {"units": {"age": "years", "glucose": "mg/dL"}},
         },
         "task": "binary", "model": {"name": "mlp", "hidden_units": [4]},
         "split": {"by": "site", "train_sites": ["north"], "valid": 0.3},

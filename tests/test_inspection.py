@@ -51,14 +51,15 @@ def test_roles(clinic):
     text = propose_config(clinic, "died")
     config = yaml.safe_load(text)
     dataset = config["dataset"]
+    columns = dataset["columns"]
     assert config["task"] == "binary"
     assert config["name"] == "clinic-mlp"
-    assert dataset["ignore"] == ["surname", "Hospital", "admitted", "always", "nothing"]
-    assert dataset["subject"] == "patient_id"
-    assert dataset["id"] == "record"
-    assert dataset["categorical"] == ["sex", "on", "kind"]
-    assert dataset["missing_values"] == {"glucose": ["?"], "on": ["?"]}
-    assert dataset["attributes"] == ["sex"]
+    assert columns["ignore"] == ["surname", "Hospital", "admitted", "always", "nothing"]
+    assert columns["subject"] == "patient_id"
+    assert columns["id"] == "record"
+    assert columns["categorical"] == ["sex", "on", "kind"]
+    assert dataset["values"]["missing_values"] == {"glucose": ["?"], "on": ["?"]}
+    assert columns["attributes"] == ["sex"]
     assert "# The patient, by the column's name:" in text
     assert "# site: Hospital" in text
     assert "# time: admitted" in text
@@ -81,9 +82,9 @@ def test_ids_births_days_and_decimal_commas(tmp_path):
     file.write_text("patient_id,date_of_birth,visit,crp,died\n" + "\n".join(rows) + "\n")
     text = propose_config(file, "died")
     dataset = yaml.safe_load(text)["dataset"]
-    assert dataset["id"] == "patient_id"
-    assert dataset["decimal"] == ","
-    assert dataset["ignore"] == ["date_of_birth", "visit"]
+    assert dataset["columns"]["id"] == "patient_id"
+    assert dataset["source"]["decimal"] == ","
+    assert dataset["columns"]["ignore"] == ["date_of_birth", "visit"]
     assert "# time: visit" in text
     assert "# time: date_of_birth" not in text
     assert "# time_format: \"%d.%m.%Y\"   as it is: the dates in column 'visit' may be" in text
@@ -93,13 +94,14 @@ def test_ids_births_days_and_decimal_commas(tmp_path):
 def test_weight_at_birth_is_an_input(tmp_path):
     rows = "\n".join(f"{2500 + 7 * i},{i % 2}" for i in range(40))
     (tmp_path / "data.csv").write_text(f"birth_weight,died\n{rows}\n")
-    assert "ignore" not in yaml.safe_load(propose_config(tmp_path / "data.csv", "died"))["dataset"]
+    proposed = yaml.safe_load(propose_config(tmp_path / "data.csv", "died"))
+    assert not proposed["dataset"]["columns"]
 
 
 def test_target_with_stand_ins_for_missing(clinic):
     config = yaml.safe_load(propose_config(clinic, "glucose"))
     assert config["task"] == "regression"
-    assert config["dataset"]["missing_values"]["glucose"] == ["?"]
+    assert config["dataset"]["values"]["missing_values"]["glucose"] == ["?"]
 
 
 @pytest.mark.parametrize("subject", [None, "patient_id"])

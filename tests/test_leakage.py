@@ -160,9 +160,10 @@ def xrays(real_data):
 @pytest.fixture(scope="session")
 def splice(real_data):
     return sequences(
-        path=real_data / "splice" / "splice.csv", sequence="sequence", target="label",
-        subject="gene",
-    )  # fmt: skip
+        path=real_data / "splice" / "splice.csv",
+        columns={"sequence": "sequence", "subject": "gene"},
+        target="label",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -647,12 +648,20 @@ def test_a_number_for_every_subject_is_an_identifier():
 
 def test_identifiers_in_real_data_fail(real_data, heart, stays, splice):
     named = table(
-        path=real_data / "splice" / "splice.csv", target="label", subject="gene",
-        categorical=("instance_name",), inputs=("instance_name", "sequence"),
-    )  # fmt: skip
+        path=real_data / "splice" / "splice.csv",
+        target="label",
+        columns={
+            "subject": "gene",
+            "categorical": ("instance_name",),
+            "inputs": ("instance_name", "sequence"),
+        },
+    )
     assert "identifier" in failing(audited(named, "multiclass"))
-    text = sequences(path=real_data / "splice" / "splice.csv", sequence="instance_name",
-                     target="label", subject="gene")  # fmt: skip
+    text = sequences(
+        path=real_data / "splice" / "splice.csv",
+        columns={"sequence": "instance_name", "subject": "gene"},
+        target="label",
+    )
     found = audited(text, "multiclass")
     assert failing(found) >= {"identifier", "predictive_feature"}
     numbered = with_column(heart, "number", np.arange(len(heart)) + 1.0)
@@ -936,7 +945,9 @@ def test_audit_exits_1_and_names_the_leak(leaking, capsys):
     assert json.loads(out)["findings"][0]["waived"] == "it is the order of the slides"
     assert "it is the order of the slides" in err
 
-    assert main(["audit", "--config", str(leaking), "--set", "dataset.ignore=[number]"]) == 0
+    assert (
+        main(["audit", "--config", str(leaking), "--set", "dataset.columns.ignore=[number]"]) == 0
+    )
     out, err = capsys.readouterr()
     assert json.loads(out)["findings"] == []
     assert "no findings" in err
@@ -977,7 +988,7 @@ def test_audit_names_every_planted_leak(name, tmp_path, capsys):
     path.write_text(
         "dataset: {name: table, path: masses.csv, target: diagnosis}\ntask: binary\nmodel: mlp\n"
     )
-    time = ["--set", "dataset.time=seen"] if "seen" in frame else []
+    time = ["--set", "dataset.columns.time=seen"] if "seen" in frame else []
     assert main(["audit", "--config", str(path), *time]) == 1
     out, err = capsys.readouterr()
     found = json.loads(out)["findings"]

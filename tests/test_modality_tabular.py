@@ -282,12 +282,12 @@ def test_heart_disease_has_gaps_of_every_kind():
 CODES = ["038", "V27", "250.0", "250.00", "401", "TRUE", "None"]
 
 
-def rows_of(path, texts, *, header="icd,stage,flag,x", **settings):
+def rows_of(path, texts, *, header="icd,stage,flag,x", values=(), **columns):
     """The table's raw input of a file with these lines."""
     from medkit.datasets.table.table import table
 
     path.write_text("\n".join([header, *texts]) + "\n")
-    return table(path=path, **settings).only_input
+    return table(path=path, columns=columns, values=dict(values)).only_input
 
 
 def test_an_encoded_row_depends_on_nothing_but_the_row(tmp_path):
@@ -344,9 +344,13 @@ def test_mixed_objects_do_not_depend_on_their_order():
 @pytest.mark.parametrize(("outside", "last"), [("missing", NAN), ("clip", 120.0), ("keep", 300.0)])
 def test_sentinels_and_ranges_are_those_of_the_file(tmp_path, outside, last):
     settings = {
-        "missing_values": {"*": ("?",), "age": (-1,), "sex": ("9",)},
-        "ranges": {"age": (0, 120)}, "outside": outside, "categorical": ("sex",),
-    }  # fmt: skip
+        "values": {
+            "missing_values": {"*": ("?",), "age": (-1,), "sex": ("9",)},
+            "ranges": {"age": (0, 120)},
+            "outside": outside,
+        },
+        "categorical": ("sex",),
+    }
     header, train = "age,sex", ["40,1", "50,2", "60,1", "-1,9"]
     raw_input = rows_of(tmp_path / "a.csv", train, header=header, **settings)
     tabular = Tabular.from_dict(Tabular(rare_below=1).fit(raw_input).to_dict())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from merging import merged
 
 import medkit
 from medkit.config.experiment import check_config
@@ -44,9 +45,12 @@ def experiment(path: Path, **changes):
         "name": "visits",
         "dataset": {
             "name": "table", "path": str(path), "target": "died",
-            "subject": "record", "id": "visit",
-            "site": "hospital", "attributes": ["sex"], "categorical": ["sex"],
-            "inputs": ["pulse", "lactate", "sex"], "units": {"pulse": "bpm", "lactate": "mmol/L"},
+            "columns": {
+                "subject": "record", "id": "visit", "site": "hospital",
+                "attributes": ["sex"], "categorical": ["sex"],
+                "inputs": ["pulse", "lactate", "sex"],
+            },
+            "values": {"units": {"pulse": "bpm", "lactate": "mmol/L"}},
         },
         "task": "binary",
         "model": {"name": "mlp", "hidden_units": [8]},
@@ -81,7 +85,8 @@ def test_no_identifier_in_any_file_and_subjects_undivided(tmp_path):
 def test_no_subject_column_is_said(tmp_path, caplog):
     path = patients(tmp_path)
     config = experiment(path)
-    dataset = {**config.plain["dataset"], "subject": None, "id": None}
+    nobody = {"columns": {"subject": None, "id": None}}
+    dataset = merged(config.plain["dataset"], nobody)
     # Its name would make it the subject.
     dataset["ignore"] = [*dataset["ignore"], "record"]
     with caplog.at_level("INFO", "medkit"):
@@ -220,8 +225,11 @@ def test_a_row_is_read_alike_whatever_else_is_in_its_file(tmp_path):
     low = np.where(table["lactate"] > 1, "250.0", "V27")
     table["code"] = np.where(table["lactate"] > 2, "250.00", low)
     table.to_csv(path, index=False)
-    dataset = {**experiment(path).plain["dataset"], "inputs": ["pulse", "lactate", "code"]}
-    dataset |= {"categorical": [], "attributes": [], "site": None}
+    dataset = {
+        **experiment(path).plain["dataset"],
+        "columns": {"inputs": ["pulse", "lactate", "code"]},
+    }
+    dataset |= {"columns": {"categorical": [], "attributes": [], "site": None}}
     evaluation = {"bootstrap": 0, "baselines": False}
     config = experiment(path, dataset=dataset, evaluation=evaluation)
     run = medkit.train(config, out=tmp_path / "runs")

@@ -10,6 +10,7 @@ import pytest
 
 from medkit.config.experiment import load_config
 from medkit.core import registry
+from medkit.core.checking import check
 from medkit.core.errors import ConfigError, DataError, RunError, UnknownNameError
 from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.workflows.cohort_files import task_for, write_files
@@ -37,7 +38,8 @@ def read_back(section: dict, folder: Path) -> Cohort:
         if key in parameters:
             parameters[key] = folder / parameters[key]
     schema = registry.datasets.schema(name)
-    checked = schema.model_validate(parameters)
+    checked, problems = check(schema, parameters, "a parameter")
+    assert not problems
     return registry.datasets.build(name, **{k: getattr(checked, k) for k in parameters})
 
 

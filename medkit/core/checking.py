@@ -50,7 +50,9 @@ def check(model: type[Model], data: Any, what: str) -> tuple[Model | None, list[
             message = _message(each, path, model, data, what)
             if message not in by_path.setdefault(path, []):
                 by_path[path].append(message)
-        return None, [(path, _joined(messages)) for path, messages in by_path.items()]
+        # Of a union, the branch that goes on below: its other branches are not what was meant.
+        last = [p for p in by_path if not any(p == q[: len(p)] and p != q for q in by_path)]
+        return None, [(path, _joined(by_path[path])) for path in last]
 
 
 def group_from(group: type[Group], value: Any, name: str, what: str) -> Group:
@@ -104,8 +106,9 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
         model, data = _place_of(model, data, path[:-1])
         if isinstance(data.get("name"), str):
             what = f"a setting of '{data['name']}'"
-        elif issubclass(model, Group) and len(path) > 1:
-            what = f"a parameter of the group {path[-2]}"
+        elif len(path) > 1:
+            group = issubclass(model, Group)
+            what = f"a parameter of the group {path[-2]}" if group else f"a setting of '{path[-2]}'"
         known = [name for name in model.model_fields if name not in data]
         return _unknown(str(path[-1]), known, groups, what)
     if kind == "missing":

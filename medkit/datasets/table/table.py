@@ -15,7 +15,7 @@ from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, RawInput
 from medkit.data.stored_columns import StoredColumns
 from medkit.datasets.parameters import Target
-from medkit.datasets.table.columns import read_targets, source_of
+from medkit.datasets.table.columns import Roles, read_targets, source_of
 from medkit.datasets.table.dictionary import TableValues, declared, describe
 from medkit.datasets.table.inputs import feature_of, roles_of
 from medkit.datasets.table.large import LARGE, LargeTable, Reading, joined_notes, passing
@@ -77,9 +77,11 @@ def table(
     """
     labelled = target is not None
     target_columns = target.columns if target else ()
-    opened = _opened(path, source, labelled)
+    store = Store.of(source.cache)
+    store = store if source.query is None else passing(store)
+    opened = _opened(path, source, labelled, store)
     names, place = opened.names, opened.place
-    roles = columns.within(names, place, labelled)
+    roles: Roles = columns.within(names, place, labelled)
     _require_named(columns, values, target_columns, names, place, labelled)
     described = describe(values, names)
     numeric, categorical = declared(described, columns.numeric, columns.categorical)
@@ -96,7 +98,7 @@ def table(
     )  # fmt: skip
     large = None
     if source.cache or opened.size > LARGE:
-        large = LargeTable(opened, reading, _store(source))
+        large = LargeTable(opened, reading, store)
     if large is None:
         frame, late = reading.rows(opened)
     else:
@@ -195,13 +197,7 @@ def _require_named(
         require(str(column), names, place, "column (needed for durations)")
 
 
-def _store(source: TableSource) -> Store:
-    """Where inputs are kept: those of a database only while they are needed."""
-    store = Store.of(source.cache)
-    return store if source.query is None else passing(store)
-
-
-def _opened(path: Path | None, source: TableSource, labelled: bool) -> Table:
+def _opened(path: Path | None, source: TableSource, labelled: bool, store: Store) -> Table:
     """The file or the database's rows as a table."""
     url, query = source.url, source.query
     if (path is None) == (url is None):
@@ -214,7 +210,7 @@ def _opened(path: Path | None, source: TableSource, labelled: bool) -> Table:
             raise DataError("a database needs a query",
                             place="dataset.source.url" if path is None else str(path),
                             hint="As in query: select * from visits order by id.")  # fmt: skip
-        return open_query(url, query, source.timeout, _store(source))
+        return open_query(url, query, source.timeout, store)
     assert path is not None  # noqa: S101 - for mypy
     if query is not None:
         raise DataError("a query is for databases", place=str(path), hint="Leave query out.")
