@@ -112,9 +112,7 @@ def cohort(subjects: int = 53, rows: int = 3) -> Cohort:
     random = np.random.default_rng(1)
     names = np.repeat([f"p{i}" for i in range(subjects)], rows)
     targets = np.repeat(random.random(subjects) < 0.25, rows).astype(int)
-    samples = pd.DataFrame(
-        {"columns": {"subject": names}}, index=[f"s{i}" for i in range(len(names))]
-    )
+    samples = pd.DataFrame({"subject": names}, index=[f"s{i}" for i in range(len(names))])
     values = pd.DataFrame({"x": random.normal(size=len(names))})
     return Cohort(samples, {"x": RawInput("tabular", values)}, targets)
 

@@ -159,11 +159,8 @@ def xrays(real_data):
 
 @pytest.fixture(scope="session")
 def splice(real_data):
-    return sequences(
-        path=real_data / "splice" / "splice.csv",
-        columns={"sequence": "sequence", "subject": "gene"},
-        target="label",
-    )
+    path = real_data / "splice" / "splice.csv"
+    return sequences(path=path, target="label", columns={"subject": "gene"})
 
 
 @pytest.fixture(scope="session")
@@ -945,9 +942,8 @@ def test_audit_exits_1_and_names_the_leak(leaking, capsys):
     assert json.loads(out)["findings"][0]["waived"] == "it is the order of the slides"
     assert "it is the order of the slides" in err
 
-    assert (
-        main(["audit", "--config", str(leaking), "--set", "dataset.columns.ignore=[number]"]) == 0
-    )
+    ignored = "dataset.columns.ignore=[number]"
+    assert main(["audit", "--config", str(leaking), "--set", ignored]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["findings"] == []
     assert "no findings" in err

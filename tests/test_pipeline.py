@@ -88,7 +88,7 @@ def test_no_subject_column_is_said(tmp_path, caplog):
     nobody = {"columns": {"subject": None, "id": None}}
     dataset = merged(config.plain["dataset"], nobody)
     # Its name would make it the subject.
-    dataset["ignore"] = [*dataset["ignore"], "record"]
+    dataset["columns"]["ignore"] = [*dataset["columns"]["ignore"], "record"]
     with caplog.at_level("INFO", "medkit"):
         run = medkit.train(experiment(path, dataset=dataset), out=tmp_path / "runs")
     assert "no subject column: every row is treated as its own patient" in caplog.text
@@ -225,11 +225,9 @@ def test_a_row_is_read_alike_whatever_else_is_in_its_file(tmp_path):
     low = np.where(table["lactate"] > 1, "250.0", "V27")
     table["code"] = np.where(table["lactate"] > 2, "250.00", low)
     table.to_csv(path, index=False)
-    dataset = {
-        **experiment(path).plain["dataset"],
-        "columns": {"inputs": ["pulse", "lactate", "code"]},
-    }
-    dataset |= {"columns": {"categorical": [], "attributes": [], "site": None}}
+    columns = {"categorical": [], "attributes": [], "site": None,
+               "inputs": ["pulse", "lactate", "code"]}  # fmt: skip
+    dataset = merged(experiment(path).plain["dataset"], {"columns": columns})
     evaluation = {"bootstrap": 0, "baselines": False}
     config = experiment(path, dataset=dataset, evaluation=evaluation)
     run = medkit.train(config, out=tmp_path / "runs")
