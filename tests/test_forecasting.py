@@ -548,7 +548,7 @@ def test_the_report_draws_the_forecast_and_names_nobody(run):
 
 
 def test_only_refitting_updates_a_forecast(run):
-    with pytest.raises(ConfigError, match="'slope' is not for forecasts"):
+    with pytest.raises(ConfigError, match="'slope' is not for the task forecasting; refit is"):
         recalibrate_run(run, "slope")
 
 

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from medkit.core.errors import RunError
 from medkit.core.registry import Registry
 from medkit.runs.run import finished, read_json, verify
+from medkit.tasks.task import Task
 
 _TAGS = {"accepts": "takes", "yields": "yields"}
 
@@ -104,9 +105,9 @@ def _bounds(facts: dict[str, Any]) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
-def metrics_table(metrics: dict[str, Any]) -> Table:
+def metrics_table(task: Task, metrics: dict[str, Any]) -> Table:
     """Every metric of the test part (or of all rows) with its interval, beside the baselines."""
-    from medkit.evaluation import called, readable
+    from medkit.evaluation import readable
 
     part = metrics.get("test") or metrics.get("all") or next(iter(metrics.values()))
     baselines = metrics.get("baselines", {})
@@ -123,7 +124,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
         elif found.get("degenerate"):
             interval = "the same in all resamples"
         others = (readable(each["metrics"][name]["value"]) for each in baselines.values())
-        table.add_row(called(name), readable(found["value"]), interval, *others)
+        table.add_row(task.metric(name).label, readable(found["value"]), interval, *others)
     return table
 
 

@@ -58,7 +58,7 @@ def train(
         raise
     from medkit.cli.listing import metrics_table
 
-    show(metrics_table(run.metrics))
+    show(metrics_table(run.task, run.metrics))
     say(f"report: {run.path / 'report.html'}")
     print(run.path)
 

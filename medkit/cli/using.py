@@ -52,12 +52,12 @@ def evaluate(
     select_backend(backend, preferred=found.environment["backend"])
     if recalibrate is not None:
         made = external.recalibrate_run(found, recalibrate, config, sets or ())
-        show(metrics_table(made.metrics))
+        show(metrics_table(made.task, made.metrics))
         say(f"report: {made.path / 'report.html'}")
         print(made.path)
         return
     result = external.evaluate_run_on(found, config, sets or (), report)
-    show(metrics_table({result["part"]: result}))
+    show(metrics_table(found.task, {result["part"]: result}))
     if report is not None:
         say(f"report: {report / 'external.html'}")
     print(json.dumps(result, indent=2, ensure_ascii=False))

@@ -9,16 +9,9 @@ from medkit.evaluation.evaluate import (
 )
 from medkit.evaluation.groups.subgroups import check_subgroups, subgroup_metrics
 from medkit.evaluation.resampling.intervals import resampled_scores
-from medkit.evaluation.wording import (
-    called,
-    has_direction,
-    lower_is_better,
-    main_metric,
-    readable,
-)
+from medkit.evaluation.wording import readable
 
 __all__ = [
-    "Rows", "assess_part", "called", "check_subgroups", "evaluate_part", "evaluate_run",
-    "has_direction", "headline", "lower_is_better", "main_metric", "readable",
-    "resampled_scores", "subgroup_metrics",
+    "Rows", "assess_part", "check_subgroups", "evaluate_part", "evaluate_run",
+    "headline", "readable", "resampled_scores", "subgroup_metrics",
 ]  # fmt: skip

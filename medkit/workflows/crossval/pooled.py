@@ -15,7 +15,7 @@ from medkit.evaluation.resampling.intervals import Resampled, plain, resample
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.runs.run import Run
 from medkit.runs.stored import Stored, stored_part
-from medkit.tasks.task import Task
+from medkit.tasks.task import Task, Threshold
 from medkit.workflows.crossval.plan import Fold
 
 
@@ -206,10 +206,6 @@ def pooled_differences(
     return plain(found)
 
 
-def _half(y: np.ndarray, task: Task) -> float | list[float]:
-    return [0.5] * task.num_outputs if task.num_outputs > 1 else 0.5
-
-
 def _versions(
     pooled: Pooled, p: np.ndarray, at: np.ndarray | None
 ) -> list[tuple[np.ndarray, Any, set[str]]]:
@@ -221,7 +217,7 @@ def _versions(
     task, y = pooled.task, pooled.y
     if at is None:
         return [(p, None, set(task.score(y, p, None)))]
-    half = _half(y, task)
+    half = task.default_threshold
     moved = [
         task.score(y, p, _like(half, t)) for t in (-1.0, *np.quantile(p, [0.2, 0.5, 0.8]), 2.0)
     ]
@@ -230,7 +226,7 @@ def _versions(
     return [(p, half, set(moved[0]) - of_decisions), (decided, half, of_decisions)]
 
 
-def _like(half: float | list[float], value: float) -> Any:
+def _like(half: Threshold, value: float) -> Threshold:
     return [float(value)] * len(half) if isinstance(half, list) else float(value)
 
 

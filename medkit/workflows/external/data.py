@@ -146,8 +146,9 @@ def _own_parts(run: Run) -> dict[str, Cohort] | str:
 
 
 def _check_kind(run: Run, experiment: Experiment) -> None:
-    if experiment.task.name != run.task.kind:
-        text = f"is '{experiment.task.name}', but the run's task is '{run.task.kind}'"
+    asked = run.config["task"]["name"]
+    if experiment.task.name != asked:
+        text = f"is '{experiment.task.name}', but the run's task is '{asked}'"
         raise ConfigError([Problem("task", text)], place=experiment.place)
     dataset = experiment.dataset
     yields = registry.datasets.get(dataset.name).yields(dataset.parameters)

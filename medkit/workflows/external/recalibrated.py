@@ -33,7 +33,6 @@ from medkit.core.lazy import keras
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation import evaluate_part
-from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
 from medkit.evaluation.resampling.intervals import plain
 from medkit.leakage import audit, gate
 from medkit.runs import run as runs
@@ -45,6 +44,7 @@ from medkit.training.backend import start
 from medkit.training.network import Network
 from medkit.workflows.assess import assess, predict_parts
 from medkit.workflows.external.data import NewData, encoded, new_data
+from medkit.workflows.external.updates import Update, updates
 from medkit.workflows.prepare import as_trained, divide
 
 log = logging.getLogger("medkit")
@@ -77,8 +77,9 @@ def recalibrate_run(
     if method not in METHODS:
         near = did_you_mean(method, METHODS) or f"; one of {', '.join(METHODS)}"
         raise ConfigError([Problem("--recalibrate", f"no method '{method}'{near}")])
-    if run.task.kind == "forecasting" and method != "refit":
-        text = f"'{method}' is not for forecasts, whose values are many; refit is"
+    update = None if method == "refit" else updates.get(run.task.outcome)
+    if method != "refit" and update is None:
+        text = f"'{method}' is not for the task {run.task.kind}; refit is"
         raise ConfigError([Problem("--recalibrate", text)])
     stages = Stages()
     with LogKeeper() as kept:
@@ -99,7 +100,7 @@ def recalibrate_run(
         device = start()
         with stages("fit"):
             before = predict_parts(run.model, parts)
-            model, state, history = _fitted(run, parts, before["train"], method, experiment)
+            model, state, history = _fitted(run, parts, before["train"], method, update, experiment)
         outputs = predict_parts(model, parts)
         threshold = run.task.choose_threshold(parts["valid"].y, outputs["valid"])
         fitted = state if method != "refit" and run.task.probabilities else None
@@ -166,48 +167,21 @@ def _config(run: Run, new: NewData, method: str) -> Experiment:
 
 
 def _fitted(
-    run: Run, parts: dict[str, Part], p: np.ndarray, method: str, experiment: Experiment
+    run: Run,
+    parts: dict[str, Part],
+    p: np.ndarray,
+    method: str,
+    update: Update | None,
+    experiment: Experiment,
 ) -> tuple[Any, dict[str, Any], dict[str, list[float]]]:
     """The recalibrated model, the numbers of it, and the history of a refit."""
     train = parts["train"]
-    if method == "refit":
+    if update is None:
         model, history = _refitted(run, parts, experiment)
         return model, {"kind": "refit", "rows": len(train.x)}, history
-    if run.task.kind == "regression":
-        from medkit.layers.target_scale import TargetScale
-
-        state = _straight_line(method, train.y, p)
-        layer: Any = TargetScale(state["intercept"], state["slope"], name=f"external_{method}")
-    else:
-        state = fit_recalibration(method, run.task, train.y, p)
-        if state["kind"] == "none":
-            raise DataError(
-                state["warning"] or "nothing could be fitted",
-                place="--recalibrate",
-                hint="Half of the new data is tested, and 35 % of it fits the recalibration: more "
-                "rows are needed.",
-            )
-        layer = recalibration_layer(state, name=f"external_{method}")
+    layer, state = update(run.task, method, train.y, p)
     model = keras.Model(run.model.input, layer(run.model.output), name=run.model.name)
-    return model, dict(state), {}
-
-
-def _straight_line(method: str, y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    """Intercept and slope of each output by least squares; the slope 1 where only shifted."""
-    truth = np.asarray(y, dtype=float).reshape(len(p), -1)
-    slopes = np.ones(p.shape[1])
-    if method == "slope":
-        centred = p - p.mean(axis=0)
-        squares = (centred**2).sum(axis=0)
-        if (squares == 0).any() or len(p) < 3:
-            raise DataError(
-                "no slope can be fitted: the predictions are all equal, or fewer than three rows",
-                place="--recalibrate",
-                hint="Recalibrate the intercept, or give more rows.",
-            )
-        slopes = (centred * (truth - truth.mean(axis=0))).sum(axis=0) / squares
-    intercepts = (truth - slopes * p).mean(axis=0)
-    return plain({"kind": method, "rows": len(p), "intercept": intercepts, "slope": slopes})
+    return model, state, {}
 
 
 def _refitted(
