@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.evaluation.baselines.baselines import Fitted
+from medkit.evaluation.baselines.aside import Aside
+from medkit.evaluation.baselines.baselines import Predicted, predicted
 from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.calibration.calibration import calibration_of
 from medkit.evaluation.calibration.recalibration import apply_recalibration, fit_recalibration
@@ -197,6 +198,7 @@ def evaluate_run(
     keep: Callable[[str, np.ndarray], None] | None = None,
     features: Mapping[str, Any] | None = None,
     described: Mapping[str, Part] | None = None,
+    aside: Aside | None = None,
 ) -> dict[str, Any]:
     """What was measured of a run's predictions: most of ``metrics.json``.
 
@@ -215,6 +217,7 @@ def evaluate_run(
         keep: Called with each baseline's name and its outputs (n, outputs) on the test part.
         features: ``modality.summarize`` of each part, where it was computed before.
         described: The parts that ``features`` are of, where these have fewer training rows.
+        aside: Where another process may have been asked to fit the baselines.
 
     Returns:
         ``{"test": …, "valid": …, "train": …, "subgroups": …, "fairness": …, "baselines": …}``:
@@ -222,22 +225,23 @@ def evaluate_run(
         since an interval there says nothing about new patients; see ``_compared`` for a baseline.
     """
     rows = {name: Rows.of(part, outputs[name]) for name, part in parts.items()}
-    fitted: list[Fitted] = []
+    baselines: list[Predicted] = []
     absent: dict[str, str] = {}
-    predicted: dict[str, dict[str, np.ndarray]] = {}
     if settings.baselines:
         with stages("evaluate: baselines"):
-            fitted_on = described or parts
-            if features is None:
-                features = {name: modality.summarize(part.x) for name, part in fitted_on.items()}
-            known = {name: PastRows(part.x, features[name]) for name, part in fitted_on.items()}
-            targets = {name: part.y for name, part in fitted_on.items()}
-            subjects = fitted_on["train"].cohort.subjects
-            fitted, absent = methods_for(task).baselines(modality, known, targets, subjects, seed)
-            predicted = {
-                each.name: {part: each.predict(known[part]) for part in ("valid", "test")}
-                for each in fitted
-            }
+            if aside is not None and aside.begun:
+                baselines, absent = aside.predicted()
+            else:
+                fitted_on = described or parts
+                if features is None:
+                    features = {
+                        name: modality.summarize(part.x) for name, part in fitted_on.items()
+                    }
+                known = {name: PastRows(part.x, features[name]) for name, part in fitted_on.items()}
+                targets = {name: part.y for name, part in fitted_on.items()}
+                subjects = fitted_on["train"].cohort.subjects
+                found = methods_for(task).baselines(modality, known, targets, subjects, seed)
+                baselines, absent = predicted(found[0], known), found[1]
     test = assess_part(
         task,
         rows["test"],
@@ -248,7 +252,7 @@ def evaluate_run(
         spread=spread,
         before=before,
         recalibration=recalibration,
-        baselines={name: each["test"] for name, each in predicted.items()},
+        baselines={each.name: each.outputs["test"] for each in baselines},
         absent=absent,
         logged_for="test",
         stages=stages,
@@ -272,15 +276,14 @@ def evaluate_run(
             asked = "none" if recalibration is None else recalibration["asked"]
             compared = (rows, threshold, settings, seed, keep, asked, watched)
             result["baselines"] = {
-                each.name: _compared(task, each, predicted[each.name], *compared) for each in fitted
+                each.name: _compared(task, each, *compared) for each in baselines
             }
     return result
 
 
 def _compared(
     task: Task,
-    baseline: Fitted,
-    predicted: Mapping[str, np.ndarray],
+    baseline: Predicted,
     rows: Mapping[str, Rows],
     threshold: Threshold,
     settings: Evaluation,
@@ -295,7 +298,7 @@ def _compared(
     comparison of Brier scores and log losses would flatter the network otherwise.
     """
     valid, test = rows["valid"], rows["test"]
-    chosen, p, at = predicted["valid"], predicted["test"], baseline.threshold
+    chosen, p, at = baseline.outputs["valid"], baseline.outputs["test"], baseline.threshold
     facts = dict(baseline.facts)
     if calibration != "none" and baseline.name not in _AVERAGES:
         state = fit_recalibration(calibration, task, valid.y, chosen)

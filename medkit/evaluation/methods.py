@@ -70,6 +70,8 @@ class Methods:
     exclusive: ClassVar[bool] = False
     #: Whether networks are compared by their standard deviation: measured numbers.
     deviates: ClassVar[bool] = False
+    #: Whether its baselines are fitted on summary features alone, so that another process can.
+    on_summaries: ClassVar[bool] = False
     #: What the certainty of a decision is.
     certainty_is: ClassVar[str] = ""
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from medkit.config.experiment import Experiment
-from medkit.core.lazy import keras
+from medkit.core.lazy import keras, pd
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS
 from medkit.data.stored_arrays import StoredRows
 from medkit.evaluation import evaluate_run, headline
+from medkit.evaluation.baselines.aside import Aside
 from medkit.evaluation.baselines.baselines import some_rows
 from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
 from medkit.evaluation.groups.case_mix import table_one
@@ -74,15 +75,15 @@ def assess(
     parts: Mapping[str, Part],
     predictions: Predictions,
     experiment: Experiment,
+    summaries: Summaries,
     findings: Findings,
     flow: Flow,
     stages: Stages,
+    aside: Aside | None = None,
 ) -> dict[str, Any]:
     """Everything measured of a run: the content of ``metrics.json``."""
     settings, test = experiment.evaluation, parts["test"]
-    with stages("evaluate: summary features"):
-        described = {**parts, "train": _at_most(parts["train"], experiment.seed)}
-        features = {name: modality.summarize(part.x) for name, part in described.items()}
+    described, features = summaries.parts, summaries.features
     passes = settings.monte_carlo_dropout
     spread = spread_of_networks(network.full, test.x, passes, experiment.seed)
     metrics = evaluate_run(
@@ -100,6 +101,7 @@ def assess(
         keep=predictions.baselines.__setitem__,
         features=features,
         described=described,
+        aside=aside,
     )
     metrics["headline"] = headline(task, metrics)
     if settings.explanations:
@@ -134,6 +136,25 @@ def assess(
     metrics["leakage"] = summary(findings)
     metrics["flow"] = asdict(flow)
     return metrics
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """What baselines and descriptions are made of.
+
+    Attributes:
+        parts: The parts, of training perhaps some rows only.
+        features: Summary features of each part.
+    """
+
+    parts: Mapping[str, Part]
+    features: Mapping[str, pd.DataFrame]
+
+
+def summarize(modality: Any, parts: Mapping[str, Part], seed: int) -> Summaries:
+    """Summary features of every part; of training, of as many rows as baselines are fitted on."""
+    some = {**parts, "train": _at_most(parts["train"], seed)}
+    return Summaries(some, {name: modality.summarize(part.x) for name, part in some.items()})
 
 
 def _at_most(train: Part, seed: int) -> Part:

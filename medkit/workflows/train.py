@@ -13,6 +13,7 @@ from medkit.core.errors import ConfigError, Problem, RunError, TrainingError
 from medkit.core.files import remove_unfinished, write_text
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
+from medkit.evaluation.baselines.aside import Aside
 from medkit.leakage import audit, gate
 from medkit.runs import run as runs
 from medkit.runs.recording import LogKeeper, Stages, environment
@@ -21,7 +22,7 @@ from medkit.runs.saving import save, save_report, save_rows
 from medkit.training import ensemble
 from medkit.training.backend import select_backend, start
 from medkit.training.network import Network, build_network
-from medkit.workflows.assess import assess, predict
+from medkit.workflows.assess import assess, predict, summarize
 from medkit.workflows.prepare import divide, encode, read
 
 log = logging.getLogger("medkit")
@@ -60,7 +61,7 @@ def train(
     experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
     backend = select_backend(experiment.header.backend)
     stages = Stages()
-    with LogKeeper() as kept:
+    with LogKeeper() as kept, Aside() as aside:
         with stages("read"):
             cohort = read(experiment.dataset)
         with stages("split"):
@@ -69,6 +70,10 @@ def train(
             modality, task, parts = encode(divided, experiment, flow)
         with stages("audit"):
             findings = gate(audit(parts, modality, task, experiment.split), experiment.leakage)
+        with stages("summarize"):
+            summaries = summarize(modality, parts, experiment.seed)
+            if experiment.evaluation.baselines:
+                aside.begin(task, summaries.features, summaries.parts, experiment.seed)
         with stages("import keras"):
             device = start()
         with stages("build"):
@@ -81,8 +86,9 @@ def train(
                 predictions = predict(network, task, parts, experiment.header.calibration)
             with stages("evaluate"):
                 metrics = assess(
-                    network, modality, task, parts, predictions, experiment, findings, flow, stages
-                )
+                    network, modality, task, parts, predictions, experiment, summaries, findings,
+                    flow, stages, aside,
+                )  # fmt: skip
             log.info("test: %s", metrics["headline"])
             with stages("save"):
                 columns = cohort.source.columns

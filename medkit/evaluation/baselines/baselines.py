@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,36 @@ class Fitted:
     predict: Callable[[Any], np.ndarray]
     threshold: Any
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What one baseline says of the rows it was not fitted on.
+
+    Args:
+        name: As of ``Fitted``.
+        outputs: ``valid`` and ``test`` -> (n, outputs).
+        threshold: As of ``Fitted``.
+        facts: As of ``Fitted``.
+    """
+
+    name: str
+    outputs: Mapping[str, np.ndarray]
+    threshold: Any
+    facts: Mapping[str, Any]
+
+
+def predicted(fitted: Iterable[Fitted], rows: Mapping[str, Any]) -> list[Predicted]:
+    """What the baselines say of ``valid`` and ``test``; ``rows`` as ``predict`` takes them."""
+    return [
+        Predicted(
+            each.name,
+            {part: each.predict(rows[part]) for part in ("valid", "test")},
+            each.threshold,
+            each.facts,
+        )
+        for each in fitted
+    ]
 
 
 def fit_baselines(

@@ -16,6 +16,8 @@ from medkit.evaluation.methods import Methods
 class OnSummaries(Methods):
     """Its baselines are an average, a linear model and gradient boosting."""
 
+    on_summaries = True
+
     def baselines(
         self, modality: Any, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
         subjects: np.ndarray, seed: int,

@@ -7,12 +7,12 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from medkit.core.children import arguments, cores
 from medkit.core.errors import MedkitError
 from medkit.core.progress import duration
 from medkit.runs import run as runs
@@ -43,12 +43,7 @@ def finished_run(folder: Path, fold: Fold) -> Path | None:
 
 def default_jobs() -> int:
     """Half the cores, at least one."""
-    return max(1, _cores() // 2)
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, cores() // 2)
 
 
 def run_folds(plan: Plan, folder: Path, jobs: int, allow_code: Sequence[str] = ()) -> None:
@@ -127,17 +122,12 @@ def _in_a_process(
 ) -> None:
     job = {"folder": str(folder), "name": fold.name, "overrides": fold.overrides,
            "allow_code": list(allow_code)}  # fmt: skip
-    threads = str(max(1, _cores() // jobs))
-    environment = {**dict.fromkeys(_THREADS, threads), **os.environ}
-    # The parent's search path, without the working folder that -m would put first.
-    environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    threads = dict.fromkeys(_THREADS, str(max(1, cores() // jobs)))
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "medkit.workflows.crossval.worker", json.dumps(job)],
+        **arguments("medkit.workflows.crossval.worker", json.dumps(job), **threads),
         stdin=ends_with_parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,  # Ctrl-C reaches the parent, which ends its children in order
         check=False,
     )
     if done.returncode != 0 or finished_run(folder, fold) is None:

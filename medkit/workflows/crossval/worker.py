@@ -9,10 +9,11 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from medkit.core.children import when_parent_is_gone
 
 FOLDS = "folds"  # folder of the folds' runs
 LOCK_SECONDS = 30.0
@@ -72,7 +73,7 @@ def train_fold(folder: Path, name: str, overrides: Sequence[str]) -> None:
 
 def main(job: str) -> int:
     """Train one fold; returns the exit status: 0, 1 failed, 2 wrong config, 130 interrupted."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    when_parent_is_gone(_end)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("medkit").addHandler(logging.StreamHandler(sys.stderr))
     from medkit.core.errors import MedkitError
@@ -93,13 +94,8 @@ def main(job: str) -> int:
     return 0
 
 
-def _end_with_parent() -> None:
-    """Stop when the parent is gone: it holds the other end of standard input.
-
-    An orphan would go on writing into a fold that a resumed cross-validation trains anew.
-    """
-    while os.read(0, 1):
-        pass
+def _end() -> None:
+    """An orphan would go on writing into a fold that a resumed cross-validation trains anew."""
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE_SECONDS)
     os._exit(130)

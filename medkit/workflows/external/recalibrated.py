@@ -42,7 +42,7 @@ from medkit.runs.run import Run
 from medkit.runs.saving import save, save_report, save_rows
 from medkit.training.backend import start
 from medkit.training.network import Network
-from medkit.workflows.assess import assess, predict_parts
+from medkit.workflows.assess import assess, predict_parts, summarize
 from medkit.workflows.external.data import NewData, encoded, new_data
 from medkit.workflows.external.updates import Update, updates
 from medkit.workflows.prepare import as_trained, divide
@@ -107,9 +107,10 @@ def recalibrate_run(
         predictions = Predictions(outputs, threshold, before["test"], fitted)
         network = Network(model, (model,), None, False)
         with stages("evaluate"):
+            summaries = summarize(run.modality, parts, experiment.seed)
             metrics = assess(
-                network, run.modality, run.task, parts, predictions, experiment, findings, flow,
-                stages,
+                network, run.modality, run.task, parts, predictions, experiment, summaries,
+                findings, flow, stages,
             )  # fmt: skip
         metrics["recalibration"] = _account(run, method, state, parts, before["test"], experiment)
         log.info("test: %s", metrics["headline"])
