@@ -35,6 +35,14 @@ def refused(folder: Path, text: str, *overrides: str) -> str:
     return str(caught.value)
 
 
+def test_a_model_must_answer_as_the_task_asks(tmp_path, monkeypatch):
+    from medkit.tasks.binary import Binary
+
+    monkeypatch.setattr(Binary, "answers", "pixel")
+    with pytest.raises(ConfigError, match="'mlp' gives one answer a sample; task 'binary' needs"):
+        load_config(write(tmp_path, GOOD))
+
+
 def test_settings_that_need_positives_are_refused_for_other_tasks(tmp_path):
     text = GOOD + "calibration: platt\nevaluation: {prevalence: 0.1}\n"
     load_config(write(tmp_path, text))

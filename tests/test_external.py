@@ -394,6 +394,17 @@ def test_a_regression_is_recalibrated_by_a_straight_line(folder):
     np.testing.assert_allclose(state["slope"], np.polyfit(before, frame["died"], 1)[0], rtol=0.2)
     before_mae = made.metrics["recalibration"]["before"]["metrics"]["mae"]["value"]
     assert made.metrics["test"]["metrics"]["mae"]["value"] < before_mae / 2
+    # Once recalibrated it can be again, and trained on in the units of its loss.
+    third = [f"dataset.path={table('sbp_third.csv', 60, 1.2)}"]
+    shifted = recalibrate_run(made, "intercept", None, third)
+    fourth = [f"dataset.path={table('sbp_fourth.csv', 70, 1.0)}"]
+    twice = recalibrate_run(shifted, "intercept", None, fourth)
+    assert twice.metrics["recalibration"]["parent"] == shifted.path.name
+    errors = [
+        recalibrate_run(each, "refit", None, third).metrics["test"]["metrics"]["mae"]["value"]
+        for each in (run, made)
+    ]
+    assert errors[1] < 1.5 * errors[0]
 
 
 def test_the_command_writes_the_report_and_makes_the_run(run, away, folder, capsys):

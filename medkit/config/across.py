@@ -22,6 +22,8 @@ def across(parts: Mapping[str, Any]) -> Problems:
     dataset, model, task = parts["dataset"], parts["model"], parts["task"]
     if dataset and model:
         yield from _model_on_data(model, dataset, parts["preprocessing"])
+    if task and model:
+        yield from _answers(task, model)
     if task:
         yield from _of_task(task, parts["header"], parts["training"], parts["evaluation"])
         if dataset:
@@ -74,6 +76,20 @@ def _task_on_data(task: Component, dataset: Component) -> Problems:
     able = [name for name in names if registry.tasks.get(name).factory.outcome in targets]
     text = f"'{task.name}' cannot learn the targets of '{dataset.name}'"
     yield ("task", "name"), f"{text}; these can: {', '.join(able)}"
+
+
+def _answers(task: Component, model: Component) -> Problems:
+    """Whether a model answers by sample, step or pixel, as the task needs it."""
+    needed = registry.tasks.get(task.name).factory.answers
+
+    def given(name: str) -> tuple[str, ...]:
+        return tuple(registry.models.get(name).tags.get("answers", ("sample",)))
+
+    if needed not in given(model.name):
+        able = [name for name in registry.models.names() if needed in given(name)]
+        text = f"'{model.name}' gives one answer a {' or a '.join(given(model.name))}"
+        text += f"; task '{task.name}' needs one a {needed}"
+        yield ("model", "name"), f"{text}; these give it: {', '.join(able) or 'none'}"
 
 
 def _of_task(

@@ -47,7 +47,7 @@ def audit(parts: Mapping[str, Part], modality: Any, task: Any, split: Split) -> 
     notes = list(dict.fromkeys(evidence.notes))
     for note in notes:
         log.info("leakage gate: %s", note)
-    skipped = OF_OUTCOMES if task.kind == "forecasting" else ()
+    skipped = () if evidence.outcomes else OF_OUTCOMES
     return Findings(found, notes, skipped)
 
 
@@ -56,13 +56,13 @@ def _all(evidence: Evidence, split: Split) -> Iterator[Finding]:
     named = identifying(evidence)
     yield from identifiers(named)
     yield from _repeated_rows(evidence, set(named))
-    if evidence.task.kind == "forecasting":
-        evidence.notes.append(
-            "inputs that give the target away are not looked for: the past of a channel is meant "
-            "to foretell its future"
-        )
-    else:
+    if evidence.outcomes:
         yield from outcome_findings(evidence)
+    else:
+        evidence.notes.append(
+            "inputs that give the target away are not looked for: the outcome is neither a class "
+            "nor a single number"
+        )
     yield from after_prediction(evidence)
     yield from same_period(evidence, split)
 

@@ -112,7 +112,7 @@ def _fragments(evidence: Evidence) -> tuple[list[str], np.ndarray]:
     promising = np.zeros(found.shape[1], dtype=bool)
     share = np.asarray(found.mean(axis=0)).ravel()
     for outcome in evidence.outcomes:
-        y = outcome.values.astype("float64")
+        y = outcome.y.astype("float64")
         together = np.abs(found.T @ (y - y.mean())) / len(y)
         # Of a number, the correlation; of a class, how much more often its rows hold the fragment.
         spread = np.sqrt(share * (1 - share)) * y.std() if evidence.regression else y.var()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.data.stored_columns import StoredColumns
+from medkit.tasks.outcomes import Outcome
 
 if TYPE_CHECKING:
     import pandas
@@ -29,13 +30,6 @@ class Part(Protocol):
     def x(self) -> np.ndarray: ...
     @property
     def y(self) -> np.ndarray: ...
-
-
-class Outcome(NamedTuple):
-    """One thing to predict: (n,) bool of a class or label, or (n,) float64."""
-
-    name: str
-    values: np.ndarray
 
 
 @dataclass
@@ -145,21 +139,22 @@ class Evidence:
         return np.concatenate([part.y for part in self.parts.values()])[self.chosen]
 
     @cached_property
-    def regression(self) -> bool:
-        return bool(self.task.kind == "regression")
-
-    @cached_property
     def outcomes(self) -> list[Outcome]:
-        """What is to be predicted: numbers, or one yes/no each class or label."""
-        y, names = self.y, list(getattr(self.task, "names_", ()))
-        if y.ndim == 1:
-            return [Outcome(f"class {code + 1}", y == code) for code in np.unique(y)]
-        named = (
-            names if len(names) == y.shape[1] else [f"output {i + 1}" for i in range(y.shape[1])]
-        )
-        if self.regression:
-            return [Outcome(n, y[:, i].astype("float64")) for i, n in enumerate(named)]
-        return [Outcome(name, y[:, i] > 0.5) for i, name in enumerate(named)]
+        """What is to be predicted: numbers, or one yes/no each class or label; empty: neither."""
+        if self.task.reads != "columns":
+            return []
+        of_type = {"number": np.float64, "yes_no": bool}
+        return [
+            part._replace(y=part.y.astype(of_type[part.kind]))
+            for each in self.task.outcomes(self.y)
+            for part in each.one_by_one()
+            if part.kind in of_type
+        ]
+
+    @property
+    def regression(self) -> bool:
+        """Whether the outcomes are numbers."""
+        return any(each.kind == "number" for each in self.outcomes)
 
     def pairs(self) -> list[tuple[int, int]]:
         """Positions of every two parts, the earlier one first."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from medkit.leakage.columns import Columns, columns_of
-from medkit.leakage.evidence import Evidence, Outcome, listed
+from medkit.leakage.evidence import Evidence, listed
 from medkit.leakage.findings import Finding, finding
 from medkit.leakage.scores import (
     FEWEST_ROWS,
@@ -26,6 +26,7 @@ from medkit.leakage.scores import (
     separation,
     surely_perfect,
 )
+from medkit.tasks.outcomes import Outcome
 
 REPEATING = 0.7  # most different values of a number that repeats, by row
 WORTH_A_LOOK = 0.95  # in sample; cross-fitting makes it no better
@@ -48,7 +49,7 @@ def outcome_findings(evidence: Evidence) -> Iterator[Finding]:
     doubtful: dict[str, float] = {}
     judge = Judge(columns, evidence.regression)
     for outcome in evidence.outcomes:
-        fold = folds_of(evidence.subject[rows], outcome.values.astype("float64"))
+        fold = folds_of(evidence.subject[rows], outcome.y.astype("float64"))
         for name, (score, certain) in judge.scores(outcome, fold).items():
             if name not in copied:
                 kept = sure if certain else doubtful
@@ -92,7 +93,7 @@ class Judge:
 
     def scores(self, outcome: Outcome, fold: np.ndarray) -> dict[str, tuple[float, bool]]:
         """Feature -> its cross-fitted score and whether it is no luck, of the almost perfect."""
-        y, values = outcome.values, self.columns.values
+        y, values = outcome.y, self.columns.values
         straight = correlation if self.regression else auroc
         scored = binned_correlation if self.regression else binned_auroc
         in_sample = (
@@ -175,7 +176,7 @@ def _copied_numbers(outcomes: list[Outcome], columns: Columns) -> list[str]:
     order = ranks(columns.values)
     found: dict[str, None] = {}
     for outcome in outcomes:
-        y = outcome.values
+        y = outcome.y
         straight = np.abs(pearson(columns.values, y))
         # Ranks among all rows, not those observed in a column: near enough for a first look.
         monotone = np.abs(pearson(np.where(np.isnan(columns.values), np.nan, order), _ranked(y)))
@@ -224,7 +225,7 @@ def _missingness(evidence: Evidence, columns: Columns) -> Iterator[Finding]:
     kept = [np.array(names)[some][i] for i in first]
     scores: dict[str, float] = {}
     for outcome in evidence.outcomes:
-        y = outcome.values
+        y = outcome.y
         fold = folds_of(evidence.subject[evidence.chosen], y.astype("float64"))
         missing = unique.astype("float64")
         scored = correlation(missing, y, fold) if evidence.regression else auroc(missing, y, fold)

@@ -199,6 +199,15 @@ class Forecasting(Task):
         mean, scale = (np.repeat(fitted(self, each), count).tolist() for each in _UNITS)
         return ForecastScale(mean, scale, count, name="units")
 
+    def loss_layer(self) -> Any:
+        """From the targets' units to standardized outputs; None without ``standardize``."""
+        if not self.standardize:
+            return None
+        from medkit.layers.target_scale import TargetScale
+
+        mean, scale = (np.repeat(fitted(self, each), len(self.levels)) for each in _UNITS)
+        return TargetScale((-mean / scale).tolist(), (1 / scale).tolist(), name="standardized")
+
     @property
     def num_outputs(self) -> int:
         """Values times quantiles."""

@@ -98,6 +98,15 @@ class Regression(Task):
 
         return TargetScale(fitted(self, "mean_"), fitted(self, "scale_"), name="units")
 
+    def loss_layer(self) -> Any:
+        """From the targets' units to standardized outputs; None without ``standardize``."""
+        if not self.standardize:
+            return None
+        from medkit.layers.target_scale import TargetScale
+
+        mean, scale = np.asarray(fitted(self, "mean_")), np.asarray(fitted(self, "scale_"))
+        return TargetScale((-mean / scale).tolist(), (1 / scale).tolist(), name="standardized")
+
     @property
     def num_outputs(self) -> int:
         """The number of target columns."""

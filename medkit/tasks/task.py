@@ -220,6 +220,10 @@ class Task:
         """A layer from the core model's outputs to those of the whole model; None if equal."""
         return None
 
+    def loss_layer(self) -> Any:
+        """A layer from the whole model's outputs to those that the loss takes; None if equal."""
+        return None
+
     def choose_threshold(self, y: np.ndarray, p: np.ndarray, model: str = "network") -> Threshold:
         """The decision threshold, from validation rows; None where the task has none.
 

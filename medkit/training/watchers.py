@@ -78,7 +78,7 @@ def _is_plateau(schedule: Any) -> bool:
 
 def _one_class(task: Any, evaluator: Evaluator) -> bool:
     """Whether no output has both classes among the validation rows; False of a stream, unread."""
-    if task.kind not in ("binary", "multilabel") or evaluator.y is None:
+    if task.outcome != "yes_no" or evaluator.y is None:
         return False
     y = np.asarray(evaluator.y)
     return bool((y == y[:1]).all())

@@ -181,6 +181,8 @@ def _fitted(
         model, history = _refitted(run, parts, experiment)
         return model, {"kind": "refit", "rows": len(train.x)}, history
     layer, state = update(run.task, method, train.y, p)
+    earlier = sum(each.name.startswith("external_") for each in run.model.layers)
+    layer.name = f"external_{earlier + 1}_{method}"  # of one name there is one in a model
     model = keras.Model(run.model.input, layer(run.model.output), name=run.model.name)
     return model, state, {}
 
@@ -191,10 +193,9 @@ def _refitted(
     from medkit.training.trainer import Trainer
 
     model = run.model
-    trained = model
-    if run.task.output_layer() is not None:
-        # The last layer puts the outputs into the targets' units; the loss is taken before it.
-        trained = keras.Model(model.input, model.layers[-1].input)
+    # The loss is not in the targets' units, whatever recalibrations follow them.
+    layer = run.task.loss_layer()
+    trained = model if layer is None else keras.Model(model.input, layer(model.output))
     trainer = Trainer(trained, task=run.task, seed=experiment.seed, settings=experiment.training)
     ready = {name: (parts[name].x, parts[name].y) for name in ("train", "valid")}
     fitted = trainer.fit(*ready["train"], validation_data=ready["valid"])

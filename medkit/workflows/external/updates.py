@@ -34,7 +34,7 @@ def logistic(task: Task, method: str, y: np.ndarray, p: np.ndarray) -> tuple[Any
             hint="Half of the new data is tested, and 35 % of it fits the recalibration: more "
             "rows are needed.",
         )
-    return recalibration_layer(state, name=f"external_{method}"), dict(state)
+    return recalibration_layer(state), dict(state)
 
 
 @updates.register("number")
@@ -64,4 +64,4 @@ def straight_line(
     state: dict[str, Any] = plain(
         {"kind": method, "rows": len(p), "intercept": intercepts, "slope": slopes}
     )
-    return TargetScale(state["intercept"], state["slope"], name=f"external_{method}"), state
+    return TargetScale(state["intercept"], state["slope"]), state
