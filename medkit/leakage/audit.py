@@ -61,7 +61,7 @@ def _all(evidence: Evidence, split: Split) -> Iterator[Finding]:
     else:
         evidence.notes.append(
             "inputs that give the target away are not looked for: the outcome is neither a class "
-            "nor a single number"
+            "nor a single number, as the past of a channel may well foretell its future"
         )
     yield from after_prediction(evidence)
     yield from same_period(evidence, split)
