@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 	echo "The run is in $$run: open $$run/report.html in a browser."
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --durations=30
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

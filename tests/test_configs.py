@@ -92,17 +92,7 @@ def test_smoke_config(path, tmp_path, synthetic_files, monkeypatch):
     assert np.isfinite(outputs).all()
 
 
-REAL = {
-    "heart_disease_mlp": "heart_disease/heart_disease_4sites.csv",
-    "heart_disease_tabm": "heart_disease/heart_disease_4sites.csv",
-    "pneumoniamnist_cnn": "pneumoniamnist/pneumoniamnist.npz",
-    "physionet2012_gru": "physionet2012/set-a.tar.gz",
-    "physionet2012_attention": "physionet2012/set-a.tar.gz",
-    "splice_cnn": "splice/splice.csv",
-    "splice_lstm": "splice/splice.csv",
-}
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pneumoniamnist_cnn", "physionet2012_gru", "splice_cnn"])
 def test_real_config_reads_and_trains_an_epoch(name, real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_DATA", str(real_data))

@@ -335,6 +335,7 @@ np.savez(sys.argv[3], members=ensemble.member_outputs(model, x), whole=model.pre
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_one_file_for_all_backends(backend, fitted, tmp_path):
     if importlib.util.find_spec(backend) is None:

@@ -908,6 +908,7 @@ def saved(tmp_path_factory, films):
     return folder, expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_explain_alike(backend, saved):
     if importlib.util.find_spec(backend) is None:
