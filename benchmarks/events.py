@@ -75,7 +75,7 @@ def grid_cells(path: Path, engine: str) -> int:
     """Number of filled cells of medkit's grid."""
     from medkit.datasets.events.events import events
 
-    grid = events(path=path, hours=HOURS, engine=engine).only_input.values
+    grid = events(path=path, hours=HOURS, engine=engine).inputs["series"].values
     return int(np.count_nonzero(~np.isnan(grid)))
 
 
@@ -93,7 +93,7 @@ def grid_rows(path: Path) -> int:
     """Number of stays of a memory-mapped grid, kept beside the events."""
     from medkit.datasets.events.events import events
 
-    values = events(path=path, hours=HOURS, cache=path.parent / "cache").only_input.values
+    values = events(path=path, hours=HOURS, cache=path.parent / "cache").inputs["series"].values
     assert isinstance(values, np.memmap)
     return len(values)
 

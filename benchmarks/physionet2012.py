@@ -177,8 +177,8 @@ def summarized(out: Path) -> Path:
         return path
     config = load_config(CONFIG, ["split={by: subject, valid: 0.1, test: 0.1}"])
     cohort = read(config.dataset)
-    modality = Series().fit(cohort.only_input)  # only for the names of the channels
-    values = np.array(modality.encode(cohort.only_input))  # not the cohort's own
+    modality = Series().fit(cohort.inputs["series"])  # only for the names of the channels
+    values = np.array(modality.encode(cohort.inputs["series"]))  # not the cohort's own
     for name in config.preprocessing.parameters["logarithm"]:
         position = modality.names.index(name)
         values[:, :, position] = np.log1p(np.maximum(values[:, :, position], 0))

@@ -17,7 +17,6 @@ import numpy as np
 
 from medkit.core.registry import modalities, models, signature_model
 from medkit.data.cohort import Cohort, RawInput
-from medkit.models import with_static
 
 # Small preprocessed samples of what a modality gives.
 SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -26,8 +25,6 @@ SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {
     "grid": ((16, 16, 1), (8, 8, 8, 1)),
     "events": ((20, 2 + 5),),
 }
-# Beside what static features may stand.
-SEQUENCES = ("steps", "events")
 
 
 def check_signature(factory: Callable[..., Any]) -> None:
@@ -54,8 +51,7 @@ def check_model(
     """A model factory keeps the contract for everything it accepts.
 
     It returns an uncompiled model, gives the asked number of outputs and, for None, an
-    embedding, to which static features can be joined beside a sequence; its outputs are finite;
-    it trains one step; saving and loading changes nothing.
+    embedding; its outputs are finite; it trains one step; saving and loading changes nothing.
 
     Args:
         factory: The factory.
@@ -77,11 +73,6 @@ def check_model(
             embedding = factory(shape, None, **parameters)
             width = embedding.output_shape
             assert len(width) == 2, f"{where}: num_outputs=None must give (n, width), got {width}"
-            if given in SEQUENCES:
-                joined = with_static(embedding, (2,), 3, output_activation="softmax")
-                both = _outputs(joined, [x, x[:, 0, :2]])
-                assert both.shape == (6, 3), f"{where}: with static features, got {both.shape}"
-                assert np.isfinite(both).all(), f"{where}: outputs must be finite"
             model = factory(shape, 3, output_activation="softmax", **parameters)
             assert not model.compiled, f"{where}: the factory must not compile"
             before = _outputs(model, x)
@@ -106,7 +97,9 @@ def check_model(
             )
 
 
-def check_dataset(factory: Callable[..., Cohort], yields: str, **parameters: Any) -> Cohort:
+def check_dataset(
+    factory: Callable[..., Cohort], yields: Mapping[str, str], **parameters: Any
+) -> Cohort:
     """A dataset keeps the contract: a valid cohort, the same each time, nothing learned.
 
     Raises:
@@ -116,16 +109,18 @@ def check_dataset(factory: Callable[..., Cohort], yields: str, **parameters: Any
     cohort = factory(**parameters)
     again = factory(**parameters)
     name = factory.__name__
-    raw = cohort.only_input
-    assert raw.modality == yields, f"{name} says it yields {yields} but yields {raw.modality}"
+    found = {input_name: raw.modality for input_name, raw in cohort.inputs.items()}
+    assert found == yields, f"{name} says it yields {yields} but yields {found}"
     assert cohort.samples.index.equals(again.samples.index), f"{name}: sample ids must not change"
-    _equal(raw.values, again.only_input.values, f"{name}: inputs must not change")
+    for each, raw in cohort.inputs.items():
+        _equal(raw.values, again.inputs[each].values, f"{name}: inputs must not change")
     if cohort.targets is not None:
         assert again.targets is not None
         assert np.array_equal(cohort.targets, again.targets), f"{name}: targets must not change"
         assert cohort.source.label, f"{name}: Source.label must define the target in words"
     few = cohort.take(np.arange(min(3, len(cohort))))
-    assert len(few) == len(few.only_input), f"{name}: take must cut inputs and samples alike"
+    alike = all(len(few) == len(raw) for raw in few.inputs.values())
+    assert alike, f"{name}: take must cut inputs and samples alike"
     return cohort
 
 

@@ -34,7 +34,7 @@ for folder, target in zip(sys.argv[1::2], sys.argv[2::2]):
     run = Run.open(folder)
     given = dict(run.config["dataset"])
     cohort = datasets.build(given.pop("name"), **given)
-    np.save(target, run.outputs(cohort.only_input))
+    np.save(target, run.outputs(cohort.inputs))
 import keras
 print(keras.backend.backend())
 """

@@ -16,6 +16,7 @@ import pytest
 
 from medkit.core.errors import MedkitError
 from medkit.core.registry import tasks
+from medkit.data.inputs import Inputs
 from medkit.evaluation.baselines import aside
 from medkit.evaluation.baselines.aside import Aside
 from medkit.evaluation.baselines.baselines import predicted
@@ -57,7 +58,10 @@ def binary(**parameters):
 
 
 def in_this_process(task, features, parts, seed):
-    rows = {name: PastRows(np.empty((len(each), 0)), each) for name, each in features.items()}
+    rows = {
+        name: PastRows(Inputs({"t": np.empty((len(each), 0))}), each)
+        for name, each in features.items()
+    }
     y = {name: part.y for name, part in parts.items()}
     subjects = parts["train"].cohort.subjects
     return predicted(methods_for(task).baselines(None, rows, y, subjects, seed)[0], rows)

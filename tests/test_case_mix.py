@@ -8,11 +8,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from scipy import stats
 from scipy.spatial.distance import mahalanobis
 from sklearn.metrics import roc_auc_score
 
 from medkit.data.cohort import Cohort, Feature, RawInput
+from medkit.data.inputs import Inputs
 from medkit.evaluation.groups import membership as members
 from medkit.evaluation.groups.case_mix import MOST_ROWS, table_one
 from medkit.evaluation.groups.membership import membership
@@ -22,6 +24,7 @@ from medkit.evaluation.groups.shift import (
     standardised_differences,
     unit_warnings,
 )
+from medkit.modalities.encoder import Encoder
 from medkit.modalities.tabular import Tabular
 from medkit.tasks.binary import Binary
 from medkit.tasks.multilabel import Multilabel
@@ -53,13 +56,14 @@ def cohort(rows: int = 200, seed: int = 0, shift: float = 0.0) -> Cohort:
     return Cohort(samples, {"x": RawInput("tabular", values, features)}, targets)
 
 
-def prepared(given: Cohort) -> tuple[Part, Tabular, Binary]:
-    modality, task = Tabular().fit(given.only_input), Binary(positive="dead").fit(given.targets)
-    return part_of(given, modality, task), modality, task
+def prepared(given: Cohort) -> tuple[Part, Encoder, Binary]:
+    encoder = Encoder({"x": Tabular()}).fit(given.inputs)
+    task = Binary(positive="dead").fit(given.targets)
+    return part_of(given, encoder, task), encoder, task
 
 
-def part_of(given: Cohort, modality, task) -> Part:
-    return Part(given, modality.encode(given.only_input), task.encode(given.targets))
+def part_of(given: Cohort, encoder, task) -> Part:
+    return Part(given, encoder.encode(given.inputs), task.encode(given.targets))
 
 
 def row(table, name):
@@ -68,10 +72,10 @@ def row(table, name):
 
 def test_table_one_agrees_with_pandas():
     given = cohort()
-    part, modality, task = prepared(given)
-    table = table_one({"train": part}, modality, task)
+    part, encoder, task = prepared(given)
+    table = table_one({"train": part}, encoder, task)
     pulse = row(table, "pulse")
-    expected = given.only_input.values["pulse"].astype("float32").astype(float).describe()
+    expected = only_input(given).values["pulse"].astype("float32").astype(float).describe()
     found = pulse["parts"]["train"]
     assert (pulse["role"], pulse["kind"], pulse["unit"]) == ("input", "numeric", "bpm")
     assert (found["n"], found["missing"]) == (195, 5)
@@ -79,7 +83,7 @@ def test_table_one_agrees_with_pandas():
                         ("q3", "75%")):  # fmt: skip
         assert found[key] == pytest.approx(expected[theirs], rel=1e-5)
     sex = row(table, "sex")["parts"]["train"]
-    assert sex["counts"] == given.only_input.values["sex"].value_counts().to_dict()
+    assert sex["counts"] == only_input(given).values["sex"].value_counts().to_dict()
     assert sex["missing"] == 3
     outcome = row(table, "outcome")
     assert outcome["role"] == "outcome"
@@ -90,15 +94,15 @@ def test_table_one_agrees_with_pandas():
 
 
 def test_table_one_is_json_without_identifiers():
-    part, modality, task = prepared(cohort())
-    text = json.dumps(table_one({"train": part}, modality, task), allow_nan=False)
+    part, encoder, task = prepared(cohort())
+    text = json.dumps(table_one({"train": part}, encoder, task), allow_nan=False)
     assert "MRN" not in text
     assert "VISIT" not in text
 
 
 def test_small_cells_are_suppressed_and_cannot_be_had_by_subtraction():
-    part, modality, task = prepared(cohort())
-    counts = row(table_one({"train": part}, modality, task), "ward")["parts"]["train"]["counts"]
+    part, encoder, task = prepared(cohort())
+    counts = row(table_one({"train": part}, encoder, task), "ward")["parts"]["train"]["counts"]
     assert counts["rare"] is None
     hidden = [name for name, n in counts.items() if n is None]
     assert len(hidden) == 2
@@ -111,20 +115,20 @@ def test_small_cells_are_suppressed_and_cannot_be_had_by_subtraction():
 
 def test_fewer_subjects_than_the_minimum_give_no_numbers():
     given = cohort()
-    part, modality, task = prepared(given)
-    few = part_of(given.take(np.arange(180, 194)), modality, task)  # 14 rows of 7 subjects
-    found = row(table_one({"train": part, "test": few}, modality, task), "pulse")["parts"]["test"]
+    part, encoder, task = prepared(given)
+    few = part_of(given.take(np.arange(180, 194)), encoder, task)  # 14 rows of 7 subjects
+    found = row(table_one({"train": part, "test": few}, encoder, task), "pulse")["parts"]["test"]
     assert found == {"n": 14, "missing": 0, "suppressed": "fewer than 10 subjects"}
 
 
 def test_an_unknown_category_is_no_missing_one():
     given = cohort()
-    part, modality, task = prepared(given)
-    values = given.only_input.values.assign(sex="unknown to training")
+    part, encoder, task = prepared(given)
+    values = only_input(given).values.assign(sex="unknown to training")
     other = Cohort(
-        given.samples, {"x": RawInput("tabular", values, given.only_input.features)}, given.targets
+        given.samples, {"x": RawInput("tabular", values, only_input(given).features)}, given.targets
     )
-    table = table_one({"train": part, "new": part_of(other, modality, task)}, modality, task)
+    table = table_one({"train": part, "new": part_of(other, encoder, task)}, encoder, task)
     assert row(table, "sex")["parts"]["new"] == {
         "n": 200, "missing": 0, "counts": {"(not seen in training)": 200},
     }  # fmt: skip
@@ -132,24 +136,24 @@ def test_an_unknown_category_is_no_missing_one():
 
 def test_outcomes_of_other_tasks_and_empty_columns():
     given = cohort()
-    part, modality, _ = prepared(given)
+    part, encoder, _ = prepared(given)
     y = np.random.default_rng(0).normal(120, 15, (200, 1))
-    table = table_one({"train": Part(given, part.x, y)}, modality, Regression().fit(y, ["sbp"]))
+    table = table_one({"train": Part(given, part.inputs, y)}, encoder, Regression().fit(y, ["sbp"]))
     assert row(table, "sbp")["parts"]["train"]["mean"] == pytest.approx(y.mean())
     labels = (y > np.array([[110, 130]])).astype("float32")
     task = Multilabel().fit(labels, ["low", "high"])
-    table = table_one({"train": Part(given, part.x, labels)}, modality, task)
+    table = table_one({"train": Part(given, part.inputs, labels)}, encoder, task)
     assert row(table, "high")["parts"]["train"]["counts"]["yes"] == labels[:, 1].sum()
-    empty = np.where(np.arange(2) == 0, np.nan, part.x)
-    table = table_one({"train": Part(given, empty, labels)}, modality, task)
+    empty = Inputs({"x": np.where(np.arange(2) == 0, np.nan, part.inputs["x"])})
+    table = table_one({"train": Part(given, empty, labels)}, encoder, task)
     assert row(table, "pulse")["parts"]["train"]["suppressed"] == "fewer than 10 subjects"
 
 
 def test_very_many_inputs_are_cut_and_said():
     given = cohort()
-    part, modality, task = prepared(given)
+    part, encoder, task = prepared(given)
     wide = pd.DataFrame(np.zeros((200, MOST_ROWS + 20)), columns=[f"k{i}" for i in range(120)])
-    table = table_one({"train": part}, modality, task, features={"train": wide})
+    table = table_one({"train": part}, encoder, task, features={"train": wide})
     assert sum(each["role"] == "input" for each in table["rows"]) == MOST_ROWS
     assert table["notes"] == ["the first 100 of 120 input features are shown"]
 
@@ -192,17 +196,17 @@ def test_what_cannot_be_compared_says_why():
     apart = of_proportions(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
     assert apart == {"value": None, "not_estimable": "no category in common"}
     given = cohort()
-    part, modality, task = prepared(given)
-    few = part_of(given.take(np.arange(180, 194)), modality, task)
-    table = table_one({"a": part, "b": few}, modality, task)
+    part, encoder, task = prepared(given)
+    few = part_of(given.take(np.arange(180, 194)), encoder, task)
+    table = table_one({"a": part, "b": few}, encoder, task)
     by_name = {each["name"]: each for each in standardised_differences(table, "a", "b")}
     assert by_name["pulse"]["not_estimable"] == "fewer than 10 subjects"
 
 
 def test_differences_of_a_table():
-    part, modality, task = prepared(cohort())
-    other = part_of(cohort(seed=1, shift=5.0), modality, task)
-    table = table_one({"a": part, "b": other}, modality, task)
+    part, encoder, task = prepared(cohort())
+    other = part_of(cohort(seed=1, shift=5.0), encoder, task)
+    table = table_one({"a": part, "b": other}, encoder, task)
     by_name = {each["name"]: each for each in standardised_differences(table, "a", "b")}
     a, b = (row(table, "pulse")["parts"][name] for name in ("a", "b"))
     n = 195
@@ -212,20 +216,21 @@ def test_differences_of_a_table():
 
 
 def test_other_units_are_named():
-    part, modality, task = prepared(cohort())
+    part, encoder, task = prepared(cohort())
     for change, said in ((1 / 60, "possibly in another unit"), (np.nan, "missing in 100%")):
-        x = part.x * np.array([change, 1.0])
-        table = table_one({"a": part, "b": Part(part.cohort, x, part.y)}, modality, task)
-        (warning,) = unit_warnings(table, "a", "b", modality.features)
+        x = Inputs({"x": part.inputs["x"] * np.array([change, 1.0])})
+        table = table_one({"a": part, "b": Part(part.cohort, x, part.y)}, encoder, task)
+        (warning,) = unit_warnings(table, "a", "b", encoder.features)
         assert warning["name"] == "pulse"
         assert said in warning["text"]
+    minutes = Part(part.cohort, Inputs({"x": part.inputs["x"] / 60}), part.y)
     assert "bpm" in unit_warnings(
-        table_one({"a": part, "b": Part(part.cohort, part.x / 60, part.y)}, modality, task),
-        "a", "b", modality.features,
+        table_one({"a": part, "b": minutes}, encoder, task),
+        "a", "b", encoder.features,
     )[0]["text"]  # fmt: skip
     ranged = (Feature("pulse", unit="bpm", low=20, high=60, outside="keep"),)
-    table = table_one({"a": part, "b": part}, modality, task)
-    assert unit_warnings(table, "a", "b", modality.features) == []
+    table = table_one({"a": part, "b": part}, encoder, task)
+    assert unit_warnings(table, "a", "b", encoder.features) == []
     (warning,) = unit_warnings(table, "a", "b", ranged)
     assert "outside the plausible range 20 to 60 bpm" in warning["text"]
 

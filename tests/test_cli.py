@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 from medkit.cli import main
 from medkit.datasets.builtin import breast_cancer
@@ -35,7 +36,7 @@ def medkit_command(capsys):
 @pytest.fixture
 def new_patients(tmp_path) -> Path:
     path = tmp_path / "new.csv"
-    breast_cancer().only_input.values.head(7).to_csv(path, index=False)
+    only_input(breast_cancer()).values.head(7).to_csv(path, index=False)
     return path
 
 
@@ -100,7 +101,7 @@ def test_predict_with_missing_columns_and_files(
 
 def test_evaluate_on_another_data_set(medkit_command, breast_cancer_run, tmp_path):
     cohort = breast_cancer()
-    other = cohort.only_input.values.assign(diagnosis=cohort.targets).head(120)
+    other = only_input(cohort).values.assign(diagnosis=cohort.targets).head(120)
     other.to_csv(tmp_path / "other.csv", index=False)
     status, out, err = medkit_command(
         "evaluate", breast_cancer_run.path, "--set",
@@ -216,7 +217,7 @@ def test_schema_accepts_every_config_and_refuses_misspelling(medkit_command):
 def test_init_writes_a_config_that_validates_and_trains(medkit_command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cohort = breast_cancer()
-    table = cohort.only_input.values.iloc[:, :5].assign(diagnosis=cohort.targets)
+    table = only_input(cohort).values.iloc[:, :5].assign(diagnosis=cohort.targets)
     table.insert(0, "patient", range(len(table)))
     table.to_csv("visits.csv", index=False)
     status, out, err = medkit_command(

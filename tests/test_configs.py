@@ -85,9 +85,9 @@ def test_smoke_config(path, tmp_path, synthetic_files, monkeypatch):
     if key not in COHORTS:
         COHORTS[key] = read(experiment.dataset)
     divided, flow = divide(COHORTS[key], experiment)
-    modality, task, parts = encode(divided, experiment, flow)
-    network = build(experiment, modality, task, len(parts["train"].x))
-    outputs = np.asarray(network.full(parts["test"].x[:4], training=False))
+    encoder, task, parts = encode(divided, experiment, flow)
+    network = build(experiment, encoder, task, len(parts["train"]))
+    outputs = np.asarray(network.full(next(parts["test"].inputs.batches(4)), training=False))
     assert len(outputs) == 4
     assert np.isfinite(outputs).all()
 

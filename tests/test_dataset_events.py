@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 from medkit.core.errors import DataError
 from medkit.datasets.events.events import events
@@ -52,8 +53,8 @@ def read(folder, **changes):
 
 def test_grid_labels_and_counts(files):
     cohort = read(files)
-    grid = cohort.only_input.values
-    assert [f.name for f in cohort.only_input.features] == ["HR", "NA", "Urine"]
+    grid = only_input(cohort).values
+    assert [f.name for f in only_input(cohort).features] == ["HR", "NA", "Urine"]
     assert grid.shape == (2, 3, 3)
     assert grid.dtype == np.float32
     nan = np.nan
@@ -81,7 +82,7 @@ def test_grid_labels_and_counts(files):
 )
 def test_values_outside_their_range_are_no_part_of_a_mean(files, outside, first, done):
     cohort = read(files, ranges={"HR": (60, 85), "Urine": (0, 5000)}, outside=outside)
-    np.testing.assert_array_equal(cohort.only_input.values[0, :, 0], first)
+    np.testing.assert_array_equal(only_input(cohort).values[0, :, 0], first)
     assert cohort.source.notes[0] == f"values outside their plausible range, {done}: 3 HR"
 
 
@@ -90,7 +91,7 @@ def test_values_outside_their_range_are_no_part_of_a_mean(files, outside, first,
     [("mean", 85, 85), ("last", 90, 70), ("min", 80, 70), ("max", 90, 100), ("sum", 170, 170)],
 )
 def test_aggregates(files, way, first, second):
-    grid = read(files, aggregate=way, aggregates={"Urine": "sum"}).only_input.values
+    grid = only_input(read(files, aggregate=way, aggregates={"Urine": "sum"})).values
     assert grid[0, :2, 0].tolist() == [first, second]
     assert grid[0, 0, 2] == 80
 
@@ -107,7 +108,7 @@ def test_grid_equals_pandas(tmp_path):
         aggregates={str(position): way for position, way in enumerate(ways)},
     )  # fmt: skip
     order = np.argsort(cohort.samples.index.astype(int))
-    grid = cohort.only_input.values[order]
+    grid = only_input(cohort).values[order]
     for position, way in enumerate(ways):
         expected = frame[frame.v == position].groupby(["s", "t"]).x.agg(way).unstack()
         np.testing.assert_allclose(grid[:, :, position], expected, rtol=1e-5)
@@ -130,7 +131,7 @@ def test_grid_equals_pandas(tmp_path):
 def test_times(tmp_path, times, expected):
     frame = pd.DataFrame({"stay": 1, "time": times, "variable": "HR", "value": [1, 2, 3]})
     frame.to_parquet(tmp_path / "long.parquet")
-    grid = events(path=tmp_path / "long.parquet", hours=3, aggregate="max").only_input.values
+    grid = only_input(events(path=tmp_path / "long.parquet", hours=3, aggregate="max")).values
     steps = [int(np.flatnonzero(np.isfinite(grid[0, :, 0]))[k]) for k in range(len(set(expected)))]
     assert steps == sorted(set(expected))
 
@@ -141,15 +142,15 @@ def test_new_file_without_labels(files):
     assert list(cohort.samples.index) == ["1", "2", "3", "4"]
     assert list(cohort.samples.columns) == []
     few = events(path=files / "long.csv", variables=("Urine", "Lactate"))
-    assert few.only_input.values.shape == (1, 48, 2)
-    assert np.isnan(few.only_input.values[:, :, 1]).all()
+    assert only_input(few).values.shape == (1, 48, 2)
+    assert np.isnan(only_input(few).values[:, :, 1]).all()
     assert few.source.dropped == {"no events": 3}
 
 
 def test_outcomes_among_the_events_are_no_input(files):
     labels = files / "labels.csv"
     labels.write_text(LABELS + "4,p4,1,A\n")
-    names = [f.name for f in read(files).only_input.features]
+    names = [f.name for f in only_input(read(files)).features]
     assert "died" not in names
 
 
@@ -194,10 +195,10 @@ def stays(tmp_path):
 @pytest.mark.parametrize("name", ["set", "set.tar.gz", "set.zip"])
 def test_one_file_a_stay(stays, name):
     cohort = per_stay(stays / name, stays / "set" / "Outcomes.txt")
-    assert [f.name for f in cohort.only_input.features] == ["Age", "HR"]
+    assert [f.name for f in only_input(cohort).features] == ["Age", "HR"]
     nan = np.nan
     np.testing.assert_array_equal(
-        cohort.only_input.values,
+        only_input(cohort).values,
         [[[54, nan], [nan, 85], [nan, nan]], [[nan, nan], [nan, nan], [nan, 70]]],
     )
     assert list(cohort.samples.index) == ["11", "12"]
@@ -274,10 +275,10 @@ def test_physionet_2012(real_data):
     )  # fmt: skip
     assert len(cohort) == 4000
     assert int(cohort.targets.sum()) == 554
-    names = [f.name for f in cohort.only_input.features]
-    assert cohort.only_input.values.shape == (4000, 48, 41)  # 36 in time, 5 descriptors
+    names = [f.name for f in only_input(cohort).features]
+    assert only_input(cohort).values.shape == (4000, 48, 41)  # 36 in time, 5 descriptors
     assert not {"SAPS-I", "SOFA", "Length_of_stay", "Survival", "RecordID"} & set(names)
-    age = cohort.only_input.values[:, :, names.index("Age")]
+    age = only_input(cohort).values[:, :, names.index("Age")]
     assert 15 <= np.nanmin(age) <= np.nanmax(age) <= 90
 
 
@@ -289,7 +290,7 @@ def test_time_format_of_events_and_admissions(files):
     (files / "labels.csv").write_text("stay,died,day\n1,0,03.02.2024 09:00\n2,1,04.02.2024 09:00\n")
     settings = {"subject": None, "site": None, "admission": "day"}
     cohort = read(files, time_format="%d.%m.%Y %H:%M", **settings)
-    np.testing.assert_array_equal(cohort.only_input.values[0, :, 0], [80, 90, np.nan])
+    np.testing.assert_array_equal(only_input(cohort).values[0, :, 0], [80, 90, np.nan])
     assert cohort.samples["time"].dt.month.tolist() == [2, 2]
     with pytest.raises(DataError, match="3 values that are no time") as error:
         read(files, **settings)
@@ -298,6 +299,6 @@ def test_time_format_of_events_and_admissions(files):
 
 def test_features_say_how_their_values_are_cleaned(files):
     cohort = read(files, ranges={"HR": (60, 85), "Urine": (0, 60)}, aggregates={"Urine": "sum"})
-    of = {f.name: f for f in cohort.only_input.features}
+    of = {f.name: f for f in only_input(cohort).features}
     assert (of["HR"].outside, of["HR"].missing_values) == ("missing", (-1,))
     assert of["Urine"].outside == "keep"  # the sum of a step may exceed one event's range

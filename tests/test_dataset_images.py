@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cohorts import only_input
 from PIL import Image
 
 from medkit.core.errors import DataError
@@ -28,9 +29,9 @@ def folder(tmp_path):
 
 def test_folder_of_classes(folder):
     cohort = images(path=folder, columns={"subject_pattern": r"(p\d+)_"})
-    assert cohort.only_input.values.shape == (3, 4, 6, 1)
-    assert cohort.only_input.values.dtype == np.uint8
-    assert cohort.only_input.values[:, 0, 0, 0].tolist() == [10, 20, 30]
+    assert only_input(cohort).values.shape == (3, 4, 6, 1)
+    assert only_input(cohort).values.dtype == np.uint8
+    assert only_input(cohort).values[:, 0, 0, 0].tolist() == [10, 20, 30]
     assert cohort.targets.tolist() == ["normal", "normal", "opacity"]
     assert cohort.samples["subject"].tolist() == ["p1", "p1", "p2"]
     assert list(cohort.samples.index) == ["normal/p1_a.png", "normal/p1_b.png", "opacity/p2_a.png"]
@@ -50,12 +51,12 @@ def test_sizes_and_channels(folder, caplog):
     draw(folder / "opacity" / "p3.jpg", 99, size=(8, 8), mode="RGB")
     with caplog.at_level("INFO", "medkit"):
         cohort = images(path=folder)
-    assert cohort.only_input.values.shape == (4, 4, 6, 1)
+    assert only_input(cohort).values.shape == (4, 4, 6, 1)
     assert "1 images resized to 4 x 6 pixels" in caplog.text
     assert "1 colour images turned grey" in caplog.text
     cohort = images(path=folder, size=(5, 7), channels=3)
-    assert cohort.only_input.values.shape == (4, 5, 7, 3)
-    assert abs(int(cohort.only_input.values[3].mean()) - 99) <= 1
+    assert only_input(cohort).values.shape == (4, 5, 7, 3)
+    assert abs(int(only_input(cohort).values[3].mean()) - 99) <= 1
 
 
 def sixteen_bits(file, *values):
@@ -102,7 +103,7 @@ def test_unlabelled_folder_and_single_image(folder):
     assert cohort.targets is None
     assert len(cohort) == 4
     single = images(path=folder / "loose.png", labelled=False)
-    assert single.only_input.values.shape == (1, 4, 6, 1)
+    assert only_input(single).values.shape == (1, 4, 6, 1)
     assert list(single.samples.index) == ["loose.png"]
 
 
@@ -137,22 +138,22 @@ def test_npz_with_parts(tmp_path):
     parts = {f"{p}_{k}": v for p in ("train", "val", "test")
              for k, v in (("images", pixels), ("labels", labels))}  # fmt: skip
     cohort = images(path=save(tmp_path / "a.npz", **parts))
-    assert cohort.only_input.values.shape == (6, 28, 28, 1)
+    assert only_input(cohort).values.shape == (6, 28, 28, 1)
     assert cohort.targets.tolist() == [0, 1] * 3
     assert cohort.samples["split"].tolist() == ["train"] * 2 + ["valid"] * 2 + ["test"] * 2
     assert list(cohort.samples.index) == [1, 2, 3, 4, 5, 6]
     small = images(path=tmp_path / "a.npz", size=(14, 14), channels=3)
-    assert small.only_input.values.shape == (6, 14, 14, 3)
+    assert only_input(small).values.shape == (6, 14, 14, 3)
 
 
 def test_npz_without_labels_of_volumes_and_of_numbers(tmp_path):
     volumes = np.zeros((3, 8, 8, 8), dtype=np.uint8)
     cohort = images(path=save(tmp_path / "v.npz", images=volumes), labelled=False)
-    assert cohort.only_input.values.shape == (3, 8, 8, 8, 1)
+    assert only_input(cohort).values.shape == (3, 8, 8, 8, 1)
     numbers = np.zeros((3, 8, 8, 3), dtype=np.float64)
     several = np.eye(3, dtype=np.uint8)
     cohort = images(path=save(tmp_path / "f.npz", images=numbers, labels=several))
-    assert cohort.only_input.values.dtype == np.float32
+    assert only_input(cohort).values.dtype == np.float32
     assert cohort.targets.shape == (3, 3)
     gaps = np.array([0.0, np.nan, 1.0])
     cohort = images(path=save(tmp_path / "g.npz", images=numbers, labels=gaps))
@@ -251,7 +252,7 @@ def test_bad_manifest_is_refused(folder, text, settings, message):
 
 def test_pneumoniamnist(real_data):
     cohort = images(path=real_data / "pneumoniamnist" / "pneumoniamnist.npz")
-    assert cohort.only_input.values.shape == (5856, 28, 28, 1)
+    assert only_input(cohort).values.shape == (5856, 28, 28, 1)
     assert cohort.targets.shape == (5856,)
     assert cohort.samples["split"].value_counts().to_dict() == {
         "train": 4708, "valid": 524, "test": 624,
@@ -264,11 +265,11 @@ def test_new_images_take_the_shape_of_the_trained_ones(tmp_path, folder):
     from medkit.datasets.images.images import ManifestColumns
 
     tags = registry.datasets.get("images").tags
-    trained = images(path=folder).only_input.values.shape[1:]
+    trained = only_input(images(path=folder)).values.shape[1:]
     draw(tmp_path / "new" / "x.png", 50, size=(9, 9), mode="RGB")
     shape = dict(zip(tags["shape"], (trained[:2], trained[2]), strict=True))
     trained_with = {"columns": ManifestColumns(subject_pattern=r"(p\d+)_")}
     settings = with_values(trained_with, {**tags["unlabelled"], **shape})
     new = images(path=tmp_path / "new", **settings)
-    assert new.only_input.values.shape == (1, *trained)
+    assert only_input(new).values.shape == (1, *trained)
     assert "subject" not in new.samples

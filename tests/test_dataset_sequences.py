@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cohorts import only_input
 
 from medkit.core.errors import DataError
 from medkit.datasets.sequences import sequences
@@ -21,8 +22,8 @@ def file(tmp_path):
 def test_text_is_kept_as_it_stands(file):
     path = file("sequence,label,gene\nNA,a,1\n0101,b,1\n  ACGT ,a,2\n")
     cohort = sequences(path=path, target="label", columns={"subject": "gene"})
-    assert cohort.only_input.values.tolist() == ["NA", "0101", "ACGT"]
-    assert cohort.only_input.values.dtype == object
+    assert only_input(cohort).values.tolist() == ["NA", "0101", "ACGT"]
+    assert only_input(cohort).values.dtype == object
     assert cohort.samples["subject"].tolist() == ["1", "1", "2"]
     assert cohort.targets.tolist() == ["a", "b", "a"]
 
@@ -32,7 +33,7 @@ def test_empty_sequences_and_missing_labels_are_counted(file):
     cohort = sequences(path=path, target="label", missing_values={"sequence": ("-",)})
     assert cohort.source.dropped == {"missing sequence": 3, "missing target": 1}
     assert cohort.source.rows_read == 6
-    assert cohort.only_input.values.tolist() == ["ACGT", "TTT"]
+    assert only_input(cohort).values.tolist() == ["ACGT", "TTT"]
     assert cohort.targets.tolist() == ["a", "c"]
     assert list(cohort.samples.index) == [1, 6]
 
@@ -69,6 +70,6 @@ def test_splice(real_data):
         path=real_data / "splice" / "splice.csv", target="label", columns={"subject": "gene"}
     )
     assert len(cohort) == 3190
-    assert {len(text) for text in cohort.only_input.values} == {60}
+    assert {len(text) for text in only_input(cohort).values} == {60}
     assert sorted(set(cohort.targets)) == ["EI", "IE", "N"]
     assert cohort.samples["subject"].nunique() < 3190

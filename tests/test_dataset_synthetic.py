@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from sklearn.metrics import roc_auc_score
 
 from medkit.core import registry
@@ -90,7 +91,7 @@ def test_patients_keep_sex_and_site_and_grow_older(name):
 
 @pytest.mark.parametrize("name", ["synthetic_vitals", "synthetic_icu"])
 def test_physiology_has_units_and_plausible_values(name):
-    raw = registry.datasets.get(name).factory(samples=500, seed=4).only_input
+    raw = only_input(registry.datasets.get(name).factory(samples=500, seed=4))
     values = raw.values if name == "synthetic_vitals" else None
     for position, feature in enumerate(raw.features):
         if feature.kind == "categorical":
@@ -102,7 +103,7 @@ def test_physiology_has_units_and_plausible_values(name):
 
 def test_vitals_move_together_and_sicker_patients_are_measured_more():
     cohort = synthetic_vitals.synthetic_vitals(samples=4000, seed=5)
-    table = cohort.only_input.values
+    table = only_input(cohort).values
     correlation = table.drop(columns="sex").corr()
     assert correlation.loc["heart_rate", "respiratory_rate"] > 0.3
     assert correlation.loc["heart_rate", "oxygen_saturation"] < -0.3
@@ -117,9 +118,9 @@ def test_pressure_has_five_numeric_inputs_and_the_same_visits():
     pressure = synthetic_vitals.synthetic_vitals(samples=300, target="systolic_pressure")
     risk = synthetic_vitals.synthetic_vitals(samples=300, target="risk")
     names = ["age", "heart_rate", "respiratory_rate", "temperature", "bmi"]
-    assert list(pressure.only_input.values) == names
-    assert [f.name for f in pressure.only_input.features] == names
-    pd.testing.assert_frame_equal(pressure.only_input.values, risk.only_input.values[names])
+    assert list(only_input(pressure).values) == names
+    assert [f.name for f in only_input(pressure).features] == names
+    pd.testing.assert_frame_equal(only_input(pressure).values, only_input(risk).values[names])
     assert pressure.target_names == ("systolic_pressure",)
     assert 80 < pressure.targets.min() < 120 < pressure.targets.max() < 220
     assert set(risk.targets) == {0, 1}
@@ -143,7 +144,7 @@ def test_simple_model_of_vitals_reaches_95_percent_of_the_best():
 
     train = synthetic_vitals.synthetic_vitals(samples=2000, seed=7)
     test = synthetic_vitals.synthetic_vitals(samples=4000, seed=8)
-    table = [c.only_input.values.assign(sex=c.only_input.values["sex"] == "male").astype(float)
+    table = [only_input(c).values.assign(sex=only_input(c).values["sex"] == "male").astype(float)
              for c in (train, test)]  # fmt: skip
     model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
     p = model.fit(table[0], train.targets).predict_proba(table[1])[:, 1]
@@ -153,12 +154,12 @@ def test_simple_model_of_vitals_reaches_95_percent_of_the_best():
 
 def test_icu_grid_has_informative_gaps_and_trends():
     cohort = synthetic_icu.synthetic_icu(samples=800, seed=9)
-    values, y = cohort.only_input.values, cohort.targets
+    values, y = only_input(cohort).values, cohort.targets
     assert values.shape == (800, 24, 7)
     assert values.dtype == np.float32
     assert not np.isnan(values[:, 0]).any(), "everything is measured at admission"
     measured = ~np.isnan(values)
-    names = [f.name for f in cohort.only_input.features]
+    names = [f.name for f in only_input(cohort).features]
     often, rarely = names.index("heart_rate"), names.index("lactate")
     assert measured[:, 1:, often].mean() > 0.7
     assert measured[:, 1:, rarely].mean() < 0.3
@@ -166,7 +167,7 @@ def test_icu_grid_has_informative_gaps_and_trends():
     level = values[:, 0, often]
     trend = np.nanmean(values[:, -6:, often], axis=1) - np.nanmean(values[:, :6, often], axis=1)
     assert roc_auc_score(y, trend) > roc_auc_score(y, level) + 0.1
-    assert synthetic_icu.synthetic_icu(samples=30, hours=12).only_input.values.shape[1] == 12
+    assert only_input(synthetic_icu.synthetic_icu(samples=30, hours=12)).values.shape[1] == 12
 
 
 def test_simple_model_of_icu_summaries_reaches_95_percent_of_the_best():
@@ -177,8 +178,8 @@ def test_simple_model_of_icu_summaries_reaches_95_percent_of_the_best():
 
     train = synthetic_icu.synthetic_icu(samples=2000, seed=10)
     test = synthetic_icu.synthetic_icu(samples=3000, seed=11)
-    grid = Series().fit(train.only_input)
-    table = [grid.summarize(grid.encode(c.only_input)).to_numpy(float) for c in (train, test)]
+    grid = Series().fit(only_input(train))
+    table = [grid.summarize(grid.encode(only_input(c))).to_numpy(float) for c in (train, test)]
     model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=0.05))
     p = model.fit(table[0], train.targets).predict_proba(table[1])[:, 1]
     reachable = synthetic_icu.best_score(samples=3000, seed=11)["auroc"]
@@ -187,7 +188,7 @@ def test_simple_model_of_icu_summaries_reaches_95_percent_of_the_best():
 
 def test_xray_opacities_brighten_their_lung():
     cohort = synthetic_xray.synthetic_xray(samples=600, seed=12, target="location")
-    images = cohort.only_input.values
+    images = only_input(cohort).values
     assert images.shape == (600, 32, 32, 1)
     assert images.dtype == np.uint8
     assert set(cohort.targets) == {"none", "left", "right", "both"}
@@ -209,12 +210,12 @@ def test_xray_targets_agree():
     assert np.array_equal(left, np.isin(location, ["left", "both"]).astype(int))
     assert np.array_equal(right, np.isin(location, ["right", "both"]).astype(int))
     assert parts["findings"].target_names == ("left_opacity", "right_opacity")
-    assert np.array_equal(parts["opacity"].only_input.values, parts["findings"].only_input.values)
+    assert np.array_equal(only_input(parts["opacity"]).values, only_input(parts["findings"]).values)
 
 
 def test_dna_elements_are_where_they_should_be():
     cohort = synthetic_dna.synthetic_dna(samples=1500, seed=14, target="element", length=45)
-    texts = cohort.only_input.values
+    texts = only_input(cohort).values
     assert {len(text) for text in texts} == {45}
     assert set("".join(texts)) == set("ACGTN")
     held = np.array(["TATA" in text[15:30] for text in texts])
@@ -226,7 +227,7 @@ def test_dna_elements_are_where_they_should_be():
 
 def test_dna_of_one_gene_is_alike():
     cohort = synthetic_dna.synthetic_dna(samples=200, seed=15)
-    letters = np.array([list(text) for text in cohort.only_input.values])
+    letters = np.array([list(text) for text in only_input(cohort).values])
     same = (letters[1:] == letters[:-1]).mean(axis=1)
     relatives = cohort.subjects[1:] == cohort.subjects[:-1]
     assert same[relatives].mean() > same[~relatives].mean() + 0.2
@@ -238,23 +239,23 @@ def test_dna_of_one_gene_is_alike():
 def test_breast_cancer():
     cohort = breast_cancer()
     assert len(cohort) == 569
-    assert cohort.only_input.values.shape == (569, 30)
+    assert only_input(cohort).values.shape == (569, 30)
     assert (cohort.targets == "malignant").sum() == 212
     assert sorted(set(cohort.targets))[-1] == "malignant", "the last class is the positive one"
     assert "subject" not in cohort.samples
     assert "one patient" in cohort.source.notes[0]
-    malignant = cohort.only_input.values[cohort.targets == "malignant"]
-    assert malignant["mean radius"].mean() > cohort.only_input.values["mean radius"].mean()
+    malignant = only_input(cohort).values[cohort.targets == "malignant"]
+    assert malignant["mean radius"].mean() > only_input(cohort).values["mean radius"].mean()
 
 
 def test_diabetes_is_in_physical_units():
     cohort = diabetes()
-    table = cohort.only_input.values
+    table = only_input(cohort).values
     assert table.shape == (442, 10)
     assert 19 <= table["age"].min() < table["age"].max() <= 79
     assert 18 <= table["bmi"].min() < table["bmi"].max() < 43
-    units = {f.name: f.unit for f in cohort.only_input.features}
+    units = {f.name: f.unit for f in only_input(cohort).features}
     assert (units["bmi"], units["bp"], units["s1"], units["s4"]) == ("kg/m²", "mmHg", "mg/dL", None)
-    assert next(f for f in cohort.only_input.features if f.name == "sex").kind == "categorical"
+    assert next(f for f in only_input(cohort).features if f.name == "sex").kind == "categorical"
     assert set(cohort.samples) == {"sex", "age_band"}
     assert (cohort.targets.min(), cohort.targets.max()) == (25, 346)

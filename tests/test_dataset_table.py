@@ -7,6 +7,7 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from merging import merged
 
 from medkit.core.errors import ConfigError, DataError, MedkitError
@@ -51,11 +52,11 @@ def test_roles_types_and_missing_values(file):
     assert list(cohort.samples["subject"]) == ["007", "007", "08"]
     assert cohort.samples["time"].dt.day.tolist() == [1, 2, 5]
     assert list(cohort.samples.columns) == ["subject", "time", "sex"]
-    values = cohort.only_input.values
+    values = only_input(cohort).values
     assert list(values.columns) == ["sex", "sbp", "smoker"]
     np.testing.assert_array_equal(values["sbp"], [120, np.nan, 135.5])
     assert values["smoker"].tolist() == ["True", "False", None]
-    kinds = {f.name: (f.kind, f.unit, f.low, f.high) for f in cohort.only_input.features}
+    kinds = {f.name: (f.kind, f.unit, f.low, f.high) for f in only_input(cohort).features}
     assert kinds["sbp"] == ("numeric", "mmHg", 50, 250)
     assert kinds["sex"][0] == kinds["smoker"][0] == "categorical"
     assert cohort.targets.tolist() == [0, 1, 1]
@@ -66,7 +67,7 @@ def test_roles_types_and_missing_values(file):
 
 
 def test_formats_read_alike(file, tmp_path):
-    expected = read(file(CSV)).only_input.values
+    expected = only_input(read(file(CSV))).values
     frame = pd.read_csv(file(CSV), dtype={"patient": str})
     frame.to_parquet(tmp_path / "data.parquet")
     frame.to_csv(tmp_path / "data.tsv", sep="\t", index=False)
@@ -74,7 +75,7 @@ def test_formats_read_alike(file, tmp_path):
     file("\ufeff" + CSV.replace(",", ";").replace(";sex", "; sex"), "semicolon.csv")
     for name in ("data.parquet", "data.tsv", "data.csv.gz", "semicolon.csv"):
         cohort = read(tmp_path / name)
-        pd.testing.assert_frame_equal(cohort.only_input.values, expected)
+        pd.testing.assert_frame_equal(only_input(cohort).values, expected)
         assert list(cohort.samples["subject"]) == ["007", "007", "08"], name
 
 
@@ -109,19 +110,21 @@ def test_text_bool_and_several_targets(file):
 def test_codes_as_categories_are_the_same_text_in_every_file(file):
     whole = table(path=file("cp,y\n1,0\n2,1\n"), target="y", columns={"categorical": ("cp",)})
     gaps = table(path=file("cp,y\n1,0\n,1\n"), target="y", columns={"categorical": ("cp",)})
-    assert whole.only_input.values["cp"].tolist() == ["1", "2"]
-    assert gaps.only_input.values["cp"].tolist() == ["1", None]
+    assert only_input(whole).values["cp"].tolist() == ["1", "2"]
+    assert only_input(gaps).values["cp"].tolist() == ["1", None]
 
 
 def test_texts_of_codes_are_not_changed(file):
     path = file("icd,y\n038,0\n250.0,1\n250.00,0\n250,1\n")
-    found = table(path=path, target="y", columns={"categorical": ("icd",)}).only_input.values["icd"]
+    found = only_input(table(path=path, target="y", columns={"categorical": ("icd",)})).values[
+        "icd"
+    ]
     assert found.tolist() == ["038", "250.0", "250.00", "250"]
 
 
 def test_none_is_a_category_and_missing_among_numbers(file):
     cohort = table(path=file("alcohol,x,y\nNone,1,0\nsome,None,1\nNA,3,1\n"), target="y")
-    values = cohort.only_input.values
+    values = only_input(cohort).values
     assert values["alcohol"].tolist() == ["None", "some", None]
     np.testing.assert_array_equal(values["x"], [1, np.nan, 3])
     classes = table(path=file("x,y\n1,None\n2,mild\n"), target="y").targets
@@ -139,8 +142,8 @@ def test_decimal_commas(file, separator):
         columns={"categorical": ("icd",)},
         values={"missing_values": {"crp": ("?",)}},
     )
-    np.testing.assert_array_equal(found.only_input.values["crp"], [12.5, -3, np.nan])
-    assert found.only_input.values["icd"].tolist() == ["1,2", "3,4", "5"]
+    np.testing.assert_array_equal(only_input(found).values["crp"], [12.5, -3, np.nan])
+    assert only_input(found).values["icd"].tolist() == ["1,2", "3,4", "5"]
     assert found.targets.tolist() == [0.5, 1, 2.25]
     row = file(text.split("\n")[0] + "\n" + separator.join(("?", "1,2", "0,5")), "row.txt")
     new = table(
@@ -148,7 +151,7 @@ def test_decimal_commas(file, separator):
         columns={"numeric": ("crp",), "categorical": ("icd",)},
         values={"missing_values": {"*": ("?",)}},
     )
-    assert np.isnan(new.only_input.values["crp"]).all()
+    assert np.isnan(only_input(new).values["crp"]).all()
 
 
 def test_decimal_commas_between_commas_must_be_declared(file):
@@ -157,7 +160,7 @@ def test_decimal_commas_between_commas_must_be_declared(file):
         table(path=path, target="y")
     assert "column 'crp' holds numbers with a decimal comma" in str(error.value)
     assert 'Give decimal: ","' in str(error.value)
-    found = table(path=path, target="y", source={"decimal": ","}).only_input.values["crp"]
+    found = only_input(table(path=path, target="y", source={"decimal": ","})).values["crp"]
     assert found.tolist() == [12.5, 1.5]
 
 
@@ -210,7 +213,7 @@ def test_targets_written_as_text_are_numbers(tmp_path):
 def test_ignored_attribute_is_no_input(file):
     cohort = read(file(CSV), columns={"ignore": ("sex",)})
     assert "sex" in cohort.samples
-    assert "sex" not in cohort.only_input.values
+    assert "sex" not in only_input(cohort).values
 
 
 def test_new_file_without_target_subject_or_attributes(file):
@@ -218,7 +221,7 @@ def test_new_file_without_target_subject_or_attributes(file):
     cohort = read(new, target=None)
     assert cohort.targets is None
     assert list(cohort.samples.columns) == []
-    np.testing.assert_array_equal(cohort.only_input.values["sbp"], [120, np.nan])
+    np.testing.assert_array_equal(only_input(cohort).values["sbp"], [120, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -231,13 +234,13 @@ def test_new_file_without_target_subject_or_attributes(file):
 )
 def test_values_outside_their_range(file, outside, found, done):
     cohort = read(file(CSV), values={"ranges": {"sbp": (50, 130)}, "outside": outside})
-    np.testing.assert_array_equal(cohort.only_input.values["sbp"], found)
+    np.testing.assert_array_equal(only_input(cohort).values["sbp"], found)
     assert cohort.source.notes == (f"values outside their plausible range, {done}: 1 sbp",)
 
 
 def test_a_range_includes_its_ends(file):
     cohort = read(file(CSV), values={"ranges": {"sbp": (120, 135.5)}})
-    np.testing.assert_array_equal(cohort.only_input.values["sbp"], [120, np.nan, 135.5])
+    np.testing.assert_array_equal(only_input(cohort).values["sbp"], [120, np.nan, 135.5])
     assert cohort.source.notes == ()
 
 
@@ -340,8 +343,8 @@ def test_heart_disease(real_data):
     assert len(cohort) == 920
     assert int(cohort.targets.sum()) == 509
     assert cohort.samples["site"].nunique() == 4
-    assert cohort.only_input.values.shape == (920, 13)
-    assert cohort.only_input.values["chol"].min() > 0
+    assert only_input(cohort).values.shape == (920, 13)
+    assert only_input(cohort).values["chol"].min() > 0
 
 
 def test_times_with_and_without_a_zone_are_not_subtracted(file):
@@ -358,7 +361,7 @@ def test_times_with_and_without_a_zone_are_not_subtracted(file):
     found = table(
         path=file(f"{head}1950-01-01,{zoned},0\n1950-01-01,2020-01-01T00:00Z,1\n"), **rest
     )
-    assert found.only_input.values["seen"].tolist() == pytest.approx([25566 + 22 / 24, 25567])
+    assert only_input(found).values["seen"].tolist() == pytest.approx([25566 + 22 / 24, 25567])
 
 
 def test_times_with_a_zone_in_parquet_meet_days(tmp_path):
@@ -369,7 +372,7 @@ def test_times_with_a_zone_in_parquet_meet_days(tmp_path):
     frame.to_parquet(tmp_path / "data.parquet")
     columns = {"time": "adm", "durations": ("born",)}
     found = table(path=tmp_path / "data.parquet", target="y", columns=columns)
-    assert found.only_input.values["born"].tolist() == [25567.0, 21915.0]
+    assert only_input(found).values["born"].tolist() == [25567.0, 21915.0]
 
 
 def test_a_dictionary_of_plain_mappings_from_python(file):
@@ -377,7 +380,7 @@ def test_a_dictionary_of_plain_mappings_from_python(file):
     entry = {"unit": "°F", "convert_to": "°C", "low": 90, "high": 110}
     pytest.importorskip("pint")
     found = table(path=path, target="y", values={"dictionary": {"temp": entry}})
-    assert found.only_input.values["temp"].tolist() == pytest.approx([37.0, np.nan], nan_ok=True)
+    assert only_input(found).values["temp"].tolist() == pytest.approx([37.0, np.nan], nan_ok=True)
     with pytest.raises(
         ConfigError, match=r"dictionary\.temp\.unitt: not a setting of 'temp'; did you mean 'unit'"
     ):

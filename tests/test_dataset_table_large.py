@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from merging import merged
 
 from medkit.core.errors import DataError, RunError
@@ -82,10 +83,10 @@ def as_frame(values):
 
 
 def assert_same(found, expected):
-    assert isinstance(found.only_input.values, StoredColumns)
-    pd.testing.assert_frame_equal(as_frame(found.only_input.values),
-                                  as_frame(expected.only_input.values))  # fmt: skip
-    assert found.only_input.features == expected.only_input.features
+    assert isinstance(only_input(found).values, StoredColumns)
+    pd.testing.assert_frame_equal(as_frame(only_input(found).values),
+                                  as_frame(only_input(expected).values))  # fmt: skip
+    assert only_input(found).features == only_input(expected).features
     pd.testing.assert_frame_equal(found.samples, expected.samples)
     np.testing.assert_array_equal(found.targets, expected.targets)
     assert found.targets.dtype == expected.targets.dtype
@@ -127,15 +128,15 @@ def test_rows_of_a_database_on_disk(tmp_path, always_large, ordered):
     expected = table(**settings)
     always_large()
     found = table(**settings)
-    assert isinstance(found.only_input.values, StoredColumns)
+    assert isinstance(only_input(found).values, StoredColumns)
     order = [*expected.samples.index]
     assert sorted(found.samples.index) == sorted(order)
     assert ([*found.samples.index] == order) or not ordered
     again = table(**settings)
     assert [*again.samples.index] == [*found.samples.index]
     assert again.source.files == found.source.files
-    mine = as_frame(found.only_input.values).set_axis(found.samples.index)
-    theirs = as_frame(expected.only_input.values).set_axis(order)
+    mine = as_frame(only_input(found).values).set_axis(found.samples.index)
+    theirs = as_frame(only_input(expected).values).set_axis(order)
     pd.testing.assert_frame_equal(mine.loc[order], theirs, check_names=False)
 
 
@@ -150,19 +151,19 @@ def test_encoded_rows_are_the_same_and_lie_on_disk(tmp_path, always_large, monke
     monkeypatch.setattr(StoredColumns.blocks, "__defaults__", (64,))
     random = np.random.default_rng(1)
     rows = random.permutation(len(found))[:300]
-    fitted = Tabular().fit(found.take(rows).only_input)
-    plain = Tabular().fit(expected.take(rows).only_input)
+    fitted = Tabular().fit(only_input(found.take(rows)))
+    plain = Tabular().fit(only_input(expected.take(rows)))
     assert fitted.to_dict() == plain.to_dict()
-    encoded = fitted.encode(found.only_input)
+    encoded = fitted.encode(only_input(found))
     assert isinstance(encoded, np.memmap)
-    np.testing.assert_array_equal(encoded, plain.encode(expected.only_input))
+    np.testing.assert_array_equal(encoded, plain.encode(only_input(expected)))
     np.testing.assert_array_equal(
-        fitted.encode(found.take(rows[:70]).only_input), encoded[rows[:70]]
+        fitted.encode(only_input(found.take(rows[:70]))), encoded[rows[:70]]
     )
-    dropping = [Tabular(missing="drop").fit(each.only_input) for each in (found, expected)]
+    dropping = [Tabular(missing="drop").fit(only_input(each)) for each in (found, expected)]
     assert dropping[0].to_dict() == dropping[1].to_dict()
     np.testing.assert_array_equal(
-        dropping[0].keep(found.only_input), dropping[1].keep(expected.only_input)
+        dropping[0].keep(only_input(found)), dropping[1].keep(only_input(expected))
     )
 
 
@@ -191,13 +192,13 @@ def test_the_cache_is_for_its_owner_and_follows_the_file(tmp_path, monkeypatch, 
     path.write_text(clinic().replace("ICU", "HDU"))
     os.utime(path, ns=(1, 1))
     changed = table(path=path, source={"cache": cache}, **SETTINGS)
-    assert "HDU" in set(as_frame(changed.only_input.values)["ward"])
+    assert "HDU" in set(as_frame(only_input(changed).values)["ward"])
     assert spooled
     assert "the contents of a.csv have changed since they were cached: read anew" in caplog.text
     assert len([e for e in cache.rglob("*") if e.is_file()]) == len(whole), "the old ones are gone"
     # Another setting, another entry.
     kept = table(path=path, source={"cache": cache}, **merged(SETTINGS, {"values": {"ranges": {}}}))
-    assert not np.array_equal(kept.only_input.values["sbp"], changed.only_input.values["sbp"],
+    assert not np.array_equal(only_input(kept).values["sbp"], only_input(changed).values["sbp"],
                               equal_nan=True)  # fmt: skip
 
 
@@ -211,8 +212,8 @@ def test_nothing_of_a_database_is_kept(tmp_path):
         source={"query": "select * from t order by a", "cache": tmp_path / "cache"},
         target="y",
     )
-    assert isinstance(cohort.only_input.values, StoredColumns)
-    assert cohort.only_input.values["a"].tolist() == [1, 2, 3]
+    assert isinstance(only_input(cohort).values, StoredColumns)
+    assert only_input(cohort).values["a"].tolist() == [1, 2, 3]
     del cohort
     assert not list((tmp_path / "cache").iterdir())
 
@@ -262,9 +263,9 @@ def test_text_below_numbers_is_found_and_foreign_text_too(tmp_path, always_large
     always_large()
     lines = ["code,name,y", *("1,a,0\n2,b,1" for _ in range(1500)), "x,café,1"]
     (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("cp1252"))
-    values = table(
-        path=tmp_path / "a.csv", target="y", columns={"inputs": ("code", "name")}
-    ).only_input.values
+    values = only_input(
+        table(path=tmp_path / "a.csv", target="y", columns={"inputs": ("code", "name")})
+    ).values
     assert set(values["code"].dropna()) == {"1", "2", "x"}
     assert values["name"].iloc[-1] == "café"
 
@@ -276,7 +277,7 @@ def test_utf_16_and_packed_text(tmp_path, always_large):
         ("a.csv", text.encode("utf-16")), ("b.csv.gz", gzip.compress(text.encode("utf-8-sig"))),
     ):  # fmt: skip
         (tmp_path / name).write_bytes(content)
-        values = table(path=tmp_path / name, target="y").only_input.values
+        values = only_input(table(path=tmp_path / name, target="y")).values
         assert values["a"].iloc[[0, 2999]].tolist() == [0.5, 2999.5]
         assert values["b"].iloc[1] == "ä;1"
     (tmp_path / "c.csv.gz").write_bytes(gzip.compress(text.encode())[:-40])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 from medkit.core.errors import DataError
 from medkit.datasets.table.roles import folded, infer_roles
@@ -33,13 +34,13 @@ def test_the_patient_by_the_name(read, name):
     assert cohort.subjects.tolist() == [f"{i:03d}" for i in HALVES]
     assert cohort.source.columns[name] == "subject; by its name"
     assert f"roles by the columns' names: {name} (subject)" in cohort.source.notes
-    assert cohort.only_input.values.columns.tolist() == ["age"]
+    assert only_input(cohort).values.columns.tolist() == ["age"]
 
 
 @pytest.mark.parametrize("name", ["patient_id", "RecordID", "encounter_id", "Unnamed: 0", "index"])
 def test_an_identifier_of_rows_is_no_input(read, name):
     cohort = read({name: np.arange(N) + 1000})
-    assert cohort.only_input.values.columns.tolist() == ["age"]
+    assert only_input(cohort).values.columns.tolist() == ["age"]
     role = "id; by its name" if name not in ("Unnamed: 0",) else "ignore; an identifier"
     assert cohort.source.columns[name] == role
     if role.startswith("id"):
@@ -74,7 +75,7 @@ def test_site_time_birth_and_group(read):
                    "date_of_birth": DATES, "sex": ["F", "M"] * (N // 2)})  # fmt: skip
     assert {*cohort.samples} == {"site", "time", "sex"}
     assert cohort.samples["time"].iloc[1] == pd.Timestamp("2024-01-02")
-    assert cohort.only_input.values.columns.tolist() == ["sex", "age"]
+    assert only_input(cohort).values.columns.tolist() == ["sex", "age"]
     assert cohort.source.columns["sex"] == "input (categorical), attribute; by its name"
     assert "no inputs, by name: date_of_birth (a date of birth; an age would be an input)" in (
         cohort.source.notes
@@ -86,10 +87,10 @@ def test_names_that_may_mean_something_else_stay_inputs(read, caplog):
                "time": np.arange(N) % 9, "year": 2000 + np.arange(N) % 7,
                "ward_id": np.arange(N) % 4, "smoker_no": np.arange(N) % 2}  # fmt: skip
     cohort = read(columns)
-    assert cohort.only_input.values.columns.tolist() == [*columns, "age"]
+    assert only_input(cohort).values.columns.tolist() == [*columns, "age"]
     assert cohort.samples.empty or not {*cohort.samples}
     assert "column 'ward_id' is called an id, but has few values" in caplog.text
-    assert cohort.only_input.values["case"].tolist() == [0, 1] * (N // 2)
+    assert only_input(cohort).values["case"].tolist() == [0, 1] * (N // 2)
 
 
 def test_dates_of_which_each_may_be_meant_are_asked_for(read):
@@ -103,7 +104,7 @@ def test_dates_of_which_each_may_be_meant_are_asked_for(read):
 def test_a_new_file_settles_nothing_by_names(tmp_path):
     (tmp_path / "new.csv").write_text("patient_id,age\n1,50\n")
     cohort = table(path=tmp_path / "new.csv", columns={"numeric": ("patient_id", "age")})
-    assert cohort.only_input.values.columns.tolist() == ["patient_id", "age"]
+    assert only_input(cohort).values.columns.tolist() == ["patient_id", "age"]
     assert not {*cohort.samples}
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from cohorts import only_input
 from merging import merged
 
 from medkit.core.errors import ConfigError, DataError, MedkitError
@@ -65,7 +66,7 @@ def test_packed_text_reads_as_plain_text(file):
         ("a.csv.zst", zstd_bytes(raw)), ("a.tsv.zst", zstd_bytes(tabs)),
     ):  # fmt: skip
         found = table(path=file(content, name), **KINDS)
-        pd.testing.assert_frame_equal(found.only_input.values, expected.only_input.values)
+        pd.testing.assert_frame_equal(only_input(found).values, only_input(expected).values)
         assert list(found.samples["subject"]) == ["007", "007", "08", "9"], name
         assert list(found.source.files) == [name]
 
@@ -92,7 +93,7 @@ def test_encodings_are_found_out(file, encoding, packed):
     text = "Größe,Klinik,krank\n1,Orléans à Nuit,0\n2,Tübingen (5 µg/m²),1\n3,Köln,1\n"
     content = text.encode(encoding)
     path = file(gzip.compress(content), "a.csv.gz") if packed else file(content)
-    found = table(path=path, target="krank").only_input.values
+    found = only_input(table(path=path, target="krank")).values
     assert list(found.columns) == ["Größe", "Klinik"]
     assert list(found["Klinik"]) == ["Orléans à Nuit", "Tübingen (5 µg/m²)", "Köln"]
 
@@ -100,12 +101,12 @@ def test_encodings_are_found_out(file, encoding, packed):
 @pytest.mark.parametrize("text", ["36,6 °C", "5 µg", "5 ± 2", "«non»"])
 def test_signs_alone_are_western(file, text):
     content = f"x;note;y\n1;{text};0\n2;none;1\n".encode("cp1252")
-    assert table(path=file(content), target="y").only_input.values["note"].iloc[0] == text
+    assert only_input(table(path=file(content), target="y")).values["note"].iloc[0] == text
 
 
 def test_a_late_foreign_byte_is_found(file):
     text = "x,where,y\n" + "1,Koeln,0\n" * 5000 + "2,Köln,1\n"
-    found = table(path=file(text.encode("cp1252")), target="y").only_input.values
+    found = only_input(table(path=file(text.encode("cp1252")), target="y")).values
     assert found["where"].iloc[-1] == "Köln"
 
 
@@ -116,7 +117,7 @@ def test_encodings_that_cannot_be_told_are_asked_for(file):
     assert "line 2 is not UTF-8 text" in str(error.value)
     assert "dataset.encoding: cp1252" in str(error.value)
     found = table(path=file(text.encode("cp1251")), target="y", source={"encoding": "cp1251"})
-    assert list(found.only_input.values["where"]) == ["Москва", "Казань"]
+    assert list(only_input(found).values["where"]) == ["Москва", "Казань"]
     with pytest.raises(DataError, match="line 2 is not ascii text"):
         table(path=file(text), target="y", source={"encoding": "ascii"})
     for unknown in ("utf-99", "base64"):
@@ -134,12 +135,12 @@ def test_encodings_that_cannot_be_told_are_asked_for(file):
     ],
 )
 def test_delimiters_are_found_out(file, text, columns):
-    assert list(table(path=file(text), target="y").only_input.values.columns) == columns
+    assert list(only_input(table(path=file(text), target="y")).values.columns) == columns
 
 
 def test_delimiters_can_be_given(file):
     path = file("a^b^y\n1^2^0\n3^4^1\n")
-    found = table(path=path, target="y", source={"delimiter": "^"}).only_input.values
+    found = only_input(table(path=path, target="y", source={"delimiter": "^"})).values
     assert found["b"].tolist() == [2, 4]
     with pytest.raises(DataError, match="delimiter '::' is not one character"):
         table(path=path, target="y", source={"delimiter": "::"})
@@ -175,7 +176,7 @@ ROWS = [["patient", "sex", "sbp", "died"], ["007", "F", 120, 0], ["007", "M", "?
 def test_excel_reads_as_text_does(workbook, file):
     found = table(path=workbook(("Data", ROWS), ("Empty", [])), **KINDS)
     expected = table(path=file(CSV), **KINDS)
-    pd.testing.assert_frame_equal(found.only_input.values, expected.only_input.values)
+    pd.testing.assert_frame_equal(only_input(found).values, only_input(expected).values)
     assert list(found.samples["subject"]) == ["007", "007", "08", "9"]
     assert found.targets.tolist() == [0, 1, 1, 0]
 
@@ -186,8 +187,8 @@ def test_excel_dates_decimal_commas_and_blanks(workbook):
     path = workbook(("A", rows))
     found = table(path=path, target="y", columns={"time": "t"}, source={"decimal": ","})
     assert found.samples["time"].dt.day.tolist() == [1, 1]
-    assert found.only_input.values["crp"].tolist() == [1.5, 2.5]
-    assert found.only_input.values["grade"].tolist() == [None, "II"]
+    assert only_input(found).values["crp"].tolist() == [1.5, 2.5]
+    assert only_input(found).values["grade"].tolist() == [None, "II"]
 
 
 def test_sheets_are_chosen_by_name(workbook, file):
@@ -267,9 +268,9 @@ def test_sqlite_by_path_and_by_url(sqlite):
     query = "select * from visits order by patient, sbp;"
     by_path = table(path=sqlite, source={"query": query}, **kinds)
     by_url = table(source={"url": f"sqlite:///{sqlite}", "query": query}, **kinds)
-    pd.testing.assert_frame_equal(by_path.only_input.values, by_url.only_input.values)
+    pd.testing.assert_frame_equal(only_input(by_path).values, only_input(by_url).values)
     assert list(by_path.samples["subject"]) == ["007", "007", "08"]
-    np.testing.assert_array_equal(by_path.only_input.values["sbp"], [np.nan, 120, 135.5])
+    np.testing.assert_array_equal(only_input(by_path).values["sbp"], [np.nan, 120, 135.5])
     assert by_path.targets.tolist() == [1, 0, 1]
     assert by_path.source.files == by_url.source.files
     assert list(by_path.source.files) == ["sqlite:hospital.sqlite"]
@@ -305,7 +306,7 @@ def test_row_order_without_order_by_is_the_same(sqlite):
             base.executemany("insert into visits values (?, ?, ?, ?, ?)", rows)
         base.close()
         cohort = table(path=sqlite, source={"query": SELECT}, target="died")
-        return cohort.only_input.values["sbp"].tolist(), cohort.source.files
+        return only_input(cohort).values["sbp"].tolist(), cohort.source.files
 
     first, again = ids(ROWS_SQL), ids(ROWS_SQL[::-1])
     np.testing.assert_array_equal(first[0], again[0])
@@ -327,9 +328,9 @@ def test_chunks_make_one_table(sqlite, monkeypatch):
     parts = table(
         path=sqlite, source={"query": query}, target="died", columns={"ignore": ("patient", "seen")}
     )
-    pd.testing.assert_frame_equal(whole.only_input.values, parts.only_input.values)
+    pd.testing.assert_frame_equal(only_input(whole).values, only_input(parts).values)
     assert len(parts) == 1003
-    assert parts.only_input.values["sbp"].dtype == "float64"
+    assert only_input(parts).values["sbp"].dtype == "float64"
     assert whole.source.files == parts.source.files
 
 
@@ -429,9 +430,9 @@ def test_duckdb(tmp_path):
         target="died",
         columns={"subject": "patient", "time": "t"},
     )
-    np.testing.assert_array_equal(found.only_input.values["sbp"], [120.5, np.nan])
-    assert found.only_input.values["ward"].tolist() == ["A", "50%:x"]
-    assert found.only_input.values["smoker"].tolist() == ["True", None]
+    np.testing.assert_array_equal(only_input(found).values["sbp"], [120.5, np.nan])
+    assert only_input(found).values["ward"].tolist() == ["A", "50%:x"]
+    assert only_input(found).values["smoker"].tolist() == ["True", None]
     assert found.samples["time"].dt.day.tolist() == [1, 2]
     assert list(found.source.files) == ["duckdb:hospital.duckdb"]
 
@@ -542,7 +543,7 @@ def test_postgresql(address):
         target="died",
         columns={"id": "id", "subject": "patient", "time": "seen", "durations": ("born",)},
     )
-    values = found.only_input.values
+    values = only_input(found).values
     assert list(values.columns) == ["born", "temp", "glucose", "sex", "smoker"]
     assert values["temp"].isna().sum() == 33
     assert values["temp"].iloc[0] == pytest.approx(99.6)
@@ -566,7 +567,7 @@ def test_a_cursor_reads_in_chunks(address, monkeypatch):
         source={"url": address, "query": "select glucose, died from visits"}, target="died"
     )
     assert len(found) == 300
-    assert found.only_input.values["glucose"].sum() == sum(90 + i % 40 for i in range(1, 301))
+    assert only_input(found).values["glucose"].sum() == sum(90 + i % 40 for i in range(1, 301))
 
 
 def test_nothing_is_written_to_postgresql(address, server):
@@ -690,7 +691,7 @@ def test_a_connection_lost_midway_is_made_again(address, server, monkeypatch, ca
         )
     assert caplog.text.count("again in") == 2
     assert relay.seen == 3
-    pd.testing.assert_frame_equal(found.only_input.values, whole.only_input.values)
+    pd.testing.assert_frame_equal(only_input(found).values, only_input(whole).values)
     assert found.source.files == whole.source.files
     relay.listener.close()
 
@@ -743,7 +744,7 @@ def test_a_run_from_postgresql(server, address, tmp_path):
             assert PASSWORD.encode() not in each.read_bytes(), each.name
     assert "${DB_PASSWORD}" in (run.path / "config.yaml").read_text()
     assert set(run.environment["data_sha256"]) == {"postgresql:postgres", "dictionary.yaml"}
-    features = {each.name: each for each in run.modality.features}
+    features = {each.name: each for each in run.encoder.features}
     assert (features["temp"].unit, features["temp"].file_unit) == ("°C", "°F")
     assert features["born"].unit == "days"
     assert features["glucose"].low == pytest.approx(95 / 18.0156)
@@ -787,7 +788,7 @@ sbp: {unit: mmHg, low: 40, high: 300, missing_values: [-1], outside: clip}
 def test_dictionary(labs, file):
     pytest.importorskip("pint")
     found = read(labs, file, FULL)
-    values, features = found.only_input.values, {f.name: f for f in found.only_input.features}
+    values, features = only_input(found).values, {f.name: f for f in only_input(found).features}
     np.testing.assert_allclose(values["temp"], [37, np.nan, np.nan, 40])
     np.testing.assert_allclose(values["glucose"], [90 / 18.0156, 10, np.nan, 90 / 18.0156])
     assert values["sex"].tolist() == ["F", "M", None, "F"]
@@ -818,8 +819,8 @@ def test_a_dictionary_as_csv_says_the_same(labs, file):
     )
     expected = read(labs, file, FULL.replace("[-1]", '["-1", "-9"]'))
     found = read(labs, file, text, "dictionary.csv")
-    pd.testing.assert_frame_equal(found.only_input.values, expected.only_input.values)
-    assert found.only_input.features == expected.only_input.features
+    pd.testing.assert_frame_equal(only_input(found).values, only_input(expected).values)
+    assert only_input(found).features == only_input(expected).features
 
 
 @pytest.mark.parametrize(("unit", "low", "high"), [("°F", 98.6, 104.0), ("mg/dL", 90.0, 180.156)])
@@ -828,7 +829,7 @@ def test_a_range_still_includes_its_ends_after_conversion(labs, file, unit, low,
     name, to = ("temp", "°C") if unit == "°F" else ("glucose", "mmol/L")
     mass = ", molar_mass: 180.156" if name == "glucose" else ""
     entry = f"{name}: {{unit: {unit}, convert_to: {to}{mass}, low: {low}, high: {high}}}"
-    kept = read(labs, file, entry).only_input.values[name]
+    kept = only_input(read(labs, file, entry)).values[name]
     assert kept.notna().sum() == (2 if name == "temp" else 3)
 
 
@@ -844,9 +845,9 @@ def test_a_converted_target(labs, file):
 def test_parameters_go_before_the_dictionary(labs, file):
     found = read(labs, file, "sbp: {unit: kPa, low: 1, high: 2, missing_values: [-1]}",
                  units={"sbp": "mmHg"}, ranges={"sbp": (100, 300)}, outside="keep")  # fmt: skip
-    feature = next(f for f in found.only_input.features if f.name == "sbp")
+    feature = next(f for f in only_input(found).features if f.name == "sbp")
     assert (feature.unit, feature.low, feature.high) == ("mmHg", 100, 300)
-    np.testing.assert_array_equal(found.only_input.values["sbp"], [120, np.nan, 400, 90])
+    np.testing.assert_array_equal(only_input(found).values["sbp"], [120, np.nan, 400, 90])
 
 
 @pytest.mark.parametrize(
@@ -935,7 +936,7 @@ def test_a_dictionary_in_the_config(tmp_path, labs):
                     "values": {"dictionary": {"sbp": {"unit": "mmHg", "low": 100}}}},
     }  # fmt: skip
     experiment = check_config(document, folder=tmp_path)
-    values = table(**experiment.dataset.parameters).only_input.values
+    values = only_input(table(**experiment.dataset.parameters)).values
     np.testing.assert_array_equal(values["sbp"], [120, np.nan, 400, np.nan])
     assert json.dumps(experiment.plain["dataset"]["values"]["dictionary"])
 
@@ -960,10 +961,10 @@ def test_durations(file):
     found = table(
         path=file(DATES), target="y", columns={"time": "seen", "durations": ("born", "admitted")}
     )
-    values = found.only_input.values
+    values = only_input(found).values
     np.testing.assert_array_equal(values["admitted"], [10, np.nan])
     np.testing.assert_array_equal(values["born"], [27038, np.nan])
-    assert [f.unit for f in found.only_input.features] == ["days", "days"]
+    assert [f.unit for f in only_input(found).features] == ["days", "days"]
     assert found.source.notes == (
         "dates after the time of prediction, taken as missing: 1 admitted",
     )
@@ -976,7 +977,7 @@ def test_durations(file):
 def test_one_row_alone_has_the_same_durations(file):
     kinds = {"columns": {"time": "seen", "durations": ("born", "admitted"), "inputs": ("born",)}}
     row = "\n".join(DATES.split("\n")[:2]) + "\n"
-    alone = table(path=file(row, "one.csv"), **kinds).only_input.values
+    alone = only_input(table(path=file(row, "one.csv"), **kinds)).values
     assert alone.to_numpy().tolist() == [[27038, 10]]
 
 

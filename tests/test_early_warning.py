@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import medkit
@@ -619,7 +620,7 @@ def test_a_sample_is_a_stay_at_one_hour(cohort):
 
 
 def test_a_window_is_the_hours_up_to_the_prediction(cohort):
-    values, samples = cohort.only_input.values, cohort.samples
+    values, samples = only_input(cohort).values, cohort.samples
     assert values.shape[1:] == (12, 6)
     assert values.dtype == np.float32
     stay, hour = samples["stay"].to_numpy(), samples["hour"].to_numpy()
@@ -628,7 +629,7 @@ def test_a_window_is_the_hours_up_to_the_prediction(cohort):
     early = np.flatnonzero(hour == 6)
     assert np.isnan(values[early, :5]).all(), "before admission there is nothing"
     assert not np.isnan(values[early, 5]).any(), "everything is measured at admission"
-    for k, feature in enumerate(cohort.only_input.features):
+    for k, feature in enumerate(only_input(cohort).features):
         channel = values[..., k]
         assert feature.unit
         assert feature.low <= np.nanmin(channel) <= np.nanmax(channel) <= feature.high
@@ -754,7 +755,7 @@ def test_a_prediction_at_every_hour_from_the_stays_written_as_files(run, tmp_pat
     paths = synthesize("synthetic_deterioration", tmp_path, ["stays=30", "every_hours=3"])
     table = predict_file(run, paths[0]).set_index("sample")["probability"]
     cohort = dataset.synthetic_deterioration(stays=30, every_hours=3, hours=4)
-    expected = run.predict(cohort.only_input)["probability"].to_numpy()
+    expected = run.predict(only_input(cohort))["probability"].to_numpy()
     # Read back, an hour's prediction is made when the hour is over.
     hour = cohort.samples["hour"].astype(int) + 1
     ids = (cohort.samples["stay"] + "@" + hour.astype(str)).to_numpy()

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 import medkit
 from medkit.config.experiment import check_config
@@ -44,12 +45,12 @@ def experiment(**changes):
 def prepared(config):
     cohort = read(config.dataset)
     divided, flow = divide(cohort, config)
-    modality, task, parts = encode(divided, config, flow)
-    return modality, task, parts
+    encoder, task, parts = encode(divided, config, flow)
+    return encoder, task, parts
 
 
-def built(config, modality, task, parts):
-    return pipeline.build(config, modality, task, len(parts["train"].x))
+def built(config, encoder, task, parts):
+    return pipeline.build(config, encoder, task, len(parts["train"]))
 
 
 def alone(config):
@@ -77,24 +78,24 @@ def bare(monkeypatch):
 def fitted(tmp_path_factory):
     """An ensemble of three, and the parts it was fitted on."""
     config = experiment()
-    modality, task, parts = prepared(config)
-    network = built(config, modality, task, parts)
+    encoder, task, parts = prepared(config)
+    network = built(config, encoder, task, parts)
     folder = tmp_path_factory.mktemp("fitted")
     history = pipeline.fit(network, task, parts, config, folder, False)
-    return config, modality, task, parts, network, history
+    return config, encoder, task, parts, network, history
 
 
 def test_the_first_member_is_the_plain_network_bit_for_bit(fitted, tmp_path):
-    config, modality, task, parts, network, history = fitted
+    config, encoder, task, parts, network, history = fitted
     single = alone(config)
-    plain = built(single, modality, task, parts)
+    plain = built(single, encoder, task, parts)
     assert plain.members == (plain.trained,)
     assert ensemble.members_of(plain.full) is None
-    assert ensemble.member_outputs(plain.full, parts["test"].x) is None
+    assert ensemble.member_outputs(plain.full, parts["test"].inputs) is None
     of_plain = pipeline.fit(plain, task, parts, single, tmp_path, False)
     for ours, theirs in zip(weights_of(network.members[0]), weights_of(plain.trained), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    first = ensemble.member_outputs(network.full, parts["test"].x)[0]
+    first = ensemble.member_outputs(network.full, parts["test"].inputs)[0]
     outputs = predict_parts(plain.full, parts)["test"]
     np.testing.assert_allclose(first, outputs, atol=1e-7)
     count = len(of_plain["loss"])
@@ -105,13 +106,13 @@ def test_the_first_member_is_the_plain_network_bit_for_bit(fitted, tmp_path):
 
 def test_the_whole_is_the_mean_of_different_members(fitted):
     config, _, _, parts, network, _ = fitted
-    members = ensemble.member_outputs(network.full, parts["test"].x)
-    assert members.shape == (3, len(parts["test"].x), 1)
+    members = ensemble.member_outputs(network.full, parts["test"].inputs)
+    assert members.shape == (3, len(parts["test"]), 1)
     whole = predict_parts(network.full, parts)["test"]
     np.testing.assert_allclose(whole, members.mean(axis=0), atol=1e-6)
     assert members.std(axis=0).min() > 0
     # What each was trained as is what it contributes.
-    ready = network.prepare(parts["test"].x)
+    ready = network.prepare(parts["test"].inputs)
     for model, outputs in zip(network.members, members, strict=True):
         np.testing.assert_allclose(model.predict(ready, verbose=0), outputs, atol=1e-6)
     assert len({ensemble.member_seed(config.seed, number) for number in range(1, 51)}) == 50
@@ -119,9 +120,9 @@ def test_the_whole_is_the_mean_of_different_members(fitted):
 
 def test_members_of_numbers_are_in_their_units(tmp_path):
     config = experiment(dataset="diabetes", task="regression")
-    modality, task, parts = prepared(config)
-    network = built(config, modality, task, parts)
-    members = ensemble.member_outputs(network.full, parts["test"].x)
+    encoder, task, parts = prepared(config)
+    network = built(config, encoder, task, parts)
+    members = ensemble.member_outputs(network.full, parts["test"].inputs)
     whole = predict_parts(network.full, parts)["test"]
     np.testing.assert_allclose(whole, members.mean(axis=0), rtol=1e-5)
     assert 100 < members.mean() < 200
@@ -129,7 +130,7 @@ def test_members_of_numbers_are_in_their_units(tmp_path):
     import keras
 
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
-    again = ensemble.member_outputs(loaded, parts["test"].x)
+    again = ensemble.member_outputs(loaded, parts["test"].inputs)
     np.testing.assert_allclose(again, members, rtol=1e-6)
 
 
@@ -138,7 +139,7 @@ def test_interrupted_in_a_later_member_and_resumed_equals_uninterrupted(
 ):
     import keras
 
-    config, modality, task, parts, whole, history = fitted
+    config, encoder, task, parts, whole, history = fitted
     assert history["member"].count(2.0) > 2
 
     class Stop(keras.callbacks.Callback):
@@ -154,12 +155,12 @@ def test_interrupted_in_a_later_member_and_resumed_equals_uninterrupted(
         return fit(self, *arguments, callbacks=[*callbacks, *more], **settings)
 
     monkeypatch.setattr(keras.Model, "fit", counted)
-    network = built(config, modality, task, parts)
+    network = built(config, encoder, task, parts)
     with pytest.raises(KeyboardInterrupt):
         pipeline.fit(network, task, parts, config, tmp_path, False)
     kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("state.npz")}
     assert kept == {"checkpoint/state.npz", "checkpoint/member-2/state.npz"}
-    network = built(config, modality, task, parts)
+    network = built(config, encoder, task, parts)
     with caplog.at_level("INFO", "medkit"):
         resumed = pipeline.fit(network, task, parts, config, tmp_path, True)
     # The first member is not trained again, the second goes on after its second epoch.
@@ -179,31 +180,31 @@ def test_members_that_augment_images_resume_exactly(tmp_path):
         preprocessing={"noise": 0.3},
         training={"epochs": 1, "ensemble": 2, "early_stopping": None},
     )
-    modality, task, parts = prepared(config)
-    whole = built(config, modality, task, parts)
+    encoder, task, parts = prepared(config)
+    whole = built(config, encoder, task, parts)
     pipeline.fit(whole, task, parts, config, tmp_path / "whole", False)
     # As after an interruption between the members.
     kept = Path("checkpoint", "state.npz")
     (tmp_path / "halved" / kept).parent.mkdir(parents=True)
     shutil.copy(tmp_path / "whole" / kept, tmp_path / "halved" / kept)
-    halved = built(config, modality, task, parts)
+    halved = built(config, encoder, task, parts)
     pipeline.fit(halved, task, parts, config, tmp_path / "halved", True)
     for ours, theirs in zip(weights_of(halved.full), weights_of(whole.full), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     # Without dropout nothing is drawn in passes: augmentation is off.
-    x = parts["test"].x[:8]
-    outputs = whole.full.predict(x, verbose=0)
+    x = parts["test"].inputs.take(np.arange(8))
+    outputs = whole.full.predict(dict(x.arrays), verbose=0)
     for each in ensemble.dropout_passes(whole.full, x, 3, 0):
         np.testing.assert_allclose(each, outputs, atol=1e-6)
-    assert np.abs(whole.full(x, training=True) - outputs).max() > 1e-3
+    assert np.abs(whole.full(dict(x.arrays), training=True) - outputs).max() > 1e-3
 
 
 def test_passes_draw_dropout_and_nothing_else(fitted):
     _, _, _, parts, network, _ = fitted
-    model, x = network.full, parts["test"].x
+    model, x = network.full, parts["test"].inputs
     before = [np.array(each.numpy()) for each in model.variables]
     trainable = [each.trainable for each in model._flatten_layers()]
-    outputs = model.predict(x, verbose=0)
+    outputs = model.predict(dict(x.arrays), verbose=0)
     passes = np.stack(list(ensemble.dropout_passes(model, x, 200, 1)))
     assert passes.shape == (200, len(x), 1)
     assert np.ptp(passes, axis=0).min() > 0
@@ -214,31 +215,31 @@ def test_passes_draw_dropout_and_nothing_else(fitted):
     for ours, theirs in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs)
     assert [each.trainable for each in model._flatten_layers()] == trainable
-    np.testing.assert_array_equal(model.predict(x, verbose=0), outputs)
+    np.testing.assert_array_equal(model.predict(dict(x.arrays), verbose=0), outputs)
 
 
 def test_batch_normalization_does_not_follow_the_batch():
     config = experiment(
         model={"name": "mlp", "hidden_units": [8], "dropout": 0.0, "batch_normalization": True}
     )
-    modality, task, parts = prepared(config)
-    network = built(alone(config), modality, task, parts)
-    x = parts["train"].x[:10]
-    outputs = network.full.predict(x, verbose=0)
+    encoder, task, parts = prepared(config)
+    network = built(alone(config), encoder, task, parts)
+    x = parts["train"].inputs.take(np.arange(10))
+    outputs = network.full.predict(dict(x.arrays), verbose=0)
     (each,) = ensemble.dropout_passes(network.full, x, 1, 0)
     np.testing.assert_allclose(each, outputs, atol=1e-6)
 
 
 def test_passes_need_few_rows_at_once(fitted, monkeypatch):
     _, _, _, parts, network, _ = fitted
-    x = parts["train"].x[:100]
+    x = parts["train"].inputs.take(np.arange(100))
     sizes = []
     import keras
 
     predict = keras.Model.predict_on_batch
 
     def counted(self, batch):
-        sizes.append(len(batch))
+        sizes.append(len(batch["tabular"]))
         return predict(self, batch)
 
     monkeypatch.setattr(keras.Model, "predict_on_batch", counted)
@@ -258,9 +259,9 @@ def test_recurrent_and_attention_dropout_vary_the_passes(model):
         dataset={"name": "synthetic_icu", "samples": 60}, model={"name": model, **parameters},
         training={"epochs": 1},
     )  # fmt: skip
-    modality, task, parts = prepared(config)
-    network = built(config, modality, task, parts)
-    passes = list(ensemble.dropout_passes(network.full, parts["test"].x, 3, 0))
+    encoder, task, parts = prepared(config)
+    network = built(config, encoder, task, parts)
+    passes = list(ensemble.dropout_passes(network.full, parts["test"].inputs, 3, 0))
     assert np.ptp(passes, axis=0).max() > 1e-4
     assert np.isfinite(passes).all()
 
@@ -312,7 +313,7 @@ def test_the_run_reports_all_and_predicts_sets(tmp_path, bare):
                          for each in (again, found["entropy"]))  # fmt: skip
         assert value == pytest.approx(before, rel=1e-3)
     (q,) = inputs["conformal"]["quantile"]
-    rows = read(config.dataset).only_input.values.head(40)
+    rows = only_input(read(config.dataset)).values.head(40)
     table = Run.open(run.path).predict(rows)
     for name, chance in (("malignant", table["probability"]), ("benign", 1 - table["probability"])):
         inside = table["prediction_set"].str.contains(name)
@@ -324,14 +325,16 @@ import sys
 import numpy as np
 import keras
 import medkit.layers
+from medkit.data.inputs import Inputs
 from medkit.training import ensemble
 model = keras.saving.load_model(sys.argv[1], compile=False)
-x = np.load(sys.argv[2])
+x = Inputs({"tabular": np.load(sys.argv[2])})
 first = np.stack(list(ensemble.dropout_passes(model, x, 4, 5)))
 again = np.stack(list(ensemble.dropout_passes(model, x, 4, 5)))
 assert np.array_equal(first, again)
 assert np.ptp(first, axis=0).min() > 0
-np.savez(sys.argv[3], members=ensemble.member_outputs(model, x), whole=model.predict(x, verbose=0))
+whole = model.predict(dict(x.arrays), verbose=0)
+np.savez(sys.argv[3], members=ensemble.member_outputs(model, x), whole=whole)
 """
 
 
@@ -340,9 +343,9 @@ np.savez(sys.argv[3], members=ensemble.member_outputs(model, x), whole=model.pre
 def test_one_file_for_all_backends(backend, fitted, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    network, x = fitted[4], fitted[3]["test"].x
+    network, x = fitted[4], fitted[3]["test"].inputs
     network.full.save(tmp_path / "model.keras")
-    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "x.npy", x["tabular"])
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, *(str(tmp_path / each) for each in (
             "model.keras", "x.npy", "found.npz"))],
@@ -354,4 +357,6 @@ def test_one_file_for_all_backends(backend, fitted, tmp_path):
     np.testing.assert_allclose(
         found["members"], ensemble.member_outputs(network.full, x), atol=1e-5
     )
-    np.testing.assert_allclose(found["whole"], network.full.predict(x, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(
+        found["whole"], network.full.predict(dict(x.arrays), verbose=0), atol=1e-5
+    )

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,8 @@ from medkit.config.experiment import Evaluation
 from medkit.core.errors import DataError
 from medkit.core.registry import tasks
 from medkit.data.cohort import Cohort, RawInput
+from medkit.data.inputs import Inputs
+from medkit.data.parts import Part
 from medkit.evaluation import (
     check_subgroups,
     evaluate_part,
@@ -48,16 +49,16 @@ def binary():
 
 
 class Flat:
-    """A modality whose encoded samples are already flat features."""
+    """An encoder whose encoded samples are already flat features."""
 
-    def summarize(self, x):
-        return pd.DataFrame(x)
+    def summarize(self, inputs):
+        return pd.DataFrame(inputs["t"])
 
 
 def part(x, y, **samples):
     frame = pd.DataFrame(samples, index=pd.RangeIndex(len(x)))
     cohort = Cohort(frame, {"t": RawInput("tabular", pd.DataFrame(x))}, np.asarray(y))
-    return SimpleNamespace(cohort=cohort, x=np.asarray(x), y=np.asarray(y))
+    return Part(cohort, Inputs({"t": np.asarray(x)}), np.asarray(y))
 
 
 def breast_cancer():

@@ -13,6 +13,7 @@ import stat
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 # Fixtures are found by name; with them come a server and a connection that is cut.
 from test_dataset_table_sources import PASSWORD, Relay, address, free_port, server  # noqa: F401
@@ -67,7 +68,7 @@ def table(tmp_path, frame):
 
 
 def grid(cohort):
-    return np.asarray(cohort.only_input.values)
+    return np.asarray(only_input(cohort).values)
 
 
 def settings_of(table, **changes):
@@ -78,7 +79,7 @@ def settings_of(table, **changes):
 def same(one, other):
     assert grid(one).tobytes() == grid(other).tobytes()
     assert list(one.samples.index) == list(other.samples.index)
-    assert one.only_input.features == other.only_input.features
+    assert only_input(one).features == only_input(other).features
     assert one.source == other.source
     np.testing.assert_array_equal(one.targets, other.targets)
 
@@ -122,7 +123,7 @@ def test_the_second_reading_reads_nothing(table, frame, tmp_path, monkeypatch, c
     assert "events as they were cached" in caplog.text
     for cached in (first, second):
         same(cached, plain)
-        assert isinstance(chosen_base(cached.only_input.values), np.ndarray)
+        assert isinstance(chosen_base(only_input(cached).values), np.ndarray)
 
 
 def chosen_base(values):
@@ -132,7 +133,7 @@ def chosen_base(values):
 def test_an_environment_variable_names_the_folder(table, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_CACHE", str(tmp_path / "named"))
     cohort = events(path=table, hours=8)
-    assert isinstance(cohort.only_input.values, np.memmap)
+    assert isinstance(only_input(cohort).values, np.memmap)
     assert len(entries(tmp_path / "named")) == 2  # the events and the grid
     assert not (tmp_path / "cache").exists()
 
@@ -292,11 +293,11 @@ def test_a_large_grid_lies_on_disk_without_a_cache_too(table, monkeypatch, tmp_p
     monkeypatch.setattr(_grid, "IN_MEMORY", 0)
     monkeypatch.setattr(medkit.data.stored_arrays, "IN_MEMORY", 0)
     large = events(**settings_of(table))
-    assert isinstance(large.only_input.values, StoredRows)  # the labels have another order
+    assert isinstance(only_input(large).values, StoredRows)  # the labels have another order
     same(large, plain)
     assert not list(tmp_path.glob("medkit-cache-*"))  # gone, though still readable
     part = large.take(np.array([3, 1, 4]))
-    assert isinstance(part.only_input.values, StoredRows)
+    assert isinstance(only_input(part).values, StoredRows)
     np.testing.assert_array_equal(grid(part), grid(plain)[[3, 1, 4]])
 
 
@@ -449,7 +450,7 @@ def test_a_grid_that_nobody_meant(tmp_path, monkeypatch):
     assert "variables: '^(LAB|VITAL)//'" in text
     assert "The most frequent: LAB//00, LAB//01, LAB//02, LAB//03 (Potassium), LAB//04" in text
     cohort = events(path=tmp_path, layout="meds", variables="//0")
-    units = {feature.name: feature.unit for feature in cohort.only_input.features}
+    units = {feature.name: feature.unit for feature in only_input(cohort).features}
     assert units["LAB//03"] == "mmol/L"
     assert units["LAB//04"] is None
 
@@ -532,7 +533,7 @@ def test_a_wide_query_and_a_column_of_units(tmp_path):
         events(path=path, query="select * from long", unit="unit")
     assert "variable 'HR' is given in 2 units: 1/s (1 events), bpm (1 events)" in str(error.value)
     cohort = events(path=path, query="select * from long where stay = 1", unit="unit")
-    assert [feature.unit for feature in cohort.only_input.features] == ["bpm", "mmol/L"]
+    assert [feature.unit for feature in only_input(cohort).features] == ["bpm", "mmol/L"]
 
 
 def test_texts_in_a_query(base):
@@ -732,9 +733,9 @@ def test_a_file_whose_date_was_set_back_is_read_anew(tmp_path):
     path, head = tmp_path / "small.csv", "stay,time,variable,value\n"
     path.write_text(f"{head}A,0,HR,80\n")
     settings = {"path": path, "hours": 2, "cache": tmp_path / "cache"}
-    assert events(**settings).only_input.values[0, 0, 0] == 80
+    assert only_input(events(**settings)).values[0, 0, 0] == 80
     before = path.stat()
     path.write_text(f"{head}A,0,HR,81\n")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
-    assert events(**settings).only_input.values[0, 0, 0] == 81
+    assert only_input(events(**settings)).values[0, 0, 0] == 81

@@ -10,6 +10,7 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 from medkit.core.errors import DataError
 from medkit.datasets.events.events import events
@@ -111,10 +112,10 @@ def test_every_engine_gives_the_grid_of_pandas(archive, frame, engine, name):
     cohort = events(path=archive / name, engine=engine, **SETTINGS)
     order = np.argsort(cohort.samples.index.astype(int))
     assert list(cohort.samples.index[order]) == stays
-    assert [feature.name for feature in cohort.only_input.features] == list(NAMES)
-    assert cohort.only_input.values.dtype == np.float32
+    assert [feature.name for feature in only_input(cohort).features] == list(NAMES)
+    assert only_input(cohort).values.dtype == np.float32
     np.testing.assert_array_max_ulp(
-        np.nan_to_num(cohort.only_input.values[order], nan=-7), np.nan_to_num(grid, nan=-7), 1
+        np.nan_to_num(only_input(cohort).values[order], nan=-7), np.nan_to_num(grid, nan=-7), 1
     )
 
 
@@ -127,7 +128,7 @@ def test_engines_agree_bit_for_bit(archive, engine, name):
     settings["layout"] = name.split(".")[0] if name in ("wide.parquet", "meds") else "long"
     polars = events(**settings)
     other = events(**settings, engine=engine)
-    assert other.only_input.values.tobytes() == polars.only_input.values.tobytes()
+    assert only_input(other).values.tobytes() == only_input(polars).values.tobytes()
     assert list(other.samples.index) == list(polars.samples.index)
     assert other.source == polars.source
 
@@ -135,14 +136,14 @@ def test_engines_agree_bit_for_bit(archive, engine, name):
 def test_a_zone_does_not_move_a_grid(archive):
     zoned = events(path=archive / "stamped.parquet", **SETTINGS)
     naive = events(path=archive / "naive.parquet", **SETTINGS)
-    assert zoned.only_input.values.tobytes() == naive.only_input.values.tobytes()
+    assert only_input(zoned).values.tobytes() == only_input(naive).values.tobytes()
 
 
 def test_blocks_of_stays_change_nothing(archive, monkeypatch):
     whole = events(path=archive / "long.parquet", **SETTINGS)
     monkeypatch.setattr(import_module("medkit.datasets.events.grid.grid"), "BLOCK", 500)
     blocks = events(path=archive / "long.parquet", **SETTINGS)
-    assert blocks.only_input.values.tobytes() == whole.only_input.values.tobytes()
+    assert only_input(blocks).values.tobytes() == only_input(whole).values.tobytes()
     assert blocks.source.notes == whole.source.notes
 
 
@@ -156,9 +157,9 @@ def test_the_order_of_the_rows_changes_no_mean_and_no_sum(tmp_path):
         frame.sample(frac=1, random_state=seed).to_parquet(tmp_path / "long.parquet")
         for way in ("mean", "sum"):
             values = events(path=tmp_path / "long.parquet", hours=1, aggregate=way)
-            found.add((way, values.only_input.values.tobytes()))
+            found.add((way, only_input(values).values.tobytes()))
     assert len(found) == 2
-    mean = events(path=tmp_path / "long.parquet", hours=1).only_input.values.item()
+    mean = only_input(events(path=tmp_path / "long.parquet", hours=1)).values.item()
     assert mean == np.float32(frame["value"].mean())
 
 
@@ -188,4 +189,4 @@ def test_parquet_never_passes_through_pandas(archive, monkeypatch):
 
     monkeypatch.setattr(pyarrow.parquet, "read_table", refused)
     monkeypatch.setattr(pd, "read_parquet", refused)
-    assert events(path=archive / "long.parquet", **SETTINGS).only_input.values.shape[1] == 12
+    assert only_input(events(path=archive / "long.parquet", **SETTINGS)).values.shape[1] == 12

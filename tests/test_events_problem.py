@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 import medkit
 from medkit.config.experiment import load_config
@@ -33,11 +34,11 @@ def write(path, text):
 
 
 def only(cohort):
-    return cohort.only_input.values
+    return only_input(cohort).values
 
 
 def names(cohort):
-    return [feature.name for feature in cohort.only_input.features]
+    return [feature.name for feature in only_input(cohort).features]
 
 
 @pytest.fixture(params=["polars", "duckdb"])
@@ -189,7 +190,7 @@ def test_engines_agree_bit_for_bit(tmp_path, settings, other):
     given = in_layout(random_table(stays=8), tmp_path, "zoned")
     given |= {"hours": 6, "variables": VITALS, **settings}
     one, two = events(**given), events(**given, engine=other)
-    assert one.only_input.values.tobytes() == two.only_input.values.tobytes()
+    assert only_input(one).values.tobytes() == only_input(two).values.tobytes()
     assert one.targets.tobytes() == two.targets.tobytes()
     pd.testing.assert_frame_equal(one.samples, two.samples)
     assert one.source == two.source

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 from medkit.core.errors import DataError
 from medkit.datasets.events.events import events
@@ -18,11 +19,11 @@ def write(path, text):
 
 
 def only(cohort):
-    return cohort.only_input.values
+    return only_input(cohort).values
 
 
 def names(cohort):
-    return [feature.name for feature in cohort.only_input.features]
+    return [feature.name for feature in only_input(cohort).features]
 
 
 # Wide tables and PhysioNet 2019.
@@ -354,7 +355,7 @@ def test_two_units_for_one_variable(tmp_path, suffix):
     with pytest.raises(DataError, match=r"variable 'HR' is given in bpm, where dataset.units"):
         events(path=path, unit="unit", ignore=("Glucose",), units={"HR": "1/s"})
     cohort = events(path=path, unit="unit", ignore=("Glucose",))
-    assert cohort.only_input.features[0].unit == "bpm"
+    assert only_input(cohort).features[0].unit == "bpm"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -519,7 +520,7 @@ def test_events_without_a_unit_beside_others_with_one_are_counted(tmp_path):
         assert cohort.source.notes == (
             "events without a unit, taken as the variable's others: 1 TEMP (C)",
         )
-        assert [f.unit for f in cohort.only_input.features] == [None, "C"]
+        assert [f.unit for f in only_input(cohort).features] == [None, "C"]
 
 
 def test_settings_of_variables_that_no_event_has_are_said(tmp_path):

@@ -15,25 +15,23 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from scipy.stats import spearmanr
 
+from medkit import explanation
 from medkit.cli import main
 from medkit.config.experiment import Component, Evaluation
 from medkit.core.errors import DataError, MedkitError
 from medkit.data.cohort import Feature, RawInput
+from medkit.data.inputs import Inputs
 from medkit.datasets.synthetic import dna, icu, vitals, xray
-from medkit.explanation import (
-    accumulated_local_effects,
-    dependence,
-    explanations,
-    partial_dependence,
-    permutation_importance,
-)
+from medkit.explanation import accumulated_local_effects, local, partial_dependence
 from medkit.explanation.groups import groups_of, hidden
-from medkit.explanation.intermediate import last_convolutions, layers_within
-from medkit.explanation.local import explain
+from medkit.explanation.intermediate import last_convolutions as convolutions
+from medkit.explanation.intermediate import layers_within
 from medkit.explanation.partial_dependence import grid_of
 from medkit.explanation.tables import Explained
+from medkit.modalities.encoder import Encoder
 from medkit.modalities.image import Image
 from medkit.modalities.series import Series
 from medkit.modalities.tabular import Tabular
@@ -47,6 +45,37 @@ from medkit.training.network import build_network
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 RESULT = {"metric", "value", "rows", "repeats", "resamples", "confidence", "method", "features"}
+
+
+def of_x(predict):
+    """A prediction that takes the input ``x`` alone."""
+    return lambda inputs: predict(inputs["x"])
+
+
+def explain(model, modality, task, x, background=None, **given):
+    given |= {} if background is None else {"background": Inputs({"x": background})}
+    return local.explain(model, Encoder({"x": modality}), task, Inputs({"x": x}), **given)["x"]
+
+
+def permutation_importance(predict, task, x, y, modality, *rest, **given):
+    encoder, inputs = Encoder({"x": modality}), Inputs({"x": x})
+    return explanation.permutation_importance(
+        of_x(predict), task, inputs, y, encoder, *rest, **given
+    )
+
+
+def explanations(predict, task, modality, x, *rest, **given):
+    encoder, inputs = Encoder({"x": modality}), Inputs({"x": x})
+    return explanation.explanations(of_x(predict), task, encoder, inputs, *rest, **given)
+
+
+def dependence(predict, task, x, modality, names, seed):
+    inputs = Inputs({"x": x})
+    return explanation.dependence(of_x(predict), task, inputs, "x", modality, names, seed)
+
+
+def last_convolutions(model):
+    return convolutions(model, "x")
 
 
 def settings(**given):
@@ -65,7 +94,7 @@ def network(modality, task, name, **parameters):
     import keras
 
     keras.utils.set_random_seed(0)
-    return build_network(modality, task, Component(name, parameters), 10).full
+    return build_network(Encoder({"x": modality}), task, Component(name, parameters), 10).full
 
 
 def randomised(model, seed=1):
@@ -154,8 +183,8 @@ def test_column_of_categories_is_one_feature_and_unused_ones_are_zero():
 
 def test_true_drivers_of_the_synthetic_pressure_rank_first():
     cohort = vitals.synthetic_vitals(samples=1500, target="systolic_pressure")
-    frame = cohort.only_input.values.fillna(cohort.only_input.values.median())
-    modality = Tabular().fit(RawInput("tabular", frame, cohort.only_input.features))
+    frame = only_input(cohort).values.fillna(only_input(cohort).values.median())
+    modality = Tabular().fit(RawInput("tabular", frame, only_input(cohort).features))
     x, task = modality.encode(frame), Regression().fit(cohort.targets)
 
     def truth(v):
@@ -488,16 +517,16 @@ def test_integrated_gradients_of_a_linear_model_are_its_terms():
 def trained(cohort, modality, task, name, epochs, **parameters):
     from medkit.training.trainer import Trainer
 
-    modality.fit(cohort.only_input)
+    modality.fit(only_input(cohort))
     task.fit(cohort.targets, cohort.target_names)
-    x, y = modality.encode(cohort.only_input), task.encode(cohort.targets)
+    x, y = modality.encode(only_input(cohort)), task.encode(cohort.targets)
     import keras
 
     keras.utils.set_random_seed(0)
-    whole = build_network(modality, task, Component(name, parameters), len(x))
+    whole = build_network(Encoder({"x": modality}), task, Component(name, parameters), len(x))
     trainer = Trainer(whole.trained, task=task, epochs=epochs, batch_size=64, seed=0)
     half = len(x) // 2
-    ready = whole.prepare(x)
+    ready = whole.prepare(Inputs({"x": x}))
     trainer.fit(ready[:half], y[:half], validation_data=(ready[half:], y[half:]))
     return whole.full, x[half:], y[half:], cohort.take(np.arange(half, len(x)))
 
@@ -660,7 +689,7 @@ def test_motif_is_found_where_it_is():
 def films():
     """Radiographs without opacities, each with a bright spot at a known place; a network for
     which bright spots speak, and dark ones a little against."""
-    drawn = xray.synthetic_xray(samples=40, size=32).only_input.values
+    drawn = only_input(xray.synthetic_xray(samples=40, size=32)).values
     images = np.minimum(drawn, 150)
     random = np.random.default_rng(0)
     places = random.integers(6, 26, (40, 2))
@@ -723,7 +752,7 @@ def test_occlusion_of_a_linear_model_is_what_is_covered(films):
         output_shape = (None, 1)
 
         def predict(self, values, **_):
-            return (values[..., 0] * weight).sum(axis=(1, 2))[:, None]
+            return (values["x"][..., 0] * weight).sum(axis=(1, 2))[:, None]
 
     found = explain(Model(), modality, task, x, method="occlusion").attributions
     # Every window that covers the pixel takes away what it has beyond the mean pixel.
@@ -820,7 +849,7 @@ def test_ensembles_and_recalibrated_networks_are_explained():
     x = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 1)).astype("uint8")
     modality, task = Image().fit(x), Binary().fit([0, 1])
     given = Component("cnn", {"filters": (2, 3), "dense_units": ()})
-    full = build_network(modality, task, given, 10, members=2, seed=0).full
+    full = build_network(Encoder({"x": modality}), task, given, 10, members=2, seed=0).full
     assert len(last_convolutions(full)) == 2
     flat = Recalibration(link="knots", points=2, knots=[[0.0, 1.0]], values=[[0.3, 0.3]])
     recalibrated = keras.Model(full.input, flat(full.output))
@@ -844,7 +873,7 @@ def test_shapley_values_of_a_linear_model(table):
         output_shape = (None, 1)
 
         def predict(self, values, **_):
-            return np.nan_to_num(values) @ np.array([[1.0], [-2.0], [0.0]])
+            return np.nan_to_num(values["x"]) @ np.array([[1.0], [-2.0], [0.0]])
 
         predict_on_batch = predict
 
@@ -873,7 +902,9 @@ import sys
 import keras
 import numpy as np
 import medkit.layers
+from medkit.data.inputs import Inputs
 from medkit.explanation.local import explain
+from medkit.modalities.encoder import Encoder
 from medkit.modalities.image import Image
 from medkit.modalities.series import Series
 from medkit.tasks.binary import Binary
@@ -883,7 +914,8 @@ given = np.load(folder + "/given.npz")
 found = {}
 for name, kind, method in (("stays", Series, "integrated_gradients"), ("films", Image, "grad_cam")):
     model = keras.saving.load_model(f"{folder}/{name}.keras", compile=False)
-    each = explain(model, kind().fit(given[name]), task, given[name][:4], method=method)
+    encoder = Encoder({"x": kind().fit(given[name])})
+    each = explain(model, encoder, task, Inputs({"x": given[name][:4]}), method=method)["x"]
     found[name] = each.attributions
 np.savez(folder + "/" + keras.backend.backend() + ".npz", **found)
 print(keras.backend.backend())
@@ -894,7 +926,7 @@ print(keras.backend.backend())
 def saved(tmp_path_factory, films):
     """Two networks, what to explain, and its explanation on TensorFlow."""
     folder = tmp_path_factory.mktemp("backends")
-    x = icu.synthetic_icu(samples=20, hours=5).only_input.values
+    x = only_input(icu.synthetic_icu(samples=20, hours=5)).values
     task = Binary().fit([0, 1])
     modality = Series().fit(x)
     model = network(modality, task, "gru", units=(4,))
@@ -959,7 +991,7 @@ def test_command_explains_one_row_or_all(finished, capsys, tmp_path):
     status, out, _ = explained(capsys, run, source)
     every = pd.read_csv(io.StringIO(out))
     assert status == 0
-    assert list(every) == ["sample", "output", "prediction", "reference", *run.modality.names]
+    assert list(every) == ["sample", "output", "prediction", "reference", *run.encoder.names]
     predicted = run.predict(pd.read_csv(source))["probability"]
     assert every["prediction"].tolist() == pytest.approx(predicted.tolist(), abs=1e-6)
 
@@ -982,7 +1014,7 @@ def test_command_explains_one_row_or_all(finished, capsys, tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "<title>Explanation" in text
     assert "not what causes the outcome" in text
-    for name in run.modality.names:
+    for name in run.encoder.names:
         assert name in text
     assert not re.search(r"(?:src|href)=[\"'](?!#|data:)", text)
     assert "<script" not in text
@@ -1036,8 +1068,8 @@ def test_page_of_text_escapes_it():
     task = Binary().fit([0, 1])
     model = network(modality, task, "mlp", hidden_units=())
     x = modality.encode(texts[:1])
-    local = explain(model, modality, task, x)
-    text = render(Explained(modality, task, np.array(["<b>7"]), x, local, True, title="t"))
+    found = explain(model, modality, task, x)
+    text = render([Explained("x", modality, task, np.array(["<b>7"]), x, found, True, title="t")])
     assert "<script" not in text
     assert "&lt;b&gt;7" in text
     assert ">script</span>" in text

@@ -340,7 +340,7 @@ def test_refit_trains_the_whole_network_on(run, away):
     assert any(changed)
     for a, b in zip(weights, run.model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert made.modality.to_dict() == run.modality.to_dict()
+    assert made.encoder.to_dict() == run.encoder.to_dict()
 
 
 def test_recalibration_on_a_site_of_the_same_file(run, folder):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from scipy.optimize import brentq
 from sklearn import metrics as sk
 from sklearn.linear_model import Ridge
@@ -18,6 +19,8 @@ from sklearn.linear_model import Ridge
 import medkit
 from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, DataError, MedkitError
+from medkit.data.inputs import Inputs
+from medkit.data.parts import Part
 from medkit.datasets.synthetic import epidemic
 from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.forecasting.baselines import (
@@ -30,6 +33,7 @@ from medkit.evaluation.groups.fairness import fairness_gaps
 from medkit.evaluation.resampling.intervals import measure
 from medkit.layers.forecast import ForecastError, ForecastLoss, ForecastScale
 from medkit.leakage import audit
+from medkit.modalities.encoder import Encoder
 from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import ahead
 from medkit.workflows.external import recalibrate_run
@@ -257,9 +261,10 @@ X = np.array(
 
 def _simple(task, x, y, channels=("HR", "MAP"), kind="series"):
     modality = SimpleNamespace(modality=kind, names=list(channels), input_shape_=x.shape[1:])
+    encoder = Encoder({kind: modality})
     frame = pd.DataFrame({"mean": np.nan_to_num(x).reshape(len(x), -1).mean(axis=1)})
-    past = PastRows(x, frame)
-    fitted, absent = fit_forecast_baselines(task, modality, past, y, np.arange(len(x)), 0)
+    past = PastRows(Inputs({kind: x}), frame)
+    fitted, absent = fit_forecast_baselines(task, encoder, past, y, np.arange(len(x)), 0)
     return {each.name: each for each in fitted}, absent, past
 
 
@@ -449,7 +454,7 @@ def test_counts_lie_around_the_truth_and_weekends_report_less():
 
 def test_two_forecasts_of_one_epidemic_hold_the_same_counts():
     cohort = epidemic.synthetic_epidemic(samples=600, seed=1)
-    x, known = cohort.only_input.values[:, :, 0], {}
+    x, known = only_input(cohort).values[:, :, 0], {}
     both = 0
     for row, (subject, time) in enumerate(
         zip(cohort.samples["subject"], cohort.samples["time"], strict=True)
@@ -529,9 +534,9 @@ def test_rows_have_named_columns_and_rising_quantiles(run):
 def test_the_model_loads_without_the_loss_and_predicts_in_units(run):
     model = keras.saving.load_model(run.path / "model.keras", compile=False, safe_mode=True)
     cohort = epidemic.synthetic_epidemic(samples=120, horizon=3)
-    found = model.predict(run.modality.encode(cohort.only_input), verbose=0)
+    found = model.predict(dict(run.encoder.encode(cohort.inputs).arrays), verbose=0)
     assert found.shape == (120, 9)
-    frame = run.predict(cohort.only_input)
+    frame = run.predict(only_input(cohort))
     np.testing.assert_allclose(frame["prediction_cases +1 d"], found[:, 1], rtol=1e-5)
     assert 50 < found[:, 1].mean() < 1500
 
@@ -560,12 +565,12 @@ def test_explanations_name_the_outputs(run):
 def test_audit_of_a_forecast_with_gaps_in_its_targets(run):
     cohort = epidemic.synthetic_epidemic(samples=120, horizon=3)
     y = run.task.encode(np.where(np.arange(3) == 1, np.nan, cohort.targets))
-    x = run.modality.encode(cohort.only_input)
+    inputs = run.encoder.encode(cohort.inputs)
     half = cohort.samples["subject"].to_numpy() < "R00015"
     parts = {
-        name: SimpleNamespace(cohort=cohort.take(rows), x=x[rows], y=y[rows])
+        name: Part(cohort, inputs, y).take(np.flatnonzero(rows))
         for name, rows in (("train", half), ("test", ~half))
     }
-    found = audit(parts, run.modality, run.task, check_config(_document(task="forecasting"),
+    found = audit(parts, run.encoder, run.task, check_config(_document(task="forecasting"),
                                                               folder=".").split)  # fmt: skip
     assert "predictive_feature" not in {each.name for each in found}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from cohorts import only_input
 
 from medkit.config.experiment import load_config
 from medkit.core import registry
@@ -113,7 +114,7 @@ def test_config_validates_and_its_data_is_read(clinic, tmp_path, subject):
     assert len(cohort) == 120
     assert cohort.subjects.tolist() == [f"P{i // 2:03d}" for i in range(120)]
     modality = registry.modalities.build("tabular", **experiment.preprocessing.parameters)
-    assert modality.fit(cohort.only_input).encode(cohort.only_input).shape[0] == 120
+    assert modality.fit(only_input(cohort)).encode(only_input(cohort)).shape[0] == 120
 
 
 def test_config_trains(clinic, tmp_path):

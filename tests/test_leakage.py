@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 import medkit
 from medkit.cli import main
@@ -39,6 +40,7 @@ from medkit.leakage.scores import (
     folds_of,
     ranks,
 )
+from medkit.modalities.encoder import Encoder
 from medkit.workflows.prepare import Part, divide, encode, read
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -48,19 +50,20 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def prepared(cohort, task="binary", parts=None, settings=None, **parameters):
-    """Parts as ``train`` prepares them, the modality and the task; ``parts`` names each row's."""
+    """Parts as ``train`` prepares them, the encoder and the task; ``parts`` names each row's."""
     if parts is None:
         parts = split(cohort, settings or Split(), 7).parts
     divided = {name: cohort.take(parts == name) for name in PARTS}
-    raw = divided["train"].only_input
-    modality = registry.modalities.build(raw.modality, **parameters).fit(raw)
+    (name,) = cohort.inputs
+    modality = registry.modalities.build(only_input(cohort).modality, **parameters)
+    encoder = Encoder({name: modality}).fit(divided["train"].inputs)
     fitted = registry.tasks.build(task).fit(divided["train"].targets)
     return (
         {
-            name: Part(each, modality.encode(each.only_input), fitted.encode(each.targets))
+            name: Part(each, encoder.encode(each.inputs), fitted.encode(each.targets))
             for name, each in divided.items()
         },
-        modality,
+        encoder,
         fitted,
     )
 
@@ -86,7 +89,7 @@ def only(findings, name):
 
 def with_column(cohort, name, values):
     """The cohort with one more input column, as a dataset would hand it over."""
-    raw = cohort.only_input
+    raw = only_input(cohort)
     column = pd.Series(np.asarray(values), index=raw.values.index)
     kind = "numeric" if pd.api.types.is_numeric_dtype(column) else "categorical"
     frame = raw.values.assign(**{name: column})
@@ -103,7 +106,7 @@ def with_copies(cohort, rows, change=lambda values, random: values):
     """The cohort with copies of some rows at its end, inputs changed; and where each came from."""
     order = np.append(np.arange(len(cohort)), rows)
     longer = replace(cohort.take(np.arange(len(cohort))), samples=cohort.samples)
-    raw, random = cohort.only_input, np.random.default_rng(1)
+    raw, random = only_input(cohort), np.random.default_rng(1)
     taken = raw.take(order)
     values = taken.values.copy()
     if isinstance(values, pd.DataFrame):
@@ -265,8 +268,8 @@ def test_smoke_configs_pass(name):
 def of_config(path, *overrides):
     experiment = load_config(path, overrides)
     divided, flow = divide(read(experiment.dataset), experiment)
-    modality, task, parts = encode(divided, experiment, flow)
-    return gate(audit(parts, modality, task, experiment.split), experiment.leakage)
+    encoder, task, parts = encode(divided, experiment, flow)
+    return gate(audit(parts, encoder, task, experiment.split), experiment.leakage)
 
 
 @pytest.mark.parametrize(
@@ -383,9 +386,9 @@ def test_images_that_look_the_same_fail(change, xrays):
 
 def test_blank_images_are_no_copies():
     data = synthetic_xray(samples=120)
-    pixels = np.array(data.only_input.values)
+    pixels = np.array(only_input(data).values)
     pixels[::3] = 0
-    blank = replace(data, inputs={"image": replace(data.only_input, values=pixels)})
+    blank = replace(data, inputs={"image": replace(only_input(data), values=pixels)})
     assert {"duplicates", "near_duplicates"} & failing(audited(blank)) == set()
 
 
@@ -414,7 +417,7 @@ def test_beats_split_at_random_fail(beats):
     # Also where nobody said whose beats they are, as series and as a table.
     nameless = replace(beats, samples=beats.samples[[]])
     assert failing(audited(nameless)) == {"near_duplicates"}
-    columns = pd.DataFrame(beats.only_input.values[:, :, 0]).rename(columns="mv_{}".format)
+    columns = pd.DataFrame(only_input(beats).values[:, :, 0]).rename(columns="mv_{}".format)
     flat = replace(nameless, inputs={"tabular": RawInput("tabular", columns)})
     assert failing(audited(flat)) == {"near_duplicates"}
 
@@ -536,35 +539,35 @@ def test_leaks_of_the_outcome_in_real_data_fail(heart, xrays, splice, stays, bea
     graded = with_column(heart, "grade", labels(heart) * (1 + np.arange(len(heart)) % 4) * 1.0)
     assert failing(audited(graded)) == {"predictive_feature"}
 
-    pixels = np.array(xrays.only_input.values)
+    pixels = np.array(only_input(xrays).values)
     pixels[labels(xrays) == 1, 2, 3] = 255  # a marker on the films of one class
     pixels[labels(xrays) == 0, 2, 3] = 0
-    marked = replace(xrays, inputs={"image": replace(xrays.only_input, values=pixels)})
+    marked = replace(xrays, inputs={"image": replace(only_input(xrays), values=pixels)})
     test_part = marked.take(marked.samples["split"].to_numpy() == "test")
     found = audited(test_part)
     assert failing(found) & {"copied_target", "predictive_feature"}
 
     named = replace(
         splice,
-        inputs={"tokens": replace(splice.only_input, values=np.array(
+        inputs={"tokens": replace(only_input(splice), values=np.array(
             [f"{'donor' if y == 'EI' else 'other'} {s}"
-             for s, y in zip(splice.only_input.values, splice.targets, strict=True)], object))},
+             for s, y in zip(only_input(splice).values, splice.targets, strict=True)], object))},
     )  # fmt: skip
     assert "predictive_feature" in failing(audited(named, "multiclass"))
 
-    series = np.array(stays.only_input.values)
+    series = np.array(only_input(stays).values)
     random = np.random.default_rng(0)
     series[:, 40, 0] = 100 * labels(stays) + random.normal(0, 5, len(stays))
     series[:, 41:, 0] = np.nan
-    told = replace(stays, inputs={"series": replace(stays.only_input, values=series)})
+    told = replace(stays, inputs={"series": replace(only_input(stays), values=series)})
     found = audited(told)
     assert failing(found) == {"predictive_feature"}
 
-    waves = np.array(beats.only_input.values)
+    waves = np.array(only_input(beats).values)
     waves[:, 200:210, 0] = 5000 * labels(beats)[:, None]
     parts = np.where(beats.subjects == "record-106", "test", "train")
     parts[beats.subjects == "record-119"] = "valid"
-    found = audited(replace(beats, inputs={"series": replace(beats.only_input, values=waves)}),
+    found = audited(replace(beats, inputs={"series": replace(only_input(beats), values=waves)}),
                     parts=parts)  # fmt: skip
     assert failing(found) == {"predictive_feature"}
 
@@ -582,10 +585,10 @@ def test_telling_gaps_are_warned_of():
 
 def test_telling_gaps_of_a_channel_are_warned_of():
     data = synthetic_icu(samples=300)
-    series = np.array(data.only_input.values)
+    series = np.array(only_input(data).values)
     series[labels(data) == 0, :, 5] = np.nan
     series[labels(data) == 1, 3, 5] = 1.0
-    found = audited(replace(data, inputs={"series": replace(data.only_input, values=series)}))
+    found = audited(replace(data, inputs={"series": replace(only_input(data), values=series)}))
     assert "lactate" in only(found, "informative_missingness").where
 
 
@@ -663,10 +666,10 @@ def test_identifiers_in_real_data_fail(real_data, heart, stays, splice):
     assert failing(found) >= {"identifier", "predictive_feature"}
     numbered = with_column(heart, "number", np.arange(len(heart)) + 1.0)
     assert failing(audited(numbered)) == {"identifier"}
-    series = np.array(stays.only_input.values)
+    series = np.array(only_input(stays).values)
     record = stays.samples["subject"].astype(float).to_numpy()
     series[:, :, 3] = np.where(np.isnan(series[:, :, 3]), np.nan, record[:, None])
-    found = audited(replace(stays, inputs={"series": replace(stays.only_input, values=series)}))
+    found = audited(replace(stays, inputs={"series": replace(only_input(stays), values=series)}))
     assert failing(found) == {"identifier"}
 
 
@@ -843,7 +846,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_degenerate_tables_pass(change, task):
     data = diabetes() if task == "regression" else breast_cancer()
-    frame = data.only_input.values.select_dtypes("number")
+    frame = only_input(data).values.select_dtypes("number")
     frame = frame.rename(columns={"bmi": "mean radius"})
     frame = change(frame)
     raw = RawInput("tabular", frame, tuple(Feature(name) for name in frame))
@@ -917,7 +920,7 @@ def test_nobody_is_named(splice):
 def leaking(tmp_path):
     """A config on a table with the row number among the inputs."""
     data = breast_cancer()
-    frame = data.only_input.values.assign(number=np.arange(569), diagnosis=data.targets)
+    frame = only_input(data).values.assign(number=np.arange(569), diagnosis=data.targets)
     frame.to_csv(tmp_path / "masses.csv", index=False)
     path = tmp_path / "leaking.yaml"
     path.write_text(
@@ -977,7 +980,7 @@ def planted(name, frame, random):
 )  # fmt: skip
 def test_audit_names_every_planted_leak(name, tmp_path, capsys):
     data = breast_cancer()
-    frame = data.only_input.values.assign(diagnosis=data.targets)
+    frame = only_input(data).values.assign(diagnosis=data.targets)
     frame = planted(name, frame, np.random.default_rng(0))
     frame.to_csv(tmp_path / "masses.csv", index=False)
     path = tmp_path / "planted.yaml"

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 import medkit.layers  # noqa: F401
 from medkit.core.errors import ConfigError, DataError
@@ -287,7 +288,7 @@ def rows_of(path, texts, *, header="icd,stage,flag,x", values=(), **columns):
     from medkit.datasets.table.table import table
 
     path.write_text("\n".join([header, *texts]) + "\n")
-    return table(path=path, columns=columns, values=dict(values)).only_input
+    return only_input(table(path=path, columns=columns, values=dict(values)))
 
 
 def test_an_encoded_row_depends_on_nothing_but_the_row(tmp_path):

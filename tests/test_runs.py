@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 import medkit
 from medkit.core.errors import DataError, RunError
@@ -91,7 +92,7 @@ def test_nothing_is_pickled(breast_cancer_run):
 
 def test_predicts_from_its_directory_alone(breast_cancer_run, tmp_path):
     elsewhere = shutil.copytree(breast_cancer_run.path, tmp_path / "moved")
-    table = breast_cancer().only_input.values
+    table = only_input(breast_cancer()).values
     predicted = Run.open(elsewhere).predict(table)
     assert list(predicted.index) == list(table.index)
     saved = pd.read_parquet(elsewhere / "predictions.parquet")
@@ -101,7 +102,7 @@ def test_predicts_from_its_directory_alone(breast_cancer_run, tmp_path):
 
 
 def test_extra_columns_are_ignored_and_said_missing_ones_named(breast_cancer_run, caplog):
-    table = breast_cancer().only_input.values.head(5)
+    table = only_input(breast_cancer()).values.head(5)
     expected = breast_cancer_run.predict(table)
     with caplog.at_level("INFO", "medkit"):
         got = breast_cancer_run.predict(
@@ -144,7 +145,7 @@ def test_changed_missing_added_and_unfinished_are_refused(copy):
 
 def test_a_run_naming_foreign_code_is_refused(copy):
     inputs = json.loads((copy / "inputs.json").read_text())
-    inputs["modality"]["name"] = "os:getcwd"
+    inputs["inputs"]["tabular"]["modality"] = "os:getcwd"
     (copy / "inputs.json").write_text(json.dumps(inputs))
     (copy / "MANIFEST.json").unlink()
     runs.seal(copy)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 from medkit.config.experiment import load_config
 from medkit.core import registry
@@ -71,7 +72,7 @@ def test_read_back_the_same(name, parameters, tmp_path):
             )
             assert same.all(), column
 
-    before, after = cohort.only_input, again.only_input
+    before, after = only_input(cohort), only_input(again)
     assert after.modality == before.modality
     assert after.features == before.features
     if before.modality == "tabular":

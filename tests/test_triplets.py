@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 
 from medkit.config.experiment import load_config
 from medkit.core import registry
@@ -149,7 +150,7 @@ def test_a_sample_without_a_known_event_stays():
 
 def test_the_summaries_are_those_of_a_series():
     cohort = registry.datasets.build("synthetic_icu", samples=50)
-    series, features = cohort.only_input, cohort.only_input.features
+    series, features = only_input(cohort), only_input(cohort).features
     values = np.array(series.values)
     values[:, :, 3] = np.nan
     values[:9, :, 5] = np.nan
@@ -296,7 +297,7 @@ def test_every_engine_gives_the_triplets_of_pandas(frame, tmp_path, engine, name
     write = frame.to_parquet if name.endswith("parquet") else frame.to_csv
     write(tmp_path / name, index=False)
     cohort = events(path=tmp_path / name, engine=engine, **SETTINGS)
-    given = cohort.only_input
+    given = only_input(cohort)
     assert given.modality == "triplets"
     assert [feature.name for feature in given.features] == list(NAMES)
     wanted = expected(frame)
@@ -314,11 +315,11 @@ def test_duplicates_and_blocks_of_stays(frame, tmp_path, monkeypatch):
     whole = events(path=tmp_path / "long.parquet", **SETTINGS)
     monkeypatch.setattr(import_module("medkit.datasets.events.triplets"), "BLOCK", 200)
     blocks = events(path=tmp_path / "long.parquet", **SETTINGS)
-    assert blocks.only_input.values.tobytes() == whole.only_input.values.tobytes()
+    assert only_input(blocks).values.tobytes() == only_input(whole).values.tobytes()
     assert blocks.source == whole.source
     once = events(path=tmp_path / "long.parquet", **SETTINGS, duplicates="drop")
     wanted = expected(frame, once=True)
-    counts = (~np.isnan(once.only_input.values[:, :, 0])).sum(axis=1)
+    counts = (~np.isnan(only_input(once).values[:, :, 0])).sum(axis=1)
     assert dict(zip(once.samples.index, counts, strict=True)) == {
         stay: len(each) for stay, each in wanted.items()
     }
@@ -341,10 +342,10 @@ def test_windows_samples_and_labels_are_those_of_the_grid(frame, tmp_path):
     np.testing.assert_array_equal(triplets.targets, grid.targets)
     assert triplets.source.dropped == grid.source.dropped
     assert triplets.source.notes == grid.source.notes
-    assert triplets.only_input.features == grid.only_input.features
+    assert only_input(triplets).features == only_input(grid).features
     # In each cell of the grid is the mean of the same events, or their number.
-    sums, counts = (np.zeros(grid.only_input.values.shape) for _ in range(2))
-    values = triplets.only_input.values
+    sums, counts = (np.zeros(only_input(grid).values.shape) for _ in range(2))
+    values = only_input(triplets).values
     rows, places = np.nonzero(~np.isnan(values[:, :, 0]))
     hours, numbers, measured = values[rows, places].T
     at = (rows, hours.astype(int), numbers.astype(int))
@@ -353,7 +354,7 @@ def test_windows_samples_and_labels_are_those_of_the_grid(frame, tmp_path):
     with np.errstate(invalid="ignore"):
         means = sums / counts
     means[:, :, 2] = counts[:, :, 2]
-    np.testing.assert_allclose(grid.only_input.values, means, rtol=1e-5)
+    np.testing.assert_allclose(only_input(grid).values, means, rtol=1e-5)
 
 
 def test_there_is_no_early_warning_of_triplets(frame, tmp_path):
@@ -368,7 +369,7 @@ def test_a_stay_of_too_many_events_keeps_the_latest(tmp_path, monkeypatch):
                           "value": [*range(50, 55), 60]})  # fmt: skip
     frame.to_csv(tmp_path / "events.csv", index=False)
     cohort = events(path=tmp_path / "events.csv", form="triplets")
-    np.testing.assert_array_equal(cohort.only_input.values[0, :, 2], [52, 53, 54])
+    np.testing.assert_array_equal(only_input(cohort).values[0, :, 2], [52, 53, 54])
     assert "1 samples have more than 3 events: the latest are used" in cohort.source.notes
 
 
@@ -408,18 +409,19 @@ def cohort():
 
 
 def test_a_run_predicts_raw_events(run, cohort):
-    given = cohort.only_input
+    given = only_input(cohort)
     plain = run.predict(given)["probability"]
     wider = np.concatenate([given.values, np.full((40, 9, 3), np.nan, "float32")], axis=1)
     other = run.predict(RawInput("triplets", wider[:, ::-1], given.features))["probability"]
     np.testing.assert_allclose(other, plain, atol=1e-6)
-    saved = run.model.predict(run.modality.encode(given), verbose=0)[:, 0]
+    arrays = dict(run.encoder.encode(cohort.inputs).arrays)
+    saved = run.model.predict(arrays, verbose=0)[:, 0]
     np.testing.assert_allclose(saved, plain, atol=1e-6)
 
 
 def test_the_report_names_variables_with_their_units(run):
     importance = run.metrics["explanations"]["importance"]
-    assert {each["name"] for each in importance["features"]} == set(run.modality.names)
+    assert {each["name"] for each in importance["features"]} == set(run.encoder.names)
     assert {each["unit"] for each in importance["features"]} >= {"bpm", "mmHg"}
     rows = json.dumps(run.metrics["table_one"]["rows"])
     assert "heart_rate mean" in rows
@@ -427,8 +429,9 @@ def test_the_report_names_variables_with_their_units(run):
 
 
 def test_an_event_permuted_comes_with_its_time_and_gaps(run, cohort):
-    x = run.modality.encode(cohort.only_input)
-    group = groups_of(run.modality, x.shape[1:])[2]
+    modality = run.encoder.modalities["triplets"]
+    x = modality.encode(only_input(cohort))
+    group = groups_of(modality, x.shape[1:])[2]
     donors = np.random.default_rng(0).permutation(len(x))
     lent = group.lent(x, x[donors])
 
@@ -444,14 +447,19 @@ def test_an_event_permuted_comes_with_its_time_and_gaps(run, cohort):
         assert len(others) == min(room, len(of(before, False)))
         known = after[~np.isnan(after[:, 0]), 0]
         assert (np.diff(known) >= 0).all()
-    gone = hidden(run.modality, x, group)
+    gone = hidden(modality, x, group)
     assert not (gone[:, :, 1] == group.number).any()
     assert np.isnan(gone).sum() - np.isnan(x).sum() == 3 * group.among(x).sum()
 
 
 def test_attributions_add_up_and_tell_events_from_padding(run, cohort):
-    x = run.modality.encode(cohort.only_input)[:6]
-    local = explain(run.model, run.modality, run.task, x)
+    inputs = run.encoder.encode(cohort.take(np.arange(6)).inputs)
+    x, modality = inputs["triplets"], run.encoder.modalities["triplets"]
+
+    def explained(**given):
+        return explain(run.model, run.encoder, run.task, inputs, **given)["triplets"]
+
+    local = explained()
     assert (local.method, local.axes) == ("integrated_gradients", "event")
     assert local.attributions.shape == x.shape[:2]
     assert (local.attributions[np.isnan(x[:, :, 0])] == 0).all()
@@ -460,28 +468,28 @@ def test_attributions_add_up_and_tell_events_from_padding(run, cohort):
     # What the sum starts from is the same sample with every value at its variable's mean.
     usual = np.array(x)
     known = ~np.isnan(x[:, :, 1])
-    usual[known, 2] = np.float32(run.modality.center_)[x[known, 1].astype(int)]
-    np.testing.assert_allclose(run.model.predict(usual, verbose=0)[:, 0], local.reference,
-                               atol=1e-5)  # fmt: skip
-    looked = explain(run.model, run.modality, run.task, x, method="attention")
+    usual[known, 2] = np.float32(modality.center_)[x[known, 1].astype(int)]
+    outputs = run.model.predict({"triplets": usual}, verbose=0)[:, 0]
+    np.testing.assert_allclose(outputs, local.reference, atol=1e-5)
+    looked = explained(method="attention")
     np.testing.assert_allclose(looked.attributions.sum(axis=1), 1.0, atol=1e-5)
     assert (looked.attributions[np.isnan(x[:, :, 0])] == 0).all()
-    occluded = explain(run.model, run.modality, run.task, x, method="occlusion")
-    assert occluded.attributions.shape == (6, len(run.modality.names))
+    occluded = explained(method="occlusion")
+    assert occluded.attributions.shape == (6, len(modality.names))
 
 
 def audited(change):
     experiment = load_config(SMOKE / "synthetic_icu_strats.yaml")
     parts, flow = divide(read(experiment.dataset), experiment)
-    given = parts["test"].only_input
+    given = only_input(parts["test"])
     values = np.array(given.values)
-    change(values, parts["train"].only_input.values)
+    change(values, only_input(parts["train"]).values)
     test = RawInput("triplets", values, given.features)
     parts["test"] = type(parts["test"])(
         parts["test"].samples, {"triplets": test}, parts["test"].targets, parts["test"].source
     )
-    modality, task, encoded = encode(parts, experiment, flow)
-    return {f.name for f in audit(encoded, modality, task, experiment.split)
+    encoder, task, encoded = encode(parts, experiment, flow)
+    return {f.name for f in audit(encoded, encoder, task, experiment.split)
             if f.severity == "fail"}  # fmt: skip
 
 
@@ -510,7 +518,7 @@ def test_the_gate_finds_a_variable_that_names_the_stay():
     experiment = load_config(SMOKE / "synthetic_icu_strats.yaml")
     parts, flow = divide(read(experiment.dataset), experiment)
     for start, part in enumerate(parts.values()):
-        numbered(part.only_input.values, 1000 * start)
-    modality, task, encoded = encode(parts, experiment, flow)
-    found = [f for f in audit(encoded, modality, task, experiment.split) if f.name == "identifier"]
+        numbered(only_input(part).values, 1000 * start)
+    encoder, task, encoded = encode(parts, experiment, flow)
+    found = [f for f in audit(encoded, encoder, task, experiment.split) if f.name == "identifier"]
     assert found[0].where == "column creatinine"

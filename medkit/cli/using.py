@@ -131,14 +131,15 @@ def explain(
 
     found = opened(run, allow_code)
     if output is not None:
-        check_output(output, row, found.modality)
+        check_output(output, row, found.encoder)
     select_backend(backend, preferred=found.environment["backend"])
     explained = explain_file(found, source, row=row, method=method, output=of)
-    if explained.left_out:
-        say(f"the first {len(explained.samples)} samples; {explained.left_out} are left out")
+    first = explained[0]
+    if first.left_out:
+        say(f"the first {len(first.samples)} samples; {first.left_out} are left out")
     if output is not None:
         write_explanation(explained, output)
-        say(f"explanation by {explained.local.method.replace('_', ' ')}: {output}")
+        say(f"explanation by {first.local.method.replace('_', ' ')}: {output}")
     if output is None or output.suffix != ".csv":
         table_of(explained).to_csv(sys.stdout, index=False)
 

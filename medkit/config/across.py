@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from medkit.config.inputs import model_on_inputs
 from medkit.config.sections import Component, Evaluation, Header, Split, Training
 from medkit.core import registry
 from medkit.core.errors import did_you_mean
@@ -21,7 +22,7 @@ def across(parts: Mapping[str, Any]) -> Problems:
     """
     dataset, model, task = parts["dataset"], parts["model"], parts["task"]
     if dataset and model:
-        yield from _model_on_data(model, dataset, parts["preprocessing"])
+        yield from model_on_inputs(model, dataset, parts["preprocessing"])
     if task and model:
         yield from _answers(task, model)
     if task:
@@ -30,42 +31,6 @@ def across(parts: Mapping[str, Any]) -> Problems:
             yield from _task_on_data(task, dataset)
     if parts["split"]:
         yield from _in_split(parts["split"])
-
-
-def _model_on_data(model: Component, dataset: Component, preprocessing: Any) -> Problems:
-    yields = registry.datasets.get(dataset.name).yields(dataset.parameters)
-    entry = registry.models.get(model.name)
-    if yields is None:
-        return
-    if not registry.fits(entry, yields):
-        yield ("model", "name"), _refused(model, dataset, yields)
-    elif preprocessing:
-        needed = entry.tags.get("requires", {})
-        for key, value in needed.items():
-            allowed = value if isinstance(value, tuple) else (value,)
-            if preprocessing.parameters.get(key) not in allowed:
-                wanted = ", ".join(f"{k}: {_written(v)}" for k, v in needed.items())
-                yield ("preprocessing", key), f"'{model.name}' needs preprocessing: {{{wanted}}}"
-
-
-def _refused(model: Component, dataset: Component, yields: str) -> str:
-    """Why a model cannot take what a dataset yields, and what would do."""
-    yielded = registry.datasets.get(dataset.name).yielded
-    entry = registry.models.get(model.name)
-    for other, wanted in yielded.items():
-        if wanted and registry.fits(entry, other):
-            setting = ", ".join(f"dataset.{key}: {value}" for key, value in wanted.items())
-            return f"'{model.name}' cannot take {yields} data; set {setting}"
-    because = ", ".join(f"{key}: {value}" for key, value in yielded.get(yields, {}).items())
-    given = f"'{dataset.name}'" + (f" with {because}" if because else "")
-    able = ", ".join(registry.models_for(yields))
-    return f"'{model.name}' cannot take {yields} data ({given}); these can: {able}"
-
-
-def _written(value: Any) -> str:
-    """A needed setting as in YAML; the first of several that would do."""
-    value = value[0] if isinstance(value, tuple) else value
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _task_on_data(task: Component, dataset: Component) -> Problems:

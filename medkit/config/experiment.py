@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from medkit.config.across import across
+from medkit.config.inputs import chosen, described, takes_several
 from medkit.config.sections import (
     TRAINING_COMPONENTS,
     Component,
@@ -22,7 +23,6 @@ from medkit.config.sections import (
     Leakage,
     Section,
     Split,
-    StaticBranch,
     Training,
     dotted,
     named,
@@ -48,14 +48,13 @@ class Experiment:
 
     header: Header
     dataset: Component
-    preprocessing: Component
+    preprocessing: Mapping[str, Component]
     task: Component
     split: Split
     model: Component
     training: Training
     evaluation: Evaluation
     leakage: Leakage
-    static_branch: StaticBranch | None
     folder: Path
     plain: Mapping[str, Any]
     place: str = "config"
@@ -172,7 +171,6 @@ class _Checker:
             "training": Training,
             "evaluation": Evaluation,
             "leakage": Leakage,
-            "static_branch": StaticBranch,
         }
         known = [*Header.model_fields, *kinds, *sections, "preprocessing"]
         for key in self.document:
@@ -184,11 +182,12 @@ class _Checker:
         parts["preprocessing"] = self.preprocessing(parts["dataset"])
         parts["task"] = self.component("task", registry.tasks)
         parts["split"] = self.section("split", Split)
-        parts["model"] = self.component("model", registry.models)
+        model = self.component("model", registry.models)
+        several = model is not None and takes_several(model.name)
+        parts["model"] = self.branches(model) if model and several else model
         parts["training"] = self.section("training", Training)
         parts["evaluation"] = self.section("evaluation", Evaluation)
         parts["leakage"] = self.section("leakage", Leakage)
-        parts["static_branch"] = self.static_branch(parts["dataset"])
         self.problems.extend(across(parts))
         return parts
 
@@ -219,18 +218,21 @@ class _Checker:
         except MedkitError as error:
             self.problems.append(((key, "name"), error.message))
             return None
-        found = self.parameters(key, data["name"], schema, data)
+        checked = self.parameters((key,), data["name"], schema, data)
+        if checked is None:
+            return None
+        found, self.plain[key] = checked
         tags = known.get(data["name"]).tags
         choice = tags.get("one_of", ())
-        given = [each for each in choice if found and value_at(found.parameters, each) is not None]
-        if found and choice and not given:
+        given = [each for each in choice if value_at(found.parameters, each) is not None]
+        if choice and not given:
             text = f"is required (or {', '.join(choice[1:])})"
             self.problems.append(((key, choice[0]), text))
         elif len(given) > 1:
             text = f"stands beside {given[0]}: give one of them"
             self.problems.append(((key, *given[1].split(".")), text))
         check_declared = tags.get("check")
-        if found and check_declared:
+        if check_declared:
             try:
                 check_declared(found.parameters)
             except DataError as error:
@@ -238,48 +240,76 @@ class _Checker:
         return found
 
     def parameters(
-        self, key: str, name: str, schema: type[BaseModel], data: dict[str, Any]
-    ) -> Component | None:
+        self, place: Key, name: str, schema: type[BaseModel], data: dict[str, Any]
+    ) -> tuple[Component, dict[str, Any]] | None:
+        """The component and how it is written with every default; None where it is wrong."""
         rest = {k: v for k, v in data.items() if k != "name"}
         found, problems = check(schema, rest, f"a parameter of '{name}'")
-        self.problems.extend(((key, *path), text) for path, text in problems)
+        self.problems.extend(((*place, *path), text) for path, text in problems)
         if found is None:
             return None
-        self.plain[key] = {"name": name, **found.model_dump(mode="json")}
-        return Component(name, {each: getattr(found, each) for each in schema.model_fields})
+        plain = {"name": name, **found.model_dump(mode="json")}
+        return Component(name, {each: getattr(found, each) for each in schema.model_fields}), plain
 
-    def preprocessing(self, dataset: Component | None) -> Component | None:
+    def branches(self, model: Component) -> Component | None:
+        """A model of several inputs, the parameters of each branch checked and written out."""
+        known, found, plain = registry.models, {}, {}
+        for name, branch in model.parameters["branches"].items():
+            place: Key = ("model", "branches", name)
+            if isinstance(branch, dict) and "name" not in branch:
+                self.problems.append((place, "must be a name, or a mapping with 'name'"))
+                continue
+            wanted = chosen(branch)
+            try:
+                schema = known.schema(wanted.name)
+            except MedkitError as error:
+                self.problems.append((place, error.message))
+                continue
+            checked = self.parameters(place, wanted.name, schema, dict(wanted.parameters))
+            if checked is not None:
+                found[name] = {"name": wanted.name, **checked[0].parameters}
+                plain[name] = checked[1]
+        if len(found) < len(model.parameters["branches"]):
+            return None
+        self.plain["model"]["branches"] = plain
+        return Component(model.name, {**model.parameters, "branches": found})
+
+    def preprocessing(self, dataset: Component | None) -> dict[str, Component] | None:
+        """Input name -> its modality and settings: flat for one input, else by name."""
         data = self.document.get("preprocessing") or {}
         if not isinstance(data, dict):
             self.problems.append((("preprocessing",), "must be a mapping"))
             return None
         if dataset is None:
             return None
-        modality = registry.datasets.get(dataset.name).yields(dataset.parameters)
-        if modality is None:
-            self.problems.append(
-                (("dataset", "name"), f"'{dataset.name}' does not say what it yields")
-            )
+        kinds = registry.datasets.get(dataset.name).yields(dataset.parameters)
+        if not kinds:
+            text = f"'{dataset.name}' does not say what it yields"
+            self.problems.append((("dataset", "name"), text))
             return None
-        if data.get("name", modality) != modality:
-            text = f"'{dataset.name}' yields {modality}; leave the name out, or write '{modality}'"
-            self.problems.append((("preprocessing", "name"), text))
-            return None
-        return self.parameters(
-            "preprocessing", modality, registry.modalities.schema(modality), data
-        )
-
-    def static_branch(self, dataset: Component | None) -> StaticBranch | None:
-        """The section, where the dataset yields static features; None elsewhere."""
-        if dataset is not None and dataset.parameters.get("static"):
-            found: StaticBranch | None = self.section("static_branch", StaticBranch)
-            return found
-        if dataset is not None and self.document.get("static_branch") is not None:
-            text = f"is for static features beside a sequence; '{dataset.name}' yields none here"
-            if "static" in dataset.parameters:
-                text += ": name them in dataset.static"
-            self.problems.append((("static_branch",), text))
-        return None
+        flat = len(kinds) == 1
+        given = dict.fromkeys(kinds, data) if flat else named(data, *kinds)
+        for name in given:
+            if name not in kinds:
+                text = f"'{dataset.name}' yields {described(kinds)}: give the settings of each "
+                text += f"input below its name{did_you_mean(str(name), kinds)}"
+                self.problems.append((("preprocessing", name), text))
+        found, plain = {}, {}
+        for name, kind in kinds.items():
+            place: Key = ("preprocessing",) if flat else ("preprocessing", name)
+            settings = given.get(name) or {}
+            if not isinstance(settings, dict):
+                self.problems.append((place, "must be a mapping"))
+                continue
+            if settings.get("name", kind) != kind:
+                text = f"'{dataset.name}' yields {kind}; leave the name out, or write '{kind}'"
+                self.problems.append(((*place, "name"), text))
+                continue
+            checked = self.parameters(place, kind, registry.modalities.schema(kind), settings)
+            if checked is not None:
+                found[name], plain[name] = checked
+        self.plain["preprocessing"] = next(iter(plain.values()), {}) if flat else plain
+        return found if len(found) == len(kinds) else None
 
 
 def _line(lines: Mapping[Key, int], path: Key) -> int | None:
@@ -349,6 +379,6 @@ def _relative(path: Any, start: Path) -> str:
 
 __all__ = [
     "Component", "EarlyStopping", "Evaluation", "Experiment", "Header", "Split",
-    "StaticBranch", "Training",
+    "Training",
     "check_config", "load_config", "same_experiment",
 ]  # fmt: skip

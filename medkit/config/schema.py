@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from medkit.config.experiment import Evaluation, Header, Leakage, Split, StaticBranch, Training
+from medkit.config.experiment import Evaluation, Header, Leakage, Split, Training
 from medkit.core import registry
 
 
@@ -41,7 +41,6 @@ def experiment_schema() -> dict[str, Any]:
             ("training", Training),
             ("evaluation", Evaluation),
             ("leakage", Leakage),
-            ("static_branch", StaticBranch),
         )
     }
     # 'optimizer: adam' and 'learning_rate_schedule: cosine' are short for their mappings.
@@ -52,7 +51,10 @@ def experiment_schema() -> dict[str, Any]:
         }
         settings["anyOf"] = [{"type": "string"}, long_form]
     modalities = registry.modalities
-    preprocessing = {"anyOf": [named(modalities, name, []) for name in modalities.names()]}
+    # Flat with one input; with several, by input name.
+    of_each = [named(modalities, name, []) for name in modalities.names()]
+    by_input = {"type": "object", "additionalProperties": {"anyOf": of_each}}
+    preprocessing = {"anyOf": [*of_each, by_input]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "medkit experiment",

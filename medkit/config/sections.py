@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from medkit.core.checking import check
 from medkit.core.errors import ConfigError, Problem
-from medkit.core.keras_names import Activation, OptimizerSettings, optimizer_schemas
+from medkit.core.keras_names import OptimizerSettings, optimizer_schemas
 from medkit.core.yaml_file import Key
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -184,19 +184,6 @@ class Evaluation(Section):
     alarm_lead_hours: Annotated[float, Field(gt=0)] | None = None
     """Early warning: an alarm at most so many hours before the onset is a true one; null: the
     horizon of the label."""
-
-
-class StaticBranch(Section):
-    """The second branch of the network, for static features beside a sequence."""
-
-    units: tuple[Annotated[int, Field(ge=1)], ...] = (16,)
-    """Width of each dense layer on the static features; [] for none."""
-    joint_units: tuple[Annotated[int, Field(ge=1)], ...] = (32,)
-    """Width of each dense layer on sequence and static features together."""
-    activation: Activation = "relu"
-    """Keras activation of these layers."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share left out in each training step, after each of these layers."""
 
 
 class Leakage(Section):

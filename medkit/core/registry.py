@@ -49,13 +49,23 @@ class Entry:
         """First line of the docstring."""
         return (inspect.getdoc(self.factory) or "").split("\n", 1)[0]
 
-    def yields(self, parameters: Mapping[str, Any]) -> str | None:
-        """The modality a dataset yields with these parameters: the tag ``yields``, or what
-        ``yields_by={"form": {"triplets": "triplets"}}`` says of one that is set."""
+    def yields(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """Input name -> modality of what a dataset yields with these parameters.
+
+        The tag ``yields`` names the modality of one input called like it, or is a function of the
+        parameters; ``yields_by={"form": {"triplets": "triplets"}}`` is for a parameter that
+        changes it, ``yields_beside={"static": "tabular"}`` for one that adds an input of its name.
+        Empty where the dataset does not say.
+        """
+        said = self.tags.get("yields")
+        if callable(said):
+            return dict(said(parameters))
         for name, modality_of in self.tags.get("yields_by", {}).items():
             if parameters.get(name) in modality_of:
-                return str(modality_of[parameters[name]])
-        return self.tags.get("yields")
+                said = modality_of[parameters[name]]
+        beside = self.tags.get("yields_beside", {})
+        found = {} if said is None else {said: said}
+        return found | {name: kind for name, kind in beside.items() if parameters.get(name)}
 
     def targets(self, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
         """The kinds of outcome a dataset's targets can be learned as: the tag ``targets``, or what
@@ -65,9 +75,9 @@ class Entry:
 
     @property
     def yielded(self) -> dict[str, dict[str, Any]]:
-        """Every modality a dataset can yield -> the parameters that make it do so."""
+        """Every modality of a dataset's only input -> the parameters that make it so."""
         found: dict[str, dict[str, Any]] = {}
-        if "yields" in self.tags:
+        if isinstance(self.tags.get("yields"), str):
             found[self.tags["yields"]] = {}
         for name, modality_of in self.tags.get("yields_by", {}).items():
             found |= {modality: {name: value} for value, modality in modality_of.items()}

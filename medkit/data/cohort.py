@@ -79,41 +79,6 @@ class RawInput:
 
 
 @dataclass(frozen=True)
-class JoinedInput:
-    """A sequence with static features beside it, one row a sample in both.
-
-    Args:
-        sequence: A ``series`` or ``triplets`` input.
-        static: A ``tabular`` input.
-    """
-
-    sequence: RawInput
-    static: RawInput
-
-    def __len__(self) -> int:
-        return len(self.sequence)
-
-    @property
-    def modality(self) -> str:
-        """The modality of the sequence."""
-        return self.sequence.modality
-
-    @property
-    def values(self) -> Any:
-        """The values of the sequence."""
-        return self.sequence.values
-
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        """The features of both."""
-        return self.sequence.features + self.static.features
-
-    def take(self, rows: np.ndarray) -> JoinedInput:
-        """The given rows, in the given order."""
-        return JoinedInput(self.sequence.take(rows), self.static.take(rows))
-
-
-@dataclass(frozen=True)
 class Source:
     """Where a cohort came from.
 
@@ -142,7 +107,7 @@ class Cohort:
         samples: One row a sample; index: unique sample id. Optional columns ``subject`` (the
             patient), ``time`` (when the prediction is made), ``site``; every further column is
             an attribute for splits and subgroups.
-        inputs: Raw inputs by name: one entry, or a sequence and the table ``static`` beside it.
+        inputs: Raw inputs by name, one or several.
         targets: (n,) or (n, outputs) as read (numbers or text); None when only predicting.
         source: Files read and rows dropped.
         target_names: Names of the target columns.
@@ -203,13 +168,3 @@ class Cohort:
         if "subject" in self.samples:
             return self.samples["subject"].to_numpy()
         return self.samples.index.to_numpy()
-
-    @property
-    def only_input(self) -> RawInput | JoinedInput:
-        """The raw input, joined with the static features where there are such."""
-        inputs = dict(self.inputs)
-        static = inputs.pop("static", None)
-        if len(inputs) != 1:
-            raise DataError(f"expected one input, got {len(inputs)}: {', '.join(inputs)}")
-        sequence = next(iter(inputs.values()))
-        return sequence if static is None else JoinedInput(sequence, static)

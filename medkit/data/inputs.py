@@ -35,8 +35,9 @@ class Inputs:
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
-    def __getitem__(self, name: str) -> Array:
-        return self.arrays[name]
+    def __getitem__(self, name: str) -> np.ndarray:
+        # Rows on disk are indexed like an array in memory.
+        return self.arrays[name]  # type: ignore[return-value]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.arrays)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medkit.data.cohort import Cohort
+from medkit.data.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,20 @@ class Part:
 
     Attributes:
         cohort: The samples.
-        x: (n, …) in physical units, NaN where missing.
+        inputs: Encoded inputs by name, in physical units, NaN where missing.
         y: Targets as the task encodes them, in physical units.
     """
 
     cohort: Cohort
-    x: np.ndarray
+    inputs: Inputs
     y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> Part:
+        """The given rows, in the given order."""
+        return Part(self.cohort.take(rows), self.inputs.take(rows), self.y[rows])
 
 
 @dataclass

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from medkit.config.experiment import Evaluation
     from medkit.data.parts import Part
+    from medkit.modalities.encoder import Encoder
 
 Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 
@@ -184,7 +185,7 @@ def assess_part(
 
 def evaluate_run(
     task: Task,
-    modality: Any,
+    encoder: Encoder,
     parts: Mapping[str, Part],
     outputs: Mapping[str, np.ndarray],
     threshold: Threshold,
@@ -204,7 +205,7 @@ def evaluate_run(
 
     Args:
         task: The fitted task.
-        modality: The fitted modality; its summary features feed the baselines.
+        encoder: The fitted encoder; its summary features feed the baselines.
         parts: ``train``, ``valid`` and ``test``.
         outputs: (n, outputs) of the saved network, for the same parts.
         threshold: The operating point, chosen on validation.
@@ -215,7 +216,7 @@ def evaluate_run(
         spread: What the members of an ensemble, or passes with dropout, say of the test rows.
         stages: Called with a stage's name, gives the context it runs in (to take its time).
         keep: Called with each baseline's name and its outputs (n, outputs) on the test part.
-        features: ``modality.summarize`` of each part, where it was computed before.
+        features: ``encoder.summarize`` of each part, where it was computed before.
         described: The parts that ``features`` are of, where these have fewer training rows.
         aside: Where another process may have been asked to fit the baselines.
 
@@ -235,12 +236,14 @@ def evaluate_run(
                 fitted_on = described or parts
                 if features is None:
                     features = {
-                        name: modality.summarize(part.x) for name, part in fitted_on.items()
+                        name: encoder.summarize(part.inputs) for name, part in fitted_on.items()
                     }
-                known = {name: PastRows(part.x, features[name]) for name, part in fitted_on.items()}
+                known = {
+                    name: PastRows(part.inputs, features[name]) for name, part in fitted_on.items()
+                }
                 targets = {name: part.y for name, part in fitted_on.items()}
                 subjects = fitted_on["train"].cohort.subjects
-                found = methods_for(task).baselines(modality, known, targets, subjects, seed)
+                found = methods_for(task).baselines(encoder, known, targets, subjects, seed)
                 baselines, absent = predicted(found[0], known), found[1]
     test = assess_part(
         task,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
     from medkit.evaluation.baselines.learned import Output, PastRows
     from medkit.evaluation.groups.group_measures import GroupMeasure
+    from medkit.modalities.encoder import Encoder
 
 T = TypeVar("T")
 Questions = dict[Any, Outcome]
@@ -154,13 +155,13 @@ class Methods:
         return []
 
     def baselines(
-        self, modality: Any, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
+        self, encoder: Encoder | None, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
         subjects: np.ndarray, seed: int,
     ) -> tuple[list[Any], dict[str, str]]:  # fmt: skip
         """Simple models fitted on ``train``, with a threshold from ``valid``.
 
         Args:
-            modality: The fitted modality.
+            encoder: The fitted encoder; None where summary features are all there is.
             rows: Part -> encoded inputs and summary features.
             y: Part -> encoded targets.
             subjects: (n,) subject of each training row.

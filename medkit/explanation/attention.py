@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from medkit.data.inputs import Inputs
 from medkit.explanation.groups import PADDING
+from medkit.explanation.intermediate import branch_of
 from medkit.models.attention import attention_weights
 
 
-def attention_received(model: Any, modality: Any, x: np.ndarray) -> np.ndarray:
+def attention_received(model: Any, modality: Any, inputs: Inputs, name: str) -> np.ndarray:
     """The share of attention that each step gets, the mean over blocks, heads and queries.
 
     It says where the network looked, not what it made of it: other weights may give the same
@@ -18,8 +20,9 @@ def attention_received(model: Any, modality: Any, x: np.ndarray) -> np.ndarray:
 
     Args:
         model: The saved network.
-        modality: The fitted modality.
-        x: (n, …) encoded samples.
+        modality: The fitted modality of the input.
+        inputs: n encoded samples.
+        name: The input; of several, its branch is looked at.
 
     Returns:
         (n, steps), each row summing to 1.
@@ -27,8 +30,11 @@ def attention_received(model: Any, modality: Any, x: np.ndarray) -> np.ndarray:
     Raises:
         MedkitError: The network has no self-attention layer.
     """
-    received = attention_weights(model, x).mean(axis=(1, 2))  # (n, queries, steps)
-    asking = np.ones(received.shape[:2])
+    arrays = {each: np.asarray(array) for each, array in inputs.arrays.items()}
+    branch = branch_of(model, name)
+    received = attention_weights(model, arrays, within=branch).mean(axis=(1, 2))
+    x = arrays[name]
+    asking = np.ones(received.shape[:2])  # of (n, queries, steps)
     if modality.modality == "tokens":
         asking = (x != PADDING).astype(float)
     elif modality.modality == "triplets":

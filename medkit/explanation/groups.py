@@ -14,7 +14,24 @@ from typing import Any
 
 import numpy as np
 
-Predict = Callable[[np.ndarray], np.ndarray]
+from medkit.data.inputs import Inputs
+
+#: Encoded samples -> (n, outputs).
+Predict = Callable[[Inputs], np.ndarray]
+
+#: (k n, …) changed copies of one input of n samples, one below the other -> (k n, outputs).
+OfOne = Callable[[np.ndarray], np.ndarray]
+
+
+def of_one_input(predict: Predict, inputs: Inputs, name: str) -> OfOne:
+    """The outputs for changed copies of one input, the others as they are."""
+
+    def call(x: np.ndarray) -> np.ndarray:
+        rows = np.arange(len(x)) % len(inputs)
+        return predict(inputs.take(rows).replaced(name, x))
+
+    return call
+
 
 UNSEEN, PADDING = 1, 0  # token ids
 BANDS = 20  # of positions, in global explanations
@@ -96,12 +113,7 @@ def groups_of(modality: Any, shape: Sequence[int], fine: bool = False) -> list[G
     if modality.modality == "series":
         return [Group(f.name, f.unit, (slice(None), i)) for i, f in enumerate(modality.features)]
     if modality.modality == "triplets":
-        found = [Events(f.name, f.unit, (i,)) for i, f in enumerate(modality.features)]
-        # Static features beside the events follow in columns of their own.
-        first = len(found) - (shape[1] - 3)
-        return found[:first] + [
-            Group(g.name, g.unit, (slice(None), 3 + i)) for i, g in enumerate(found[first:])
-        ]
+        return [Events(f.name, f.unit, (i,)) for i, f in enumerate(modality.features)]
     if modality.modality == "tokens":
         spans = _spans(shape[0], shape[0] if fine else BANDS)
         return [Group(_named("position", span), None, (span,)) for span in spans]

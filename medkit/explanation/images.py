@@ -10,8 +10,9 @@ import numpy as np
 
 from medkit.core.errors import MedkitError
 from medkit.core.lazy import ops
+from medkit.data.inputs import Inputs
 from medkit.explanation.gradients import differentiated
-from medkit.explanation.groups import Predict, groups_of, hide, mean_pixel
+from medkit.explanation.groups import OfOne, groups_of, hide, mean_pixel
 from medkit.explanation.intermediate import (
     last_convolutions,
     one_hot,
@@ -24,7 +25,7 @@ _WINDOWS = 400
 _BATCH = 64
 
 
-def grad_cam(model: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
+def grad_cam(model: Any, inputs: Inputs, name: str, which: np.ndarray) -> np.ndarray:
     """Heat maps of the evidence for one output, in the last convolution's own resolution.
 
     ``relu(sum over channels k of mean over places (df / dA_k) * A_k)``, with ``A`` what the last
@@ -36,7 +37,8 @@ def grad_cam(model: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
 
     Args:
         model: The saved network.
-        x: (n, …, channels) encoded samples.
+        inputs: n encoded samples.
+        name: The input whose branch is looked at.
         which: (n,) position of the output to explain.
 
     Returns:
@@ -45,20 +47,25 @@ def grad_cam(model: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
     Raises:
         MedkitError: The network has no convolution.
     """
-    layers = last_convolutions(model)
+    layers = last_convolutions(model, name)
     if not layers:
         raise MedkitError(
             "the network has no convolution, so Grad-CAM has no map to show",
             hint="Use --method occlusion, which works with any network.",
         )
-    rank = x.shape[1:] if x.ndim == 2 else x.shape[1:-1]
-    maps = [_cam(model, layers, x[i : i + _BATCH], which[i : i + _BATCH], rank)
-            for i in range(0, len(x), _BATCH)]  # fmt: skip
+    shape = inputs[name].shape[1:]
+    size = shape if len(shape) == 1 else shape[:-1]
+    maps = [_cam(model, layers, batch, which[number * _BATCH :][:_BATCH], size)
+            for number, batch in enumerate(inputs.batches(_BATCH))]  # fmt: skip
     return np.concatenate(maps)
 
 
 def _cam(
-    model: Any, layers: Sequence[Any], x: np.ndarray, which: np.ndarray, size: Sequence[int]
+    model: Any,
+    layers: Sequence[Any],
+    batch: dict[str, np.ndarray],
+    which: np.ndarray,
+    size: Sequence[int],
 ) -> np.ndarray:
     seen: dict[int, np.ndarray] = {}
 
@@ -67,7 +74,7 @@ def _cam(
         seen[position] = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
         return value
 
-    inputs = ops.convert_to_tensor(x)
+    inputs = {name: ops.convert_to_tensor(x) for name, x in batch.items()}
     with tapped(layers, record):
         outputs = model(inputs, training=False)
     activations = [seen[i] for i in range(len(layers))]
@@ -83,7 +90,7 @@ def _cam(
             return ops.sum(outputs * picked, axis=-1)
 
     _, gradients = differentiated(output)([*activations, one_hot(which, outputs.shape[-1])])
-    total = np.zeros((len(x), *size))
+    total = np.zeros((len(which), *size))
     for layer, activation, gradient in zip(layers, activations, gradients, strict=False):
         axis = 1 if getattr(layer, "data_format", "") == "channels_first" else -1
         places = tuple(i for i in range(1, activation.ndim) if i != axis % activation.ndim)
@@ -101,7 +108,7 @@ def enlarged(heat: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return zoom(heat, factors, order=1, mode="nearest", grid_mode=True)
 
 
-def occlusion(predict: Predict, modality: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
+def occlusion(predict: OfOne, modality: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
     """How much the output falls when a feature is hidden: ``f(x) - f(x without it)``.
 
     For images a window slides over each image by half its own size, filled with the training
@@ -142,7 +149,7 @@ def occlusion(predict: Predict, modality: Any, x: np.ndarray, which: np.ndarray)
 
 
 def _changed(
-    predict: Predict,
+    predict: OfOne,
     x: np.ndarray,
     which: np.ndarray,
     count: int,

@@ -9,15 +9,17 @@ import numpy as np
 
 from medkit.core.errors import MedkitError
 from medkit.core.lazy import ops
+from medkit.data.inputs import Inputs
 from medkit.explanation.gradients import differentiated
 from medkit.explanation.groups import mean_pixel
 from medkit.explanation.intermediate import (
     one_hot,
     output_of,
     preprocessing_layers,
-    representations,
+    represented,
     tapped,
 )
+from medkit.modalities.encoder import Encoder
 
 _STEPS, _MOST_STEPS = 16, 256
 _GAP = 0.005  # of the attributions' total size, above which more steps are taken
@@ -25,9 +27,9 @@ _NUMBERS = 4_000_000  # in one backward pass
 
 
 def integrated_gradients(
-    model: Any, modality: Any, x: np.ndarray, which: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Attributions of raw values to one output of a network.
+    model: Any, encoder: Encoder, inputs: Inputs, which: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Attributions of raw values of all inputs to one output of a network.
 
     ``IG_i = (z_i - b_i) * integral over a in 0 … 1 of df(b + a (z - b)) / dz_i`` (Sundararajan,
     Taly and Yan, Axiomatic attribution for deep networks, ICML 2017), by Gauss-Legendre
@@ -47,38 +49,41 @@ def integrated_gradients(
 
     Args:
         model: The saved network, its preprocessing inside.
-        modality: The fitted modality.
-        x: (n, …) encoded samples.
+        encoder: The fitted encoder.
+        inputs: n encoded samples.
         which: (n,) position of the output to explain.
 
     Returns:
-        Attributions: (n, columns), (n, steps, channels), (n, events), (n, positions), or
+        Attributions by input: (n, columns), (n, steps, channels), (n, events), (n, positions), or
         (n, [depth,] height, width); ``f(baseline)`` (n,); and what is missing from completeness,
         ``f(x) - f(baseline) - sum`` (n,).
 
     Raises:
         MedkitError: The network holds no preprocessing layer of medkit's.
     """
-    layers = preprocessing_layers(model)
+    names = list(encoder.modalities)
+    layers = preprocessing_layers(model, names)
     if not layers:
         raise MedkitError(
             "the network has no preprocessing layer to take gradients from",
             hint="Use another method: occlusion works with any network.",
         )
-    ends = representations(layers, x)
-    starts = [baseline(modality, layer, end, x) for layer, end in zip(layers, ends, strict=True)]
+    raw = [np.asarray(inputs[name]) for name in names]
+    ends = [represented(layer, x) for layer, x in zip(layers, raw, strict=True)]
+    each_input = list(zip(encoder.modalities.values(), layers, ends, raw, strict=True))
+    starts = [baseline(*each) for each in each_input]
     targets = one_hot(which, model.output_shape[-1])
 
     def output(tensors: list[Any]) -> Any:
         *inner, picked = tensors
         with tapped(layers, lambda position, usual, inputs: inner[position]):
-            return ops.sum(output_of(model, len(picked), x.dtype.name) * picked, axis=-1)
+            return ops.sum(output_of(model, len(picked)) * picked, axis=-1)
 
     gradients = differentiated(output)
     at_start = _values(gradients, [*starts, targets])
     difference = _values(gradients, [*ends, targets]) - at_start
     total = [np.zeros(end.shape) for end in ends]
-    rows, steps = np.arange(len(x)), _STEPS
+    rows, steps = np.arange(len(inputs)), _STEPS
     gap = difference.copy()
     while len(rows):
         some = [each[rows] for each in (*starts, *ends, targets)]
@@ -93,29 +98,27 @@ def integrated_gradients(
         steps *= 2
         if steps > _MOST_STEPS:
             break
-    attributions = sum(
-        attributed_to_raw(modality, layer, each, x)
-        for layer, each in zip(layers, total, strict=True)
-    )
-    return np.asarray(attributions), at_start, gap
+    attributions = {
+        name: attributed_to_raw(modality, layer, mine, x)
+        for name, (modality, layer, _, x), mine in zip(names, each_input, total, strict=True)
+    }
+    return attributions, at_start, gap
 
 
 def baseline(modality: Any, layer: Any, end: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Where the path to ``end`` (n, …) starts, in the preprocessing layer's own terms."""
-    if _joined(layer):
-        return _together(*(baseline(*each) for each in _apart(modality, layer, end, x)))
     if modality.modality == "image":
         blank = np.broadcast_to(mean_pixel(modality), x.shape[1:]).astype(x.dtype)
-        return np.broadcast_to(representations([layer], blank[None])[0], end.shape)
+        return np.broadcast_to(represented(layer, blank[None]), end.shape)
     if modality.modality == "tokens":
         vocabulary = np.arange(layer.first, layer.vocabulary, dtype=x.dtype)
-        middle = representations([layer], vocabulary[None])[0][0].mean(axis=0)
+        middle = represented(layer, vocabulary[None])[0].mean(axis=0)
         return np.where(np.any(end != 0, axis=-1, keepdims=True), middle, 0.0).astype("float32")
     if modality.modality == "triplets":
         start = np.array(end)
         start[..., 1] = 0.0 if modality.standardize else end[..., 2:] @ np.asarray(modality.fill_)
         return start
-    start = np.array(representations([layer], np.full_like(x[:1], np.nan))[0])
+    start = np.array(represented(layer, np.full_like(x[:1], np.nan)))
     if modality.modality == "tabular":
         numbers, hot = len(layer.numeric_columns), np.asarray(layer.hot_columns, int)
         # Without any category, each would get what is common to all of them.
@@ -130,9 +133,6 @@ def baseline(modality: Any, layer: Any, end: np.ndarray, x: np.ndarray) -> np.nd
 
 def attributed_to_raw(modality: Any, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Attributions of the preprocessing layer's outputs, summed to the raw values behind them."""
-    if _joined(layer):
-        parts = _apart(modality, layer, inner, x)
-        return _together(*(attributed_to_raw(*each) for each in parts))
     if modality.modality == "tabular":
         columns = [*layer.numeric_columns, *layer.hot_columns, *layer.indicator_columns]
         found = np.zeros((len(columns), x.shape[1]))
@@ -150,33 +150,6 @@ def attributed_to_raw(modality: Any, layer: Any, inner: np.ndarray, x: np.ndarra
     marked = layer.indicators
     for start in range(channels, inner.shape[-1], max(len(marked), 1)):
         found[:, :, marked] += inner[..., start : start + len(marked)]
-    return found
-
-
-def _joined(layer: Any) -> bool:
-    """Whether it prepares a sequence and static features beside it."""
-    from medkit.layers.with_static import StaticPreprocessing
-
-    return isinstance(layer, StaticPreprocessing)
-
-
-def _apart(
-    modality: Any, layer: Any, inner: np.ndarray, x: np.ndarray
-) -> list[tuple[Any, Any, np.ndarray, np.ndarray]]:
-    """Modality, layer, its outputs and its inputs, of the sequence and of the static features."""
-    columns, beside = layer.columns, len(modality.static_features.output_names)
-    return [
-        (modality.sequence, layer.sequence, inner[:, :, :-beside], x[:, :, :-columns]),
-        (modality.static_features, layer.static, inner[:, 0, -beside:], x[:, 0, -columns:]),
-    ]
-
-
-def _together(sequence: np.ndarray, static: np.ndarray) -> np.ndarray:
-    """One array again, the static part in the first step."""
-    steps, channels = sequence.shape[1:]
-    found = np.zeros((len(sequence), steps, channels + static.shape[1]), sequence.dtype)
-    found[:, :, :channels] = sequence
-    found[:, 0, channels:] = static
     return found
 
 
@@ -213,7 +186,7 @@ def _path(
 
 def _values(gradients: Any, arrays: Sequence[np.ndarray]) -> np.ndarray:
     """(n,) the output itself."""
-    size = max(1, _NUMBERS // int(np.prod(arrays[0].shape[1:])))
+    size = max(1, _NUMBERS // sum(int(np.prod(each.shape[1:])) for each in arrays))
     parts = [
         gradients([each[rows] for each in arrays])[0] for rows in _batches(len(arrays[0]), size)
     ]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from medkit.core.lazy import keras, ops
+from medkit.modalities.encoder import preprocessing_name
+from medkit.models.fusion import branch_name
 
 
 def layers_within(model: Any, *kinds: type) -> list[Any]:
@@ -26,30 +28,41 @@ def layers_within(model: Any, *kinds: type) -> list[Any]:
     return list(found.values())
 
 
-def preprocessing_layers(model: Any) -> list[Any]:
-    """The layers that take raw values; several where each member of an ensemble has its own."""
-    from medkit.layers.image import ImagePreprocessing
-    from medkit.layers.series import SeriesPreprocessing
-    from medkit.layers.tabular import TabularPreprocessing
-    from medkit.layers.tokens import TokenPreprocessing
-    from medkit.layers.triplets import TripletPreprocessing
-    from medkit.layers.with_static import StaticPreprocessing
-
-    return layers_within(
-        model, TabularPreprocessing, SeriesPreprocessing, TokenPreprocessing, ImagePreprocessing,
-        TripletPreprocessing, StaticPreprocessing,
-    )  # fmt: skip
+def preprocessing_layers(model: Any, names: Sequence[str]) -> list[Any]:
+    """The layer that prepares each input; empty where the network has none of medkit's."""
+    known = {layer.name: layer for layer in model.layers}
+    wanted = [preprocessing_name(name) for name in names]
+    return [known[name] for name in wanted] if set(wanted) <= set(known) else []
 
 
-def last_convolutions(model: Any) -> list[Any]:
-    """The last convolution of the model, or of each member of an ensemble."""
+def last_convolutions(model: Any, name: str) -> list[Any]:
+    """The last convolution that an input goes through, or that of each member of an ensemble.
+
+    Args:
+        model: The saved network.
+        name: The input: where branches are joined, that of its name is looked at.
+    """
     kinds = ("Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D",
              "DepthwiseConv1D", "DepthwiseConv2D")  # fmt: skip
     classes = tuple(getattr(keras.layers, kind) for kind in kinds)
+    branch = branch_of(model, name)
+    if branch is not None and branch is not model:
+        return last_convolutions(branch, name)
+    inner = [each for each in model.layers if hasattr(each, "layers")]
+    within = [last for each in inner for last in last_convolutions(each, name)]
     own = [layer for layer in model.layers if isinstance(layer, classes)]
-    inner = [last for each in model.layers if hasattr(each, "layers")
-             for last in last_convolutions(each)]  # fmt: skip
-    return [*dict.fromkeys(inner), *own[-1:]]
+    return [*dict.fromkeys(within), *own[-1:]]
+
+
+def branch_of(model: Any, name: str) -> Any:
+    """The model inside the network that takes one input alone; None where nothing is joined."""
+    for layer in model.layers:
+        if layer.name == branch_name(name):
+            return layer
+        found = branch_of(layer, name) if hasattr(layer, "layers") else None
+        if found is not None:
+            return found
+    return None
 
 
 @contextlib.contextmanager
@@ -89,16 +102,19 @@ def without_recalibration(model: Any) -> Iterator[None]:
         yield
 
 
-def representations(layers: Sequence[Any], x: np.ndarray) -> list[np.ndarray]:
-    """What each preprocessing layer makes of encoded samples: (n, …) float32."""
-    return [np.asarray(ops.convert_to_numpy(each(ops.convert_to_tensor(x)))) for each in layers]
+def represented(layer: Any, x: np.ndarray) -> np.ndarray:
+    """What a preprocessing layer makes of encoded samples: (n, …) float32."""
+    return np.asarray(ops.convert_to_numpy(layer(ops.convert_to_tensor(x))))
 
 
-def output_of(model: Any, rows: int, dtype: str) -> Any:
-    """(rows, outputs) of a network whose preprocessing layers are tapped, so that its input does
+def output_of(model: Any, rows: int) -> Any:
+    """(rows, outputs) of a network whose preprocessing layers are tapped, so that its inputs do
     not matter."""
-    blank = np.zeros((rows, *model.input_shape[1:]), dtype)
-    return ops.cast(model(ops.convert_to_tensor(blank), training=False), "float32")
+    blank = {
+        name: ops.zeros((rows, *tensor.shape[1:]), tensor.dtype)
+        for name, tensor in model.input.items()
+    }
+    return ops.cast(model(blank, training=False), "float32")
 
 
 def one_hot(which: np.ndarray, outputs: int) -> np.ndarray:

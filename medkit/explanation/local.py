@@ -8,12 +8,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from medkit.core.errors import MedkitError
+from medkit.data.inputs import Inputs
 from medkit.explanation.attention import attention_received
+from medkit.explanation.groups import of_one_input
 from medkit.explanation.images import grad_cam, occlusion
 from medkit.explanation.integrated import integrated_gradients
 from medkit.explanation.intermediate import last_convolutions
 from medkit.explanation.outputs import explained_outputs
 from medkit.explanation.shap_engine import shapley_values
+from medkit.modalities.encoder import Encoder
 
 Method = Literal["auto", "integrated_gradients", "occlusion", "grad_cam", "attention", "shap"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -51,28 +54,32 @@ class Local:
 
 def explain(
     model: Any,
-    modality: Any,
+    encoder: Encoder,
     task: Any,
-    x: np.ndarray,
+    inputs: Inputs,
     *,
     method: str = "auto",
     output: str | None = None,
-    background: np.ndarray | None = None,
+    background: Inputs | None = None,
     seed: int = 0,
-) -> Local:
+) -> dict[str, Local]:
     """Explain the network's outputs for some samples.
 
     Args:
         model: The saved network, its preprocessing inside.
-        modality: The fitted modality.
+        encoder: The fitted encoder.
         task: The fitted task.
-        x: (n, …) encoded samples.
+        inputs: n encoded samples.
         method: ``auto`` is Grad-CAM for images where the network has a convolution, else
             occlusion; integrated gradients for all other inputs.
         output: Name of the class, label or output; None for the most probable class or label of
             each row, or the first output.
-        background: (m, …) encoded samples for ``shap``; None for ``x``.
+        background: m encoded samples for ``shap``; None for ``inputs``.
         seed: Seed of what is drawn (``shap`` only).
+
+    Returns:
+        The explanation of each input; with Grad-CAM and attention, of those that have a
+        convolution, or self-attention.
 
     Raises:
         MedkitError: An unknown method, one that this network does not allow, or an unknown
@@ -83,33 +90,68 @@ def explain(
             f"no explanation method called '{method}'", hint=f"Known: {', '.join(METHODS)}."
         )
 
-    def predict(values: np.ndarray) -> np.ndarray:
-        return np.asarray(model.predict(values, batch_size=1024, verbose=0), float)
+    def predict(given: Inputs) -> np.ndarray:
+        return np.asarray(model.predict(dict(given.arrays), batch_size=1024, verbose=0), float)
 
-    kind = modality.modality
-    if method == "auto":
-        method = "integrated_gradients"
-        if kind == "image":
-            method = "grad_cam" if last_convolutions(model) else "occlusion"
-    outputs = predict(x)
+    outputs = predict(inputs)
     which = explained_outputs(task, outputs, output)
-    along = {"tabular": "feature", "series": "step feature", "tokens": "position",
-             "triplets": "event"}  # fmt: skip
-    axes = along.get(kind, "pixel")
-    if method == "integrated_gradients":
-        found, start, gap = integrated_gradients(model, modality, x, which)
-        return Local(method, outputs, which, found, axes, start, gap)
+    methods = {
+        name: _automatic(modality, model, name) if method == "auto" else method
+        for name, modality in encoder.modalities.items()
+    }
+    found: dict[str, Local] = {}
+    if "integrated_gradients" in methods.values():
+        values, start, gap = integrated_gradients(model, encoder, inputs, which)
+        for name, each in methods.items():
+            if each == "integrated_gradients":
+                axes = _AXES.get(encoder.modalities[name].modality, "pixel")
+                found[name] = Local(each, outputs, which, values[name], axes, start, gap)
     if method == "shap":
-        others = x if background is None else background
+        others = inputs if background is None else background
+
         # Hundreds of small calls: predict would spend its time on making data sets of them.
-        quick = model.predict_on_batch
-        found, start = shapley_values(quick, modality, x, which, others, seed)
-        mine = outputs[np.arange(len(x)), which]
-        return Local(method, outputs, which, found, "feature", start, mine - start - found.sum(1))
-    axes = {"series": "step"}.get(kind, axes)
-    if method == "attention":
-        return Local(method, outputs, which, attention_received(model, modality, x), axes)
-    if method == "grad_cam":
-        return Local(method, outputs, which, grad_cam(model, x, which), axes)
-    axes = {"step": "feature", "event": "feature"}.get(axes, axes)
-    return Local(method, outputs, which, occlusion(predict, modality, x, which), axes)
+        def quick(given: Inputs) -> np.ndarray:
+            return np.asarray(model.predict_on_batch(dict(given.arrays)), float)
+
+        shares, start = shapley_values(quick, encoder, inputs, which, others, seed)
+        gap = (
+            outputs[np.arange(len(inputs)), which]
+            - start
+            - sum(each.sum(1) for each in shares.values())
+        )
+        return {
+            name: Local(method, outputs, which, each, "feature", start, gap)
+            for name, each in shares.items()
+        }
+    failed: MedkitError | None = None
+    for name, each in methods.items():
+        modality = encoder.modalities[name]
+        axes = _AXES.get(modality.modality, "pixel")
+        axes = "step" if axes == "step feature" else axes
+        try:
+            if each == "attention":
+                values_of = attention_received(model, modality, inputs, name)
+            elif each == "grad_cam":
+                values_of = grad_cam(model, inputs, name, which)
+            elif each == "occlusion":
+                axes = {"step": "feature", "event": "feature"}.get(axes, axes)
+                alone = of_one_input(predict, inputs, name)
+                values_of = occlusion(alone, modality, np.asarray(inputs[name]), which)
+            else:
+                continue
+        except MedkitError as error:
+            failed = error  # of several inputs, the others may have what it takes
+            continue
+        found[name] = Local(each, outputs, which, values_of, axes)
+    if not found and failed is not None:
+        raise failed
+    return {name: found[name] for name in encoder.modalities if name in found}
+
+
+_AXES = {"tabular": "feature", "series": "step feature", "tokens": "position", "triplets": "event"}
+
+
+def _automatic(modality: Any, model: Any, name: str) -> str:
+    if modality.modality != "image":
+        return "integrated_gradients"
+    return "grad_cam" if last_convolutions(model, name) else "occlusion"

@@ -12,6 +12,8 @@ from medkit.explanation.permutation import permutation_importance
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
+    from medkit.data.inputs import Inputs
+    from medkit.modalities.encoder import Encoder
 
 _NO_CURVES = {
     "series": "A channel has a course, not one value to vary: shifting it as a whole would draw "
@@ -25,8 +27,8 @@ _NO_CURVES = {
 def explanations(
     predict: Predict,
     task: Any,
-    modality: Any,
-    x: np.ndarray,
+    encoder: Encoder,
+    inputs: Inputs,
     y: np.ndarray,
     subjects: np.ndarray,
     threshold: Any,
@@ -37,27 +39,29 @@ def explanations(
     """Importance of each feature on the test part, and how the output moves with the first ones.
 
     Args:
-        predict: (m, …) encoded samples -> (m, outputs) of the saved network.
+        predict: m encoded samples -> (m, outputs) of the saved network.
         task: The fitted task.
-        modality: The fitted modality.
-        x: (n, …) encoded samples of the test part.
+        encoder: The fitted encoder.
+        inputs: n encoded samples of the test part.
         y: (n, …) their encoded targets.
         subjects: (n,) subject of each row.
         threshold: Operating point of the task.
         settings: ``bootstrap`` and ``confidence``.
         seed: Seed of every draw.
-        outputs: (n, outputs) ``predict(x)`` where it is known already.
+        outputs: (n, outputs) ``predict(inputs)`` where it is known already.
 
     Returns:
         ``metrics["explanations"]`` as the package's docstring has it.
     """
     importance = permutation_importance(
-        predict, task, x, y, modality, subjects, threshold, settings, seed, outputs=outputs
+        predict, task, inputs, y, encoder, subjects, threshold, settings, seed, outputs=outputs
     )
     result: dict[str, Any] = {"importance": importance, "dependence": []}
-    if modality.modality != "tabular":
-        return {**result, "note": _NO_CURVES.get(modality.modality, "Not for this kind of input.")}
-    # Without an importance (one class only in the test part) the curves are still defined.
-    names = [each["name"] for each in importance["features"]] or modality.names
-    result["dependence"] = dependence(predict, task, x, modality, names, seed)
+    for source, modality in encoder.modalities.items():
+        if modality.modality != "tabular":
+            result["note"] = _NO_CURVES.get(modality.modality, "Not for this kind of input.")
+            continue
+        # Without an importance (one class only in the test part) the curves are still defined.
+        names = [each["name"] for each in importance["features"]] or modality.names
+        result["dependence"] += dependence(predict, task, inputs, source, modality, names, seed)
     return result

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from medkit.data.inputs import Inputs
 from medkit.evaluation.resampling.intervals import plain
-from medkit.explanation.groups import Predict
+from medkit.explanation.groups import OfOne, Predict, of_one_input
 
 FEATURES = 6
 POINTS = 20
@@ -19,15 +20,22 @@ _SHOWN = 5  # rows that must share a value before it is printed as such
 
 
 def dependence(
-    predict: Predict, task: Any, x: np.ndarray, modality: Any, names: Sequence[str], seed: int
+    predict: Predict,
+    task: Any,
+    inputs: Inputs,
+    source: str,
+    modality: Any,
+    names: Sequence[str],
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Curves of partial dependence and accumulated local effects.
 
     Args:
-        predict: (m, columns) encoded rows -> (m, outputs).
+        predict: m encoded samples -> (m, outputs).
         task: The fitted task.
-        x: (n, columns) encoded rows of the test part.
-        modality: The fitted ``tabular`` modality.
+        inputs: n encoded samples of the test part.
+        source: Name of the input whose columns are drawn.
+        modality: Its fitted modality, ``tabular``.
         names: The features to draw, the most important first; ``FEATURES`` of them are taken.
         seed: Seed of the rows taken.
 
@@ -35,17 +43,15 @@ def dependence(
         ``metrics["explanations"]["dependence"]`` of the package's docstring.
     """
     random = np.random.default_rng(seed)
-    some = _taken(x, _ROWS, random), _taken(x, _ROWS_ALE, random)
+    some = [_taken(predict, inputs, source, most, random) for most in (_ROWS, _ROWS_ALE)]
     features = {feature.name: i for i, feature in enumerate(modality.features)}
     result: list[dict[str, Any]] = []
     for name in [each for each in names if each in features][:FEATURES]:
-        result += _curves(predict, task, some, modality, features[name])
+        result += _curves(task, some, modality, features[name])
     return plain(result)
 
 
-def partial_dependence(
-    predict: Predict, x: np.ndarray, column: int, grid: np.ndarray
-) -> np.ndarray:
+def partial_dependence(predict: OfOne, x: np.ndarray, column: int, grid: np.ndarray) -> np.ndarray:
     """(points, outputs): the mean output with one column set to each grid value.
 
     ``PD(v) = mean over rows i of f(v, x_i without the column)`` (Friedman, Greedy function
@@ -59,7 +65,7 @@ def partial_dependence(
 
 
 def accumulated_local_effects(
-    predict: Predict, x: np.ndarray, column: int, edges: np.ndarray
+    predict: OfOne, x: np.ndarray, column: int, edges: np.ndarray
 ) -> np.ndarray:
     """(edges, outputs): accumulated local effects of one numeric column, with mean 0.
 
@@ -75,11 +81,12 @@ def accumulated_local_effects(
         edges: Increasing edges of the bins, two or more.
     """
     edges = np.asarray(edges, x.dtype)
-    x = x[~np.isnan(x[:, column])]
+    seen = ~np.isnan(x[:, column])
     bins = np.clip(np.searchsorted(edges, x[:, column], side="left"), 1, len(edges) - 1)
     both = np.concatenate([x, x])
     both[:, column] = np.concatenate([edges[bins - 1], edges[bins]])
-    lower, upper = np.split(np.asarray(predict(both), float), 2)
+    lower, upper = (half[seen] for half in np.split(np.asarray(predict(both), float), 2))
+    bins = bins[seen]
     counts = np.bincount(bins, minlength=len(edges))[1:]
     sums = np.zeros((len(edges), lower.shape[1]))
     np.add.at(sums, bins, upper - lower)
@@ -110,24 +117,25 @@ def grid_of(values: np.ndarray, points: int = POINTS) -> np.ndarray:
 
 
 def _curves(
-    predict: Predict, task: Any, some: tuple[np.ndarray, np.ndarray], modality: Any, column: int
+    task: Any, some: Sequence[tuple[OfOne, np.ndarray]], modality: Any, column: int
 ) -> list[dict[str, Any]]:
+    """The curves of one column; for partial dependence, and for ALE, outputs and rows."""
     feature = modality.features[column]
     base: dict[str, Any] = {"feature": feature.name, "unit": feature.unit, "kind": feature.kind}
     ale: np.ndarray | None = None
     if feature.kind == "categorical":
-        codes, shown = _categories(modality, feature.name, some[1][:, column])
+        codes, shown = _categories(modality, feature.name, some[1][1][:, column])
         note = "Categories have no order to accumulate effects along."
     else:
-        codes = grid_of(some[1][:, column])
+        codes = grid_of(some[1][1][:, column])
         shown, note = codes.tolist(), ""
     if len(codes) < 2:
         note = "Not estimable: the feature does not vary in the test part."
         empty = {"output": None, "grid": shown, "partial": None, "ale": None, "note": note}
         return [{**base, **empty}]
-    partial = partial_dependence(predict, some[0], column, codes)
+    partial = partial_dependence(*some[0], column, codes)
     if feature.kind == "numeric":
-        ale = accumulated_local_effects(predict, some[1], column, codes)
+        ale = accumulated_local_effects(*some[1], column, codes)
     names = task.output_names
     notes = [note] if note else []
     if len(names) > _OUTPUTS:
@@ -157,7 +165,10 @@ def _categories(modality: Any, name: str, values: np.ndarray) -> tuple[np.ndarra
     return kept.astype(float), [known[code] for code in kept]
 
 
-def _taken(x: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
-    if len(x) <= most:
-        return x
-    return x[np.sort(random.choice(len(x), most, replace=False))]
+def _taken(
+    predict: Predict, inputs: Inputs, source: str, most: int, random: np.random.Generator
+) -> tuple[OfOne, np.ndarray]:
+    """Some rows of an input, and the outputs for changed copies of them."""
+    if len(inputs) > most:
+        inputs = inputs.take(np.sort(random.choice(len(inputs), most, replace=False)))
+    return of_one_input(predict, inputs, source), np.asarray(inputs[source])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from medkit.explanation.groups import UNSEEN, Group, Predict, groups_of
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
+    from medkit.data.inputs import Inputs
+    from medkit.modalities.encoder import Encoder
 
 # What bounds the cost, the same on every machine: a clock would give other numbers each time.
 _ROWS = 1000
@@ -27,9 +31,9 @@ _TYPES = 30  # of tokens
 def permutation_importance(
     predict: Predict,
     task: Any,
-    x: np.ndarray,
+    inputs: Inputs,
     y: np.ndarray,
-    modality: Any,
+    encoder: Encoder,
     subjects: np.ndarray,
     threshold: Any,
     settings: Evaluation,
@@ -58,48 +62,53 @@ def permutation_importance(
     the spread between permutations of the same rows.
 
     Args:
-        predict: (m, …) encoded samples -> (m, outputs); called a few times with many rows.
+        predict: m encoded samples -> (m, outputs); called a few times with many rows.
         task: The fitted task.
-        x: (n, …) encoded samples of the test part.
+        inputs: n encoded samples of the test part.
         y: (n, …) their encoded targets.
-        modality: The fitted modality.
+        encoder: The fitted encoder.
         subjects: (n,) subject of each row.
         threshold: Operating point of the task.
         settings: ``bootstrap`` and ``confidence``.
         seed: Seed of the permutations, the resamples and the rows taken.
         repeats: Permutations of each feature, fewer where that would take too long.
-        outputs: (n, outputs) ``predict(x)`` where it is known already.
+        outputs: (n, outputs) ``predict(inputs)`` where it is known already.
 
     Returns:
         ``metrics["explanations"]["importance"]`` of the package's docstring.
     """
     random = np.random.default_rng(seed)
-    outputs = np.asarray(predict(x) if outputs is None else outputs, float)
-    groups, erased = _features(modality, x)
+    outputs = np.asarray(predict(inputs) if outputs is None else outputs, float)
+    groups = _features(encoder, inputs)
     notes = []
     if len(groups) > _FEATURES:
         notes.append(
             f"The {_FEATURES} of {len(groups)} features whose values go most with the output."
         )
-        groups = _most_associated(outputs, x, groups)
-    per_row = int(np.prod(x.shape[1:])) * max(len(groups), 1)
-    rows_at_once = _NUMBERS[modality.modality] // per_row
-    repeats = 1 if erased else max(min(repeats, rows_at_once // max(min(len(x), _ROWS), 1)), 2)
-    if len(x) > (most := max(min(_ROWS, rows_at_once // repeats), 50)):
-        notes.append(f"A random {most:,} of {len(x):,} rows, to bound the time.")
-        rows = np.sort(random.choice(len(x), most, replace=False))
-        x, y, outputs, subjects = x[rows], y[rows], outputs[rows], np.asarray(subjects)[rows]
+        groups = _most_associated(outputs, inputs, groups)
+    row_cost = sum(
+        Fraction(int(np.prod(inputs[name].shape[1:])), _NUMBERS[each.modality])
+        for name, each in encoder.modalities.items()
+    )
+    affordable = int(1 / (row_cost * max(len(groups), 1)))
+    repeats = max(min(repeats, affordable // max(min(len(inputs), _ROWS), 1)), 2)
+    repeats = 1 if groups and all(each.erased for each in groups) else repeats
+    if len(inputs) > (most := max(min(_ROWS, affordable // repeats), 50)):
+        notes.append(f"A random {most:,} of {len(inputs):,} rows, to bound the time.")
+        rows = np.sort(random.choice(len(inputs), most, replace=False))
+        y, outputs, subjects = y[rows], outputs[rows], np.asarray(subjects)[rows]
+        inputs = inputs.take(rows)
     weights = _weights(task, y, subjects, settings.bootstrap, len(groups) * repeats, seed)
     plain_scores = task.score(y, outputs, threshold, weights=weights)
     metric = task.leading
     result: dict[str, Any] = {
         "metric": metric,
         "value": plain_scores[metric][0],
-        "rows": len(x),
+        "rows": len(inputs),
         "repeats": repeats,
         "resamples": len(weights) - 1,
         "confidence": settings.confidence,
-        "method": "erasure" if erased else "permutation",
+        "method": "erasure" if groups and groups[0].erased else "permutation",
         "features": [],
     }
     if not np.isfinite(result["value"]):
@@ -108,29 +117,29 @@ def permutation_importance(
         notes = ["Not estimable: no feature to permute."]
     else:
         sign = task.metric(metric).sign
-        copies = _erased(x, groups) if erased else _permuted(x, groups, repeats, random)
-        scores = np.array(
-            [
-                task.score(y, p, threshold, weights=weights * weights[:, donors])[metric]
-                if donors is not None
-                else task.score(y, p, threshold, weights=weights)[metric]
-                for donors, p in _predicted(predict, copies, x, len(groups) * repeats)
-            ]
-        ).reshape(len(groups), repeats, len(weights))
-        losses = sign * (plain_scores[metric] - scores)
+        copies = [each for each in groups for _ in range(1 if each.erased else repeats)]
+        scores: dict[int, list[np.ndarray]] = {}
+        for tried, donors, p in _predicted(predict, copies, inputs, random):
+            drawn = weights if donors is None else weights * weights[:, donors]
+            scores.setdefault(id(tried), []).append(
+                task.score(y, p, threshold, weights=drawn)[metric]
+            )
+        losses = [sign * (plain_scores[metric] - np.array(scores[id(each)])) for each in groups]
         result["features"] = _described(groups, losses, settings.confidence)
     return plain({**result, **({"note": " ".join(notes)} if notes else {})})
 
 
-def _described(groups: list[Group], losses: np.ndarray, confidence: float) -> list[dict[str, Any]]:
-    """Losses (groups, repeats, 1 + resamples) as one entry each, the largest first."""
+def _described(
+    groups: Sequence[Tried], losses: Sequence[np.ndarray], confidence: float
+) -> list[dict[str, Any]]:
+    """Losses (repeats, 1 + resamples) of each group as one entry, the largest first."""
     found = []
     for group, each in zip(groups, losses, strict=True):
         bounds = interval(each[:, 1:].mean(axis=0), confidence)
         found.append(
             {
-                "name": group.name,
-                "unit": group.unit,
+                "name": group.group.name,
+                "unit": group.group.unit,
                 "mean": each[:, 0].mean(),
                 "sd": each[:, 0].std(ddof=1) if len(each) > 1 else None,
                 "low": bounds["low"],
@@ -155,17 +164,45 @@ def _weights(
     return np.concatenate([ones, *resample_weights(codes, resamples, seed, strata)])
 
 
-def _features(modality: Any, x: np.ndarray) -> tuple[list[Group], bool]:
-    """The features, and whether they are token types to be erased."""
+class Tried(NamedTuple):
+    """A feature, of which input it is, and whether it is erased instead of permuted."""
+
+    input: str
+    group: Group
+    erased: bool
+
+
+def _features(encoder: Encoder, inputs: Inputs) -> list[Tried]:
+    """The features of all inputs; named by their input where that is needed to know them."""
+    found = []
+    for name, modality in encoder.modalities.items():
+        for tried in _of_input(name, modality, inputs[name]):
+            unnamed = len(encoder.modalities) > 1 and not modality.features
+            group = tried.group
+            called = f"{name} {group.name}" if unnamed else group.name
+            found.append(tried._replace(group=replace(group, name=called)))
+    known = [feature.name for feature in encoder.features]
+    if len(known) == len(found):  # told apart as they are everywhere
+        found = [
+            t._replace(group=replace(t.group, name=name))
+            for t, name in zip(found, known, strict=True)
+        ]
+    return found
+
+
+def _of_input(name: str, modality: Any, x: Any) -> Iterator[Tried]:
+    """The features of one input; of texts that are not aligned, the most common tokens."""
     if modality.modality != "tokens" or modality.aligned_:
-        return groups_of(modality, x.shape[1:]), False
+        yield from (Tried(name, group, False) for group in groups_of(modality, x.shape[1:]))
+        return
     present = [(np.any(x == code, axis=1).sum(), code) for code in np.unique(x) if code > UNSEEN]
     common = sorted(present, key=lambda each: (-each[0], each[1]))[:_TYPES]
     words = modality.vocabulary_
-    return [Group(str(words[code - UNSEEN - 1]), None, (int(code),)) for _, code in common], True
+    for _, code in common:
+        yield Tried(name, Group(str(words[code - UNSEEN - 1]), None, (int(code),)), True)
 
 
-def _most_associated(outputs: np.ndarray, x: np.ndarray, groups: list[Group]) -> list[Group]:
+def _most_associated(outputs: np.ndarray, inputs: Inputs, groups: list[Tried]) -> list[Tried]:
     """The features whose rank correlates most with an output, in their own order.
 
     It costs no prediction, where a permutation costs one for each row.
@@ -174,9 +211,12 @@ def _most_associated(outputs: np.ndarray, x: np.ndarray, groups: list[Group]) ->
 
     p = rankdata(outputs, axis=0)
     p = (p - p.mean(0)) / np.maximum(p.std(0), 1e-12)
+    arrays = {name: np.asarray(inputs[name]) for name in inputs}
     strength = []
-    for group in groups:
-        part = group.of(x).reshape(len(x), -1)
+    for source, group, erased in groups:
+        x = arrays[source]
+        part = (x == group.where[0]) * 1.0 if erased else group.of(x)
+        part = part.reshape(len(x), -1)
         seen = ~np.isnan(part)
         level = np.where(seen, part, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
         known = seen.any(1)
@@ -188,34 +228,28 @@ def _most_associated(outputs: np.ndarray, x: np.ndarray, groups: list[Group]) ->
     return [groups[i] for i in chosen]
 
 
-# Rows that lend the feature (None: nobody), and the changed copy of all rows.
-Change = tuple[np.ndarray | None, np.ndarray]
-
-
-def _permuted(
-    x: np.ndarray, groups: list[Group], repeats: int, random: np.random.Generator
-) -> Iterator[Change]:
-    for group in groups:
-        for _ in range(repeats):
-            donors = random.permutation(len(x))
-            yield donors, group.lent(x, x[donors])
-
-
-def _erased(x: np.ndarray, groups: list[Group]) -> Iterator[Change]:
-    for group in groups:
-        yield None, np.where(x == group.where[0], UNSEEN, x).astype(x.dtype, copy=False)
-
-
 def _predicted(
-    predict: Predict, changes: Iterator[Change], x: np.ndarray, count: int
-) -> Iterator[tuple[np.ndarray | None, np.ndarray]]:
-    """Who lent, and (n, outputs) of each changed copy; many copies go through one call."""
-    size = max(1, min(count, _BYTES // max(x.nbytes, 1)))
-    held: list[Change] = []
-    for number, change in enumerate(changes, start=1):
-        held.append(change)
-        if len(held) == size or number == count:
-            outputs = np.asarray(predict(np.concatenate([each for _, each in held])), float)
-            outputs = outputs.reshape(len(held), len(x), -1)
-            yield from zip([lent for lent, _ in held], outputs, strict=True)
-            held = []
+    predict: Predict, tries: Sequence[Tried], inputs: Inputs, random: np.random.Generator
+) -> Iterator[tuple[Tried, np.ndarray | None, np.ndarray]]:
+    """Each try, the rows that lent the feature (None: nobody), and (n, outputs) of its changed
+    copy of all rows; many copies go through one call."""
+    count = len(inputs)
+    size = max(1, min(len(tries), _BYTES // max(inputs.nbytes, 1)))
+    for start in range(0, len(tries), size):
+        some = tries[start : start + size]
+        together = inputs.take(np.tile(np.arange(count), len(some)))
+        arrays = {name: np.array(together[name]) for name in {each.input for each in some}}
+        donors: list[np.ndarray | None] = []
+        for number, (source, group, erased) in enumerate(some):
+            rows = slice(number * count, (number + 1) * count)
+            x = arrays[source][rows]
+            lent = None if erased else random.permutation(count)
+            donors.append(lent)
+            if lent is None:
+                x[x == group.where[0]] = UNSEEN
+            else:
+                arrays[source][rows] = group.lent(x, x[lent])
+        for source, array in arrays.items():
+            together = together.replaced(source, array)
+        outputs = np.asarray(predict(together), float).reshape(len(some), count, -1)
+        yield from zip(some, donors, outputs, strict=True)

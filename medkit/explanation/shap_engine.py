@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 import numpy as np
 
 from medkit.core.errors import MedkitError
-from medkit.explanation.groups import Predict, groups_of
+from medkit.data.inputs import Inputs
+from medkit.explanation.groups import Group, Predict, groups_of
+from medkit.modalities.encoder import Encoder
 
 BACKGROUND = 30  # samples that stand for an unknown feature
 _FEATURES = 100
@@ -18,12 +19,12 @@ _BYTES = 64 * 2**20
 
 def shapley_values(
     predict: Predict,
-    modality: Any,
-    x: np.ndarray,
+    encoder: Encoder,
+    inputs: Inputs,
     which: np.ndarray,
-    background: np.ndarray,
+    background: Inputs,
     seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Shapley values of the features of tables, series and triplets (Lundberg and Lee, A unified
     approach to interpreting model predictions, NeurIPS 2017).
 
@@ -33,30 +34,32 @@ def shapley_values(
     features; the values sum to ``f(x) - mean f(background)``.
 
     Args:
-        predict: (m, …) encoded samples -> (m, outputs).
-        modality: The fitted modality: ``tabular``, ``series`` or ``triplets``.
-        x: (n, …) encoded samples.
+        predict: m encoded samples -> (m, outputs).
+        encoder: The fitted encoder of ``tabular``, ``series`` or ``triplets``.
+        inputs: n encoded samples.
         which: (n,) position of the output to explain.
-        background: (m, …) encoded samples; at most ``BACKGROUND`` of them are drawn.
+        background: m encoded samples; at most ``BACKGROUND`` of them are drawn.
         seed: Seed of the draw and the permutations.
 
     Returns:
-        (n, features), and the mean output over the background (n,).
+        (n, features) of each input, and the mean output over the background (n,).
 
     Raises:
         MedkitError: ``shap`` is not installed, another kind of input, or too many features.
     """
-    groups = _features(modality, x)
+    groups = _features(encoder, inputs)
     import shap
 
     random = np.random.default_rng(seed)
     if len(background) > BACKGROUND:
-        background = background[random.choice(len(background), BACKGROUND, replace=False)]
-    values, reference = np.empty((len(x), len(groups))), np.empty(len(x))
-    for row in range(len(x)):
+        background = background.take(random.choice(len(background), BACKGROUND, replace=False))
+    count = len(inputs)
+    values, reference = np.empty((count, len(groups))), np.empty(count)
+    for row in range(count):
 
         def payoff(coalitions: np.ndarray, row: int = row) -> np.ndarray:
-            return _payoff(predict, groups, x[row], int(which[row]), background, coalitions)
+            sample = inputs.take(np.array([row]))
+            return _payoff(predict, groups, sample, int(which[row]), background, coalitions)
 
         # The game is over who takes part, 0 or 1: so gaps and codes never reach shap.
         nobody = np.zeros((1, len(groups)))
@@ -64,21 +67,24 @@ def shapley_values(
         evaluations = _ROUNDS * (2 * len(groups) + 1)
         found = engine(nobody + 1, max_evals=evaluations, batch_size=evaluations, silent=True)
         values[row], reference[row] = found.values[0], np.ravel(found.base_values)[0]
-    return values, reference
+    sources = np.array([source for source, _ in groups])
+    return {name: values[:, sources == name] for name in encoder.modalities}, reference
 
 
-def _features(modality: Any, x: np.ndarray) -> list[Any]:
+def _features(encoder: Encoder, inputs: Inputs) -> list[tuple[str, Group]]:
     if importlib.util.find_spec("shap") is None:
         raise MedkitError(
             "the method 'shap' needs the package shap, which is not installed",
             hint="pip install 'keras-medkit[shap]', or use --method integrated_gradients.",
         )
-    if modality.modality not in ("tabular", "series", "triplets"):
-        raise MedkitError(
-            f"the method 'shap' takes tables, series and triplets, not {modality.modality}",
-            hint="Use --method auto.",
-        )
-    groups = groups_of(modality, x.shape[1:])
+    groups: list[tuple[str, Group]] = []
+    for name, modality in encoder.modalities.items():
+        if modality.modality not in ("tabular", "series", "triplets"):
+            raise MedkitError(
+                f"the method 'shap' takes tables, series and triplets, not {modality.modality}",
+                hint="Use --method auto.",
+            )
+        groups += [(name, group) for group in groups_of(modality, inputs[name].shape[1:])]
     if len(groups) > _FEATURES:
         raise MedkitError(
             f"the method 'shap' takes at most {_FEATURES} features; these are {len(groups)}",
@@ -89,22 +95,23 @@ def _features(modality: Any, x: np.ndarray) -> list[Any]:
 
 def _payoff(
     predict: Predict,
-    groups: list[Any],
-    sample: np.ndarray,
+    groups: list[tuple[str, Group]],
+    sample: Inputs,
     which: int,
-    background: np.ndarray,
+    background: Inputs,
     coalitions: np.ndarray,
 ) -> np.ndarray:
     """(coalitions,) mean output over the background where the coalition has its own values."""
+    count = len(background)
     size = max(1, _BYTES // max(background.nbytes, 1))
     found = []
     for start in range(0, len(coalitions), size):
-        some = coalitions[start : start + size] > 0.5
-        mixed = np.repeat(background[None], len(some), axis=0)
-        for column, group in enumerate(groups):
-            taking_part = mixed[some[:, column]].reshape(-1, *sample.shape)
-            taking_part = group.lent(taking_part, np.broadcast_to(sample, taking_part.shape))
-            mixed[some[:, column]] = taking_part.reshape(-1, *mixed.shape[1:])
-        outputs = np.asarray(predict(mixed.reshape(-1, *sample.shape)), float)[:, which]
-        found.append(outputs.reshape(len(some), len(background)).mean(axis=1))
+        some = np.repeat(coalitions[start : start + size] > 0.5, count, axis=0)
+        mixed = background.take(np.tile(np.arange(count), len(some) // count))
+        arrays = {name: np.array(mixed[name]) for name in mixed}
+        for column, (source, group) in enumerate(groups):
+            x, rows = arrays[source], some[:, column]
+            x[rows] = group.lent(x[rows], np.broadcast_to(sample[source], x[rows].shape))
+        outputs = np.asarray(predict(Inputs(arrays)), float)[:, which]
+        found.append(outputs.reshape(-1, count).mean(axis=1))
     return np.concatenate(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Explained:
-    """Samples of a file and their explanations.
+    """Samples of a file and the explanation of one of their inputs.
 
     Args:
-        modality: The run's modality.
+        name: Name of the input.
+        modality: Its fitted modality.
         task: The run's task.
         samples: (n,) the file's own sample ids.
         x: (n, …) encoded samples.
@@ -30,6 +33,7 @@ class Explained:
         title: Name of the experiment and of its run.
     """
 
+    name: str
     modality: Any
     task: Any
     samples: np.ndarray
@@ -40,8 +44,8 @@ class Explained:
     title: str = ""
 
 
-def table_of(explained: Explained) -> pandas.DataFrame:
-    """The explanations as a table.
+def table_of(explained: Sequence[Explained]) -> pandas.DataFrame:
+    """The explanations of all inputs as a table.
 
     Returns:
         Of one sample: ``feature``, ``step`` (time series by step) or ``hours`` (events),
@@ -49,9 +53,17 @@ def table_of(explained: Explained) -> pandas.DataFrame:
         many: one row each with ``sample``, ``output`` (what is explained), ``prediction``,
         ``reference`` (what the attributions start from, where they sum up), and a column for each
         feature: a channel is summed over its steps, a variable over its events, pixels over
-        (Grad-CAM and occlusion: averaged in) blocks.
+        (Grad-CAM and occlusion: averaged in) blocks. Of several inputs, ``input`` comes first in
+        the table of one sample, and the input's name before columns that would not say it.
     """
-    return _single(explained) if explained.single else _many(explained)
+    if not explained[0].single:
+        return _many(explained)
+    tables = [_single(each) for each in explained]
+    if len(tables) == 1:
+        return tables[0]
+    for each, table in zip(explained, tables, strict=True):
+        table.insert(0, "input", each.name)
+    return pd.concat(tables, ignore_index=True)
 
 
 def totals(explained: Explained) -> tuple[list[str], list[str | None], np.ndarray]:
@@ -86,9 +98,7 @@ def _single(explained: Explained) -> pandas.DataFrame:
             {
                 "feature": [names[c] for c in channels],
                 "step": steps + 1,
-                "value": [
-                    _shown(modality, int(c), x[s, c]) for s, c in zip(steps, channels, strict=True)
-                ],
+                "value": [_shown(value) for value in x[steps, channels]],
                 "unit": [modality.features[c].unit or "" for c in channels],
                 "attribution": found[steps, channels],
             }
@@ -125,24 +135,33 @@ def _events(explained: Explained) -> pandas.DataFrame:
 
 
 def _is_of(group: Group, x: np.ndarray) -> np.ndarray:
-    """(n, events) boolean: which events are of a variable; none of a static feature's."""
+    """(n, events) boolean: which events are of a variable."""
     return group.among(x) if isinstance(group, Events) else np.zeros(x.shape[:2], dtype=bool)
 
 
-def _many(explained: Explained) -> pandas.DataFrame:
-    local = explained.local
-    names, _, attributions = totals(explained)
-    known = explained.task.output_names
+def _many(explained: Sequence[Explained]) -> pandas.DataFrame:
+    first = explained[0]
+    local = first.local
+    known = first.task.output_names
     columns: dict[str, Any] = {
-        "sample": explained.samples,
+        "sample": first.samples,
         "output": [known[i] for i in local.which],
         "prediction": local.explained,
     }
     if local.reference is not None:
         columns["reference"] = local.reference
-    head = pd.DataFrame(columns)
-    # A feature may be called 'sample' too: names need not be unique in the file.
-    return pd.concat([head, pd.DataFrame(attributions, columns=names)], axis=1)
+    found = [pd.DataFrame(columns)]
+    each_total = [totals(each) for each in explained]
+    count = Counter(name for names, _, _ in each_total for name in names)
+    for each, (names, _, attributions) in zip(explained, each_total, strict=True):
+        clear = len(explained) == 1 or each.modality.features
+        called = [
+            name if clear and count[name] == names.count(name) else f"{each.name} {name}"
+            for name in names
+        ]
+        # A feature may be called 'sample' too: names need not be unique in the file.
+        found.append(pd.DataFrame(attributions, columns=called))
+    return pd.concat(found, axis=1)
 
 
 def _largest_first(table: pandas.DataFrame) -> pandas.DataFrame:
@@ -167,21 +186,17 @@ def _values(explained: Explained) -> list[Any]:
         values = (group.of(explained.x)[0] for group in groups_of(modality, x.shape))
         events = (each[~np.isnan(each)] for each in values)
         usual = [each.mean() if len(each) else np.nan for each in events]
-        return [_shown(modality, position, mean) for position, mean in enumerate(usual)]
+        return [_shown(mean) for mean in usual]
     if modality.modality == "series":
         measured = ~np.isnan(x)
         sums = np.where(measured, x, 0.0).sum(axis=0, dtype=float)
         counts = measured.sum(axis=0)
         means = [s / n if n else np.nan for s, n in zip(sums, counts, strict=True)]
-        return [_shown(modality, channel, mean) for channel, mean in enumerate(means)]
+        return [_shown(mean) for mean in means]
     return [float(g.of(explained.x)[0].mean()) for g in groups_of(modality, x.shape, fine=True)]
 
 
-def _shown(modality: Any, channel: int, value: float) -> float | str | None:
-    """A channel's value; the category's name of a static one beside a sequence."""
-    feature = modality.features[channel]
-    if feature.kind == "categorical":
-        return _category(modality.static_features, feature.name, value)
+def _shown(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.leakage.evidence import Evidence, Part
+from medkit.leakage.evidence import Evidence
 from medkit.leakage.features import outcome_findings
 from medkit.leakage.findings import CHECKS, Finding, Findings
 from medkit.leakage.identifiers import identifiers, identifying
@@ -21,6 +21,8 @@ from medkit.leakage.times import after_prediction, same_period
 
 if TYPE_CHECKING:
     from medkit.config.sections import Split
+    from medkit.data.parts import Part
+    from medkit.modalities.encoder import Encoder
 
 log = logging.getLogger("medkit")
 
@@ -28,12 +30,12 @@ log = logging.getLogger("medkit")
 OF_OUTCOMES = ("copied_target", "predictive_feature", "informative_missingness")
 
 
-def audit(parts: Mapping[str, Part], modality: Any, task: Any, split: Split) -> Findings:
+def audit(parts: Mapping[str, Part], encoder: Encoder, task: Any, split: Split) -> Findings:
     """Look for leakage between the parts and from the outcome into the inputs.
 
     Args:
         parts: Part name -> encoded samples, the earlier parts (train) first.
-        modality: The fitted modality.
+        encoder: The fitted encoder.
         task: The fitted task.
         split: How the parts were divided.
 
@@ -41,18 +43,26 @@ def audit(parts: Mapping[str, Part], modality: Any, task: Any, split: Split) -> 
         The findings in the order of ``CHECKS``, a list; ``.notes`` says what was looked at in a
         sample only.
     """
-    evidence = Evidence(parts, modality, task)
-    found = list(_all(evidence, split))
+    gathered: list[str] = []
+    every = [
+        Evidence(parts, name, modality, task, gathered)
+        for name, modality in encoder.modalities.items()
+    ]
+    found = [*_of_samples(every[0], split), *(each for one in every for each in _of_input(one))]
     found.sort(key=lambda each: list(CHECKS).index(each.name))
-    notes = list(dict.fromkeys(evidence.notes))
+    notes = list(dict.fromkeys(gathered))
     for note in notes:
         log.info("leakage gate: %s", note)
-    skipped = () if evidence.outcomes else OF_OUTCOMES
+    skipped = () if every[0].outcomes else OF_OUTCOMES
     return Findings(found, notes, skipped)
 
 
-def _all(evidence: Evidence, split: Split) -> Iterator[Finding]:
+def _of_samples(evidence: Evidence, split: Split) -> Iterator[Finding]:
     yield from subject_overlap(evidence)
+    yield from same_period(evidence, split)
+
+
+def _of_input(evidence: Evidence) -> Iterator[Finding]:
     named = identifying(evidence)
     yield from identifiers(named)
     yield from _repeated_rows(evidence, set(named))
@@ -64,11 +74,12 @@ def _all(evidence: Evidence, split: Split) -> Iterator[Finding]:
             "nor a single number, as the past of a channel may well foretell its future"
         )
     yield from after_prediction(evidence)
-    yield from same_period(evidence, split)
 
 
 def _repeated_rows(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
     if evidence.frame is not None:
+        if len(next(iter(evidence.parts.values())).inputs.arrays) > 1:
+            return  # age and sex alone are alike in many patients
         hashed = column_hashes(evidence, left_out)
         yield from table_duplicates(evidence, hashed)
         yield from near_rows(evidence, hashed.sum(axis=1, dtype=np.uint64), left_out)

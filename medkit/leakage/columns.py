@@ -91,7 +91,7 @@ def _fragments(evidence: Evidence) -> tuple[list[str], np.ndarray]:
     """Whether a row holds a fragment, for those fragments in many rows but not in all."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    raw = np.concatenate([p.cohort.only_input.values for p in evidence.parts.values()])
+    raw = np.concatenate(evidence.raw)
     texts = [each if isinstance(each, str) else "" for each in raw[evidence.chosen]]
     words = getattr(evidence.modality, "unit", "character") == "word"
     least = max(10, len(texts) // 200)

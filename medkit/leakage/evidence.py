@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,37 +16,38 @@ from medkit.tasks.outcomes import Outcome
 if TYPE_CHECKING:
     import pandas
 
-    from medkit.data.cohort import Cohort
+    from medkit.data.parts import Part
 
 MOST_ROWS = 20_000
 
 
-class Part(Protocol):
-    """The samples of one part, encoded (``medkit.workflows.prepare.Part``)."""
-
-    @property
-    def cohort(self) -> Cohort: ...
-    @property
-    def x(self) -> np.ndarray: ...
-    @property
-    def y(self) -> np.ndarray: ...
-
-
 @dataclass
 class Evidence:
-    """The rows of all parts, in the order of the parts.
+    """The rows of all parts, in the order of the parts, and one of their inputs.
 
     Args:
         parts: Part name -> samples.
-        modality: The fitted modality.
+        input: Name of the input that is looked at.
+        modality: Its fitted modality.
         task: The fitted task.
         notes: Filled by the checks: what was not looked at in full.
     """
 
     parts: Mapping[str, Part]
+    input: str
     modality: Any
     task: Any
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def raw(self) -> list[Any]:
+        """The raw values of each part."""
+        return [part.cohort.inputs[self.input].values for part in self.parts.values()]
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """The encoded values of each part."""
+        return [part.inputs[self.input] for part in self.parts.values()]
 
     @cached_property
     def names(self) -> list[str]:
@@ -87,7 +88,7 @@ class Evidence:
     @cached_property
     def frame(self) -> pandas.DataFrame | None:
         """The raw columns of a table, only those that are inputs; None for other modalities."""
-        frames = [_in_memory(part.cohort.only_input.values) for part in self.parts.values()]
+        frames = [_in_memory(values) for values in self.raw]
         if not all(isinstance(frame, pd.DataFrame) for frame in frames):
             return None
         together = pd.concat(frames, ignore_index=True).rename(columns=str)
@@ -112,18 +113,17 @@ class Evidence:
 
     def encoded(self, rows: np.ndarray) -> np.ndarray:
         """Encoded inputs of the given rows (ascending); they may be all that fits in memory."""
-        ends = np.cumsum([0, *(len(part.x) for part in self.parts.values())])
+        ends = np.cumsum([0, *map(len, self.arrays)])
         pieces = []
-        for part, start, stop in zip(self.parts.values(), ends, ends[1:], strict=False):
+        for x, start, stop in zip(self.arrays, ends, ends[1:], strict=False):
             inside = rows[(rows >= start) & (rows < stop)] - start
-            whole = len(inside) == stop - start
-            pieces.append(part.x if whole else part.x[inside])
+            pieces.append(x if len(inside) == stop - start else x[inside])
         return np.concatenate(pieces)
 
     @property
     def width(self) -> int:
         """Numbers in one encoded row."""
-        return max(1, int(np.prod(next(iter(self.parts.values())).x.shape[1:])))
+        return max(1, int(np.prod(self.arrays[0].shape[1:])))
 
     def some(self, most: int, what: str) -> np.ndarray:
         """Positions of all rows, or of a seeded sample of at most ``most`` for a check."""

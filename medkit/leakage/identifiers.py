@@ -46,8 +46,8 @@ def _candidates(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
         yield from ((str(name), evidence.frame[name]) for name in evidence.frame.columns)
     elif evidence.modality.modality == "series":
         for position, name in enumerate(evidence.modality.names):
-            parts = (np.asarray(part.x[:, :, position]) for part in evidence.parts.values())
-            constant = _constant(np.concatenate(list(parts)))
+            channel = [np.asarray(x[:, :, position]) for x in evidence.arrays]
+            constant = _constant(np.concatenate(channel))
             if constant is not None:
                 yield name, pd.Series(constant)
     elif evidence.modality.modality == "triplets":
@@ -60,7 +60,7 @@ def _candidates(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
 def _of_triplets(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
     """Variables that do not change within any row."""
     summary = pd.concat(
-        [evidence.modality.summarize(part.x) for part in evidence.parts.values()],
+        [evidence.modality.summarize(x) for x in evidence.arrays],
         ignore_index=True,
     )
     for name in evidence.modality.names:
@@ -151,7 +151,7 @@ def _is_subject(values: pd.Series, rows: np.ndarray, evidence: Evidence) -> bool
 def _names_subject(evidence: Evidence) -> bool:
     """Whether nearly every text holds the name of its own subject, and few that of another."""
     rows = evidence.chosen[:2000]
-    texts = np.concatenate([p.cohort.only_input.values for p in evidence.parts.values()])[rows]
+    texts = np.concatenate(evidence.raw)[rows]
     names = evidence.samples["subject"].iloc[rows].astype(str).str.strip().to_numpy()
     if len(np.unique(names)) < FEWEST or min(map(len, names)) < 2:
         return False

@@ -187,14 +187,14 @@ def _table_cells(evidence: Evidence, left_out: set[str]) -> Cells | None:
 
 def _triplets(evidence: Evidence) -> Cells | None:
     """Of events that need not lie at the same times: what each variable was like in the row."""
-    summary = pd.concat([evidence.modality.summarize(p.x) for p in evidence.parts.values()])
+    summary = pd.concat([evidence.modality.summarize(x) for x in evidence.arrays])
     compared = [name for name in summary if str(name).endswith((" mean", " first", " last"))]
     values, seen = _standardized(summary[compared].to_numpy("float32")[:, :MOST_CELLS])
     return Cells(values, seen)
 
 
 def _series(evidence: Evidence) -> Cells | None:
-    parts = [part.x for part in evidence.parts.values()]
+    parts = evidence.arrays
     if parts[0].ndim != 3:
         return None
     _, steps, channels = parts[0].shape

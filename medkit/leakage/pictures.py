@@ -29,7 +29,7 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
         evidence: The rows.
         keys: (n,) hash of each row, to leave identical images out.
     """
-    small = np.concatenate([_reduced(part.x) for part in evidence.parts.values()])
+    small = np.concatenate([_reduced(x) for x in evidence.arrays])
     telling = small.std(axis=(1, 2)) > 1e-3
     hashes, mirrored = _hashes(small), _hashes(small[:, :, ::-1])
     random = np.random.default_rng(0)

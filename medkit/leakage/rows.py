@@ -79,8 +79,8 @@ def _joint(keys: np.ndarray, subject: np.ndarray) -> np.ndarray:
 def row_keys(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
     """(n,) uint64 hash of each row's raw series, image or text, and (n,) bool: has content."""
     keys, telling = [], []
-    for part in evidence.parts.values():
-        for row in part.cohort.only_input.values:
+    for values in evidence.raw:
+        for row in values:
             if isinstance(row, np.ndarray):
                 content, enough = np.ascontiguousarray(row).tobytes(), _has_content(row)
             else:

@@ -4,9 +4,8 @@
 """
 
 from medkit.core.registry import models as _registry
-from medkit.models._static import with_static
 
 _registry.discover()
 # After discovery, so that the name is the factory and not the module of the same name.
 globals().update({_name: _registry.get(_name).factory for _name in _registry.names()})
-__all__ = [*_registry.names(), "with_static"]
+__all__ = _registry.names()

@@ -140,13 +140,16 @@ def attention(
     return finished("attention", inputs, x, num_outputs, output_activation)
 
 
-def attention_weights(model: keras.Model, x: Any, *, batch_size: int = 256) -> np.ndarray:
+def attention_weights(
+    model: keras.Model, x: Any, *, within: keras.Model | None = None, batch_size: int = 256
+) -> np.ndarray:
     """Who looked at whom: the attention weights of each sample.
 
     Args:
         model: A model of ``attention``, or any that holds one: a saved run's whole model, with
             its preprocessing inside, gives the same weights.
         x: What the model takes, n samples (an array, or a dict or list of arrays).
+        within: The model inside ``model`` whose weights are wanted: a branch of a fusion.
         batch_size: Samples computed at a time.
 
     Returns:
@@ -157,7 +160,7 @@ def attention_weights(model: keras.Model, x: Any, *, batch_size: int = 256) -> n
     """
     from medkit.layers.self_attention import SelfAttention
 
-    layers = [each for each in _all_layers(model) if isinstance(each, SelfAttention)]
+    layers = [each for each in _all_layers(within or model) if isinstance(each, SelfAttention)]
     if not layers:
         raise MedkitError(
             f"model '{model.name}' has no self-attention layer to read weights from",

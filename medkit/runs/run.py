@@ -19,9 +19,11 @@ from medkit.core.errors import RunError
 from medkit.core.files import sha256, write_text
 from medkit.core.lazy import keras, pd
 from medkit.data.cohort import RawInput
+from medkit.data.inputs import Inputs
 from medkit.evaluation.uncertainty.conformal import conformal_columns
-from medkit.modalities.with_static import fitted_from
+from medkit.modalities.encoder import Encoder
 from medkit.training.backend import select_backend, start
+from medkit.training.validation import predict
 
 if TYPE_CHECKING:
     import pandas
@@ -167,7 +169,7 @@ class Run:
         self.metrics: dict[str, Any] = read_json(path / "metrics.json")
         self.environment: dict[str, Any] = read_json(path / "environment.json")
         inputs = read_json(path / "inputs.json")
-        self.modality = fitted_from(inputs["modality"]["name"], inputs["modality"]["state"])
+        self.encoder = Encoder.from_dict(inputs["inputs"])
         self.task = registry.tasks.get(inputs["task"]["name"]).factory.from_dict(
             inputs["task"]["state"]
         )
@@ -197,53 +199,55 @@ class Run:
 
     @cached_property
     def model(self) -> keras.Model:
-        """The saved network: takes what ``modality.encode`` gives, holds its own preprocessing."""
+        """The saved network: takes ``{input: array}`` in physical units, as ``encoder.encode``
+        gives it, and holds its own preprocessing."""
         select_backend(preferred=self.environment["backend"])
         start()
         import medkit.layers  # noqa: F401 - registers the layers that the file names
-        from medkit.layers.with_static import with_one_input
 
         path = self.path / "model.keras"
-        return with_one_input(keras.saving.load_model(path, compile=False, safe_mode=True))
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
 
     def predict(self, data: Any) -> pandas.DataFrame:
         """Predict for new samples, one row each.
 
         Args:
-            data: As the modality takes it: a DataFrame with the training columns (tabular), an
-                array (n, time, channels), (n, height, width[, channels]), a list of texts, or a
-                RawInput; ``{"sequence": …, "static": …}`` where static features stand beside a
-                sequence. Columns the model does not know are ignored.
+            data: ``{input: data}``, or the data of the only input. As the input's modality takes
+                it: a DataFrame with the training columns (tabular), an array (n, time, channels),
+                (n, height, width[, channels]), a list of texts, or a RawInput. Columns the model
+                does not know are ignored.
 
         Returns:
             The task's prediction columns, then ``prediction_set``, or ``low`` and ``high``, at the
             run's coverage; missing where ``missing: drop`` cannot use a row.
 
         Raises:
-            DataError: Missing columns, a wrong image size, infinite values, …
+            DataError: An input or columns lacking, a wrong image size, infinite values, …
         """
-        values = data.values if isinstance(data, RawInput) else data
         outputs = self.outputs(data)
         usable = np.isfinite(outputs).all(axis=1)
         columns = self.task.prediction_columns(outputs[usable], self.threshold)
         columns |= conformal_columns(self.task, self.conformal, outputs[usable])
         table = pd.DataFrame(columns, index=np.flatnonzero(usable)).reindex(range(len(outputs)))
-        return table.set_index(values.index) if isinstance(values, pd.DataFrame) else table
+        for given in self.encoder.by_name(data).values():
+            values = given.values if isinstance(given, RawInput) else given
+            if isinstance(values, pd.DataFrame):
+                return table.set_index(values.index)
+        return table
 
     def outputs(self, data: Any) -> np.ndarray:
         """The network's outputs (n, outputs), NaN for rows that cannot be used."""
-        usable = self.modality.keep(data)
-        encoded = self.modality.encode(data)
-        return predict_usable(self.model, encoded, usable)
+        given = self.encoder.by_name(data)
+        return predict_usable(self.model, self.encoder.encode(given), self.encoder.keep(given))
 
 
-def predict_usable(model: keras.Model, encoded: np.ndarray, usable: np.ndarray) -> np.ndarray:
+def predict_usable(model: keras.Model, inputs: Inputs, usable: np.ndarray) -> np.ndarray:
     """Outputs (n, outputs) of a network as float64; NaN where a row is not usable."""
     rows = np.flatnonzero(usable)
-    outputs = np.full((len(encoded), model.output_shape[-1]), np.nan)
+    outputs = np.full((len(inputs), model.output_shape[-1]), np.nan)
     if len(rows):
-        some = encoded if len(rows) == len(encoded) else encoded[rows]
-        outputs[rows] = model.predict(some, batch_size=1024, verbose=0)
+        some = inputs if len(rows) == len(inputs) else inputs.take(rows)
+        outputs[rows] = predict(model, dict(some.arrays), min(1024, len(rows)))
     return outputs
 
 

@@ -16,6 +16,7 @@ from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation.early_warning.stays import has_stays
 from medkit.evaluation.forecasting.baselines import windows_of
+from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
 from medkit.runs.predictions import Predictions
 from medkit.runs.recording import Hasher
@@ -27,7 +28,7 @@ History = dict[str, list[float]]
 
 def save(
     folder: Path,
-    modality: Any,
+    encoder: Encoder,
     task: Any,
     predictions: Predictions,
     network: Network,
@@ -40,20 +41,20 @@ def save(
     ``columns`` has the role of each column of a table (``Source.columns``).
     """
     inputs = {
-        "modality": {"name": modality.modality, "state": modality.to_dict()},
+        "inputs": encoder.to_dict(),
         "task": {
             "name": task.kind,
             "state": task.to_dict(),
             "threshold": predictions.threshold,
         },
-        "features": [asdict(feature) for feature in modality.features],
+        "features": [asdict(feature) for feature in encoder.features],
         "columns": dict(columns),
         "conformal": metrics["test"]["uncertainty"]["conformal"].get("state"),
         "recalibration": predictions.recalibration,
     }
     runs.write_json(folder / "inputs.json", inputs)
     with written_whole(folder / "model.keras") as temporary:
-        network.saved.save(temporary)
+        network.full.save(temporary)
     with written_whole(folder / "history.csv") as temporary:
         frame = pd.DataFrame(history)
         epochs: Any = np.arange(1, len(frame) + 1)
@@ -114,7 +115,7 @@ def save_rows(
 def save_report(
     folder: Path,
     experiment: Experiment,
-    modality: Any,
+    encoder: Encoder,
     task: Any,
     cohort: Cohort,
     parts: dict[str, Part],
@@ -137,13 +138,13 @@ def save_report(
         history=ensemble.averaged(history),
         predictions={name: (parts[name].y, predictions.outputs[name]) for name in parts},
         source=cohort.source,
-        features=modality.features,
+        features=encoder.features,
         environment=facts,
         config=(folder / "config.yaml").read_text(encoding="utf-8"),
         target_names=cohort.target_names,
         confidence=experiment.evaluation.confidence,
         hashed=hashed,
-        windows=windows_of(task, modality, parts["test"].x),
+        windows=windows_of(task, encoder, parts["test"].inputs),
         weights=trainable_weights(network.full),
     )
     write_report(folder / "report.html", inputs)

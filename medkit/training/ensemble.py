@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from medkit.core.lazy import keras
+from medkit.data.inputs import Inputs
+from medkit.training.validation import predict
 
 #: Name of the layer that averages the members in a saved ensemble.
 AVERAGE = "ensemble"
@@ -72,21 +74,22 @@ def members_of(model: keras.Model) -> keras.Model | None:
     return keras.Model(model.input, outputs)
 
 
-def member_outputs(model: keras.Model, x: np.ndarray) -> np.ndarray | None:
+def member_outputs(model: keras.Model, inputs: Inputs) -> np.ndarray | None:
     """(members, n, outputs) float64 of each member of an ensemble; None for a single network.
 
     Args:
         model: The whole model, new or loaded.
-        x: (n, …) encoded inputs, in physical units.
+        inputs: Encoded inputs of n samples.
     """
     members = members_of(model)
     if members is None:
         return None
-    return np.stack(members.predict(x, batch_size=1024, verbose=0)).astype(np.float64)
+    together = keras.Model(members.input, keras.ops.stack(members.outputs, axis=1))
+    return predict(together, dict(inputs.arrays), min(1024, len(inputs))).swapaxes(0, 1)
 
 
 def dropout_passes(
-    model: keras.Model, x: np.ndarray, passes: int, seed: int
+    model: keras.Model, inputs: Inputs, passes: int, seed: int
 ) -> Iterator[np.ndarray]:
     """Outputs with dropout left on, pass after pass (Monte-Carlo dropout).
 
@@ -97,7 +100,7 @@ def dropout_passes(
 
     Args:
         model: The whole model, new or loaded.
-        x: (n, …) encoded inputs, in physical units.
+        inputs: Encoded inputs of n samples.
         passes: How many.
         seed: Seed of the dropout.
 
@@ -109,7 +112,7 @@ def dropout_passes(
     before = [np.array(keras.ops.convert_to_numpy(each)) for each in states]
     drawn = np.random.default_rng(seed).integers(0, 2**31, size=(len(states), 2))
     norms = [layer for layer in _inner(model) if _is_normalization(layer) and layer.trainable]
-    rows = min(_ROWS_AT_ONCE, len(x))
+    rows = min(_ROWS_AT_ONCE, len(inputs))
     # PyTorch's dropout draws from the global state.
     keras.utils.set_random_seed(seed)
     try:
@@ -118,21 +121,12 @@ def dropout_passes(
         for state, value in zip(states, drawn, strict=True):
             state.assign(value.astype(np.array(keras.ops.convert_to_numpy(state)).dtype))
         for _ in range(passes):
-            yield np.concatenate([_on_batch(dropping, x, i, rows) for i in range(0, len(x), rows)])
+            yield predict(dropping, dict(inputs.arrays), rows)
     finally:
         for layer in norms:
             layer.trainable = True
         for state, value in zip(states, before, strict=True):
             state.assign(value)
-
-
-def _on_batch(model: Any, x: np.ndarray, start: int, rows: int) -> np.ndarray:
-    batch = np.asarray(x[start : start + rows])
-    count = len(batch)
-    # The last batch is filled up: another shape would be another compilation.
-    full = np.concatenate([batch, np.repeat(batch[-1:], rows - count, axis=0)])
-    outputs = keras.ops.convert_to_numpy(model.predict_on_batch(full))
-    return np.asarray(outputs[:count], np.float64)
 
 
 def _dropping(model: Any) -> Any:

@@ -176,7 +176,9 @@ class Trainer:
         """The model's outputs, (n, outputs)."""
         if feed.is_stream(x):
             return np.asarray(self.model.predict(x, verbose=0))
-        return validation.predict(self.model, feed.as_arrays(x), self.settings.batch_size)
+        arrays = feed.as_arrays(x)
+        rows = feed.rows_without_gradient(self.model, self.settings.batch_size)
+        return validation.predict(self.model, arrays, min(rows, feed.row_count(arrays)))
 
     # The parts of fit, in order.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
+from medkit.core.lazy import keras
 from medkit.training.feed import (
     even_batches,
     for_keras,
@@ -61,16 +61,20 @@ class Evaluator:
         return {name: float(value) for name, value in logs.items()}
 
 
-def predict(model: Any, x: Any, batch_size: int) -> np.ndarray:
-    """The model's outputs for arrays, in batches as large as memory allows."""
-    rows = rows_without_gradient(model, batch_size)
+def predict(model: Any, data: Any, rows: int) -> np.ndarray:
+    """(n, …) float64: the model's outputs, a batch in memory at a time.
+
+    Args:
+        model: Any model with one output.
+        data: Arrays in memory or on disk, as the model takes them.
+        rows: Rows of every batch: the last one is filled up, since another shape would be another
+            compilation.
+    """
     outputs: list[np.ndarray] = []
-    for batch in even_batches(x, rows):
-        missing = rows - row_count(batch) if outputs else 0
-        # The last batch is filled up: another shape would be another compilation.
-        full = keras.tree.map_structure(lambda a, m=missing: _filled(a, m), batch)
-        output = np.asarray(model.predict_on_batch(full))
-        outputs.append(output[: len(output) - missing])
+    for batch in even_batches(data, rows):
+        count = row_count(batch)
+        full = keras.tree.map_structure(lambda a, m=rows - count: _filled(a, m), batch)
+        outputs.append(np.asarray(model.predict_on_batch(full), np.float64)[:count])
     return np.concatenate(outputs)
 
 

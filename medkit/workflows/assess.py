@@ -11,9 +11,9 @@ import numpy as np
 
 from medkit.config.experiment import Experiment
 from medkit.core.lazy import keras, pd
+from medkit.data.inputs import Inputs
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS
-from medkit.data.stored_arrays import StoredRows
 from medkit.evaluation import evaluate_run, headline
 from medkit.evaluation.baselines.aside import Aside
 from medkit.evaluation.baselines.baselines import some_rows
@@ -22,9 +22,10 @@ from medkit.evaluation.groups.case_mix import table_one
 from medkit.evaluation.sample_size import sample_size
 from medkit.explanation import explanations
 from medkit.leakage import Findings, summary
+from medkit.modalities.encoder import Encoder
 from medkit.runs.predictions import Predictions
 from medkit.runs.recording import Stages
-from medkit.training import ensemble
+from medkit.training import ensemble, validation
 from medkit.training.network import Network, trainable_weights
 
 log = logging.getLogger("medkit")
@@ -55,22 +56,16 @@ def predict(network: Network, task: Any, parts: dict[str, Part], calibration: st
 
 
 def predict_parts(model: keras.Model, parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
-    """Outputs (n, outputs) of a network for each part, in one pass where they fit in memory."""
-    if any(isinstance(parts[name].x, StoredRows) for name in PARTS):
-        from medkit.training import validation
-
-        found = {name: validation.predict(model, parts[name].x, 1024) for name in PARTS}
-        return {name: outputs.astype(np.float64) for name, outputs in found.items()}
-    together = model.predict(
-        np.concatenate([parts[name].x for name in PARTS]), batch_size=1024, verbose=0
-    ).astype(np.float64)
-    ends = np.cumsum([len(parts[name].x) for name in PARTS])[:-1]
-    return dict(zip(PARTS, np.split(together, ends), strict=True))
+    """(n, outputs) float64 of a network for each part, a batch in memory at a time."""
+    rows = min(1024, max(map(len, parts.values())))
+    return {
+        name: validation.predict(model, dict(parts[name].inputs.arrays), rows) for name in PARTS
+    }
 
 
 def assess(
     network: Network,
-    modality: Any,
+    encoder: Encoder,
     task: Any,
     parts: Mapping[str, Part],
     predictions: Predictions,
@@ -85,10 +80,10 @@ def assess(
     settings, test = experiment.evaluation, parts["test"]
     described, features = summaries.parts, summaries.features
     passes = settings.monte_carlo_dropout
-    spread = spread_of_networks(network.full, test.x, passes, experiment.seed)
+    spread = spread_of_networks(network.full, test.inputs, passes, experiment.seed)
     metrics = evaluate_run(
         task,
-        modality,
+        encoder,
         parts,
         predictions.outputs,
         predictions.threshold,
@@ -107,10 +102,10 @@ def assess(
     if settings.explanations:
         with stages("evaluate: explanations"):
             metrics["explanations"] = explanations(
-                lambda x: network.full.predict(x, batch_size=1024, verbose=0),
+                lambda given: network.full.predict(dict(given.arrays), batch_size=1024, verbose=0),
                 task,
-                modality,
-                test.x,
+                encoder,
+                test.inputs,
                 test.y,
                 test.cohort.subjects,
                 predictions.threshold,
@@ -119,11 +114,9 @@ def assess(
                 predictions.outputs["test"],
             )
     with stages("evaluate: description"):
-        metrics["table_one"] = table_one(
-            described, modality, task, settings.minimum_group, features
-        )
+        metrics["table_one"] = table_one(described, encoder, task, settings.minimum_group, features)
         if described["train"] is not parts["train"]:
-            few, all_rows = len(described["train"].x), len(parts["train"].x)
+            few, all_rows = len(described["train"]), len(parts["train"])
             note = f"the training column describes a random {few:,} of {all_rows:,} rows"
             metrics["table_one"]["notes"].append(note)
         metrics["sample_size"] = sample_size(
@@ -151,28 +144,26 @@ class Summaries:
     features: Mapping[str, pd.DataFrame]
 
 
-def summarize(modality: Any, parts: Mapping[str, Part], seed: int) -> Summaries:
+def summarize(encoder: Encoder, parts: Mapping[str, Part], seed: int) -> Summaries:
     """Summary features of every part; of training, of as many rows as baselines are fitted on."""
     some = {**parts, "train": _at_most(parts["train"], seed)}
-    return Summaries(some, {name: modality.summarize(part.x) for name, part in some.items()})
+    return Summaries(some, {name: encoder.summarize(part.inputs) for name, part in some.items()})
 
 
 def _at_most(train: Part, seed: int) -> Part:
     """The training rows that the baselines are fitted on: their summaries may not fit in memory."""
-    rows = some_rows(len(train.x), seed)
-    if len(rows) == len(train.x):
-        return train
-    return Part(train.cohort.take(rows), train.x[rows], train.y[rows])
+    rows = some_rows(len(train), seed)
+    return train if len(rows) == len(train) else train.take(rows)
 
 
 def spread_of_networks(
-    model: keras.Model, x: np.ndarray, passes: int, seed: int
+    model: keras.Model, inputs: Inputs, passes: int, seed: int
 ) -> dict[str, Iterable[np.ndarray]]:
     """What an ensemble's members, and passes with dropout left on, say of some rows.
 
     Args:
         model: The whole model, new or loaded.
-        x: (n, …) encoded inputs.
+        inputs: Encoded inputs of n samples.
         passes: Passes with dropout left on; 0: none.
         seed: Seed of the dropout.
 
@@ -181,9 +172,9 @@ def spread_of_networks(
         them.
     """
     found: dict[str, Iterable[np.ndarray]] = {}
-    members = ensemble.member_outputs(model, x)
+    members = ensemble.member_outputs(model, inputs)
     if members is not None:
         found["ensemble"] = members
     if passes:
-        found["monte_carlo_dropout"] = ensemble.dropout_passes(model, x, passes, seed)
+        found["monte_carlo_dropout"] = ensemble.dropout_passes(model, inputs, passes, seed)
     return found

@@ -21,8 +21,8 @@ def audit_experiment(experiment: Experiment) -> Findings:
         MedkitError: Config or data at fault, or a waiver of a finding that does not exist.
     """
     divided, flow = divide(read(experiment.dataset), experiment)
-    modality, task, parts = encode(divided, experiment, flow)
-    return waive(audit(parts, modality, task, experiment.split), experiment.leakage)
+    encoder, task, parts = encode(divided, experiment, flow)
+    return waive(audit(parts, encoder, task, experiment.split), experiment.leakage)
 
 
 def findings_table(findings: Findings) -> Group:

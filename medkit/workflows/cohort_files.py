@@ -13,7 +13,7 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.files import written_whole
 from medkit.core.lazy import pd
-from medkit.data.cohort import Cohort, Feature, JoinedInput, RawInput
+from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.evaluation.early_warning.stays import reserved_columns
 
 log = logging.getLogger("medkit")
@@ -63,9 +63,9 @@ def write_files(
         DataError: Images that are not 2-D uint8, or columns of one name and different content.
         RunError: The folder cannot be written.
     """
-    raw = cohort.only_input
-    if isinstance(raw, JoinedInput):
-        return _write_static(cohort, raw, name, Path(folder), step_hours)
+    if "static" in cohort.inputs:
+        return _write_static(cohort, cohort.inputs["static"], name, Path(folder), step_hours)
+    (raw,) = cohort.inputs.values()
     if raw.modality == "series" and step_hours != 1:
         return _write_series(cohort, raw, name, Path(folder), step_hours)
     return _WRITERS[raw.modality](cohort, raw, name, Path(folder))
@@ -75,17 +75,17 @@ Written = tuple[list[Path], dict[str, Any]]
 
 
 def _write_static(
-    cohort: Cohort, raw: JoinedInput, name: str, folder: Path, step_hours: float
+    cohort: Cohort, static: RawInput, name: str, folder: Path, step_hours: float
 ) -> Written:
     """The sequence as it is alone, and ``static.csv`` with a row a stay."""
     alone = {key: each for key, each in cohort.inputs.items() if key != "static"}
     paths, section = write_files(replace(cohort, inputs=alone), name, folder, step_hours)
     stays = cohort.samples.get("stay", cohort.samples.index.to_series())
-    table = raw.static.values.assign(stay=stays.to_numpy()).drop_duplicates("stay")
+    table = static.values.assign(stay=stays.to_numpy()).drop_duplicates("stay")
     path = _csv(table, folder / "static.csv")
-    codes = [feature.name for feature in raw.static.features if feature.kind == "categorical"]
-    units = {**section.get("units", {}), **_units(raw.static.features).get("units", {})}
-    section |= {"static": [each.name for each in raw.static.features], "static_table": path.name}
+    codes = [feature.name for feature in static.features if feature.kind == "categorical"]
+    units = {**section.get("units", {}), **_units(static.features).get("units", {})}
+    section |= {"static": [each.name for each in static.features], "static_table": path.name}
     section |= {"static_categorical": codes} if codes else {}
     return [*paths, path], {**section, **({"units": units} if units else {})}
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.files import write_text, written_whole
 from medkit.data.cohort import Cohort
+from medkit.data.inputs import Inputs
 from medkit.explanation.local import METHODS, explain
 from medkit.explanation.tables import Explained, table_of
+from medkit.modalities.encoder import Encoder
 from medkit.report.pages.explanation import png_overlay, render
 from medkit.runs.run import Run
 from medkit.workflows.external import dataset_of
@@ -31,7 +33,7 @@ def explain_file(
     row: str | None = None,
     method: str = "auto",
     output: str | None = None,
-) -> Explained:
+) -> list[Explained]:
     """Explain the predictions for a new file, or for one of its samples.
 
     Args:
@@ -41,31 +43,35 @@ def explain_file(
         method: Name of a method, or ``auto``.
         output: Class, label or output to explain; None for the most probable one of each sample.
 
+    Returns:
+        The explanation of each input.
+
     Raises:
         DataError: The file cannot be read, or has no such sample.
         MedkitError: The method is unknown or does not fit this network.
     """
     check_method(method)
-    cohort = new_data(dataset_of(run), path, run.modality)
-    usable = np.flatnonzero(run.modality.keep(cohort.only_input))
+    cohort = new_data(dataset_of(run), path, run.encoder)
+    usable = np.flatnonzero(run.encoder.keep(cohort.inputs))
     if len(usable) == 0:
         raise DataError("no sample of the file can be used: each has a missing input")
     if row is not None:
         taken = np.array([_position(cohort, row, usable)])
     else:
-        most = ROWS_SHAP if method == "shap" else ROWS.get(run.modality.modality, 200)
+        kinds = (modality.modality for modality in run.encoder.modalities.values())
+        most = ROWS_SHAP if method == "shap" else min(ROWS.get(kind, 200) for kind in kinds)
         taken = usable[:most]
-    x = _encoded(run, cohort, taken)
+    inputs = _encoded(run, cohort, taken)
     background = None
     if method == "shap":
         # The other samples of the file stand for an unknown value: a run keeps no training rows.
         others = usable if len(usable) == 1 else np.setdiff1d(usable, taken[:1])
         background = _encoded(run, cohort, others[:_BACKGROUND])
-    local = explain(
+    found = explain(
         run.model,
-        run.modality,
+        run.encoder,
         run.task,
-        x,
+        inputs,
         method=method,
         output=output,
         background=background,
@@ -74,7 +80,13 @@ def explain_file(
     ids = cohort.samples.index.to_numpy()[taken]
     left = 0 if row is not None else len(usable) - len(taken)
     title = f"{run.config.get('name', 'experiment')}, run {run.path.name}"
-    return Explained(run.modality, run.task, ids, x, local, row is not None, left, title)
+    return [
+        Explained(
+            name, run.encoder.modalities[name], run.task, ids, np.asarray(inputs[name]), local,
+            row is not None, left, title,
+        )
+        for name, local in found.items()
+    ]  # fmt: skip
 
 
 def check_method(method: str) -> None:
@@ -89,7 +101,7 @@ def check_method(method: str) -> None:
         )
 
 
-def check_output(path: Path, row: str | None, modality: Any) -> None:
+def check_output(path: Path, row: str | None, encoder: Encoder) -> None:
     """Refuse a file that this explanation cannot be written to, before anything is computed.
 
     Raises:
@@ -100,7 +112,8 @@ def check_output(path: Path, row: str | None, modality: Any) -> None:
             f"explanations are written as {', '.join(SUFFIXES)}, not '{path.suffix}'",
             place=str(path),
         )
-    if path.suffix == ".png" and (modality.modality != "image" or row is None):
+    kinds = [modality.modality for modality in encoder.modalities.values()]
+    if path.suffix == ".png" and (kinds.count("image") != 1 or row is None):
         raise DataError(
             "a .png holds one image with its heat map",
             place=str(path),
@@ -108,14 +121,15 @@ def check_output(path: Path, row: str | None, modality: Any) -> None:
         )
 
 
-def write_explanation(explained: Explained, path: Path) -> None:
+def write_explanation(explained: Sequence[Explained], path: Path) -> None:
     """Write a table (.csv), a page (.html) or an image (.png); whole or not at all."""
     if path.suffix == ".csv":
         with written_whole(path) as temporary:
             table_of(explained).to_csv(temporary, index=False)
     elif path.suffix == ".png":
         with written_whole(path) as temporary:
-            temporary.write_bytes(png_overlay(explained.x[0], explained.local.attributions[0]))
+            (image,) = [each for each in explained if each.local.axes == "pixel"]
+            temporary.write_bytes(png_overlay(image.x[0], image.local.attributions[0]))
     else:
         write_text(path, render(explained))
 
@@ -132,8 +146,8 @@ def _position(cohort: Cohort, row: str, usable: np.ndarray) -> int:
     return int(found[0])
 
 
-def _encoded(run: Run, cohort: Cohort, rows: np.ndarray) -> np.ndarray:
-    return np.asarray(run.modality.encode(cohort.take(rows).only_input))
+def _encoded(run: Run, cohort: Cohort, rows: np.ndarray) -> Inputs:
+    return run.encoder.encode(cohort.take(rows).inputs)
 
 
 __all__ = ["check_output", "explain_file", "table_of", "write_explanation"]

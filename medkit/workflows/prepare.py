@@ -17,12 +17,11 @@ from medkit.core import registry
 from medkit.core.errors import DataError
 from medkit.core.groups import defaults_of, value_at, with_values
 from medkit.core.lazy import pd
-from medkit.data.cohort import Cohort
+from medkit.data.cohort import Cohort, Feature
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS, split
 from medkit.evaluation import check_subgroups
-from medkit.modalities.tabular import Tabular
-from medkit.modalities.with_static import WithStatic
+from medkit.modalities.encoder import Encoder
 
 log = logging.getLogger("medkit")
 
@@ -79,23 +78,22 @@ def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], F
 
 def encode(
     divided: dict[str, Cohort], experiment: Experiment, flow: Flow
-) -> tuple[Any, Any, dict[str, Part]]:
-    """Fit modality and task on the training samples, then encode every part.
+) -> tuple[Encoder, Any, dict[str, Part]]:
+    """Fit encoder and task on the training samples, then encode every part.
 
     Returns:
-        The fitted modality, the fitted task, and the parts.
+        The fitted encoder, the fitted task, and the parts.
 
     Raises:
         DataError: Targets or inputs that cannot be used.
     """
-    modality = registry.modalities.build(
-        experiment.preprocessing.name, **experiment.preprocessing.parameters
-    )
-    if "static" in divided["train"].inputs:
-        modality = WithStatic(modality, Tabular())
+    encoder = Encoder({
+        name: registry.modalities.build(each.name, **each.parameters)
+        for name, each in experiment.preprocessing.items()
+    })  # fmt: skip
     dropped: Counter[str] = Counter()
     for name, cohort in divided.items():
-        usable = modality.keep(cohort.only_input)
+        usable = encoder.keep(cohort.inputs)
         if not usable.any():
             raise DataError(
                 f"no {name} samples are left: every row has a missing input",
@@ -107,24 +105,24 @@ def encode(
     if dropped:
         flow.dropped.update(dropped)
         log.warning("%d samples dropped: missing input", dropped["missing input"])
-    modality.fit(divided["train"].only_input)
+    encoder.fit(divided["train"].inputs)
     task = registry.tasks.build(experiment.task.name, **experiment.task.parameters)
     task.fit(divided["train"].targets, divided["train"].target_names)
     parts = {
-        name: Part(cohort, modality.encode(cohort.only_input), task.encode(cohort.targets))
+        name: Part(cohort, encoder.encode(cohort.inputs), task.encode(cohort.targets))
         for name, cohort in divided.items()
     }
-    flow.parts = {name: len(part.x) for name, part in parts.items()}
+    flow.parts = {name: len(part) for name, part in parts.items()}
     log.info(
         "%d training, %d validation and %d test samples of %d subjects",
         *flow.parts.values(),
         sum(len(np.unique(part.cohort.subjects.astype(str))) for part in parts.values()),
     )
-    return modality, task, parts
+    return encoder, task, parts
 
 
 def new_data(
-    dataset: Component, path: Path | None, modality: Any, rows: Mapping[str, str] | None = None
+    dataset: Component, path: Path | None, encoder: Encoder, rows: Mapping[str, str] | None = None
 ) -> Cohort:
     """Read a new file or query, without labels, in the layout the dataset's own files have.
 
@@ -136,7 +134,7 @@ def new_data(
     Args:
         dataset: The dataset section the model was trained with.
         path: The new file or folder; None where ``rows`` has a ``source.url``.
-        modality: The fitted modality.
+        encoder: The fitted encoder.
         rows: ``source.query`` and perhaps ``source.url``, for rows of a database.
 
     Raises:
@@ -154,9 +152,9 @@ def new_data(
         shared = entry.tags.get("shared", {})
         told = {theirs: given[own] for own, theirs in shared.items()}
         given = with_values(defaults_of(schema), {**entry.tags.get("reader_settings", {}), **told})
-    found: dict[str, Any] = dict(as_trained(tags, modality, given))
+    found: dict[str, Any] = dict(as_trained(tags, encoder, given))
     if "described" in tags:
-        found[tags["described"]] = {each.name: each for each in modality.features}
+        found[tags["described"]] = {each.name: each for each in _features(encoder)}
     found |= {**tags.get("unlabelled", {}), "path": path, **(rows or {})}
     cohort: Cohort = registry.datasets.build(reader, **with_values(given, found))
     for reason, count in cohort.source.dropped.items():
@@ -165,24 +163,31 @@ def new_data(
 
 
 def as_trained(
-    tags: Mapping[str, Any], modality: Any, given: Mapping[str, Any]
+    tags: Mapping[str, Any], encoder: Encoder, given: Mapping[str, Any]
 ) -> dict[str, tuple[Any, ...] | int]:
     """What a reader would find out from a file, as it was in training; by path of the parameter.
 
     Args:
         tags: The reader's tags, which name the parameters for each: ``columns.categorical``.
-        modality: The fitted modality: kinds of columns, size of images.
+        encoder: The fitted encoder: kinds of columns, size of images.
         given: The reader's own parameters; kinds of other columns (a target's) are kept.
     """
     found: dict[str, tuple[Any, ...] | int] = {}
-    inputs = {each.name for each in modality.features}
+    features = _features(encoder)
+    inputs = {each.name for each in features}
     for kind in ("categorical", "numeric"):
         if kind in tags:
-            fitted = [each.name for each in modality.features if each.kind == kind]
+            fitted = [each.name for each in features if each.kind == kind]
             others = [each for each in value_at(given, tags[kind]) or () if each not in inputs]
             found[tags[kind]] = (*fitted, *others)
-    shape = modality.input_shape_
-    if "shape" in tags and len(shape) == 3 and shape[2] in (1, 3):
-        size, channels = tags["shape"]
-        found |= {size: tuple(shape[:2]), channels: shape[2]}
+    for modality in encoder.modalities.values():
+        shape = modality.input_shape_
+        if "shape" in tags and len(shape) == 3 and shape[2] in (1, 3):
+            size, channels = tags["shape"]
+            found |= {size: tuple(shape[:2]), channels: shape[2]}
     return found
+
+
+def _features(encoder: Encoder) -> list[Feature]:
+    """The columns and channels of all inputs, called as in the files."""
+    return [feature for each in encoder.modalities.values() for feature in each.features]

@@ -75,7 +75,7 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
         "dataset": section,
         "task": _forecast(cohort, step_hours) or task_for(cohort.targets),
         "split": {"by": "subject", "valid": 0.15, "test": 0.15},
-        "model": MODELS[cohort.only_input.modality],
+        "model": MODELS[next(iter(cohort.inputs.values())).modality],
         "training": {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 10}},
     }
     settings = ", ".join(f"{key}={value}" for key, value in given.items())

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from medkit.config.experiment import Experiment, load_config
+from medkit.config.inputs import as_fusion
 from medkit.core.errors import ConfigError, Problem, RunError, TrainingError
 from medkit.core.files import remove_unfinished, write_text
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation.baselines.aside import Aside
 from medkit.leakage import audit, gate
+from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
 from medkit.runs.recording import LogKeeper, Stages, environment
 from medkit.runs.run import Run
@@ -67,17 +69,17 @@ def train(
         with stages("split"):
             divided, flow = divide(cohort, experiment)
         with stages("encode"):
-            modality, task, parts = encode(divided, experiment, flow)
+            encoder, task, parts = encode(divided, experiment, flow)
         with stages("audit"):
-            findings = gate(audit(parts, modality, task, experiment.split), experiment.leakage)
+            findings = gate(audit(parts, encoder, task, experiment.split), experiment.leakage)
         with stages("summarize"):
-            summaries = summarize(modality, parts, experiment.seed)
+            summaries = summarize(encoder, parts, experiment.seed)
             if experiment.evaluation.baselines:
                 aside.begin(task, summaries.features, summaries.parts, experiment.seed)
         with stages("import keras"):
             device = start()
         with stages("build"):
-            network = build(experiment, modality, task, len(parts["train"].x))
+            network = build(experiment, encoder, task, len(parts["train"]))
         folder = begin(experiment, cohort, Path(out)) if resume is None else reopen(resume, cohort)
         try:
             with stages("fit"):
@@ -86,18 +88,18 @@ def train(
                 predictions = predict(network, task, parts, experiment.header.calibration)
             with stages("evaluate"):
                 metrics = assess(
-                    network, modality, task, parts, predictions, experiment, summaries, findings,
+                    network, encoder, task, parts, predictions, experiment, summaries, findings,
                     flow, stages, aside,
                 )  # fmt: skip
             log.info("test: %s", metrics["headline"])
             with stages("save"):
                 columns = cohort.source.columns
-                save(folder, modality, task, predictions, network, history, metrics, columns)
+                save(folder, encoder, task, predictions, network, history, metrics, columns)
                 hashed = save_rows(folder, task, parts, predictions, metrics)
             facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
             with stages("report"):
                 save_report(
-                    folder, experiment, modality, task, cohort, parts, predictions, network,
+                    folder, experiment, encoder, task, cohort, parts, predictions, network,
                     history, metrics, facts, hashed,
                 )  # fmt: skip
             runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})
@@ -113,7 +115,7 @@ def train(
     return Run.open(folder)
 
 
-def build(experiment: Experiment, modality: Any, task: Any, rows: int) -> Network:
+def build(experiment: Experiment, encoder: Encoder, task: Any, rows: int) -> Network:
     """Build the seeded network, under mixed precision if asked for."""
     import keras
 
@@ -121,15 +123,16 @@ def build(experiment: Experiment, modality: Any, task: Any, rows: int) -> Networ
 
     keras.utils.set_random_seed(experiment.seed)
     set_mixed_precision(experiment.training.mixed_precision)
+    kinds = {name: each.name for name, each in experiment.preprocessing.items()}
+    model = as_fusion(experiment.model, kinds) or experiment.model
     network = build_network(
-        modality, task, experiment.model, rows, experiment.training.ensemble, experiment.seed,
-        experiment.static_branch,
+        encoder, task, model, rows, experiment.training.ensemble, experiment.seed
     )  # fmt: skip
     log.info(
         "model %s: %s parameters; inputs %s",
-        experiment.model.name,
+        model.name,
         f"{network.full.count_params():,}",
-        tuple(network.full.input_shape[1:]),
+        ", ".join(f"{name} {each.shape[1:]}" for name, each in network.full.input.items()),
     )
     return network
 
@@ -198,7 +201,9 @@ def fit(
     """
     from medkit.training.trainer import Trainer
 
-    ready = {name: (network.prepare(parts[name].x), parts[name].y) for name in ("train", "valid")}
+    ready = {
+        name: (network.prepare(parts[name].inputs), parts[name].y) for name in ("train", "valid")
+    }
     histories = []
     for number, model in enumerate(network.members, 1):
         trainer = Trainer(

@@ -49,6 +49,7 @@ _MEDS = {"stay": "subject_id", "time": "time", "variable": "code", "value": "num
 
 @datasets.register(
     yields="series",
+    yields_beside={"static": "tabular"},
     yields_by=YIELDS_BY,
     unlabelled={
         "labels": None,

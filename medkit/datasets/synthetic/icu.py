@@ -63,6 +63,7 @@ class _Draw(NamedTuple):
 @datasets.register(
     yields="series",
     yields_by=YIELDS_BY,
+    yields_beside={"static": "tabular"},
     targets=("yes_no", "class"),
     embedded=True,
     reader="events",

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from medkit.data.inputs import Inputs
+
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
@@ -16,16 +18,16 @@ class PastRows:
     """What a baseline may learn from, and what it predicts for.
 
     Args:
-        x: (n, …) encoded inputs.
+        inputs: Encoded inputs of n rows.
         features: (n rows) summary features.
     """
 
-    x: np.ndarray
+    inputs: Inputs
     features: Any
 
     def take(self, rows: np.ndarray) -> PastRows:
         """The given rows."""
-        return PastRows(self.x[rows], self.features.iloc[rows])
+        return PastRows(self.inputs.take(rows), self.features.iloc[rows])
 
 
 @dataclass(frozen=True)

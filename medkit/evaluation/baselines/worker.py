@@ -14,6 +14,7 @@ import numpy as np
 from medkit.core import registry
 from medkit.core.children import when_parent_is_gone
 from medkit.core.errors import MedkitError
+from medkit.data.inputs import Inputs
 from medkit.evaluation.baselines.baselines import predicted
 from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.methods import methods_for
@@ -45,7 +46,7 @@ def main(folder: Path) -> int:
     parts = ("train", "valid", "test")
     features = {part: np.load(folder / f"x_{part}.npy") for part in parts}
     # The encoded inputs are not needed, and perhaps large.
-    rows = {part: PastRows(np.empty((len(x), 0)), x) for part, x in features.items()}
+    rows = {part: PastRows(Inputs({"": np.empty((len(x), 0))}), x) for part, x in features.items()}
     y = {part: np.load(folder / f"y_{part}.npy") for part in parts}
     subjects = np.load(folder / "subjects.npy")
     try:

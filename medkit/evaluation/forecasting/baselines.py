@@ -14,7 +14,7 @@ Their quantiles are the forecast and the quantiles of what it was off by in the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,10 @@ from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import ahead, channels_of
 from medkit.tasks.task import Task
 
+if TYPE_CHECKING:
+    from medkit.data.inputs import Inputs
+    from medkit.modalities.encoder import Encoder
+
 LAST, SEASONAL, LINEAR = "last_value", "seasonal", "linear_regression"
 
 _PENALTIES = np.logspace(-1, 5, 7)
@@ -36,7 +40,12 @@ Point = Callable[[PastRows], np.ndarray]
 
 
 def fit_forecast_baselines(
-    task: Forecasting, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
+    task: Forecasting,
+    encoder: Encoder,
+    past: PastRows,
+    y: np.ndarray,
+    subjects: np.ndarray,
+    seed: int,
 ) -> tuple[list[Fitted], dict[str, str]]:
     """Fit them on the training rows.
 
@@ -48,7 +57,7 @@ def fit_forecast_baselines(
 
     Args:
         task: The fitted forecasting task.
-        modality: The fitted modality.
+        encoder: The fitted encoder.
         past: Training rows.
         y: (n, values) their targets, NaN where not measured.
         subjects: (n,) subject of each row.
@@ -63,41 +72,52 @@ def fit_forecast_baselines(
     targets = [ahead(name) for name in task.names_]
     mean = np.nanmean(y, axis=0)
     fitted, absent = [], {}
-    unknown = sorted({each.channel for each in targets} - set(modality.names))
+    unknown = sorted(each for each in {t.channel for t in targets} if not encoder.holding([each]))
     if unknown:
         reason = f"no input channel is called {', '.join(unknown[:6])}"
         absent = {LAST: reason, SEASONAL: reason}
     else:
-        fitted.append(_naive(task, LAST, _LastValue(task, modality, mean), past, y))
-        seasonal = _Seasonal(task, modality, mean)
+        fitted.append(_naive(task, LAST, _LastValue(task, encoder, mean), past, y))
+        seasonal = _Seasonal(task, encoder, mean)
         if seasonal.problem:
             absent[SEASONAL] = seasonal.problem
         else:
             fitted.append(_naive(task, SEASONAL, seasonal, past, y))
-    fitted.append(_linear(task, modality, past, y, subjects, seed))
+    fitted.append(_linear(task, encoder, past, y, subjects, seed))
     return fitted, absent
 
 
-def channel_values(modality: Any, x: np.ndarray, channel: str) -> np.ndarray:
+def channel_values(encoder: Encoder, inputs: Inputs, channel: str) -> np.ndarray:
     """(n, steps) one channel's values in the order of time, NaN where not measured."""
+    source = encoder.holding([channel])
+    assert source is not None  # noqa: S101 - asked of channels that an input has
+    modality, x = encoder.modalities[source], inputs[source]
     position = list(modality.names).index(channel)
     if modality.modality == "triplets":
         return np.where(x[:, :, 1] == position, x[:, :, 2], np.nan)
     return np.asarray(x[..., position], dtype=np.float64).reshape(len(x), -1)
 
 
-def windows_of(task: Task, modality: Any, x: np.ndarray) -> dict[str, np.ndarray]:
+def windows_of(task: Task, encoder: Encoder, inputs: Inputs) -> dict[str, np.ndarray]:
     """Channel -> (n, steps) what is known of each channel that is forecast, where it is an input.
 
     Args:
         task: The fitted task; of another kind than forecasting there are none.
-        modality: The fitted modality; of another kind than series there are none.
-        x: (n, …) encoded inputs.
+        encoder: The fitted encoder; of other channels than those of series there are none.
+        inputs: Encoded inputs.
     """
-    if task.outcome != "course" or modality.modality != "series":
-        return {}
-    known = [each for each in channels_of(task.names_) if each in modality.names]
-    return {channel: channel_values(modality, x, channel) for channel in known}
+    channels = channels_of(task.names_) if task.outcome == "course" else ()
+    return {
+        channel: channel_values(encoder, inputs, channel)
+        for channel in channels
+        if _on_grid(encoder, channel)
+    }
+
+
+def _on_grid(encoder: Encoder, channel: str) -> bool:
+    """Whether an input has this channel, as a series."""
+    source = encoder.holding([channel])
+    return source is not None and encoder.modalities[source].modality == "series"
 
 
 def last_measured(values: np.ndarray) -> np.ndarray:
@@ -108,14 +128,14 @@ def last_measured(values: np.ndarray) -> np.ndarray:
 
 
 class _LastValue:
-    def __init__(self, task: Forecasting, modality: Any, mean: np.ndarray):
-        self.task, self.modality, self.mean = task, modality, mean
+    def __init__(self, task: Forecasting, encoder: Encoder, mean: np.ndarray):
+        self.task, self.encoder, self.mean = task, encoder, mean
         self.facts: dict[str, Any] = {}
 
     def measured(self, rows: PastRows) -> np.ndarray:
         """(n, values), NaN where there is nothing to repeat."""
         last = {
-            channel: last_measured(channel_values(self.modality, rows.x, channel))
+            channel: last_measured(channel_values(self.encoder, rows.inputs, channel))
             for channel in channels_of(self.task.names_)
         }
         return np.column_stack([last[ahead(name).channel] for name in self.task.names_])
@@ -128,15 +148,15 @@ class _LastValue:
 class _Seasonal(_LastValue):
     """The value one season before what is forecast, else the last value, else the mean."""
 
-    def __init__(self, task: Forecasting, modality: Any, mean: np.ndarray):
-        super().__init__(task, modality, mean)
+    def __init__(self, task: Forecasting, encoder: Encoder, mean: np.ndarray):
+        super().__init__(task, encoder, mean)
         self.facts = {"season_hours": task.season_hours}
         self.steps: list[int] = []
         self.problem = self._find()
 
     def _find(self) -> str | None:
-        task, shape = self.task, self.modality.input_shape_
-        if self.modality.modality != "series" or len(shape) != 2:
+        task = self.task
+        if not all(_on_grid(self.encoder, each) for each in channels_of(task.names_)):
             return "the inputs lie on no grid of time steps"
         if task.step_hours is None:
             return "the length of an input step is not known: set task.step_hours"
@@ -147,11 +167,13 @@ class _Seasonal(_LastValue):
             season = task.season_hours
             past = hours - season * np.ceil(hours / season - 1e-9)  # at most 0
             back = past / task.step_hours
+            source = self.encoder.holding([ahead(name).channel])
+            steps = self.encoder.modalities[str(source)].input_shape_[0]
             if abs(back - round(back)) > 1e-6:
                 return f"{name} less {season:g} h lies between two input steps"
-            position = shape[0] - 1 + round(back)
+            position = steps - 1 + round(back)
             if position < 0:
-                window = shape[0] * task.step_hours
+                window = steps * task.step_hours
                 return f"a season of {season:g} h is longer than the window of {window:g} h"
             self.steps.append(position)
         return None
@@ -159,7 +181,7 @@ class _Seasonal(_LastValue):
     def measured(self, rows: PastRows) -> np.ndarray:
         last = super().measured(rows)
         found = np.column_stack([
-            channel_values(self.modality, rows.x, ahead(name).channel)[:, step]
+            channel_values(self.encoder, rows.inputs, ahead(name).channel)[:, step]
             for name, step in zip(self.task.names_, self.steps, strict=True)
         ])  # fmt: skip
         return np.where(np.isnan(found), last, found)
@@ -201,14 +223,18 @@ def _with_quantiles(
 
 
 def _linear(
-    task: Forecasting, modality: Any, past: PastRows, y: np.ndarray, subjects: np.ndarray, seed: int
+    task: Forecasting,
+    encoder: Encoder,
+    past: PastRows,
+    y: np.ndarray,
+    subjects: np.ndarray,
+    seed: int,
 ) -> Fitted:
     """Ridge regression of every value; Hoerl and Kennard, Technometrics 12, 1970."""
-    known = [each for each in channels_of(task.names_)
-             if each in modality.names and modality.modality == "series"]  # fmt: skip
+    known = [each for each in channels_of(task.names_) if _on_grid(encoder, each)]
 
     def columns(rows: PastRows) -> np.ndarray:
-        windows = [_filled(channel_values(modality, rows.x, each)) for each in known]
+        windows = [_filled(channel_values(encoder, rows.inputs, each)) for each in known]
         return _matrix(np.column_stack([np.asarray(rows.features, dtype=float), *windows]))
 
     x = columns(past)

@@ -22,7 +22,8 @@ is kept back together with a second one where it could otherwise be had by subtr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,7 +37,10 @@ from medkit.tasks.task import Task
 if TYPE_CHECKING:
     import pandas
 
-    from medkit.data.cohort import Cohort
+    from medkit.data.cohort import Feature
+    from medkit.data.inputs import Inputs
+    from medkit.data.parts import Part
+    from medkit.modalities.encoder import Encoder
 
 MOST_ROWS = 100  # inputs shown; a spectrum of 4096 k-mers is no table
 _MOST_GROUPS = 20  # a text attribute with more values is no group
@@ -45,20 +49,9 @@ _UNKNOWN = "(not seen in training)"
 _FACTS = ("n", "missing", "mean", "sd", "median", "q1", "q3")
 
 
-class EncodedPart(Protocol):
-    """One part: its samples, encoded inputs (n, …) and encoded targets (n, …)."""
-
-    @property
-    def cohort(self) -> Cohort: ...
-    @property
-    def x(self) -> np.ndarray: ...
-    @property
-    def y(self) -> np.ndarray: ...
-
-
 def table_one(
-    parts: Mapping[str, EncodedPart],
-    modality: Any,
+    parts: Mapping[str, Part],
+    encoder: Encoder,
     task: Task,
     minimum_group: int = 10,
     features: Mapping[str, pandas.DataFrame] | None = None,
@@ -67,17 +60,17 @@ def table_one(
 
     Args:
         parts: The parts, encoded.
-        modality: The fitted modality; its summary features are the inputs' rows.
+        encoder: The fitted encoder; its summary features are the inputs' rows.
         task: The fitted task, which names the outcomes.
         minimum_group: Cells of fewer subjects are suppressed.
-        features: ``modality.summarize`` of each part, where it was computed before.
+        features: ``encoder.summarize`` of each part, where it was computed before.
 
     Returns:
         Plain JSON; standard deviations have n - 1 in the denominator.
     """
     notes: list[str] = []
     columns = {
-        name: list(_columns(part, modality, task, None if features is None else features[name]))
+        name: list(_columns(part, encoder, task, None if features is None else features[name]))
         for name, part in parts.items()
     }
     codes = {name: subject_codes(part.cohort.subjects) for name, part in parts.items()}
@@ -111,12 +104,12 @@ def _few_groups(column: dict[str, Any], notes: list[str]) -> bool:
 
 
 def _columns(
-    part: EncodedPart, modality: Any, task: Task, features: pandas.DataFrame | None
+    part: Part, encoder: Encoder, task: Task, features: pandas.DataFrame | None
 ) -> Iterator[dict[str, Any]]:
     """Every row's values (n,) in one part: float with NaN, or text with None for missing."""
-    frame = modality.summarize(part.x) if features is None else features
-    yield from _inputs(frame, part.x, modality)
-    taken = {feature.name for feature in modality.features}
+    frame = encoder.summarize(part.inputs) if features is None else features
+    yield from _inputs(frame, part.inputs, encoder)
+    taken = {feature.name for feature in encoder.features}
     watched = reserved_columns(part.cohort.samples)
     for name in part.cohort.samples.columns:
         if name not in (*_OTHER_USES, *watched, *taken):
@@ -130,9 +123,16 @@ def _column(name: str, role: str, values: np.ndarray, unit: str | None = None) -
     return {"name": name, "role": role, "kind": kind, "unit": unit, "values": values}
 
 
-def _inputs(frame: pandas.DataFrame, x: np.ndarray, modality: Any) -> Iterator[dict[str, Any]]:
-    named = {feature.name: feature for feature in modality.features}
-    one_to_one = x.ndim == 2 and x.shape[1] == len(named)
+def _inputs(frame: pandas.DataFrame, inputs: Inputs, encoder: Encoder) -> Iterator[dict[str, Any]]:
+    features = iter(encoder.features)
+    named: dict[str, Feature] = {}
+    columns: dict[str, np.ndarray] = {}
+    for source, modality in encoder.modalities.items():
+        x = inputs[source]
+        mine = {each.name: each for each in islice(features, len(modality.features))}
+        named |= mine
+        if x.ndim == 2 and x.shape[1] == len(mine):
+            columns |= {name: x[:, position] for position, name in enumerate(mine)}
     done: set[str] = set()
     for name in map(str, frame.columns):
         category_of = next(
@@ -144,8 +144,8 @@ def _inputs(frame: pandas.DataFrame, x: np.ndarray, modality: Any) -> Iterator[d
             yield _column(name, "input", frame[name].to_numpy(float), unit)
         elif category_of not in done:
             done.add(category_of)
-            codes = x[:, list(named).index(category_of)] if one_to_one else None
-            yield _column(category_of, "input", _categories(frame, category_of, codes))
+            found = _categories(frame, category_of, columns.get(category_of))
+            yield _column(category_of, "input", found)
 
 
 def _unit_of(summary: str, named: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 from medkit.evaluation.baselines.baselines import Fitted, fit_baselines
 from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.methods import Methods
+from medkit.modalities.encoder import Encoder
 
 
 class OnSummaries(Methods):
@@ -19,7 +20,7 @@ class OnSummaries(Methods):
     on_summaries = True
 
     def baselines(
-        self, modality: Any, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
+        self, encoder: Encoder | None, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
         subjects: np.ndarray, seed: int,
     ) -> tuple[list[Fitted], dict[str, str]]:  # fmt: skip
         """See ``baselines.fit_baselines``."""

@@ -19,6 +19,7 @@ from medkit.tasks.task import Threshold
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
+    from medkit.modalities.encoder import Encoder
 
 
 @methods.register("course")
@@ -42,13 +43,13 @@ class Courses(Methods):
         }
 
     def baselines(
-        self, modality: Any, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
+        self, encoder: Encoder | None, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
         subjects: np.ndarray, seed: int,
     ) -> tuple[list[Fitted], dict[str, str]]:  # fmt: skip
         """The last value, that of a season ago, and a linear model."""
-        return fit_forecast_baselines(
-            self.task, modality, rows["train"], y["train"], subjects, seed
-        )
+        if encoder is None:
+            raise TypeError("simple forecasts read the channels: the encoder is needed")
+        return fit_forecast_baselines(self.task, encoder, rows["train"], y["train"], subjects, seed)
 
     def details(
         self, y: np.ndarray, p: np.ndarray, subjects: np.ndarray, settings: Evaluation, seed: int,

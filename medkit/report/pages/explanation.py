@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ ABOUT = {
 }
 
 
-def render(explained: Explained) -> str:
-    """The explanations as HTML."""
+def render(explained: Sequence[Explained]) -> str:
+    """The explanations of all inputs as HTML."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -45,31 +46,39 @@ def render(explained: Explained) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = _cell
-    local, single, table = explained.local, explained.single, table_of(explained)
-    names = explained.task.output_names
-    reference = None if local.reference is None else float(local.reference[0])
+    first, table = explained[0], table_of(explained)
+    names, local, single = first.task.output_names, first.local, first.single
     text = environment.get_template("explain.html.j2").render(
-        title=explained.title,
+        title=first.title,
         single=single,
-        sample=explained.samples[0] if single else None,
-        count=len(explained.samples),
-        left_out=explained.left_out,
+        sample=first.samples[0] if single else None,
+        count=len(first.samples),
+        left_out=first.left_out,
         output=names[local.which[0]],
         value=float(local.explained[0]),
-        reference=reference,
-        method={"grad_cam": "Grad-CAM"}.get(local.method, local.method.replace("_", " ")),
-        about=ABOUT[local.method],
-        signed=local.method not in ("attention", "grad_cam"),
-        bars=_bars(explained),
-        grid=_grid(explained) if single else None,
-        tokens=_tokens(explained) if single else None,
-        picture=_picture(explained) if single else None,
+        reference=None if local.reference is None else float(local.reference[0]),
+        parts=[_part(each, len(explained) > 1) for each in explained],
         head=list(table.columns),
         rows=table.head(_MOST_ROWS).to_numpy(dtype=object).tolist(),
         rows_in_all=len(table),
-        unexplained=_unexplained(local),
     )
     return text.lstrip()
+
+
+def _part(explained: Explained, named: bool) -> dict[str, Any]:
+    """What the page shows of one input."""
+    local, single = explained.local, explained.single
+    return {
+        "name": explained.name if named else "",
+        "method": {"grad_cam": "Grad-CAM"}.get(local.method, local.method.replace("_", " ")),
+        "about": ABOUT[local.method],
+        "signed": local.method not in ("attention", "grad_cam"),
+        "bars": _bars(explained),
+        "grid": _grid(explained) if single else None,
+        "tokens": _tokens(explained) if single else None,
+        "picture": _picture(explained) if single else None,
+        "unexplained": _unexplained(local),
+    }
 
 
 def png_overlay(image: np.ndarray, heat: np.ndarray) -> bytes:

@@ -89,7 +89,7 @@ def _question(task: Task, y: np.ndarray) -> tuple[list[str], list[tuple[Any, ...
 def _rows(cohort: Cohort, fold: Fold, run: Run, count: int) -> np.ndarray:
     """(count,) positions in the cohort of the samples that a fold tested."""
     tested = split(cohort, Split(**fold.split), fold.seed).rows("test")
-    usable = run.modality.keep(cohort.only_input.take(tested))
+    usable = run.encoder.keep(cohort.take(tested).inputs)
     tested = tested[usable]
     if len(tested) != count:
         raise AssertionError(f"{fold.name}: {count} predictions for {len(tested)} samples")

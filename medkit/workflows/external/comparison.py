@@ -38,13 +38,13 @@ def case_mix(
     found: dict[str, Any] = {
         "table_one": table,
         "differences": standardised_differences(table, DEVELOPMENT, NEW),
-        "warnings": unit_warnings(table, DEVELOPMENT, NEW, run.modality.features),
+        "warnings": unit_warnings(table, DEVELOPMENT, NEW, run.encoder.features),
     }
     if isinstance(trained, str):
         found["membership"] = {"auroc": None, "not_estimable": trained}
     else:
         sides = [
-            (run.modality.summarize(each.x), each.y, each.cohort.subjects)
+            (run.encoder.summarize(each.inputs), each.y, each.cohort.subjects)
             for each in (trained, part)
         ]
         found["membership"] = membership(
@@ -56,14 +56,14 @@ def case_mix(
 def _side_by_side(
     run: Run, part: Part, trained: Part | str, settings: Evaluation
 ) -> dict[str, Any] | str:
-    table = table_one({NEW: part}, run.modality, run.task, settings.minimum_group)
+    table = table_one({NEW: part}, run.encoder, run.task, settings.minimum_group)
     before = run.metrics.get("table_one")
     name = "train"
     if before is None:
         if isinstance(trained, str):
             return f"the run holds no Table 1, and {trained}"
         name = DEVELOPMENT
-        before = table_one({name: trained}, run.modality, run.task, settings.minimum_group)
+        before = table_one({name: trained}, run.encoder, run.task, settings.minimum_group)
     known = {(row["role"], row["name"], row["kind"]): row["parts"][name] for row in before["rows"]}
     rows = []
     for row in table["rows"]:

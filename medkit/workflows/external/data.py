@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medkit.config.experiment import Component, Experiment, check_config, load_config
+from medkit.config.inputs import described
 from medkit.core import registry
 from medkit.core.errors import ConfigError, DataError, MedkitError, Problem
 from medkit.core.groups import with_values
@@ -68,7 +69,7 @@ def new_data(run: Run, config: Path | None, overrides: Sequence[str]) -> NewData
     dataset = experiment.dataset
     if not own:
         tags = registry.datasets.get(dataset.name).tags
-        told = as_trained(tags, run.modality, dataset.parameters)
+        told = as_trained(tags, run.encoder, dataset.parameters)
         dataset = Component(dataset.name, with_values(dataset.parameters, told))
     cohort = read(dataset)
     if cohort.targets is None:
@@ -111,13 +112,13 @@ def encoded(run: Run, cohort: Cohort) -> Part:
     Raises:
         DataError: No row can be used, columns are lacking, or no class is known.
     """
-    usable = run.modality.keep(cohort.only_input)
+    usable = run.encoder.keep(cohort.inputs)
     if not usable.any():
         raise DataError("no sample can be used: every row has a missing input")
     if not usable.all():
         log.warning("%d samples dropped: missing input", int((~usable).sum()))
         cohort = cohort.take(usable)
-    return Part(cohort, run.modality.encode(cohort.only_input), run.task.encode(cohort.targets))
+    return Part(cohort, run.encoder.encode(cohort.inputs), run.task.encode(cohort.targets))
 
 
 def development(run: Run, new: NewData) -> Part | str:
@@ -152,9 +153,10 @@ def _check_kind(run: Run, experiment: Experiment) -> None:
         raise ConfigError([Problem("task", text)], place=experiment.place)
     dataset = experiment.dataset
     yields = registry.datasets.get(dataset.name).yields(dataset.parameters)
-    if yields != run.modality.modality:
-        text = f"'{dataset.name}' yields {yields}, but the run takes"
-        problem = Problem("dataset.name", f"{text} {run.modality.modality}")
+    taken = {name: modality.modality for name, modality in run.encoder.modalities.items()}
+    if yields != taken:
+        text = f"'{dataset.name}' yields {described(yields)}, but the run takes {described(taken)}"
+        problem = Problem("dataset.name", text)
         raise ConfigError([problem], place=experiment.place)
 
 

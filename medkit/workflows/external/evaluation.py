@@ -68,7 +68,7 @@ def evaluate_run_on(
         check_folder(report)
     new = new_data(run, config, overrides)
     part = encoded(run, new.cohort)
-    outputs = predict_usable(run.model, part.x, np.ones(len(part.x), dtype=bool))
+    outputs = predict_usable(run.model, part.inputs, np.ones(len(part), dtype=bool))
     settings, seed = new.experiment.evaluation, new.experiment.seed
     result: dict[str, Any] = {"part": new.part, "overlaps_development": new.overlaps}
     result |= external_metrics(run, part, outputs, settings, seed)
@@ -115,7 +115,7 @@ def external_metrics(
         seed,
         valid=valid,
         no_valid=no_valid,
-        spread=spread_of_networks(run.model, part.x, settings.monte_carlo_dropout, seed),
+        spread=spread_of_networks(run.model, part.inputs, settings.monte_carlo_dropout, seed),
     )
     watched = early_warning(task, {"test": part}, settings, seed)
     if watched is not None:

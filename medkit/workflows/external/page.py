@@ -71,7 +71,7 @@ def write_external(
         config=yaml.safe_dump({"evaluation": settings.model_dump(mode="json")}),
         target_names=new.cohort.target_names,
         confidence=settings.confidence,
-        windows=windows_of(run.task, run.modality, part.x),
+        windows=windows_of(run.task, run.encoder, part.inputs),
         away=not new.own,
     )
     write_external_report(folder / PAGE, facts, inputs)

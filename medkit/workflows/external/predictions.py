@@ -36,8 +36,8 @@ def predict_file(
         DataError: The file cannot be read, or lacks what the model takes.
     """
     rows = _rows_of(run, path, query, url)
-    cohort = new_data(dataset_of(run), path, run.modality, rows)
-    table = run.predict(cohort.only_input)
+    cohort = new_data(dataset_of(run), path, run.encoder, rows)
+    table = run.predict(cohort.inputs)
     table.insert(0, "sample", cohort.samples.index.to_numpy())
     return table.reset_index(drop=True)
 

@@ -92,10 +92,10 @@ def recalibrate_run(
             divided, flow = divide(new.whole, experiment)
         with stages("encode"):
             parts = {name: encoded(run, cohort) for name, cohort in divided.items()}
-            flow.parts = {name: len(part.x) for name, part in parts.items()}
+            flow.parts = {name: len(part) for name, part in parts.items()}
         with stages("audit"):
             findings = gate(
-                audit(parts, run.modality, run.task, experiment.split), experiment.leakage
+                audit(parts, run.encoder, run.task, experiment.split), experiment.leakage
             )
         device = start()
         with stages("fit"):
@@ -105,11 +105,11 @@ def recalibrate_run(
         threshold = run.task.choose_threshold(parts["valid"].y, outputs["valid"])
         fitted = state if method != "refit" and run.task.probabilities else None
         predictions = Predictions(outputs, threshold, before["test"], fitted)
-        network = Network(model, (model,), None, False)
+        network = Network(model, (model,))
         with stages("evaluate"):
-            summaries = summarize(run.modality, parts, experiment.seed)
+            summaries = summarize(run.encoder, parts, experiment.seed)
             metrics = assess(
-                network, run.modality, run.task, parts, predictions, experiment, summaries,
+                network, run.encoder, run.task, parts, predictions, experiment, summaries,
                 findings, flow, stages,
             )  # fmt: skip
         metrics["recalibration"] = _account(run, method, state, parts, before["test"], experiment)
@@ -145,7 +145,7 @@ def _config(run: Run, new: NewData, method: str) -> Experiment:
     document = copy.deepcopy(dict(run.config))
     document["dataset"] = copy.deepcopy(new.experiment.plain["dataset"])
     tags = registry.datasets.get(new.dataset.name).tags
-    for path, value in as_trained(tags, run.modality, new.experiment.dataset.parameters).items():
+    for path, value in as_trained(tags, run.encoder, new.experiment.dataset.parameters).items():
         *groups, name = path.split(".")
         inner = document["dataset"]
         for group in groups:
@@ -179,7 +179,7 @@ def _fitted(
     train = parts["train"]
     if update is None:
         model, history = _refitted(run, parts, experiment)
-        return model, {"kind": "refit", "rows": len(train.x)}, history
+        return model, {"kind": "refit", "rows": len(train)}, history
     layer, state = update(run.task, method, train.y, p)
     earlier = sum(each.name.startswith("external_") for each in run.model.layers)
     layer.name = f"external_{earlier + 1}_{method}"  # of one name there is one in a model
@@ -197,7 +197,7 @@ def _refitted(
     layer = run.task.loss_layer()
     trained = model if layer is None else keras.Model(model.input, layer(model.output))
     trainer = Trainer(trained, task=run.task, seed=experiment.seed, settings=experiment.training)
-    ready = {name: (parts[name].x, parts[name].y) for name in ("train", "valid")}
+    ready = {name: (dict(parts[name].inputs.arrays), parts[name].y) for name in ("train", "valid")}
     fitted = trainer.fit(*ready["train"], validation_data=ready["valid"])
     del run.model  # its weights have changed: read them again from the file
     return model, fitted.history
@@ -220,7 +220,7 @@ def _account(
         {
             "method": method,
             "parent": run.path.resolve().name,
-            "rows": len(parts["train"].x),
+            "rows": len(parts["train"]),
             "state": state,
             "before": described,
             "notes": [
@@ -248,7 +248,7 @@ def _write(
     """Write and seal the new run."""
     write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
     save(
-        folder, run.modality, run.task, predictions, network, history or {"loss": []}, metrics,
+        folder, run.encoder, run.task, predictions, network, history or {"loss": []}, metrics,
         cohort.source.columns,
     )  # fmt: skip
     hashed = save_rows(folder, run.task, parts, predictions, metrics)
@@ -256,7 +256,7 @@ def _write(
     facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
     facts["recalibrated_from"] = metrics["recalibration"]["parent"]
     save_report(
-        folder, experiment, run.modality, run.task, cohort, parts, predictions, network, history,
+        folder, experiment, run.encoder, run.task, cohort, parts, predictions, network, history,
         metrics, facts, hashed,
     )  # fmt: skip
     runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})

@@ -1,0 +1,326 @@
+"""Several named inputs: encoded, trained, predicted and explained by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from medkit.config.experiment import load_config
+from medkit.core import registry
+from medkit.core.errors import DataError, MedkitError
+from medkit.data.cohort import Cohort, Feature, RawInput
+from medkit.explanation.local import explain
+from medkit.leakage import audit
+from medkit.modalities.encoder import Encoder
+from medkit.modalities.series import Series
+from medkit.modalities.tabular import Tabular
+from medkit.workflows.external import recalibrate_run
+from medkit.workflows.prepare import divide, encode
+from medkit.workflows.synthesize import synthesize
+from medkit.workflows.train import build, train
+
+SMOKE = Path(__file__).parents[1] / "configs" / "smoke"
+STATIC = SMOKE / "synthetic_icu_gru_static.yaml"
+
+
+@pytest.fixture(scope="module")
+def cohort() -> Cohort:
+    return registry.datasets.build("synthetic_icu", samples=120, static=("age", "sex"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    few = ["dataset.samples=120", "training.epochs=1", "training.ensemble=2", "calibration=platt"]
+    return train(STATIC, overrides=few, out=tmp_path_factory.mktemp("runs"))
+
+
+def test_each_modality_is_fitted_as_it_is_alone(cohort):
+    encoder = Encoder({"series": Series(), "static": Tabular()}).fit(cohort.inputs)
+    series, table = Series().fit(cohort.inputs["series"]), Tabular().fit(cohort.inputs["static"])
+    assert encoder.to_dict() == {"series": series.to_dict(), "static": table.to_dict()}
+    inputs = encoder.encode(cohort.inputs)
+    assert {name: inputs[name].shape for name in inputs} == {
+        "series": (120, 24, 7), "static": (120, 2),
+    }  # fmt: skip
+    np.testing.assert_array_equal(inputs["static"], table.encode(cohort.inputs["static"]))
+    assert encoder.names[-2:] == ["age", "sex"]
+    assert [f.unit for f in encoder.features][-2:] == ["years", None]
+
+
+def test_comes_back_from_json(cohort):
+    encoder = Encoder({"series": Series(), "static": Tabular()}).fit(cohort.inputs)
+    again = Encoder.from_dict(json.loads(json.dumps(encoder.to_dict()))).encode(cohort.inputs)
+    for name, array in encoder.encode(cohort.inputs).arrays.items():
+        np.testing.assert_array_equal(again[name], array)
+
+
+def test_summaries_are_those_of_all_inputs(cohort):
+    encoder = Encoder({"series": Series(), "static": Tabular()}).fit(cohort.inputs)
+    summary = encoder.summarize(encoder.encode(cohort.inputs))
+    ages = cohort.inputs["static"].values["age"].astype("float32")
+    np.testing.assert_array_equal(summary["age"], ages)
+    assert "heart_rate mean" in summary
+    assert "age mean" not in summary
+
+
+def test_a_name_that_two_inputs_share_gets_the_input_before_it(cohort):
+    static = cohort.inputs["static"]
+    twice = RawInput("tabular", static.values.rename(columns={"age": "lactate"}))
+    given = {"series": cohort.inputs["series"], "static": twice}
+    encoder = Encoder({"series": Series(), "static": Tabular()}).fit(given)
+    assert "series lactate" in encoder.names
+    assert "static lactate" in encoder.names
+    assert "heart_rate" in encoder.names
+    summary = encoder.summarize(encoder.encode(given))
+    assert summary.columns.is_unique
+
+
+def test_inputs_of_different_length_are_refused(cohort):
+    encoder = Encoder({"series": Series(), "static": Tabular()}).fit(cohort.inputs)
+    given = {**cohort.inputs, "static": cohort.inputs["static"].take(np.arange(5))}
+    with pytest.raises(DataError, match="number of rows: 'series' 120, 'static' 5"):
+        encoder.encode(given)
+
+
+def test_the_saved_network_takes_inputs_by_name(run, cohort):
+    import keras
+
+    saved = keras.saving.load_model(run.path / "model.keras", compile=False, safe_mode=True)
+    assert {each.name: each.shape[1:] for each in saved.inputs} == {
+        "series": (24, 7), "static": (2,),
+    }  # fmt: skip
+    arrays = dict(run.encoder.encode(cohort.inputs).arrays)
+    assert {*arrays} == {"series", "static"}
+    np.testing.assert_allclose(
+        saved.predict(arrays, verbose=0), run.outputs(cohort.inputs), atol=1e-6
+    )
+
+
+def test_one_input_is_no_special_case(breast_cancer_run):
+    from medkit.datasets.builtin import breast_cancer
+
+    table = breast_cancer().inputs["tabular"].values.head(5)
+    assert [each.name for each in breast_cancer_run.model.inputs] == ["tabular"]
+    named = breast_cancer_run.predict({"tabular": table})
+    pd.testing.assert_frame_equal(named, breast_cancer_run.predict(table))
+    with pytest.raises(DataError, match="no input is called 'tabulr'; did you mean 'tabular'"):
+        breast_cancer_run.predict({"tabulr": table})
+
+
+def test_predicts_what_it_stored(run, cohort):
+    stored = pd.read_parquet(run.path / "predictions.parquet")["probability"]
+    found = run.predict(cohort.inputs)
+    np.testing.assert_allclose(np.sort(found["probability"]), np.sort(stored), atol=1e-6)
+
+
+def test_every_input_matters(run, cohort):
+    other = cohort.inputs["static"].values.assign(age=20.0)
+    given = {"series": cohort.inputs["series"], "static": other}
+    assert not np.allclose(run.outputs(given), run.outputs(cohort.inputs))
+    named = {each["name"] for each in run.metrics["explanations"]["importance"]["features"]}
+    assert {"age", "sex", "lactate"} <= named
+    assert {each["feature"] for each in run.metrics["explanations"]["dependence"]} == {"age", "sex"}
+
+
+@pytest.mark.parametrize("method", ["auto", "shap"])
+def test_explanations_sum_up_over_all_inputs(run, cohort, method):
+    if method == "shap":
+        pytest.importorskip("shap")
+    inputs = run.encoder.encode(cohort.take([0, 1, 2]).inputs)
+    found = explain(run.model, run.encoder, run.task, inputs, method=method)
+    total = sum(each.attributions.reshape(3, -1).sum(axis=1) for each in found.values())
+    first = found["series"]
+    assert found["static"].attributions.shape == (3, 2)
+    np.testing.assert_allclose(total + first.reference + first.gap, first.explained, atol=1e-5)
+    assert np.abs(first.gap).max() < 0.01
+
+
+def test_what_hides_a_part_is_done_for_each_input(run, cohort):
+    inputs = run.encoder.encode(cohort.take([0, 1, 2]).inputs)
+    found = explain(run.model, run.encoder, run.task, inputs, method="occlusion")
+    assert {name: each.attributions.shape for name, each in found.items()} == {
+        "series": (3, 7), "static": (3, 2),
+    }  # fmt: skip
+    with pytest.raises(MedkitError, match="no self-attention layer"):
+        explain(run.model, run.encoder, run.task, inputs, method="attention")
+
+
+def test_an_input_alone_is_refused(run, cohort):
+    with pytest.raises(DataError, match=r"Give each by name: {\"series\": …, \"static\": …}"):
+        run.predict(cohort.inputs["series"])
+    with pytest.raises(DataError, match="the input 'static' is lacking"):
+        run.predict({"series": cohort.inputs["series"]})
+
+
+def test_planted_copies_are_found_beside_static_features():
+    # Issue 9, 1.1: the padding of static features hid them.
+    cohort = registry.datasets.build("synthetic_icu", samples=200, static=("age", "sex"))
+    experiment = load_config(STATIC, ["dataset.samples=200"])
+    divided, flow = divide(cohort, experiment)
+    copies = np.array(divided["train"].inputs["series"].values[:20])
+    random = np.random.default_rng(0)
+    noisy = copies * (1 + 0.001 * random.normal(size=copies.shape).astype("float32"))
+    test = divided["test"]
+    values = np.array(test.inputs["series"].values)
+    values[:20] = noisy
+    series = replace(test.inputs["series"], values=values)
+    divided["test"] = replace(test, inputs={**test.inputs, "series": series})
+    encoder, task, parts = encode(divided, experiment, flow)
+    found = {each.name: each for each in audit(parts, encoder, task, experiment.split)}
+    assert found["near_duplicates"].count >= 19
+
+
+def test_recalibrated_elsewhere_it_still_takes_every_input(run, tmp_path):
+    # Issue 9, 1.2: the network was written with one packed input.
+    synthesize("synthetic_icu", tmp_path, ["samples=120", "seed=5", "static=[age, sex]"])
+    made = recalibrate_run(run, "intercept", tmp_path / "synthetic_icu.yaml")
+    assert [each.name for each in made.model.inputs] == ["series", "static"]
+    cohort = registry.datasets.build("synthetic_icu", samples=20, seed=9, static=("age", "sex"))
+    before, after = (each.predict(cohort.inputs)["probability"] for each in (run, made))
+    assert (np.argsort(before) == np.argsort(after)).all()
+
+
+def test_many_categories_of_a_static_table_are_embedded():
+    # Issue 9, 1.3: announced as embedded, and one-hot encoded.
+    cohort = registry.datasets.build("synthetic_icu", samples=400, static=("age", "sex"))
+    static = cohort.inputs["static"]
+    wards = np.array([f"ward {i % 80}" for i in range(400)], dtype=object)
+    table = RawInput("tabular", static.values.assign(ward=wards))
+    cohort = replace(cohort, inputs={**cohort.inputs, "static": table})
+    overrides = ["dataset.samples=400", "preprocessing.static={embedding: 2}"]
+    experiment = load_config(STATIC, overrides)
+    divided, flow = divide(cohort, experiment)
+    encoder, task, parts = encode(divided, experiment, flow)
+    network = build(experiment, encoder, task, len(parts["train"]))
+    assert encoder.modalities["static"].embedding_layer() is not None
+    names = [type(each).__name__ for each in network.full._flatten_layers(recursive=True)]
+    assert "CategoryEmbedding" in names
+    outputs = network.full.predict(dict(parts["test"].inputs.arrays), verbose=0)
+    assert np.isfinite(outputs).all()
+
+
+def test_padding_beyond_the_stay_is_zero_and_skipped():
+    values = np.full((2, 5, 1), np.nan, "float32")
+    values[0, 1:3] = [[10.0], [20.0]]
+    values[1] = 15.0
+    raw = RawInput("series", values, (Feature("HR", unit="bpm"),))
+    filled = np.asarray(Series().fit(raw).preprocessing()(values))
+    zeros = np.asarray(Series(padding="zero").fit(raw).preprocessing()(values))
+    assert (zeros[0, [0, 3, 4]] == 0).all()
+    assert (filled[0, 3:, 0] != 0).all()
+    np.testing.assert_array_equal(zeros[0, 1:3], filled[0, 1:3])
+    np.testing.assert_array_equal(zeros[1], filled[1])
+
+
+EVENTS = """stay,time,variable,value
+a,0,Age,60
+a,0,Unit,3
+a,1,HR,80
+a,2,HR,85
+a,2.0,Weight,70
+a,5,Weight,75
+a,8,Weight,90
+b,0,Age,41
+b,1,HR,95
+b,3,HR,90
+"""
+LABELS = "stay,died\na,0\nb,1\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "events.csv").write_text(EVENTS)
+    (tmp_path / "labels.csv").write_text(LABELS)
+    (tmp_path / "stays.csv").write_text("stay,age,ward\nb,41,12\na,60,3\n")
+    return tmp_path
+
+
+def events_of(files: Path, **settings) -> Cohort:
+    given = {"path": files / "events.csv", "labels": files / "labels.csv", "target": "died"}
+    return registry.datasets.build("events", **given, **settings)
+
+
+@pytest.mark.parametrize("engine", ["polars", "duckdb"])
+def test_static_variables_are_the_last_known_before_the_prediction(files, engine):
+    if engine == "duckdb":
+        pytest.importorskip("duckdb")
+    settings = {"static": ("Age", "Unit", "Weight"), "static_categorical": ("Unit",)}
+    cohort = events_of(files, engine=engine, hours=8, units={"Age": "years"}, **settings)
+    assert [f.name for f in cohort.inputs["series"].features] == ["HR"]
+    static = cohort.inputs["static"]
+    # The weight at hour 8 is measured at the very end of the window: too late.
+    assert static.values.to_dict("list") == {
+        "Age": [60.0, 41.0], "Unit": ["3", None],
+        "Weight": [75.0, pytest.approx(np.nan, nan_ok=True)],
+    }  # fmt: skip
+    assert [(f.kind, f.unit) for f in static.features] == [
+        ("numeric", "years"), ("categorical", None), ("numeric", None),
+    ]  # fmt: skip
+
+
+def test_static_variables_at_every_step_do_not_look_ahead(files):
+    settings = {"hours": 2, "first_prediction_hours": 1, "static": ("Weight",)}
+    (files / "labels.csv").write_text("stay,onset\na,20\nb,20\n")
+    cohort = registry.datasets.build(
+        "events", path=files / "events.csv", labels=files / "labels.csv", onset="onset",
+        target_hours=4, index="every_step", censoring="negative", **settings,
+    )  # fmt: skip
+    weight = cohort.inputs["static"].values["Weight"].to_numpy()
+    hour, stay = cohort.samples["hour"].to_numpy(), cohort.samples["stay"].to_numpy()
+    expected = np.where(hour > 8, 90.0, np.where(hour > 5, 75.0, np.where(hour > 2, 70.0, np.nan)))
+    np.testing.assert_array_equal(weight, np.where(stay == "a", expected, np.nan))
+
+
+def test_static_columns_of_a_table(files):
+    cohort = events_of(
+        files,
+        static=("age", "ward"),
+        static_categorical=("ward",),
+        static_table=files / "stays.csv",
+    )
+    assert cohort.inputs["static"].values.to_dict("list") == {
+        "age": [60.0, 41.0], "ward": ["3", "12"],
+    }  # fmt: skip
+    assert "stays.csv" in cohort.source.files
+    assert "Age" in [f.name for f in cohort.inputs["series"].features]
+
+
+def test_a_stay_without_a_row_in_the_static_table_is_said(files):
+    (files / "stays.csv").write_text("stay,age\na,60\n")
+    with pytest.raises(DataError, match=r"1 of 2 stays have no row \(the first is sample 2\)"):
+        events_of(files, static=("age",), static_table=files / "stays.csv")
+
+
+def test_a_category_that_is_not_static_is_said(files):
+    with pytest.raises(DataError, match="static_categorical names 'Unit', which static does not"):
+        events_of(files, static=("Age",), static_categorical=("Unit",))
+
+
+def test_written_as_files_and_read_again_it_is_the_same(tmp_path):
+    synthesize("synthetic_icu", tmp_path, ["samples=40", "static=[age, sex]"])
+    config = tmp_path / "synthetic_icu.yaml"
+    assert yaml.safe_load(config.read_text())["dataset"]["static_categorical"] == ["sex"]
+    experiment = load_config(config)
+    again = registry.datasets.build(experiment.dataset.name, **experiment.dataset.parameters)
+    first = registry.datasets.build("synthetic_icu", samples=40, static=("age", "sex"))
+    first = first.take([list(first.samples.index).index(stay) for stay in again.samples.index])
+    assert again.inputs["static"].values.to_dict("list") == first.inputs["static"].values.to_dict(
+        "list"
+    )
+    assert [f.unit for f in again.inputs["static"].features] == ["years", None]
+
+
+def test_a_stay_of_which_only_the_static_features_are_known_is_kept(files):
+    with (files / "events.csv").open("a") as events:
+        events.write("c,0,Age,77\n")
+    (files / "labels.csv").write_text(LABELS + "c,1\n")
+    cohort = events_of(files, static=("Age",), hours=8)
+    assert list(cohort.samples.index) == ["a", "b", "c"]
+    assert np.isnan(cohort.inputs["series"].values[2]).all()
+    assert cohort.inputs["static"].values["Age"].tolist() == [60.0, 41.0, 77.0]
