@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
+
+import medkit
+
+if TYPE_CHECKING:
+    from medkit.runs.run import Run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -26,9 +35,40 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def breast_cancer_run(tmp_path_factory: pytest.TempPathFactory):
-    """A small finished run on tabular data."""
-    import medkit
+def once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """``once(name, make)``: a folder that ``make`` fills once for all processes of the tests."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of all workers
 
-    out = tmp_path_factory.mktemp("runs")
-    return medkit.train(CONFIGS / "smoke" / "breast_cancer_mlp.yaml", out=out)
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        place = root / f"once-{name}"
+        with FileLock(root / f"once-{name}.lock"):
+            if not (place / "made").exists():
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+                make(place)
+                (place / "made").touch()
+        return place
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_once(once) -> Callable[..., Run]:
+    """``run_once(name, config, …)``: a finished run, trained once for all processes."""
+
+    def run(name: str, config: object, **settings: object) -> Run:
+        folder = once(name, lambda place: medkit.train(config, out=place, **settings))
+        (manifest,) = folder.rglob("MANIFEST.json")
+        return medkit.Run.open(manifest.parent)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def breast_cancer_run(run_once) -> Run:
+    """A small finished run on tabular data."""
+    return run_once("breast-cancer", CONFIGS / "smoke" / "breast_cancer_mlp.yaml")

@@ -14,7 +14,6 @@ import pytest
 import yaml
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-import medkit
 from medkit.cli import main
 from medkit.core.errors import RunError
 from medkit.runs import run as runs
@@ -26,11 +25,10 @@ QUICK = ("evaluation.baselines=false", "evaluation.bootstrap=60", "evaluation.ex
 
 
 @pytest.fixture(scope="module")
-def another_run(tmp_path_factory):
+def another_run(run_once):
     """The same data and split, another network; trained under another random salt."""
-    out = tmp_path_factory.mktemp("runs")
     changes = ("model.hidden_units=[3]", "training.epochs=2", *QUICK)
-    return medkit.train(SMOKE / "breast_cancer_mlp.yaml", overrides=changes, out=out)
+    return run_once("comparison", SMOKE / "breast_cancer_mlp.yaml", overrides=changes)
 
 
 @pytest.fixture

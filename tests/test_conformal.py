@@ -70,6 +70,7 @@ def test_quantile_is_the_order_statistic(coverage, n):
         assert state["quantile"] == [wanted]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [9, 25, 60])
 @pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
 def test_coverage_is_within_the_finite_sample_bounds(kind, n):
@@ -238,6 +239,7 @@ def test_unequal_subjects_count_alike():
     assert found["outputs"]["target"]["overall"]["coverage"]["value"] == 0.5
 
 
+@pytest.mark.slow
 def test_expected_range_holds_what_simulations_give():
     random = np.random.default_rng(3)
     n, m, seen = 40, 60, []

@@ -97,12 +97,14 @@ def in_this_process(monkeypatch, stop_after: int | None = None) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(once):
     """A finished cross-validation, two folds twice, with baselines."""
-    folder = tmp_path_factory.mktemp("crossval")
-    path = visits(folder)
-    config = experiment(path, evaluation={**CHEAP, "baselines": True})
-    return cross_validate(config, folds=2, repeats=2, jobs=0, out=folder / "out")
+
+    def make(folder):
+        config = experiment(visits(folder), evaluation={**CHEAP, "baselines": True})
+        cross_validate(config, folds=2, repeats=2, jobs=0, out=folder / "out")
+
+    return once("crossval", make) / "out"
 
 
 # Folds
@@ -492,6 +494,7 @@ def test_a_fold_that_fails_in_this_process(tmp_path, monkeypatch):
     assert logging.getLogger("medkit").handlers == handlers
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(tmp_path):
     """SIGKILL after the first fold: its files stay, its orphan ends, the rest is trained."""
     path, out = visits(tmp_path), tmp_path / "out"
@@ -519,6 +522,7 @@ def test_killed_and_resumed(tmp_path):
     assert runs.verify(out)
 
 
+@pytest.mark.slow
 def test_a_killed_fold_keeps_the_others_and_can_be_gone_on_with(tmp_path, monkeypatch):
     """SIGKILL of one fold, as when memory runs out; then SIGINT, which keeps the last epoch."""
     path, out = visits(tmp_path), tmp_path / "out"

@@ -267,6 +267,7 @@ def test_bad_folders_and_archives_are_refused(stays, tmp_path):
         per_stay(stays / "set", labels)
 
 
+@pytest.mark.slow
 def test_physionet_2012(real_data):
     folder = real_data / "physionet2012"
     cohort = per_stay(

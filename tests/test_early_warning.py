@@ -13,8 +13,7 @@ import pytest
 from cohorts import only_input
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-import medkit
-from medkit.config.experiment import Evaluation, load_config
+from medkit.config.experiment import Evaluation
 from medkit.core.errors import DataError
 from medkit.core.registry import tasks
 from medkit.datasets.synthetic import deterioration as dataset
@@ -691,10 +690,10 @@ evaluation: {bootstrap: 20, explanations: false, subgroups: [sex]}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("early")
-    (folder / "early.yaml").write_text(CONFIG)
-    return medkit.train(load_config(folder / "early.yaml"), out=folder / "runs")
+def run(run_once, tmp_path_factory):
+    config = tmp_path_factory.mktemp("early") / "early.yaml"
+    config.write_text(CONFIG)
+    return run_once("early-warning", config)
 
 
 def test_a_run_scores_stays_and_alarms_of_network_and_baselines(run):

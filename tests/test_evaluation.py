@@ -103,6 +103,7 @@ def test_resamples_draw_whole_subjects_and_do_not_depend_on_chunks(monkeypatch):
     assert (np.concatenate(list(resample_weights(codes, 50, 0))) == weights).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows_each", [1, 5])
 def test_intervals_cover_the_truth_also_when_rows_of_a_patient_are_alike(rows_each):
     covered = widths_by_row = widths = 0.0

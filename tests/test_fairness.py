@@ -136,6 +136,7 @@ def test_the_correction_is_over_all_gaps_of_all_attributes():
             assert odds["p_holm"] == min(half["p_holm"] for half in halves)
 
 
+@pytest.mark.slow
 def test_groups_that_are_alike_are_rarely_told_apart(capsys):
     random, trials = np.random.default_rng(1), 150
     alarms = covered = told = 0

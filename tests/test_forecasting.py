@@ -16,7 +16,6 @@ from scipy.optimize import brentq
 from sklearn import metrics as sk
 from sklearn.linear_model import Ridge
 
-import medkit
 from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.data.inputs import Inputs
@@ -485,13 +484,13 @@ def test_the_stated_best_score_is_the_computed_one():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(run_once):
     document = _document(
         dataset={"name": "synthetic_epidemic", "samples": 120, "horizon": 3},
         task={"name": "forecasting", "season_hours": 168, "step_hours": 24},
         training={"epochs": 2}, evaluation={"bootstrap": 20, "subgroups": ["setting"]},
     )  # fmt: skip
-    return medkit.train(check_config(document, folder="."), out=tmp_path_factory.mktemp("runs"))
+    return run_once("forecasting", check_config(document, folder="."))
 
 
 def test_a_run_measures_every_step_beside_the_simple_forecasts(run):

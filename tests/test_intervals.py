@@ -364,6 +364,7 @@ TRIALS = 500
 METRICS = ("auroc", "auprc", "accuracy", "precision", "recall", "specificity", "brier", "log_loss")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("subjects", "rows_each", "prevalence", "distance"),
     [(100, 1, 0.3, 1.2), (60, 3, 0.4, 1.2)],

@@ -80,6 +80,7 @@ def test_a_model_does_not_differ_from_itself():
     assert compared(y[::2], a[::2], a[::2], codes[::2])["mcnemar"]["p"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows_each", [1, 4])
 def test_two_equal_models_are_told_apart_in_a_twentieth_of_the_cohorts(rows_each, capsys):
     random, trials = np.random.default_rng(6), 300

@@ -283,6 +283,7 @@ def test_full_disk_leaves_no_finished_run(tmp_path, monkeypatch):
     assert runs.finished(tmp_path / "runs") == []
 
 
+@pytest.mark.slow
 def test_heart_disease_by_site(real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_DATA", str(real_data))
     configs = Path(__file__).parents[1] / "configs"

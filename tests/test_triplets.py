@@ -28,7 +28,6 @@ from medkit.modalities.series import Series
 from medkit.modalities.triplets import Triplets
 from medkit.models import strats
 from medkit.workflows.prepare import divide, encode, read
-from medkit.workflows.train import train
 
 SMOKE = Path(__file__).parents[1] / "configs" / "smoke"
 FEATURES = (Feature("HR", unit="bpm"), Feature("K", unit="mmol/L"), Feature("Temp", unit="°C"))
@@ -396,11 +395,10 @@ def test_a_model_that_does_not_fit_the_form(config, change, says):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(run_once):
     few = ["dataset.samples=120", "training.epochs=1", "evaluation.explanations=true",
            "calibration=platt"]  # fmt: skip
-    return train(SMOKE / "synthetic_icu_strats.yaml", overrides=few,
-                 out=tmp_path_factory.mktemp("runs"))  # fmt: skip
+    return run_once("triplets", SMOKE / "synthetic_icu_strats.yaml", overrides=few)
 
 
 @pytest.fixture(scope="module")
