@@ -75,7 +75,11 @@ def grid_cells(path: Path, engine: str) -> int:
     """Number of filled cells of medkit's grid."""
     from medkit.datasets.events.events import events
 
-    grid = events(path=path, hours=HOURS, engine=engine).inputs["series"].values
+    grid = (
+        events(path=path, window={"hours": HOURS}, source={"engine": engine})
+        .inputs["series"]
+        .values
+    )
     return int(np.count_nonzero(~np.isnan(grid)))
 
 
@@ -93,7 +97,8 @@ def grid_rows(path: Path) -> int:
     """Number of stays of a memory-mapped grid, kept beside the events."""
     from medkit.datasets.events.events import events
 
-    values = events(path=path, hours=HOURS, cache=path.parent / "cache").inputs["series"].values
+    source = {"cache": path.parent / "cache"}
+    values = events(path=path, window={"hours": HOURS}, source=source).inputs["series"].values
     assert isinstance(values, np.memmap)
     return len(values)
 
@@ -103,7 +108,8 @@ def physionet(path: Path, cache: Path | None) -> int:
     from medkit.datasets.events.events import events
 
     columns = {"time": "Time", "variable": "Parameter", "value": "Value"}
-    return len(events(path=path, missing_values={"*": (-1,)}, cache=cache, **columns))
+    values, source = {"missing_values": {"*": (-1,)}}, {"cache": cache}
+    return len(events(path=path, values=values, source=source, columns=columns))
 
 
 def turn(contestant: str, path: Path) -> None:

@@ -62,8 +62,8 @@ FAMILIES: dict[str, list[str]] = {
         training(15, 3e-3),
         [
             *SINCE,
-            "dataset.static=[Age, Gender, Height, ICUType, Weight]",
-            "dataset.static_categorical=[Gender, ICUType]",
+            "dataset.static.features=[Age, Gender, Height, ICUType, Weight]",
+            "dataset.static.categorical=[Gender, ICUType]",
         ],
     ),
     "lstm": series(f"{{name: lstm, {RECURRENT}}}", training(15, 3e-3)),

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import only_input
+from merging import merged
 
-from medkit.core.errors import DataError
+from medkit.core.errors import DataError, MedkitError
 from medkit.datasets.events.events import events
 
 LONG = """stay,time,variable,value
@@ -45,10 +46,14 @@ def files(tmp_path):
 
 def read(folder, **changes):
     settings = {
-        "path": folder / "long.csv", "labels": folder / "labels.csv", "target": "died",
-        "hours": 3, "subject": "patient", "site": "ward", "missing_values": {"HR": (-1,)},
-    }  # fmt: skip
-    return events(**{**settings, **changes})
+        "path": folder / "long.csv",
+        "labels": folder / "labels.csv",
+        "target": "died",
+        "window": {"hours": 3},
+        "columns": {"subject": "patient", "site": "ward"},
+        "values": {"missing_values": {"HR": (-1,)}},
+    }
+    return events(**merged(settings, changes))
 
 
 def test_grid_labels_and_counts(files):
@@ -81,7 +86,9 @@ def test_grid_labels_and_counts(files):
     ],
 )
 def test_values_outside_their_range_are_no_part_of_a_mean(files, outside, first, done):
-    cohort = read(files, ranges={"HR": (60, 85), "Urine": (0, 5000)}, outside=outside)
+    cohort = read(
+        files, values={"ranges": {"HR": (60, 85), "Urine": (0, 5000)}, "outside": outside}
+    )
     np.testing.assert_array_equal(only_input(cohort).values[0, :, 0], first)
     assert cohort.source.notes[0] == f"values outside their plausible range, {done}: 3 HR"
 
@@ -91,7 +98,7 @@ def test_values_outside_their_range_are_no_part_of_a_mean(files, outside, first,
     [("mean", 85, 85), ("last", 90, 70), ("min", 80, 70), ("max", 90, 100), ("sum", 170, 170)],
 )
 def test_aggregates(files, way, first, second):
-    grid = only_input(read(files, aggregate=way, aggregates={"Urine": "sum"})).values
+    grid = only_input(read(files, variables={"aggregate": {"*": way, "Urine": "sum"}})).values
     assert grid[0, :2, 0].tolist() == [first, second]
     assert grid[0, 0, 2] == 80
 
@@ -104,9 +111,11 @@ def test_grid_equals_pandas(tmp_path):
     ways = ["mean", "min", "max", "sum"]
     frame.assign(time=step + hours, v=variable.astype(str)).to_csv(tmp_path / "long.csv")
     cohort = events(
-        path=tmp_path / "long.csv", stay="s", variable="v", value="x", hours=5,
-        aggregates={str(position): way for position, way in enumerate(ways)},
-    )  # fmt: skip
+        path=tmp_path / "long.csv",
+        columns={"stay": "s", "variable": "v", "value": "x"},
+        window={"hours": 5},
+        variables={"aggregate": {str(position): way for position, way in enumerate(ways)}},
+    )
     order = np.argsort(cohort.samples.index.astype(int))
     grid = only_input(cohort).values[order]
     for position, way in enumerate(ways):
@@ -131,7 +140,9 @@ def test_grid_equals_pandas(tmp_path):
 def test_times(tmp_path, times, expected):
     frame = pd.DataFrame({"stay": 1, "time": times, "variable": "HR", "value": [1, 2, 3]})
     frame.to_parquet(tmp_path / "long.parquet")
-    grid = only_input(events(path=tmp_path / "long.parquet", hours=3, aggregate="max")).values
+    grid = only_input(
+        events(path=tmp_path / "long.parquet", window={"hours": 3}, variables={"aggregate": "max"})
+    ).values
     steps = [int(np.flatnonzero(np.isfinite(grid[0, :, 0]))[k]) for k in range(len(set(expected)))]
     assert steps == sorted(set(expected))
 
@@ -164,12 +175,23 @@ OUTCOMES = "RecordID,SAPS-I,died\n11,6,0\n12,7,1\n13,9,1\n"
 
 def per_stay(path, labels, **changes):
     return events(
-        **{
-            "path": path, "labels": labels, "target": "died", "stay": "RecordID", "time": "Time",
-            "variable": "Parameter", "value": "Value", "hours": 3, "missing_values": {"*": (-1,)},
-            **changes,
-        }
-    )  # fmt: skip
+        **merged(
+            {
+                "path": path,
+                "labels": labels,
+                "target": "died",
+                "columns": {
+                    "stay": "RecordID",
+                    "time": "Time",
+                    "variable": "Parameter",
+                    "value": "Value",
+                },
+                "window": {"hours": 3},
+                "values": {"missing_values": {"*": (-1,)}},
+            },
+            changes,
+        )
+    )
 
 
 @pytest.fixture
@@ -221,14 +243,14 @@ def test_one_file_a_stay(stays, name):
         (("", ""), {"variables": ("HRR",)},
          "no event of a variable called 'HRR'; did you mean 'HR'?"),
         (("", ""), {"target": "dead"}, "no target column called 'dead'; did you mean 'died'?"),
-        (("", ""), {"subject": "patients"}, "no subject column called 'patients'"),
-        (("", ""), {"labels": None}, "a target needs the table it is a column of: labels"),
-        (("", ""), {"ranges": {"HR": (2, 1)}}, "ranges.HR: 2 is above 1"),
+        (("", ""), {"columns": {"subject": "patients"}}, "no subject column called 'patients'"),
+        (("", ""), {"labels": None}, "target.column is a column of labels: it needs labels"),
+        (("", ""), {"values": {"ranges": {"HR": (2, 1)}}}, "ranges.HR: 2 is above 1"),
     ],
 )  # fmt: skip
 def test_bad_events_are_refused(files, change, settings, message):
     (files / "long.csv").write_text(LONG.replace(*change, 1) if change[0] else LONG)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(MedkitError) as error:
         read(files, **settings)
     assert message in str(error.value)
 
@@ -261,7 +283,7 @@ def test_bad_folders_and_archives_are_refused(stays, tmp_path):
     with pytest.raises(DataError, match="no such file or folder"):
         per_stay(tmp_path / "nowhere", labels)
     with pytest.raises(DataError, match="no variable column called 'Variable'"):
-        per_stay(stays / "set", labels, variable="Variable")
+        per_stay(stays / "set", labels, columns={"variable": "Variable"})
     (stays / "set" / "14.txt").write_text("Time,Value\n00:00,3\n")
     with pytest.raises(DataError, match="file 4 has other columns than the first one"):
         per_stay(stays / "set", labels)
@@ -271,8 +293,8 @@ def test_bad_folders_and_archives_are_refused(stays, tmp_path):
 def test_physionet_2012(real_data):
     folder = real_data / "physionet2012"
     cohort = per_stay(
-        folder / "set-a.tar.gz", folder / "Outcomes-a.txt", target="In-hospital_death", hours=48,
-        subject="RecordID",
+        folder / "set-a.tar.gz", folder / "Outcomes-a.txt", target="In-hospital_death",
+        window={"hours": 48}, columns={"subject": "RecordID"},
     )  # fmt: skip
     assert len(cohort) == 4000
     assert int(cohort.targets.sum()) == 554
@@ -289,8 +311,8 @@ def test_time_format_of_events_and_admissions(files):
         header + "1,03.02.2024 10:00,HR,80\n1,03.02.2024 11:30,HR,90\n2,03.02.2024 09:00,HR,1\n"
     )
     (files / "labels.csv").write_text("stay,died,day\n1,0,03.02.2024 09:00\n2,1,04.02.2024 09:00\n")
-    settings = {"subject": None, "site": None, "admission": "day"}
-    cohort = read(files, time_format="%d.%m.%Y %H:%M", **settings)
+    settings = {"columns": {"subject": None, "site": None, "admission": "day"}}
+    cohort = read(files, **merged(settings, {"columns": {"time_format": "%d.%m.%Y %H:%M"}}))
     np.testing.assert_array_equal(only_input(cohort).values[0, :, 0], [80, 90, np.nan])
     assert cohort.samples["time"].dt.month.tolist() == [2, 2]
     with pytest.raises(DataError, match="3 values that are no time") as error:
@@ -299,7 +321,11 @@ def test_time_format_of_events_and_admissions(files):
 
 
 def test_features_say_how_their_values_are_cleaned(files):
-    cohort = read(files, ranges={"HR": (60, 85), "Urine": (0, 60)}, aggregates={"Urine": "sum"})
+    cohort = read(
+        files,
+        values={"ranges": {"HR": (60, 85), "Urine": (0, 60)}},
+        variables={"aggregate": {"Urine": "sum"}},
+    )
     of = {f.name: f for f in only_input(cohort).features}
     assert (of["HR"].outside, of["HR"].missing_values) == ("missing", (-1,))
     assert of["Urine"].outside == "keep"  # the sum of a step may exceed one event's range

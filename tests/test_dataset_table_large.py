@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
         return real(folder, number, name, values)
 
     monkeypatch.setattr(_large, "write_column", full)
-    with pytest.raises(RunError, match=r"No space left on device[\s\S]*dataset.cache"):
+    with pytest.raises(RunError, match=r"No space left on device[\s\S]*dataset.source.cache"):
         table(path=path, source={"cache": cache}, **SETTINGS)
     assert not list(cache.rglob("column_*"))
     assert not list(cache.rglob("text.parquet"))

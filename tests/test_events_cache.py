@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import only_input
+from merging import merged
 
 # Fixtures are found by name; with them come a server and a connection that is cut.
 from test_dataset_table_sources import PASSWORD, Relay, address, free_port, server  # noqa: F401
 
 import medkit.data.stored_arrays
 from medkit.core import progress
-from medkit.core.errors import DataError, RunError
+from medkit.core.errors import ConfigError, DataError, RunError
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import StoredRows, by_channel, chosen
 from medkit.datasets.events.events import events
@@ -73,7 +74,9 @@ def grid(cohort):
 
 def settings_of(table, **changes):
     labels = {"labels": table.parent / "labels.csv", "target": "died"}
-    return {"path": table, "hours": 8, "aggregate": WAYS, **labels, **changes}
+    return merged(
+        {"path": table, "window": {"hours": 8}, "variables": {"aggregate": WAYS}}, labels, changes
+    )
 
 
 def same(one, other):
@@ -108,7 +111,7 @@ def test_the_second_reading_reads_nothing(table, frame, tmp_path, monkeypatch, c
             path = tmp_path / "stays.tar.gz"
     settings = settings_of(table, path=path, **changes)
     plain = events(**settings)
-    first = events(**settings, cache=tmp_path / "cache")
+    first = events(**merged(settings, {"source": {"cache": tmp_path / "cache"}}))
 
     def refused(*_, **__):
         raise AssertionError("read again")
@@ -119,7 +122,7 @@ def test_the_second_reading_reads_nothing(table, frame, tmp_path, monkeypatch, c
     ):  # fmt: skip
         monkeypatch.setattr(module, name, refused)
     with caplog.at_level(logging.INFO, logger="medkit"):
-        second = events(**settings, cache=tmp_path / "cache")
+        second = events(**merged(settings, {"source": {"cache": tmp_path / "cache"}}))
     assert "events as they were cached" in caplog.text
     for cached in (first, second):
         same(cached, plain)
@@ -132,7 +135,7 @@ def chosen_base(values):
 
 def test_an_environment_variable_names_the_folder(table, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_CACHE", str(tmp_path / "named"))
-    cohort = events(path=table, hours=8)
+    cohort = events(path=table, window={"hours": 8})
     assert isinstance(only_input(cohort).values, np.memmap)
     assert len(entries(tmp_path / "named")) == 2  # the events and the grid
     assert not (tmp_path / "cache").exists()
@@ -141,7 +144,7 @@ def test_an_environment_variable_names_the_folder(table, tmp_path, monkeypatch):
 def test_what_is_kept_is_for_its_owner_and_names_nobody(table, tmp_path):
     before = os.umask(0o000)
     try:
-        events(**settings_of(table), cache=tmp_path / "cache")
+        events(**merged(settings_of(table), {"source": {"cache": tmp_path / "cache"}}))
     finally:
         os.umask(before)
     found = [*(tmp_path / "cache" / "medkit-cache").rglob("*"), tmp_path / "cache/medkit-cache"]
@@ -153,7 +156,7 @@ def test_what_is_kept_is_for_its_owner_and_names_nobody(table, tmp_path):
 
 
 def test_changed_files_are_read_anew(table, tmp_path, frame, caplog):
-    settings = settings_of(table, cache=tmp_path / "cache")
+    settings = settings_of(table, source={"cache": tmp_path / "cache"})
     first = events(**settings)
     frame.assign(value=frame["value"] + 1).to_csv(table, index=False)
     with caplog.at_level(logging.INFO, logger="medkit"):
@@ -165,7 +168,7 @@ def test_changed_files_are_read_anew(table, tmp_path, frame, caplog):
 
 
 def test_old_entries_go_once_nobody_reads_them(table, tmp_path, frame):
-    settings = settings_of(table, cache=tmp_path / "cache")
+    settings = settings_of(table, source={"cache": tmp_path / "cache"})
     events(**settings)
     old = entries(tmp_path / "cache")
     killed = tmp_path / "cache" / "medkit-cache" / ".name-17-abc"
@@ -183,37 +186,45 @@ def test_old_entries_go_once_nobody_reads_them(table, tmp_path, frame):
 @pytest.mark.parametrize(
     "change",
     [
-        {"missing_values": {"*": (60,)}},
-        {"hours": 4},
-        {"aggregate": "max"},
-        {"ranges": {"HR": (50, 70)}},
+        {"values": {"missing_values": {"*": (60,)}}},
+        {"window": {"hours": 4}},
+        {"variables": {"aggregate": "max"}},
+        {"values": {"ranges": {"HR": (50, 70)}}},
         {"variables": ("K",)},
-        {"ignore": ("K",)},
-        {"index": "prediction", "prediction_time": "at", "labels": None, "target": None},
+        {"variables": {"ignore": ("K",)}},
+        {
+            "window": {"index": "prediction"},
+            "columns": {"prediction_time": "at"},
+            "labels": None,
+            "target": None,
+        },
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_other_settings_give_another_grid(table, tmp_path, change):
-    events(**settings_of(table), cache=tmp_path / "cache")
+    events(**merged(settings_of(table), {"source": {"cache": tmp_path / "cache"}}))
     settings = settings_of(table, **change)
-    cached, plain = events(**settings, cache=tmp_path / "cache"), events(**settings)
+    cached, plain = (
+        events(**merged(settings, {"source": {"cache": tmp_path / "cache"}})),
+        events(**settings),
+    )
     assert grid(cached).tobytes() == grid(plain).tobytes()
     assert cached.source == plain.source
 
 
 def test_other_labels_give_another_grid(table, tmp_path):
     settings = settings_of(table)
-    first = events(**settings, cache=tmp_path / "cache")
+    first = events(**merged(settings, {"source": {"cache": tmp_path / "cache"}}))
     labels = pd.read_csv(table.parent / "labels.csv")
     labels.iloc[::3].to_csv(table.parent / "labels.csv", index=False)
-    second = events(**settings, cache=tmp_path / "cache")
+    second = events(**merged(settings, {"source": {"cache": tmp_path / "cache"}}))
     assert len(second) < len(first)
     same(second, events(**settings))
 
 
 def test_a_broken_entry_is_made_again(table, tmp_path):
     """An entry without its last file was not finished (a computer that was switched off)."""
-    settings = settings_of(table, cache=tmp_path / "cache")
+    settings = settings_of(table, source={"cache": tmp_path / "cache"})
     first = events(**settings)
     copy = grid(first).copy()
     for each in entries(tmp_path / "cache"):
@@ -227,7 +238,7 @@ def test_a_broken_entry_is_made_again(table, tmp_path):
     "file", ["values.npy", "grid.json", "events.parquet", "stays.parquet", "found.json"]
 )
 def test_a_damaged_entry_is_made_again(table, tmp_path, caplog, file):
-    settings = settings_of(table, cache=tmp_path / "cache")
+    settings = settings_of(table, source={"cache": tmp_path / "cache"})
     first = events(**settings)
     copy = grid(first).copy()
     (damaged,) = (tmp_path / "cache").rglob(file)
@@ -257,12 +268,12 @@ def test_a_full_disk_leaves_nothing(table, tmp_path, monkeypatch, what):
     else:
         monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
     with pytest.raises(RunError) as error:
-        events(**settings_of(table), cache=tmp_path / "cache")
+        events(**merged(settings_of(table), {"source": {"cache": tmp_path / "cache"}}))
     text = str(error.value)
     assert text.startswith(f"{tmp_path / 'cache'}: cannot be written: No space left on device (")
     assert ("2.9 kB are needed, " if what == "grid" else " are needed, ") in text
     assert " are free)" in text
-    assert "name another place under dataset.cache. Nothing half written is left." in text
+    assert "name another place under dataset.source.cache. Nothing half written is left." in text
     assert len(entries(tmp_path / "cache")) == (1 if what == "grid" else 0)
 
 
@@ -274,13 +285,13 @@ def test_a_grid_larger_than_the_disk_is_refused_before_it_is_computed(table, tmp
     with pytest.raises(RunError) as error:
         events(**settings_of(table))
     assert "(2.9 kB are needed, 2.0 kB are free)" in str(error.value)
-    assert "dataset.cache, a folder on another disk" in str(error.value)
+    assert "dataset.source.cache, a folder on another disk" in str(error.value)
 
 
 def test_a_cache_that_is_no_folder(table, tmp_path):
     (tmp_path / "cache").write_text("")
     with pytest.raises(RunError, match="cannot be written: Not a directory"):
-        events(**settings_of(table), cache=tmp_path / "cache")
+        events(**merged(settings_of(table), {"source": {"cache": tmp_path / "cache"}}))
 
 
 # Large grids.
@@ -304,11 +315,20 @@ def test_a_large_grid_lies_on_disk_without_a_cache_too(table, monkeypatch, tmp_p
 @pytest.mark.parametrize("place", ["memory", "disk"])
 def test_blocks_of_stays_change_nothing(table, frame, tmp_path, monkeypatch, place):
     frame.to_parquet(tmp_path / "long.parquet", row_group_size=100)
-    settings = settings_of(table, path=tmp_path / "long.parquet", ranges={"K": (30, 80)})
+    settings = settings_of(
+        table, path=tmp_path / "long.parquet", values={"ranges": {"K": (30, 80)}}
+    )
     whole = events(**settings)
     monkeypatch.setattr(_grid, "BLOCK", 200)
     monkeypatch.setattr(_grid, "BLOCK_BYTES", 2000)
-    same(events(**settings, cache=tmp_path / "cache" if place == "disk" else None), whole)
+    same(
+        events(
+            **merged(
+                settings, {"source": {"cache": tmp_path / "cache" if place == "disk" else None}}
+            )
+        ),
+        whole,
+    )
 
 
 @pytest.mark.parametrize("stays", ["text", "numbers"])
@@ -325,7 +345,7 @@ def test_scattered_stays_are_gathered(table, frame, tmp_path, monkeypatch, stays
     monkeypatch.setattr(_event_gather, "FEW", 500)
     monkeypatch.setattr(_event_gather, "A_FILE", 300)
     monkeypatch.setattr(_grid, "BLOCK", 300)
-    same(events(**settings, cache=tmp_path / "cache"), plain)
+    same(events(**merged(settings, {"source": {"cache": tmp_path / "cache"}})), plain)
     (copies,) = [each for each in entries(tmp_path / "cache") if list(each.glob("0*.parquet"))]
     parts = [set(pd.read_parquet(file)["stay"]) for file in sorted(copies.glob("*.parquet"))]
     assert len(parts) == 5
@@ -335,7 +355,7 @@ def test_scattered_stays_are_gathered(table, frame, tmp_path, monkeypatch, stays
         tmp_path / "long.parquet", row_group_size=100
     )
     shutil.rmtree(tmp_path / "cache")
-    sorted_ones = events(**settings, cache=tmp_path / "cache")
+    sorted_ones = events(**merged(settings, {"source": {"cache": tmp_path / "cache"}}))
     assert grid(sorted_ones).tobytes() == grid(plain).tobytes()
     assert not [each for each in entries(tmp_path / "cache") if list(each.glob("0*.parquet"))]
 
@@ -361,7 +381,7 @@ def stored(tmp_path):
 )  # fmt: skip
 def test_stored_rows_index_as_an_array_does(stored, key, monkeypatch):
     rows, values = stored
-    monkeypatch.setattr(medkit.data.stored_arrays, "_BLOCK_BYTES", 400)
+    monkeypatch.setattr(medkit.data.stored_arrays, "BLOCK_BYTES", 400)
     np.testing.assert_array_equal(rows[key], values[key])
     assert (rows.shape, rows.dtype, len(rows), rows.ndim) == (values.shape, values.dtype, 30, 3)
     assert (rows.size, rows.nbytes) == (values.size, values.nbytes)
@@ -381,7 +401,7 @@ def test_rows_are_copied_where_they_are_few(stored, monkeypatch):
 
 def test_channels_one_by_one(stored, monkeypatch):
     rows, values = stored
-    monkeypatch.setattr(medkit.data.stored_arrays, "_BLOCK_BYTES", 700)
+    monkeypatch.setattr(medkit.data.stored_arrays, "BLOCK_BYTES", 700)
     monkeypatch.setattr(medkit.data.stored_arrays, "_CHANNEL_BYTES", 2 * 30 * 6 * 4)
     for given in (rows, values):
         found = dict(by_channel(given))
@@ -444,12 +464,12 @@ def test_a_grid_that_nobody_meant(tmp_path, monkeypatch):
          "unit": ["mmol/L", ""], "parent_codes": [["a"], []]}
     ).to_parquet(tmp_path / "metadata" / "codes.parquet")  # fmt: skip
     with pytest.raises(DataError) as error:
-        events(path=tmp_path, layout="meds")
+        events(path=tmp_path, source={"layout": "meds"})
     text = str(error.value)
     assert "25 variables in 48 steps for 4 samples would take 19.2 kB" in text
     assert "variables: '^(LAB|VITAL)//'" in text
     assert "The most frequent: LAB//00, LAB//01, LAB//02, LAB//03 (Potassium), LAB//04" in text
-    cohort = events(path=tmp_path, layout="meds", variables="//0")
+    cohort = events(path=tmp_path, source={"layout": "meds"}, variables="//0")
     units = {feature.name: feature.unit for feature in only_input(cohort).features}
     assert units["LAB//03"] == "mmol/L"
     assert units["LAB//04"] is None
@@ -480,17 +500,23 @@ def test_sqlite_gives_the_grid_of_a_file(base, table, frame, tmp_path, monkeypat
     frame.to_parquet(tmp_path / "long.parquet")
     monkeypatch.setattr(_sql_rows, "CHUNK", 64)
     monkeypatch.setattr(_event_rows, "ROWS", 300)
-    settings = settings_of(table, path=base, query=QUERY, aggregate="mean")
+    settings = settings_of(
+        table, path=base, source={"query": QUERY}, variables={"aggregate": "mean"}
+    )
     by_path = events(**settings)
-    file = events(**settings_of(table, path=tmp_path / "long.parquet", aggregate="mean"))
+    file = events(
+        **settings_of(table, path=tmp_path / "long.parquet", variables={"aggregate": "mean"})
+    )
     assert grid(by_path).tobytes() == grid(file).tobytes()
     assert list(by_path.samples.index) == list(file.samples.index)
-    by_url = events(**{**settings, "path": None}, url=f"sqlite:///{base}")
+    by_url = events(**merged({**settings, "path": None}, {"source": {"url": f"sqlite:///{base}"}}))
     assert grid(by_url).tobytes() == grid(file).tobytes()
     assert list(by_path.source.files) == ["sqlite:hospital.sqlite", "labels.csv"]
     # The fingerprint is that of the rows, in whichever order and parts they come.
     monkeypatch.setattr(_sql_rows, "CHUNK", 1000)
-    other = events(**{**settings, "query": "select * from measurements order by value"})
+    other = events(
+        **merged(settings, {"source": {"query": "select * from measurements order by value"}})
+    )
     assert other.source.files == by_path.source.files
     change(base, "update measurements set value = value + 1 where rowid = 7")
     assert events(**settings).source.files != by_path.source.files
@@ -505,8 +531,10 @@ def test_duckdb_with_timestamps(table, frame, tmp_path):
     with duckdb.connect(tmp_path / "hospital.duckdb") as open_base:
         open_base.register("given", stamped)
         open_base.execute("create table measurements as select * from given")
-    settings = settings_of(table, path=tmp_path / "hospital.duckdb", aggregate="mean")
-    cohort = events(**settings, query=QUERY)
+    settings = settings_of(
+        table, path=tmp_path / "hospital.duckdb", variables={"aggregate": "mean"}
+    )
+    cohort = events(**merged(settings, {"source": {"query": QUERY}}))
     plain = events(**{**settings, "path": tmp_path / "long.parquet"})
     assert grid(cohort).tobytes() == grid(plain).tobytes()
 
@@ -526,24 +554,40 @@ def test_a_wide_query_and_a_column_of_units(tmp_path):
             [(1, 0.5, "HR", 80, "bpm"), (1, 1.5, "K", 4.5, "mmol/L"), (2, 0.1, "HR", 1, "1/s")],
         )
     open_base.close()
-    cohort = events(path=path, query="select * from wide", layout="wide", hours=2)
+    cohort = events(
+        path=path, source={"query": "select * from wide", "layout": "wide"}, window={"hours": 2}
+    )
     expected = [[[80, np.nan], [np.nan, 4.5]], [[60, 5], [np.nan, np.nan]]]
     np.testing.assert_array_equal(grid(cohort), np.array(expected, "f4"))
     with pytest.raises(DataError) as error:
-        events(path=path, query="select * from long", unit="unit")
+        events(path=path, source={"query": "select * from long"}, columns={"unit": "unit"})
     assert "variable 'HR' is given in 2 units: 1/s (1 events), bpm (1 events)" in str(error.value)
-    cohort = events(path=path, query="select * from long where stay = 1", unit="unit")
+    cohort = events(
+        path=path, source={"query": "select * from long where stay = 1"}, columns={"unit": "unit"}
+    )
     assert [feature.unit for feature in only_input(cohort).features] == ["bpm", "mmol/L"]
 
 
 def test_texts_in_a_query(base):
     change(base, "insert into measurements values ('p01', 1.0, 'HR', 'high')")
     with pytest.raises(DataError) as error:
-        events(path=base, query="select * from measurements")
+        events(path=base, source={"query": "select * from measurements"})
     text = "column 'value' has 1 texts where numbers are due (first at row 1501, variable 'HR')"
     assert text in str(error.value)
-    for way_out in ({"missing_values": {"HR": ("high",)}}, {"ignore": ("HR",)}):
-        assert len(events(path=base, query="select * from measurements", **way_out)) == 30
+    for way_out in (
+        {"values": {"missing_values": {"HR": ("high",)}}},
+        {"variables": {"ignore": ("HR",)}},
+    ):
+        assert (
+            len(
+                events(
+                    **merged(
+                        {"path": base, "source": {"query": "select * from measurements"}}, way_out
+                    )
+                )
+            )
+            == 30
+        )
 
 
 @pytest.mark.parametrize(
@@ -561,7 +605,7 @@ def test_texts_in_a_query(base):
 )  # fmt: skip
 def test_bad_queries(base, query, message):
     with pytest.raises(DataError) as error:
-        events(path=base, query=query, hours=8)
+        events(path=base, source={"query": query}, window={"hours": 8})
     assert message in str(error.value)
 
 
@@ -571,29 +615,29 @@ def test_labels_of_the_same_database(base, table, monkeypatch, tmp_path):
     with sqlite3.connect(base) as open_base:
         pd.read_csv(table.parent / "labels.csv").to_sql("stays", open_base, index=False)
     open_base.close()
-    settings = settings_of(table, path=base, query=QUERY)
+    settings = settings_of(table, path=base, source={"query": QUERY})
     plain = events(**settings)
-    settings |= {"labels": None, "labels_query": "select * from stays order by stay desc"}
-    cohort = events(**settings, cache=tmp_path / "cache")
+    settings |= {"labels": {"path": None, "query": "select * from stays order by stay desc"}}
+    cohort = events(**merged(settings, {"source": {"cache": tmp_path / "cache"}}))
     assert grid(cohort).tobytes() == grid(plain).tobytes()
     np.testing.assert_array_equal(cohort.targets, plain.targets)
     assert list(cohort.source.files) == ["sqlite:hospital.sqlite", "labels.parquet"]
     assert not list(tmp_path.glob("medkit-cache-*"))
     with pytest.raises(DataError, match="no target column called 'died'"):
-        events(**{**settings, "labels_query": "select stay from stays"})
-    with pytest.raises(DataError, match="give either labels or labels_query, not both"):
-        events(**{**settings, "labels": table.parent / "labels.csv"})
-    with pytest.raises(DataError, match="labels_query asks the events' database"):
-        events(**{**settings, "path": table, "query": None})
+        events(**merged(settings, {"labels": {"query": "select stay from stays"}}))
+    with pytest.raises(ConfigError, match="labels: give either path or query, not both"):
+        events(**merged(settings, {"labels": {"path": table.parent / "labels.csv"}}))
+    with pytest.raises(DataError, match=r"labels\.query asks the events' database"):
+        events(**merged(settings, {"path": table, "source": {"query": None}}))
 
 
 def test_bad_sources(base, table, monkeypatch):
     for given, message in (
         ({}, "give either path or url"),
-        ({"path": base, "url": "sqlite:///x"}, "give either path or url, not both"),
+        ({"path": base, "source": {"url": "sqlite:///x"}}, "give either path or url, not both"),
         ({"path": base}, "a database needs a query"),
-        ({"url": "sqlite:///x"}, "a database needs a query"),
-        ({"path": table, "query": QUERY}, "a query is for databases"),
+        ({"source": {"url": "sqlite:///x"}}, "a database needs a query"),
+        ({"path": table, "source": {"query": QUERY}}, "a query is for databases"),
     ):
         with pytest.raises(DataError, match=message):
             events(**given)
@@ -603,11 +647,11 @@ def test_bad_sources(base, table, monkeypatch):
         "variable, value from measurements order by value"
     )
     with pytest.raises(DataError, match="column 'time' mixes hours and timestamps"):
-        events(path=base, query=query)
+        events(path=base, source={"query": query})
 
 
 def test_rows_of_a_file_are_cached_until_it_changes(base, table, tmp_path, monkeypatch, caplog):
-    settings = settings_of(table, path=base, query=QUERY, cache=tmp_path / "cache")
+    settings = settings_of(table, path=base, source={"query": QUERY, "cache": tmp_path / "cache"})
     first = events(**settings)
     with monkeypatch.context() as within:
         within.setattr(_event_sql, "streamed", None)
@@ -635,12 +679,14 @@ def measurements(server, address, frame):  # noqa: F811
 
 def test_postgresql_is_asked_once(measurements, server, table, tmp_path, caplog):  # noqa: F811
     cache = tmp_path / "cache"
-    settings = settings_of(table, path=None, url=measurements, query=QUERY, cache=cache)
+    settings = settings_of(
+        table, path=None, source={"url": measurements, "query": QUERY, "cache": cache}
+    )
     with caplog.at_level(logging.DEBUG):
         first = events(**settings)
         server.execute("update measurements set value = value + 1")
         again = events(**settings)
-        fresh = events(**settings, refresh=True)
+        fresh = events(**merged(settings, {"source": {"refresh": True}}))
     same(again, first)
     assert "'refresh: true' asks the database again" in caplog.text
     assert fresh.source.files != first.source.files
@@ -656,13 +702,19 @@ def test_postgresql_is_asked_once(measurements, server, table, tmp_path, caplog)
 def test_a_connection_lost_midway(measurements, server, table, tmp_path, monkeypatch, hang):  # noqa: F811
     monkeypatch.setattr(_sql_rows, "CHUNK", 50)
     monkeypatch.setattr(_event_rows, "ROWS", 100)
-    whole = events(**settings_of(table, path=None, url=measurements, query=QUERY))
+    whole = events(**settings_of(table, path=None, source={"url": measurements, "query": QUERY}))
     relay = Relay(server.port, cuts=2, after=20_000, hang=hang)
     relay.start()
     settings = settings_of(
-        table, path=None, query=QUERY, cache=tmp_path / "cache", timeout=1 if hang else 60,
-        url=measurements.replace(str(server.port), str(relay.port)),
-    )  # fmt: skip
+        table,
+        path=None,
+        source={
+            "query": QUERY,
+            "cache": tmp_path / "cache",
+            "timeout": 1 if hang else 60,
+            "url": measurements.replace(str(server.port), str(relay.port)),
+        },
+    )
     found = events(**settings)
     assert relay.seen == 3
     same(found, whole)
@@ -682,7 +734,9 @@ def test_a_database_that_is_always_lost_or_slow_or_down(measurements, server, tm
         (measurements, slow, 0.3, "dataset.timeout"),
     ):
         with pytest.raises(DataError) as error:
-            events(url=url, query=query, timeout=timeout, cache=tmp_path / "cache")
+            events(
+                source={"url": url, "query": query, "timeout": timeout, "cache": tmp_path / "cache"}
+            )
         assert message in str(error.value)
         assert "(tried 4 times); nothing was read" in str(error.value)
         assert PASSWORD not in str(error.value)
@@ -732,7 +786,7 @@ def test_keys_differ_where_anything_does():
 def test_a_file_whose_date_was_set_back_is_read_anew(tmp_path):
     path, head = tmp_path / "small.csv", "stay,time,variable,value\n"
     path.write_text(f"{head}A,0,HR,80\n")
-    settings = {"path": path, "hours": 2, "cache": tmp_path / "cache"}
+    settings = {"path": path, "window": {"hours": 2}, "source": {"cache": tmp_path / "cache"}}
     assert only_input(events(**settings)).values[0, 0, 0] == 80
     before = path.stat()
     path.write_text(f"{head}A,0,HR,81\n")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import only_input
+from merging import merged
 
 from medkit.core.errors import DataError
 from medkit.datasets.events.events import events
@@ -38,9 +39,13 @@ def random_events(count=4000):
 
 
 SETTINGS = {
-    "hours": 24, "step_hours": 2, "aggregate": WAYS, "ranges": {"K": (20, 90), "pH": (0, 100)},
-    "missing_values": {"*": (-1,), "K": (60,)},
-}  # fmt: skip
+    "window": {"hours": 24, "step_hours": 2},
+    "variables": {"aggregate": WAYS},
+    "values": {
+        "ranges": {"K": (20, 90), "pH": (0, 100)},
+        "missing_values": {"*": (-1,), "K": (60,)},
+    },
+}
 
 
 def expected(frame):
@@ -109,7 +114,7 @@ def engine(request):
 @pytest.mark.parametrize("name", ["long.parquet", "long.csv"])
 def test_every_engine_gives_the_grid_of_pandas(archive, frame, engine, name):
     grid, stays = expected(frame)
-    cohort = events(path=archive / name, engine=engine, **SETTINGS)
+    cohort = events(**merged({"path": archive / name, "source": {"engine": engine}}, SETTINGS))
     order = np.argsort(cohort.samples.index.astype(int))
     assert list(cohort.samples.index[order]) == stays
     assert [feature.name for feature in only_input(cohort).features] == list(NAMES)
@@ -125,9 +130,10 @@ def test_every_engine_gives_the_grid_of_pandas(archive, frame, engine, name):
 )
 def test_engines_agree_bit_for_bit(archive, engine, name):
     settings = {"path": archive / name, **SETTINGS}
-    settings["layout"] = name.split(".")[0] if name in ("wide.parquet", "meds") else "long"
+    layout = name.split(".")[0] if name in ("wide.parquet", "meds") else "long"
+    settings["source"] = {"layout": layout}
     polars = events(**settings)
-    other = events(**settings, engine=engine)
+    other = events(**merged(settings, {"source": {"engine": engine}}))
     assert only_input(other).values.tobytes() == only_input(polars).values.tobytes()
     assert list(other.samples.index) == list(polars.samples.index)
     assert other.source == polars.source
@@ -156,10 +162,12 @@ def test_the_order_of_the_rows_changes_no_mean_and_no_sum(tmp_path):
     for seed in range(5):
         frame.sample(frac=1, random_state=seed).to_parquet(tmp_path / "long.parquet")
         for way in ("mean", "sum"):
-            values = events(path=tmp_path / "long.parquet", hours=1, aggregate=way)
+            values = events(
+                path=tmp_path / "long.parquet", window={"hours": 1}, variables={"aggregate": way}
+            )
             found.add((way, only_input(values).values.tobytes()))
     assert len(found) == 2
-    mean = only_input(events(path=tmp_path / "long.parquet", hours=1)).values.item()
+    mean = only_input(events(path=tmp_path / "long.parquet", window={"hours": 1})).values.item()
     assert mean == np.float32(frame["value"].mean())
 
 
@@ -176,7 +184,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(archive, monkeypatch, e
 
     monkeypatch.setattr(importlib, "import_module", without)
     with pytest.raises(DataError) as error:
-        events(path=archive / "long.parquet", engine=engine)
+        events(path=archive / "long.parquet", source={"engine": engine})
     assert f"engine: {engine} needs {package}, which is not installed" in str(error.value)
     assert f"pip install 'keras-medkit[{engine}]'" in str(error.value)
 

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import only_input
+from merging import merged
 
 import medkit
 from medkit.config.experiment import load_config
-from medkit.core.errors import ConfigError, DataError
+from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.core.registry import datasets
 from medkit.data.cohort import Feature, RawInput
 from medkit.datasets.events.events import events
@@ -90,16 +91,16 @@ def in_layout(frame, folder, layout):
         frame.assign(time=stamped).rename(columns=meds).to_parquet(
             folder / "meds" / "data" / "0.parquet"
         )
-        return {"path": folder / "meds", "layout": "meds"}
+        return {"path": folder / "meds", "source": {"layout": "meds"}}
     flagged = frame.assign(value=frame["value"].fillna(1.0))
     wide = flagged.groupby(["stay", "time", "variable"])["value"].mean().unstack().reset_index()
     if layout == "wide.parquet":
         wide.to_parquet(folder / "wide.parquet")
-        return {"path": folder / "wide.parquet", "layout": "wide"}
+        return {"path": folder / "wide.parquet", "source": {"layout": "wide"}}
     (folder / "psv").mkdir()
     for stay, rows in wide.groupby("stay"):
         rows.drop(columns="stay").to_csv(folder / "psv" / f"{stay}.psv", sep="|", index=False)
-    return {"path": folder / "psv", "layout": "wide"}
+    return {"path": folder / "psv", "source": {"layout": "wide"}}
 
 
 def reference(frame, *, index, hours, gap, target_hours, which="first", prevalent=True):
@@ -154,9 +155,16 @@ def test_index_and_target_window_in_every_layout(tmp_path, engine, layout, index
     frame = random_table()
     grids, labels, why = reference(frame, hours=6, gap=1.5, target_hours=8, **settings)
     cohort = events(
-        **in_layout(frame, tmp_path, layout), index=index, hours=6, gap_hours=1.5, engine=engine,
-        variables=VITALS, target_event="SHOCK", target_hours=8,
-    )  # fmt: skip
+        **merged(
+            in_layout(frame, tmp_path, layout),
+            {
+                "window": {"index": index, "hours": 6, "gap_hours": 1.5},
+                "source": {"engine": engine},
+                "variables": VITALS,
+                "target": {"event": "SHOCK", "hours": 8},
+            },
+        )
+    )
     assert sorted(cohort.samples.index) == sorted(labels)
     assert 0 < cohort.targets.sum() < len(cohort)
     for row, stay in enumerate(cohort.samples.index):
@@ -169,17 +177,18 @@ def test_index_and_target_window_in_every_layout(tmp_path, engine, layout, index
 
 
 INDEXED = {
-    "index": {"event": "SURGERY"}, "gap_hours": 2, "target_event": "SHOCK", "target_hours": 5,
-}  # fmt: skip
+    "window": {"index": {"event": "SURGERY"}, "gap_hours": 2},
+    "target": {"event": "SHOCK", "hours": 5},
+}
 
 
 @pytest.mark.parametrize(
     ("other", "settings"),
     [
         ("duckdb", INDEXED),
-        ("duckdb", {"index": "every_step", "target_event": "SHOCK", "target_hours": 5}),
-        ("duckdb", {"target_variables": ("HR", "MAP"), "target_hours": 4}),
-        ("duckdb", {"target_value": {"variable": "Lactate"}, "target_hours": 24}),
+        ("duckdb", {"window": {"index": "every_step"}, "target": {"event": "SHOCK", "hours": 5}}),
+        ("duckdb", {"target": {"course": ("HR", "MAP"), "hours": 4}}),
+        ("duckdb", {"target": {"value": "Lactate", "hours": 24}}),
         ("spark", INDEXED),
     ],
 )
@@ -188,8 +197,8 @@ def test_engines_agree_bit_for_bit(tmp_path, settings, other):
     if other == "spark" and shutil.which("java") is None:
         pytest.skip("PySpark needs Java 17")
     given = in_layout(random_table(stays=8), tmp_path, "zoned")
-    given |= {"hours": 6, "variables": VITALS, **settings}
-    one, two = events(**given), events(**given, engine=other)
+    given |= merged({"window": {"hours": 6}, "variables": VITALS}, settings)
+    one, two = events(**given), events(**merged(given, {"source": {"engine": other}}))
     assert only_input(one).values.tobytes() == only_input(two).values.tobytes()
     assert one.targets.tobytes() == two.targets.tobytes()
     pd.testing.assert_frame_equal(one.samples, two.samples)
@@ -229,8 +238,12 @@ def test_nothing_at_the_index_time_or_later_enters(tmp_path, seed, clock):
         path = tmp_path / f"{number}.parquet"
         table.to_parquet(path)
         for hours, form in ((0.3, "grid"), (48.1, "grid"), (7.3, "triplets")):
-            cohort = events(path=path, index={"event": "SURGERY"}, hours=hours, step_hours=0.1,
-                            variables=VITALS, form=form)  # fmt: skip
+            cohort = events(
+                path=path,
+                window={"index": {"event": "SURGERY"}, "hours": hours, "step_hours": 0.1},
+                variables=VITALS,
+                form=form,
+            )
             found.append((list(cohort.samples.index), only(cohort).tobytes()))
     assert found[:3] == found[3:]
 
@@ -247,8 +260,11 @@ def test_an_event_at_the_very_index_time_is_out_and_one_just_before_is_in(tmp_pa
             }
         )  # fmt: skip
         frame.to_parquet(tmp_path / "long.parquet")
-        cohort = events(path=tmp_path / "long.parquet", index={"event": "SURGERY"}, hours=hours,
-                        step_hours=hours, aggregate="max")  # fmt: skip
+        cohort = events(
+            path=tmp_path / "long.parquet",
+            window={"index": {"event": "SURGERY"}, "hours": hours, "step_hours": hours},
+            variables={"aggregate": "max"},
+        )
         assert only(cohort).ravel().tolist() == [80]
 
 
@@ -259,7 +275,10 @@ def test_no_prediction_at_an_hour_sees_that_hour(tmp_path, step):
     times = np.sort(np.append(random.uniform(0, 3, 40), np.arange(31) / 10))
     frame = pd.DataFrame({"stay": 1, "time": times, "variable": "HR", "value": 1.0})
     frame["value"] = np.arange(len(frame), dtype=float)
-    settings = {"index": "every_step", "hours": 1, "step_hours": step, "aggregate": "max"}
+    settings = {
+        "window": {"index": "every_step", "hours": 1, "step_hours": step},
+        "variables": {"aggregate": "max"},
+    }
     frame.to_parquet(tmp_path / "long.parquet")
     whole = events(path=tmp_path / "long.parquet", **settings)
     assert len(whole) == int(np.floor(frame["time"].max() / step))
@@ -298,9 +317,11 @@ def long(tmp_path):
 
 def test_future_values_step_by_step(long):
     cohort = events(
-        path=long, hours=2, target_variables=("HR", "MAP"), target_hours=3,
-        variables=("HR",), aggregate={"HR": "max", "*": "mean"},
-    )  # fmt: skip
+        path=long,
+        window={"hours": 2},
+        target={"course": ("HR", "MAP"), "hours": 3},
+        variables={"include": ("HR",), "aggregate": {"HR": "max", "*": "mean"}},
+    )
     assert cohort.target_names == (
         "HR +1 h", "MAP +1 h", "HR +2 h", "MAP +2 h", "HR +3 h", "MAP +3 h"
     )  # fmt: skip
@@ -310,13 +331,17 @@ def test_future_values_step_by_step(long):
     np.testing.assert_array_equal(only(cohort)[0, :, 0], [80, 82])
     assert cohort.source.dropped == {"nothing measured in the target window": 2}
     assert cohort.source.label == "HR, MAP every 1 h in the 3 h after the prediction"
-    later = events(path=long, hours=2, gap_hours=1, target_variables=("MAP",), target_hours=1)
+    later = events(
+        path=long, window={"hours": 2, "gap_hours": 1}, target={"course": ("MAP",), "hours": 1}
+    )
     np.testing.assert_array_equal(later.targets, [[70]])
     assert later.target_names == ("MAP +2 h",)
 
 
 def test_future_steps_of_half_an_hour(long):
-    cohort = events(path=long, hours=2, step_hours=0.5, target_variables=("HR",), target_hours=1)
+    cohort = events(
+        path=long, window={"hours": 2, "step_hours": 0.5}, target={"course": ("HR",), "hours": 1}
+    )
     assert cohort.target_names == ("HR +0.5 h", "HR +1 h")
     np.testing.assert_array_equal(cohort.targets, [[84, 86]])
 
@@ -327,8 +352,8 @@ def test_future_steps_of_half_an_hour(long):
      ("sum", None, 7.0), (None, None, 5.0), ("max", 4, 1), ("max", 5, 0)],
 )  # fmt: skip
 def test_a_value_of_the_target_window(long, way, above, value):
-    asked = {"variable": "Lactate"} | ({} if way is None else {"aggregate": way})
-    cohort = events(path=long, hours=2, target_value=asked, target_above=above, target_hours=4)
+    asked = {"value": "Lactate", "hours": 4} | ({} if way is None else {"aggregate": way})
+    cohort = events(path=long, window={"hours": 2}, target={**asked, "above": above})
     assert cohort.targets.tolist() == [value]
     assert cohort.target_names == (f"Lactate {way or 'max'}",)
     assert list(cohort.samples.index) == ["2"]
@@ -336,8 +361,13 @@ def test_a_value_of_the_target_window(long, way, above, value):
 
 
 def test_ranges_hold_for_targets_too(long):
-    cohort = events(path=long, hours=2, target_value={"variable": "Lactate"}, target_hours=4,
-                    variables=("HR",), ranges={"Lactate": (0, 4)})  # fmt: skip
+    cohort = events(
+        path=long,
+        window={"hours": 2},
+        target={"value": "Lactate", "hours": 4},
+        variables=("HR",),
+        values={"ranges": {"Lactate": (0, 4)}},
+    )
     assert cohort.targets.tolist() == [2.0]
 
 
@@ -382,13 +412,22 @@ PLAIN = {"within": 1, "edge": 1, "late": 0, "whole": 0}
     ("settings", "expected", "dropped"),
     [
         ({}, PLAIN, (3, 1)),
-        ({"censoring": "negative"}, PLAIN | {"short": 0}, (3, 0)),
-        ({"prevalent": "keep"}, PLAIN | {"before": 0, "at": 0, "twice": 1}, (0, 1)),
+        ({"target": {"censoring": "negative"}}, PLAIN | {"short": 0}, (3, 0)),
+        ({"target": {"prevalent": "keep"}}, PLAIN | {"before": 0, "at": 0, "twice": 1}, (0, 1)),
     ],
 )
 def test_censored_and_prevalent_samples(courses, engine, settings, expected, dropped):
-    cohort = events(path=courses, hours=6, target_event="SEPSIS", target_hours=10, engine=engine,
-                    **settings)  # fmt: skip
+    cohort = events(
+        **merged(
+            {
+                "path": courses,
+                "window": {"hours": 6},
+                "target": {"event": "SEPSIS", "hours": 10},
+                "source": {"engine": engine},
+            },
+            settings,
+        )
+    )
     assert labels_of(cohort) == expected
     found = dict(zip(("target event before the target window",
                       "observation ends before the target window does"), dropped,
@@ -402,8 +441,13 @@ def test_censored_and_prevalent_samples(courses, engine, settings, expected, dro
 def test_the_discharge_ends_the_observation(courses, tmp_path):
     text = "stay,out\nwithin,7\nlate,15\nshort,20\nedge,40\n"
     labels = write(tmp_path / "labels.csv", text)
-    cohort = events(path=courses, labels=labels, hours=6, target_event="SEPSIS", target_hours=10,
-                    discharge="out")  # fmt: skip
+    cohort = events(
+        path=courses,
+        labels=labels,
+        window={"hours": 6},
+        target={"event": "SEPSIS", "hours": 10},
+        columns={"discharge": "out"},
+    )
     # 'within' leaves before its event, 'late' before its window ends; 'short' stays on.
     assert labels_of(cohort) == {"short": 0, "edge": 1}
     assert cohort.source.dropped["observation ends before the target window does"] == 2
@@ -413,21 +457,30 @@ def test_the_discharge_ends_the_observation(courses, tmp_path):
 def test_an_onset_column(courses, tmp_path):
     text = "stay,onset\nwithin,8\nlate,17\nshort,\nwhole,\nbefore,1\n"
     labels = write(tmp_path / "labels.csv", text)
-    settings = {"path": courses, "labels": labels, "hours": 6, "target_hours": 10}
-    cohort = events(**settings, onset="onset")
+    settings = {"path": courses, "labels": labels, "window": {"hours": 6}, "target": {"hours": 10}}
+    cohort = events(**merged(settings, {"target": {"onset": "onset"}}))
     assert labels_of(cohort) == {"within": 1, "late": 0, "whole": 0}
     write(labels, text.replace("late,17", "late,2024-01-01 10:00").replace("8", "2024-01-02"))
     with pytest.raises(DataError, match=r"column 'onset' has \d values that are no time"):
-        events(**settings, onset="onset")
-    with pytest.raises(DataError, match="onset is a column of labels: it needs labels"):
-        events(**{**settings, "labels": None}, onset="onset")
+        events(**merged(settings, {"target": {"onset": "onset"}}))
+    with pytest.raises(DataError, match=r"target\.onset is a column of labels: it needs labels"):
+        events(**merged({**settings, "labels": None}, {"target": {"onset": "onset"}}))
 
 
 def test_time_zones_of_onsets_are_not_mixed(tmp_path):
     given = in_layout(random_table(stays=3), tmp_path, "zoned")
     labels = write(tmp_path / "labels.csv", "stay,onset\n0,2024-03-31 02:00\n1,\n2,\n")
     with pytest.raises(DataError) as error:
-        events(**given, labels=labels, onset="onset", target_hours=3, hours=2)
+        events(
+            **merged(
+                given,
+                {
+                    "labels": labels,
+                    "target": {"onset": "onset", "hours": 3},
+                    "window": {"hours": 2},
+                },
+            )
+        )
     assert "column 'onset' has no time zone where the events' times have a time zone" in str(
         error.value
     )
@@ -435,8 +488,14 @@ def test_time_zones_of_onsets_are_not_mixed(tmp_path):
 
 def test_stays_that_end_before_the_prediction_are_counted(courses, tmp_path):
     labels = write(tmp_path / "labels.csv", "stay,died,out\nwithin,0,9\nwhole,1,5\nlate,0,\n")
-    cohort = events(path=courses, labels=labels, target="died", discharge="out", hours=6,
-                    variables=("HR",))  # fmt: skip
+    cohort = events(
+        path=courses,
+        labels=labels,
+        target="died",
+        columns={"discharge": "out"},
+        window={"hours": 6},
+        variables=("HR",),
+    )
     assert len(cohort) == 3
     assert cohort.source.notes[-1] == "1 stays end before what is predicted begins"
 
@@ -444,7 +503,12 @@ def test_stays_that_end_before_the_prediction_are_counted(courses, tmp_path):
 def test_times_that_run_backwards(courses, tmp_path):
     labels = write(tmp_path / "labels.csv", "stay,died,into,out\nwhole,1,2024-01-02,2024-01-01\n")
     with pytest.raises(DataError, match=r"1 stays end before they begin \(first at row 1\)"):
-        events(path=courses, labels=labels, target="died", admission="into", discharge="out")
+        events(
+            path=courses,
+            labels=labels,
+            target="died",
+            columns={"admission": "into", "discharge": "out"},
+        )
 
 
 # Index events.
@@ -452,14 +516,26 @@ def test_times_that_run_backwards(courses, tmp_path):
 
 def test_an_index_event_gives_the_time_of_prediction(tmp_path):
     given = in_layout(random_table(), tmp_path, "meds")
-    cohort = events(**given, index={"event": "^SURG"}, hours=6, target_event="SHOCK",
-                    target_hours=12, variables="^(HR|MAP)$")  # fmt: skip
+    cohort = events(
+        **merged(
+            given,
+            {
+                "window": {"index": {"event": "^SURG"}, "hours": 6},
+                "target": {"event": "SHOCK", "hours": 12},
+                "variables": "^(HR|MAP)$",
+            },
+        )
+    )
     shard = pd.read_parquet(given["path"] / "data" / "0.parquet")
     first = shard[shard["code"] == "SURGERY"].groupby("subject_id")["time"].min()
     expected = first[cohort.samples.index.astype(int)].to_numpy()
     assert (cohort.samples["time"].to_numpy() == expected).all()
     assert cohort.source.dropped["no index event"] > 0
-    new = events(**given, index={"event": "^SURG"}, hours=6, variables="^(HR|MAP)$")
+    new = events(
+        **merged(
+            given, {"window": {"index": {"event": "^SURG"}, "hours": 6}, "variables": "^(HR|MAP)$"}
+        )
+    )
     assert len(new) > len(cohort)
     assert new.targets is None
     assert list(new.samples.columns) == []
@@ -471,14 +547,25 @@ def test_index_events_after_the_discharge_are_not_used(tmp_path):
         "stay,time,variable,value\n1,0,HR,80\n1,5,OP,\n1,9,OP,\n2,0,HR,80\n2,7,OP,\n",
     )
     labels = write(tmp_path / "labels.csv", "stay,died,out\n1,0,8\n2,1,6\n")
-    cohort = events(path=long, labels=labels, target="died", discharge="out", hours=5,
-                    index={"event": "OP", "which": "last"})  # fmt: skip
+    cohort = events(
+        path=long,
+        labels=labels,
+        target="died",
+        columns={"discharge": "out"},
+        window={"hours": 5, "index": {"event": "OP", "which": "last"}},
+    )
     assert list(cohort.samples.index) == ["1"]
     assert only(cohort).ravel()[0] == 80
     assert cohort.source.dropped == {"no index event": 1}
     labels.write_text("stay,died,out\n2,1,6\n")
     with pytest.raises(DataError) as error:
-        events(path=long, labels=labels, target="died", discharge="out", index={"event": "OP"})
+        events(
+            path=long,
+            labels=labels,
+            target="died",
+            columns={"discharge": "out"},
+            window={"index": {"event": "OP"}},
+        )
     assert "none of its 1 stays has an index event and an event in the window before it" in str(
         error.value
     )
@@ -486,7 +573,9 @@ def test_index_events_after_the_discharge_are_not_used(tmp_path):
 
 def test_codes_to_ignore_can_be_the_index(tmp_path):
     long = write(tmp_path / "long.csv", "stay,time,variable,value\n1,0,HR,80\n1,2,OP,1\n")
-    cohort = events(path=long, index={"event": "OP"}, ignore=("OP",), hours=2)
+    cohort = events(
+        path=long, window={"index": {"event": "OP"}, "hours": 2}, variables={"ignore": ("OP",)}
+    )
     assert names(cohort) == ["HR"]
 
 
@@ -497,10 +586,10 @@ def test_an_index_event_that_is_nowhere(tmp_path, suffix):
     path = tmp_path / f"long.{suffix}"
     frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
     with pytest.raises(DataError) as error:
-        events(path=path, index={"event": "OP//STRAT"})
+        events(path=path, window={"index": {"event": "OP//STRAT"}})
     assert (
-        "index.event: no event is called 'OP//STRAT', or matches it as a regular expression; did "
-        "you mean 'OP//START'?" in str(error.value)
+        "window.index.event: no event is called 'OP//STRAT', or matches it as a regular expression"
+        "; did you mean 'OP//START'?" in str(error.value)
     )
     assert "There are: HR, OP//START." in str(error.value)
 
@@ -511,59 +600,121 @@ def test_an_index_event_that_is_nowhere(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"target": "died", "target_event": "OP"},
-         "target and target_event say different things to predict"),
-        ({"target_event": "OP", "target_variables": ("HR",), "target_hours": 3},
-         "target_event and target_variables say different things to predict"),
-        ({"target_event": "OP"}, "target_event needs the length of the target window"),
-        ({"target": "died", "target_hours": 3}, "target_hours is the length of the window of"),
-        ({"target": "died", "gap_hours": 3}, "gap_hours is the time between the window and the"),
-        ({"target_event": "OP", "target_hours": 3, "target_above": 1},
-         "target_above goes with target, targets or target_value, not with target_event"),
-        ({"target_above": 1}, "target_above needs a target column"),
-        ({"target": "died", "censoring": "negative"}, "censoring is about events: it goes with"),
-        ({"target_value": {"variable": "HR"}, "target_hours": 1, "prevalent": "keep"},
-         "prevalent is about events: it goes with target_event or onset"),
-        ({"target_column": "died"}, "target_column is a label at every hour: it needs index"),
-        ({"target_value": {"aggregate": "max"}, "target_hours": 1}, "target_value needs the name"),
-        ({"target_value": {"variable": "HR", "aggregate": "top"}, "target_hours": 1},
-         "target_value.aggregate must be mean, last, min, max, sum, count; got 'top'"),
-        ({"target_variables": ("HR",), "target_hours": 1.5},
-         "target_hours (1.5) must be a multiple of step_hours (1)"),
-        ({"target_variables": ("HRR",), "target_hours": 1},
-         "no event of a variable called 'HRR'; did you mean 'HR'?"),
-        ({"target_event": "ED", "target_hours": 1},
-         "target_event: no event is called 'ED', or matches it as a regular expression; did you"),
-        ({"every_hours": 2}, "every_hours is for predictions at every step: index: every_step"),
-        ({"index": "every_step", "every_hours": 1.5},
-         "every_hours (1.5) must be a multiple of step_hours (1)"),
-        ({"index": "every_step", "hours": 1.5}, "hours (1.5) must be a multiple of step_hours"),
-        ({"index": "every_step", "first_prediction_hours": 9, "last_prediction_hours": 3},
-         "last_prediction_hours (3) is before the first (9)"),
-        ({"index": {"which": "last"}}, "index: {event: CODE} needs the code: event"),
-        ({"index": {"event": "HR", "which": "third"}}, "index.which must be first or last; got"),
-        ({"index": "every_step", "first_prediction_hours": 90},
-         "no stay is observed until a prediction is due"),
-        ({"index": "every_step", "target_column": "HR"},
-         "target_column: 'HR' holds 80, where a label is 0 or 1"),
+        (
+            {"target": {"column": "died", "event": "OP"}},
+            "column and event are different things to predict: keep one",
+        ),
+        (
+            {"target": {"event": "OP", "course": ("HR",), "hours": 3}},
+            "event and course are different things to predict",
+        ),
+        ({"target": {"event": "OP"}}, "target: event needs the length of the target window"),
+        (
+            {"target": {"column": "died", "hours": 3}},
+            "target: hours is the length of the window of",
+        ),
+        (
+            {"target": "died", "window": {"gap_hours": 3}},
+            "window.gap_hours is the time between the window and the",
+        ),
+        (
+            {"target": {"event": "OP", "hours": 3, "above": 1}},
+            "target: above goes with column or value, not with event",
+        ),
+        ({"target": {"above": 1}}, "target: names nothing: give a column, event, onset, value"),
+        (
+            {"target": {"column": "died", "censoring": "negative"}},
+            "target: censoring is about events: it goes with",
+        ),
+        (
+            {"target": {"value": "HR", "hours": 1, "prevalent": "keep"}},
+            "target: prevalent is about events: it goes with event or onset",
+        ),
+        (
+            {"target": {"flag": "died"}},
+            "target.flag is a label at every hour: it needs window.index",
+        ),
+        (
+            {"target": {"aggregate": "min", "column": "died"}},
+            "target: aggregate is that of value: it needs value, the name of a variable",
+        ),
+        (
+            {"target": {"value": "HR", "aggregate": "top", "hours": 1}},
+            "target.aggregate: must be 'mean', 'last', 'min', 'max', 'sum' or 'count'; got 'top'",
+        ),
+        (
+            {"target": {"course": ("HR",), "hours": 1.5}},
+            "target.hours (1.5) must be a multiple of step_hours (1)",
+        ),
+        (
+            {"target": {"course": ("HRR",), "hours": 1}},
+            "no event of a variable called 'HRR'; did you mean 'HR'?",
+        ),
+        (
+            {"target": {"event": "ED", "hours": 1}},
+            "target.event: no event is called 'ED', or matches it as a regular expression; did you",
+        ),
+        (
+            {"window": {"every_hours": 2}},
+            "window: every_hours is for predictions at every step: index: every_step",
+        ),
+        (
+            {"window": {"index": "every_step", "every_hours": 1.5}},
+            "every_hours (1.5) must be a multiple of step_hours (1)",
+        ),
+        (
+            {"window": {"index": "every_step", "hours": 1.5}},
+            "window: hours (1.5) must be a multiple of step_hours",
+        ),
+        (
+            {
+                "window": {
+                    "index": "every_step",
+                    "first_prediction_hours": 9,
+                    "last_prediction_hours": 3,
+                }
+            },
+            "last_prediction_hours (3) is before the first (9)",
+        ),
+        ({"window": {"index": {"which": "last"}}}, "window.index.event: is required"),
+        (
+            {"window": {"index": {"event": "HR", "which": "third"}}},
+            "window.index.which: must be 'first' or 'last'; got",
+        ),
+        (
+            {"window": {"index": "every_step", "first_prediction_hours": 90}},
+            "no stay is observed until a prediction is due",
+        ),
+        (
+            {"window": {"index": "every_step"}, "target": {"flag": "HR"}},
+            "target.flag: 'HR' holds 80, where a label is 0 or 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_contradictions_are_refused(long, tmp_path, settings, message):
     if "target" in settings:
         settings["labels"] = write(tmp_path / "labels.csv", "stay,died\n1,0\n2,1\n3,0\n")
-    with pytest.raises(DataError) as error:
-        events(path=long, **{"hours": 2, **settings})
+    with pytest.raises(MedkitError) as error:
+        events(path=long, **merged({"window": {"hours": 2}}, settings))
     assert message in str(error.value)
 
 
 def test_a_flag_in_a_wide_table_is_no_event(tmp_path):
     path = write(tmp_path / "wide.csv", "stay,time,HR,flag\n1,0,80,0\n1,1,81,0\n1,2,82,1\n")
     with pytest.raises(DataError) as error:
-        events(path=path, layout="wide", hours=1, target_event="flag", target_hours=5)
+        events(
+            path=path,
+            source={"layout": "wide"},
+            window={"hours": 1},
+            target={"event": "flag", "hours": 5},
+        )
     assert "column 'flag' holds 0 and 1, and each row would count as an event" in str(error.value)
-    asked = {"variable": "flag", "aggregate": "max"}
-    cohort = events(path=path, layout="wide", hours=1, target_value=asked, target_above=0.5,
-                    target_hours=5)  # fmt: skip
+    cohort = events(
+        path=path,
+        source={"layout": "wide"},
+        window={"hours": 1},
+        target={"value": "flag", "above": 0.5, "hours": 5},
+    )
     assert cohort.targets.tolist() == [1]
 
 
@@ -580,7 +731,11 @@ def hourly_table():
     return pd.DataFrame(rows, columns=["stay", "ICULOS", "HR", "SepsisLabel"])
 
 
-EVERY = {"layout": "wide", "time": "ICULOS", "index": "every_step", "hours": 3}
+EVERY = {
+    "source": {"layout": "wide"},
+    "columns": {"time": "ICULOS"},
+    "window": {"index": "every_step", "hours": 3},
+}
 
 
 @pytest.fixture(params=["csv", "parquet", "psv"])
@@ -598,8 +753,9 @@ def hourly(request, tmp_path):
 
 
 def test_a_label_of_every_hour(hourly):
-    cohort = events(path=hourly, target_column="SepsisLabel", target_hours=2,
-                    **EVERY)  # fmt: skip
+    cohort = events(
+        **merged({"path": hourly, "target": {"flag": "SepsisLabel", "hours": 2}}, EVERY)
+    )
     assert names(cohort) == ["HR"]
     assert list(cohort.samples.columns) == ["subject", "stay", "hour", "onset_hour"]
     # 'a' has its onset at hour 6, from which on it has already happened; 'c' at hour 2.
@@ -619,17 +775,22 @@ def test_a_label_of_every_hour(hourly):
 
 
 def test_hours_without_a_horizon_are_all_kept(hourly):
-    cohort = events(path=hourly, target_column="SepsisLabel", **EVERY)
+    cohort = events(**merged({"path": hourly, "target": {"flag": "SepsisLabel"}}, EVERY))
     assert len(cohort) == 17
     assert cohort.targets[:7].tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert cohort.samples["onset_hour"].iloc[0] == 4
 
 
 def test_when_predictions_are_made(hourly):
-    cohort = events(path=hourly, target_column="SepsisLabel", **EVERY, every_hours=2,
-                    first_prediction_hours=3, last_prediction_hours=6)  # fmt: skip
+    cohort = events(
+        **merged(
+            {"path": hourly, "target": {"flag": "SepsisLabel"}},
+            EVERY,
+            {"window": {"every_hours": 2, "first_prediction_hours": 3, "last_prediction_hours": 6}},
+        )
+    )
     assert list(cohort.samples.index) == ["a@3", "a@5", "b@3", "c@3", "c@5"]
-    new = events(path=hourly, **EVERY, ignore=("SepsisLabel",))
+    new = events(**merged({"path": hourly}, EVERY, {"variables": {"ignore": ("SepsisLabel",)}}))
     assert new.targets is None
     assert len(new) == 7 + 4 + 6
 
@@ -645,11 +806,24 @@ def test_hours_from_labels_and_dates(tmp_path, engine):
         tmp_path / "labels.csv", index=False
     )
     cohort = events(
-        **given, labels=tmp_path / "labels.csv", admission="admitted", subject="patient",
-        attributes=("ward",), index="every_step", hours=4, step_hours=2, every_hours=4,
-        gap_hours=1, target_event="SHOCK", target_hours=6, censoring="negative", variables=("HR",),
-        aggregate="sum", engine=engine,
-    )  # fmt: skip
+        **merged(
+            given,
+            {
+                "labels": tmp_path / "labels.csv",
+                "columns": {"admission": "admitted", "subject": "patient", "attributes": ("ward",)},
+                "window": {
+                    "index": "every_step",
+                    "hours": 4,
+                    "step_hours": 2,
+                    "every_hours": 4,
+                    "gap_hours": 1,
+                },
+                "target": {"event": "SHOCK", "hours": 6, "censoring": "negative"},
+                "variables": {"include": ("HR",), "aggregate": "sum"},
+                "source": {"engine": engine},
+            },
+        )
+    )
     expected = []
     for (stay, own), since in itertools.product(frame.groupby("stay"), [0]):
         time = own["time"] - admitted[stay]
@@ -676,8 +850,12 @@ def test_hours_from_labels_and_dates(tmp_path, engine):
 
 
 def test_forecasts_at_every_hour(long):
-    cohort = events(path=long, index="every_step", hours=2, target_variables=("HR",),
-                    target_hours=2, variables=("HR",), aggregate="max")  # fmt: skip
+    cohort = events(
+        path=long,
+        window={"index": "every_step", "hours": 2},
+        target={"course": ("HR",), "hours": 2},
+        variables={"include": ("HR",), "aggregate": "max"},
+    )
     of = dict(zip(cohort.samples.index, cohort.targets.tolist(), strict=True))
     assert of["1@1"] == [82, 86]
     assert str(of["1@4"]) == "[nan, 90.0]"
@@ -685,13 +863,17 @@ def test_forecasts_at_every_hour(long):
 
 def test_a_label_of_the_stay_at_every_hour(long, tmp_path):
     labels = write(tmp_path / "labels.csv", "stay,died,hour\n1,0,8\n2,,8\n3,1,8\n")
-    settings = {"path": long, "labels": labels, "target": "died", "index": "every_step",
-                "hours": 2, "every_hours": 4}  # fmt: skip
+    settings = {
+        "path": long,
+        "labels": labels,
+        "target": "died",
+        "window": {"index": "every_step", "hours": 2, "every_hours": 4},
+    }
     cohort = events(**settings)
     assert labels_of(cohort) == {"1@4": 0, "1@8": 0, "3@4": 1, "3@8": 1}
     assert cohort.source.dropped == {"missing target": 2}
     with pytest.raises(DataError, match="the attribute 'hour' has a name that index: every_step"):
-        events(**settings, attributes=("hour",))
+        events(**merged(settings, {"columns": {"attributes": ("hour",)}}))
     labels.write_text("stay,died\n77,0\n")
     with pytest.raises(DataError, match="none of its 1 stays has events"):
         events(**settings)
@@ -700,7 +882,7 @@ def test_a_label_of_the_stay_at_every_hour(long, tmp_path):
 def test_windows_that_no_machine_holds(long, monkeypatch):
     monkeypatch.setattr(import_module("medkit.datasets.events.hourly").os, "sysconf", lambda _: 10)
     with pytest.raises(DataError) as error:
-        events(path=long, index="every_step", hours=2)
+        events(path=long, window={"index": "every_step", "hours": 2})
     assert "Predict less often (every_hours)" in str(error.value)
 
 
@@ -785,7 +967,7 @@ def test_no_stay_is_named_in_a_run(tmp_path, monkeypatch):
         path.write_text(re.sub(r"\bS0(\d{4})\b", r"STAY-\1", path.read_text()))
     config = Path(__file__).parents[1] / "configs" / "smoke" / "events_gru_every_hour.yaml"
     run = medkit.train(config, overrides=["training.epochs=1", "evaluation.bootstrap=20",
-                       "dataset.every_hours=6"],
+                       "dataset.window.every_hours=6"],
                        out=tmp_path / "runs")  # fmt: skip
     assert run.metrics["test"]["early_warning"]["stays"] > 2
     files = [file for file in run.path.rglob("*") if file.is_file()]
@@ -849,26 +1031,30 @@ def test_test_rows_do_not_influence_which_channels_are_frequent():
 def test_contradictions_are_said_by_validate_with_their_place(tmp_path):
     config = tmp_path / "both.yaml"
     config.write_text(
-        "dataset: {name: events, path: a.csv, labels: b.csv, target: died, target_event: DEATH}\n"
+        "dataset: {name: events, path: a.csv, labels: b.csv,\n"
+        "  target: {column: died, event: DEATH}}\n"
         "task: binary\nmodel: {name: gru}\n"
     )
     with pytest.raises(
-        ConfigError, match="line 1   dataset: target and target_event say different"
+        ConfigError, match=r"line 2   dataset.target: column and event are different things to"
     ):
         load_config(config)
 
 
 @pytest.mark.parametrize(("settings", "said"), [
-    ("static_table: s.csv", "static_table is about static features: it needs static, their names"),
-    ("static_categorical: [SEX]", "static_categorical is about static features"),
-    ("variables: [HR, AGE], static: [AGE]", "'AGE' stands in variables and in static"),
-    ("site: ward", "site is read from labels: it needs labels, or labels_query"),
-    ("discharge: out", "discharge is read from labels: it needs labels, or labels_query"),
-    ("index: prediction", "index: prediction needs labels, whose column prediction_time says when"),
-    ("index: every_step, form: triplets", "index: every_step needs form: grid"),
+    ("static: {table: s.csv}", ".static.features: is required"),
+    ("static: {features: [AGE], categorical: [SEX]}",
+     ".static: categorical names 'SEX', which features does not"),
+    ("variables: [HR, AGE], static: [AGE]", ": 'AGE' stands in variables and in static"),
+    ("columns: {site: ward}", ": columns.site is read from labels: it needs labels"),
+    ("columns: {discharge: out}", ": columns.discharge is read from labels: it needs labels"),
+    ("window: {index: prediction}",
+     ": index: prediction needs labels, whose column prediction_time says when"),
+    ("window: {index: every_step}, form: triplets", ": index: every_step needs form: grid"),
+    ("labels: {unmatched: fail}", ".labels: give either path or query"),
 ])  # fmt: skip
 def test_settings_that_would_do_nothing_are_refused_before_reading(tmp_path, settings, said):
-    given = f"name: events, path: a.csv, target_event: DEATH, target_hours: 24, {settings}"
+    given = f"name: events, path: a.csv, target: {{event: DEATH, hours: 24}}, {settings}"
     model = "strats" if "triplets" in settings else "gru"
     path = write(
         tmp_path / "config.yaml",
@@ -876,4 +1062,4 @@ def test_settings_that_would_do_nothing_are_refused_before_reading(tmp_path, set
     )
     with pytest.raises(ConfigError) as error:
         load_config(path)
-    assert f"line 1   dataset: {said}" in str(error.value)
+    assert f"line 1   dataset{said}" in str(error.value)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import only_input
+from merging import merged
 
 from medkit.core.errors import DataError
 from medkit.datasets.events.events import events
@@ -47,9 +48,14 @@ def sepsis(tmp_path):
 
 def test_physionet_2019_layout(sepsis):
     cohort = events(
-        path=sepsis / "training_setA", labels=sepsis / "labels.csv", target="sepsis",
-        layout="wide", time="ICULOS", hours=4, ignore=("SepsisLabel",),
-    )  # fmt: skip
+        path=sepsis / "training_setA",
+        labels=sepsis / "labels.csv",
+        target="sepsis",
+        source={"layout": "wide"},
+        columns={"time": "ICULOS"},
+        window={"hours": 4},
+        variables={"ignore": ("SepsisLabel",)},
+    )
     assert names(cohort) == ["Age", "HR", "O2Sat", "Temp"]
     np.testing.assert_array_equal(
         only(cohort)[0],
@@ -63,9 +69,12 @@ def test_physionet_2019_layout(sepsis):
 
 def test_rows_as_hours(sepsis):
     cohort = events(
-        path=sepsis / "training_setA", layout="wide", time="row", hours=3,
-        ignore=("SepsisLabel", "ICULOS"),
-    )  # fmt: skip
+        path=sepsis / "training_setA",
+        source={"layout": "wide"},
+        columns={"time": "row"},
+        window={"hours": 3},
+        variables={"ignore": ("SepsisLabel", "ICULOS")},
+    )
     np.testing.assert_array_equal(
         only(cohort)[:, :, 1], np.array([[80, 90, NAN], [60, 61, NAN]], "f4")
     )
@@ -93,9 +102,17 @@ def test_wide_equals_long(tmp_path, suffix, engine):
     for name, frame in (("wide", wide), ("long", long)):
         path = tmp_path / f"{name}.{suffix}"
         frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
-    settings = {"hours": 6, "aggregate": "max", "engine": engine}
-    one = events(path=tmp_path / f"wide.{suffix}", layout="wide", **settings)
-    other = events(path=tmp_path / f"long.{suffix}", value="x", **settings)
+    settings = {
+        "window": {"hours": 6},
+        "variables": {"aggregate": "max"},
+        "source": {"engine": engine},
+    }
+    one = events(
+        **merged({"path": tmp_path / f"wide.{suffix}", "source": {"layout": "wide"}}, settings)
+    )
+    other = events(
+        **merged({"path": tmp_path / f"long.{suffix}", "columns": {"value": "x"}}, settings)
+    )
     assert names(one) == names(other) == ["HR", "K", "value"]
     assert list(one.samples.index) == list(other.samples.index)
     np.testing.assert_array_equal(only(one), only(other))
@@ -104,11 +121,13 @@ def test_wide_equals_long(tmp_path, suffix, engine):
 def test_wide_columns_of_text(tmp_path):
     frame = pd.DataFrame({"stay": [1, 1], "time": [0.0, 1], "HR": [80, 81], "note": ["a", "b"]})
     frame.to_parquet(tmp_path / "wide.parquet")
-    cohort = events(path=tmp_path / "wide.parquet", layout="wide", hours=2)
+    cohort = events(path=tmp_path / "wide.parquet", source={"layout": "wide"}, window={"hours": 2})
     assert names(cohort) == ["HR"]
     assert cohort.source.notes == ("columns that hold no numbers are no variables: note",)
     with pytest.raises(DataError, match="has no column of numbers beside stay and time"):
-        events(path=tmp_path / "wide.parquet", layout="wide", ignore=("HR",))
+        events(
+            path=tmp_path / "wide.parquet", source={"layout": "wide"}, variables={"ignore": ("HR",)}
+        )
 
 
 # Shards.
@@ -118,7 +137,7 @@ def test_shards_must_be_alike(tmp_path):
     frame = pd.DataFrame({"stay": [1], "time": [0.5], "variable": ["HR"], "value": [80.0]})
     frame.to_parquet(tmp_path / "0.parquet")
     frame.assign(stay=2).to_parquet(tmp_path / "1.parquet")
-    cohort = events(path=tmp_path, hours=1)
+    cohort = events(path=tmp_path, window={"hours": 1})
     assert list(cohort.samples.index) == ["1", "2"]
     assert list(cohort.source.files) == [f"{tmp_path.name}/"]
     frame.assign(value="high").to_parquet(tmp_path / "1.parquet")
@@ -142,7 +161,11 @@ def test_texts_in_parquet_are_read_with_care(tmp_path):
     frame.to_parquet(tmp_path / "long.parquet")
     with pytest.raises(DataError, match="1 texts where numbers are due"):
         events(path=tmp_path / "long.parquet")
-    cohort = events(path=tmp_path / "long.parquet", missing_values={"HR": ("x",)}, hours=1)
+    cohort = events(
+        path=tmp_path / "long.parquet",
+        values={"missing_values": {"HR": ("x",)}},
+        window={"hours": 1},
+    )
     assert only(cohort).item() == 80
 
 
@@ -194,10 +217,15 @@ def engine(request):
 
 def test_meds(meds, engine):
     cohort = events(
-        path=meds, labels=meds / "labels.parquet", layout="meds", hours=4, step_hours=2,
-        aggregate={"DIAGNOSIS//A41": "count"}, engine=engine,
-        variables=("LAB//K", "VITAL//HR", "DIAGNOSIS//A41"),
-    )  # fmt: skip
+        path=meds,
+        labels=meds / "labels.parquet",
+        source={"layout": "meds", "engine": engine},
+        window={"hours": 4, "step_hours": 2},
+        variables={
+            "aggregate": {"DIAGNOSIS//A41": "count"},
+            "include": ("LAB//K", "VITAL//HR", "DIAGNOSIS//A41"),
+        },
+    )
     # The window is [prediction - 4 h, prediction): what is known at noon is not yet in.
     np.testing.assert_array_equal(
         only(cohort),
@@ -223,9 +251,12 @@ def test_meds(meds, engine):
 def test_no_event_after_the_prediction_enters(meds, gap):
     """Whatever happens from the window's end on, the grid is the same."""
     settings = {
-        "path": meds, "labels": meds / "labels.parquet", "layout": "meds", "hours": 48,
-        "gap_hours": gap, "aggregate": "max", "variables": ("LAB//K", "VITAL//HR"),
-    }  # fmt: skip
+        "path": meds,
+        "labels": meds / "labels.parquet",
+        "source": {"layout": "meds"},
+        "window": {"hours": 48, "gap_hours": gap},
+        "variables": {"aggregate": "max", "include": ("LAB//K", "VITAL//HR")},
+    }
     before = events(**settings)
     shard = meds / "data" / "train" / "0.parquet"
     frame = pd.read_parquet(shard)
@@ -249,7 +280,12 @@ def test_no_event_after_the_prediction_enters(meds, gap):
 
 
 def test_meds_without_labels_predicts_after_the_last_event(meds):
-    cohort = events(path=meds, layout="meds", hours=4, step_hours=2, variables="^(LAB|VITAL)")
+    cohort = events(
+        path=meds,
+        source={"layout": "meds"},
+        window={"hours": 4, "step_hours": 2},
+        variables="^(LAB|VITAL)",
+    )
     assert list(cohort.samples.index) == ["1", "2", "4"]
     assert names(cohort) == ["LAB//K", "VITAL//HR"]
     np.testing.assert_array_equal(only(cohort)[0], np.array([[5, NAN], [6, 90]], "f4"))
@@ -257,9 +293,9 @@ def test_meds_without_labels_predicts_after_the_last_event(meds):
 
 def test_bad_meds(meds, tmp_path_factory):
     with pytest.raises(DataError, match=r"holds no data/\*\*/\*\.parquet"):
-        events(path=tmp_path_factory.mktemp("empty"), layout="meds")
+        events(path=tmp_path_factory.mktemp("empty"), source={"layout": "meds"})
     labels = pd.read_parquet(meds / "labels.parquet")
-    settings = {"path": meds, "labels": meds / "labels.parquet", "layout": "meds"}
+    settings = {"path": meds, "labels": meds / "labels.parquet", "source": {"layout": "meds"}}
     for change, message in (
         (labels.assign(prediction_time=labels["prediction_time"].dt.tz_localize("UTC")),
          "column 'prediction_time' has a time zone where the events' times have no time zone"),
@@ -288,21 +324,33 @@ def test_the_window_from_admission(tmp_path):
         "stay,died,admitted,discharged\n1,0,2024-05-01 11:00,2024-05-02\n"
         "2,1,2024-05-01 08:00,2024-05-01 09:00\n",
     )
-    settings = {"path": long, "labels": labels, "target": "died", "hours": 4}
-    cohort = events(**settings, index="admission", admission="admitted")
+    settings = {"path": long, "labels": labels, "target": "died", "window": {"hours": 4}}
+    cohort = events(
+        **merged(settings, {"window": {"index": "admission"}, "columns": {"admission": "admitted"}})
+    )
     np.testing.assert_array_equal(
         only(cohort)[:, :, 0], np.array([[NAN, 90, NAN, NAN], [NAN, NAN, 60, NAN]], "f4")
     )
     assert cohort.source.notes == ("1 events outside the first 4 h are not used",)
-    cohort = events(**settings, index="admission", admission="admitted", discharge="discharged")
+    cohort = events(
+        **merged(
+            settings,
+            {
+                "window": {"index": "admission"},
+                "columns": {"admission": "admitted", "discharge": "discharged"},
+            },
+        )
+    )
     assert cohort.source.notes[-1] == "1 events after the end of their stay are not used"
     assert cohort.source.dropped == {"no events": 1}
     with pytest.raises(DataError, match="index: admission needs the column of labels with it"):
-        events(**settings, index="admission")
+        events(**merged(settings, {"window": {"index": "admission"}}))
     with pytest.raises(DataError, match="gap_hours is the time between the window and the pred"):
-        events(**settings, gap_hours=1)
+        events(**merged(settings, {"window": {"gap_hours": 1}}))
     with pytest.raises(DataError) as error:
-        events(**settings, admission="discharged", discharge="admitted")
+        events(
+            **merged(settings, {"columns": {"admission": "discharged", "discharge": "admitted"}})
+        )
     assert "2 stays end before they begin (first at row 1)" in str(error.value)
 
 
@@ -312,9 +360,12 @@ def test_a_prediction_time_in_hours(tmp_path):
     )
     labels = write(tmp_path / "labels.csv", "stay,died,at\n1,0,6\n1,1,7\n")
     cohort = events(
-        path=long, labels=labels, target="died", index="prediction", prediction_time="at",
-        hours=2, subject="stay",
-    )  # fmt: skip
+        path=long,
+        labels=labels,
+        target="died",
+        window={"index": "prediction", "hours": 2},
+        columns={"prediction_time": "at", "subject": "stay"},
+    )
     np.testing.assert_array_equal(only(cohort)[:, :, 0], [[NAN, 90], [90, 99]])
 
 
@@ -323,7 +374,9 @@ def test_counts_and_patterns(tmp_path):
         tmp_path / "long.csv",
         "stay,time,variable,value\n1,0.1,DX//A,\n1,0.2,DX//A,1\n1,0.3,HR,80\n2,1.5,HR,70\n",
     )
-    cohort = events(path=long, hours=2, aggregate={"*": "max", "DX//A": "count"})
+    cohort = events(
+        path=long, window={"hours": 2}, variables={"aggregate": {"*": "max", "DX//A": "count"}}
+    )
     np.testing.assert_array_equal(
         only(cohort), np.array([[[2, 80], [0, NAN]], [[0, NAN], [0, 70]]], "f4")
     )
@@ -348,13 +401,18 @@ def test_two_units_for_one_variable(tmp_path, suffix):
     pd.read_csv(tmp_path / "long.csv").to_parquet(tmp_path / "long.parquet")
     path = tmp_path / f"long.{suffix}"
     with pytest.raises(DataError) as error:
-        events(path=path, unit="unit")
+        events(path=path, columns={"unit": "unit"})
     assert "variable 'Glucose' is given in 2 units: mg/dL (1 events), mmol/L (2 events)" in str(
         error.value
     )
-    with pytest.raises(DataError, match=r"variable 'HR' is given in bpm, where dataset.units"):
-        events(path=path, unit="unit", ignore=("Glucose",), units={"HR": "1/s"})
-    cohort = events(path=path, unit="unit", ignore=("Glucose",))
+    with pytest.raises(DataError, match=r"variable 'HR' is given in bpm, where dataset.values"):
+        events(
+            path=path,
+            columns={"unit": "unit"},
+            variables={"ignore": ("Glucose",)},
+            values={"units": {"HR": "1/s"}},
+        )
+    cohort = events(path=path, columns={"unit": "unit"}, variables={"ignore": ("Glucose",)})
     assert only_input(cohort).features[0].unit == "bpm"
 
 
@@ -365,14 +423,18 @@ def test_duplicate_events(tmp_path, suffix):
     )
     frame.to_csv(tmp_path / "long.csv", index=False)
     frame.to_parquet(tmp_path / "long.parquet")
-    settings = {"path": tmp_path / f"long.{suffix}", "hours": 1, "aggregate": "sum"}
+    settings = {
+        "path": tmp_path / f"long.{suffix}",
+        "window": {"hours": 1},
+        "variables": {"aggregate": "sum"},
+    }
     text = "1 events repeat another one (same stay, time, variable and value)"
     kept = events(**settings)
     assert (only(kept).item(), kept.source.notes) == (210, (text,))
-    once = events(**settings, duplicates="drop")
+    once = events(**merged(settings, {"variables": {"duplicates": "drop"}}))
     assert (only(once).item(), once.source.notes) == (160, (f"{text}; they are used once",))
     with pytest.raises(DataError) as error:
-        events(**settings, duplicates="fail")
+        events(**merged(settings, {"variables": {"duplicates": "fail"}}))
     assert text in str(error.value)
 
 
@@ -398,7 +460,7 @@ def test_two_zones_are_one_time(tmp_path):
         "stay,time,variable,value\n1,2024-05-01T12:00+02:00,HR,80\n1,2024-05-01T11:00Z,HR,90\n",
     )
     np.testing.assert_array_equal(
-        only(events(path=tmp_path / "long.csv", hours=2)).ravel(), [80, 90]
+        only(events(path=tmp_path / "long.csv", window={"hours": 2})).ravel(), [80, 90]
     )
 
 
@@ -407,7 +469,9 @@ def test_times_in_any_order_and_missing_times(tmp_path):
         tmp_path / "long.csv",
         "stay,time,variable,value\n1,1.5,HR,90\n1,0.5,HR,80\n1,,HR,70\n1,0.2,HR,60\n",
     )
-    cohort = events(path=tmp_path / "long.csv", hours=2, aggregate="last")
+    cohort = events(
+        path=tmp_path / "long.csv", window={"hours": 2}, variables={"aggregate": "last"}
+    )
     assert only(cohort).ravel().tolist() == [80, 90]
     assert cohort.source.notes == ("1 events without a time are not used",)
 
@@ -447,7 +511,7 @@ def test_empty_values_are_no_broken_lines(tmp_path):
     path = write(
         tmp_path / "long.csv", 'stay,time,variable,value\n1,0.1,"HR, mean",80\n1,0.2,"HR, mean",\n'
     )
-    assert only(events(path=path, hours=1)).item() == 80
+    assert only(events(path=path, window={"hours": 1})).item() == 80
 
 
 def test_labels_without_events_and_events_without_labels(tmp_path, caplog):
@@ -463,14 +527,17 @@ def test_labels_without_events_and_events_without_labels(tmp_path, caplog):
     assert cohort.source.dropped == {"no events": 2, "no label": 1}
     assert list(cohort.samples.index) == ["1", "2"]
     with pytest.raises(DataError) as error:
-        events(**settings, unmatched="fail")
+        events(**{**settings, "labels": {"path": settings["labels"], "unmatched": "fail"}})
     assert text in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"value": [80.0, np.inf]}, "column 'value' has 1 infinite values (variable 'HR')"),
+        (
+            {"value": [80.0, np.inf]},
+            "column 'value' has 1 infinite values (variable 'HR')",
+        ),
         ({"stay": [1, None]}, "column 'stay' is empty in 1 rows"),
         ({"value": [np.nan, np.nan]}, "no event has a value"),
         ({"value": [80.0, 900]}, "values outside their plausible range: 1 HR"),
@@ -481,7 +548,9 @@ def test_bad_parquet(tmp_path, engine, change, message):
     frame.assign(**change).to_parquet(tmp_path / "long.parquet")
     with pytest.raises(DataError) as error:
         events(
-            path=tmp_path / "long.parquet", engine=engine, ranges={"HR": (10, 300)}, outside="fail"
+            path=tmp_path / "long.parquet",
+            source={"engine": engine},
+            values={"ranges": {"HR": (10, 300)}, "outside": "fail"},
         )
     assert message in str(error.value)
 
@@ -496,7 +565,7 @@ def small(tmp_path, rows, head="stay,time,variable,value"):
         "path": write(tmp_path / "events.csv", f"{head}\n{rows}"),
         "labels": write(tmp_path / "labels.csv", LABELS),
         "target": "died",
-        "hours": 4,
+        "window": {"hours": 4},
     }
 
 
@@ -516,7 +585,7 @@ def test_events_without_a_unit_beside_others_with_one_are_counted(tmp_path):
     rows = "A,0,TEMP,37,C\nA,1,TEMP,99,\nB,0,TEMP,36,C\nB,1,HR,70,\n"
     settings = small(tmp_path, rows, "stay,time,variable,value,unit")
     for each in parquet_too(tmp_path, settings):
-        cohort = events(**each, unit="unit")
+        cohort = events(**merged(each, {"columns": {"unit": "unit"}}))
         assert cohort.source.notes == (
             "events without a unit, taken as the variable's others: 1 TEMP (C)",
         )
@@ -526,9 +595,19 @@ def test_events_without_a_unit_beside_others_with_one_are_counted(tmp_path):
 def test_settings_of_variables_that_no_event_has_are_said(tmp_path):
     settings = small(tmp_path, "A,0,HR,80\nB,0,HR,70\n")
     cohort = events(
-        **settings, ranges={"HRR": (20, 250), "HR": (20, 250)}, units={"Temperature": "°C"},
-        aggregates={"Urine": "sum"}, missing_values={"*": (-1,), "MAP": (0,)}, static=("AGE",),
-    )  # fmt: skip
+        **merged(
+            settings,
+            {
+                "values": {
+                    "ranges": {"HRR": (20, 250), "HR": (20, 250)},
+                    "units": {"Temperature": "°C"},
+                    "missing_values": {"*": (-1,), "MAP": (0,)},
+                },
+                "variables": {"aggregate": {"Urine": "sum"}},
+                "static": ("AGE",),
+            },
+        )
+    )
     assert cohort.source.notes == (
         "units names variables that no event has: 'Temperature'",
         "ranges names variables that no event has: 'HRR'; did you mean 'HR'?",
@@ -537,7 +616,7 @@ def test_settings_of_variables_that_no_event_has_are_said(tmp_path):
         "static names variables that no event has: 'AGE'",
     )
     settings |= {"labels": None, "target": None}
-    assert events(**settings, ranges={"HRR": (20, 250)}).source.notes == ()
+    assert events(**merged(settings, {"values": {"ranges": {"HRR": (20, 250)}}})).source.notes == ()
 
 
 def test_events_of_known_stays_at_other_times_are_not_taken_for_strangers(tmp_path):
@@ -561,7 +640,7 @@ def test_shards_with_and_without_a_time_zone_are_refused(tmp_path):
     frame["time"] = frame["time"].dt.tz_localize("Europe/Paris")
     frame.to_parquet(tmp_path / "shards" / "1.parquet")
     with pytest.raises(DataError) as error:
-        events(path=tmp_path / "shards", hours=4)
+        events(path=tmp_path / "shards", window={"hours": 4})
     assert "1.parquet: column 'time' has a time zone where it has no time zone in 0.parquet" in (
         str(error.value)
     )

@@ -13,7 +13,7 @@ import yaml
 
 from medkit.config.experiment import load_config
 from medkit.core import registry
-from medkit.core.errors import DataError, MedkitError
+from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.explanation.local import explain
 from medkit.leakage import audit
@@ -250,8 +250,13 @@ def events_of(files: Path, **settings) -> Cohort:
 def test_static_variables_are_the_last_known_before_the_prediction(files, engine):
     if engine == "duckdb":
         pytest.importorskip("duckdb")
-    settings = {"static": ("Age", "Unit", "Weight"), "static_categorical": ("Unit",)}
-    cohort = events_of(files, engine=engine, hours=8, units={"Age": "years"}, **settings)
+    cohort = events_of(
+        files,
+        source={"engine": engine},
+        window={"hours": 8},
+        static={"features": ("Age", "Unit", "Weight"), "categorical": ("Unit",)},
+        values={"units": {"Age": "years"}},
+    )
     assert [f.name for f in cohort.inputs["series"].features] == ["HR"]
     static = cohort.inputs["static"]
     # The weight at hour 8 is measured at the very end of the window: too late.
@@ -265,11 +270,11 @@ def test_static_variables_are_the_last_known_before_the_prediction(files, engine
 
 
 def test_static_variables_at_every_step_do_not_look_ahead(files):
-    settings = {"hours": 2, "first_prediction_hours": 1, "static": ("Weight",)}
     (files / "labels.csv").write_text("stay,onset\na,20\nb,20\n")
     cohort = registry.datasets.build(
-        "events", path=files / "events.csv", labels=files / "labels.csv", onset="onset",
-        target_hours=4, index="every_step", censoring="negative", **settings,
+        "events", path=files / "events.csv", labels=files / "labels.csv", static=("Weight",),
+        window={"index": "every_step", "hours": 2, "first_prediction_hours": 1},
+        target={"onset": "onset", "hours": 4, "censoring": "negative"},
     )  # fmt: skip
     weight = cohort.inputs["static"].values["Weight"].to_numpy()
     hour, stay = cohort.samples["hour"].to_numpy(), cohort.samples["stay"].to_numpy()
@@ -278,12 +283,11 @@ def test_static_variables_at_every_step_do_not_look_ahead(files):
 
 
 def test_static_columns_of_a_table(files):
-    cohort = events_of(
-        files,
-        static=("age", "ward"),
-        static_categorical=("ward",),
-        static_table=files / "stays.csv",
-    )
+    static = {"features": ("age", "ward"), "categorical": ("ward",), "table": files / "stays.csv"}
+    cohort = events_of(files, static=static, values={"units": {"age": "years", "Age": "years"}})
+    assert [f.unit for f in cohort.inputs["static"].features] == ["years", None]
+    # 'age' is no variable of the events, and need be none.
+    assert not [note for note in cohort.source.notes if "no event has" in note]
     assert cohort.inputs["static"].values.to_dict("list") == {
         "age": [60.0, 41.0], "ward": ["3", "12"],
     }  # fmt: skip
@@ -294,18 +298,18 @@ def test_static_columns_of_a_table(files):
 def test_a_stay_without_a_row_in_the_static_table_is_said(files):
     (files / "stays.csv").write_text("stay,age\na,60\n")
     with pytest.raises(DataError, match=r"1 of 2 stays have no row \(the first is sample 2\)"):
-        events_of(files, static=("age",), static_table=files / "stays.csv")
+        events_of(files, static={"features": ("age",), "table": files / "stays.csv"})
 
 
 def test_a_category_that_is_not_static_is_said(files):
-    with pytest.raises(DataError, match="static_categorical names 'Unit', which static does not"):
-        events_of(files, static=("Age",), static_categorical=("Unit",))
+    with pytest.raises(ConfigError, match="static: categorical names 'Unit', which features does"):
+        events_of(files, static={"features": ("Age",), "categorical": ("Unit",)})
 
 
 def test_written_as_files_and_read_again_it_is_the_same(tmp_path):
     synthesize("synthetic_icu", tmp_path, ["samples=40", "static=[age, sex]"])
     config = tmp_path / "synthetic_icu.yaml"
-    assert yaml.safe_load(config.read_text())["dataset"]["static_categorical"] == ["sex"]
+    assert yaml.safe_load(config.read_text())["dataset"]["static"]["categorical"] == ["sex"]
     experiment = load_config(config)
     again = registry.datasets.build(experiment.dataset.name, **experiment.dataset.parameters)
     first = registry.datasets.build("synthetic_icu", samples=40, static=("age", "sex"))
@@ -320,7 +324,39 @@ def test_a_stay_of_which_only_the_static_features_are_known_is_kept(files):
     with (files / "events.csv").open("a") as events:
         events.write("c,0,Age,77\n")
     (files / "labels.csv").write_text(LABELS + "c,1\n")
-    cohort = events_of(files, static=("Age",), hours=8)
+    cohort = events_of(files, static=("Age",), window={"hours": 8})
     assert list(cohort.samples.index) == ["a", "b", "c"]
     assert np.isnan(cohort.inputs["series"].values[2]).all()
     assert cohort.inputs["static"].values["Age"].tolist() == [60.0, 41.0, 77.0]
+
+
+@pytest.mark.parametrize("table", ["static.csv", "${STATIC_FOLDER}/static.csv"])
+def test_predictions_read_the_static_table_that_the_config_names(tmp_path, monkeypatch, table):
+    """Not one of that name in the working folder, where other ages stand."""
+    from medkit.workflows.external import predict_file
+    from medkit.workflows.synthesize import synthesize
+
+    there = tmp_path / "there"
+    synthesize("synthetic_icu", there, ["samples=60", "static=[age, sex]"])
+    monkeypatch.setenv("STATIC_FOLDER", str(there))
+    settings = ["training.epochs=1", "evaluation={bootstrap: 0, baselines: false}"]
+    config = there / "synthetic_icu.yaml"
+    config.write_text(config.read_text().replace("static.csv", f"'{table}'"))
+    made = train(config, overrides=settings, out=tmp_path / "runs")
+    expected = predict_file(made, there / "events.csv")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    others = (there / "static.csv").read_text().splitlines()
+    position = others[0].split(",").index("age")
+    for number, line in enumerate(others[1:], 1):
+        cells = line.split(",")
+        cells[position] = "20"
+        others[number] = ",".join(cells)
+    (elsewhere / "static.csv").write_text("\n".join(others) + "\n")
+    monkeypatch.chdir(elsewhere)
+    found = predict_file(made, there / "events.csv")
+    np.testing.assert_array_equal(found["probability"], expected["probability"])
+    if "$" in table:
+        monkeypatch.delenv("STATIC_FOLDER")
+        with pytest.raises(DataError, match=r"dataset\.static\.table: .* STATIC_FOLDER is not set"):
+            predict_file(made, there / "events.csv")

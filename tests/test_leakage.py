@@ -170,10 +170,18 @@ def splice(real_data):
 def stays(real_data):
     folder = real_data / "physionet2012"
     return events(
-        path=folder / "set-a.tar.gz", labels=folder / "Outcomes-a.txt", stay="RecordID",
-        subject="RecordID", time="Time", variable="Parameter", value="Value",
-        target="In-hospital_death", missing_values={"*": (-1,)},
-    )  # fmt: skip
+        path=folder / "set-a.tar.gz",
+        labels=folder / "Outcomes-a.txt",
+        columns={
+            "stay": "RecordID",
+            "subject": "RecordID",
+            "time": "Time",
+            "variable": "Parameter",
+            "value": "Value",
+        },
+        target="In-hospital_death",
+        values={"missing_values": {"*": (-1,)}},
+    )
 
 
 @pytest.fixture(scope="session")

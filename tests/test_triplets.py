@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cohorts import only_input
+from merging import merged
 
 from medkit.config.experiment import load_config
 from medkit.core import registry
@@ -243,9 +244,11 @@ def test_the_embedding_and_what_is_refused():
 
 NAMES = ("HR", "K", "Lab")
 SETTINGS = {
-    "form": "triplets", "hours": 24, "aggregate": {"*": "mean", "Lab": "count"},
-    "ranges": {"K": (20, 90)}, "missing_values": {"*": (-1,)},
-}  # fmt: skip
+    "form": "triplets",
+    "window": {"hours": 24},
+    "variables": {"aggregate": {"*": "mean", "Lab": "count"}},
+    "values": {"ranges": {"K": (20, 90)}, "missing_values": {"*": (-1,)}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +298,7 @@ def test_every_engine_gives_the_triplets_of_pandas(frame, tmp_path, engine, name
         pytest.skip("PySpark needs Java 17")
     write = frame.to_parquet if name.endswith("parquet") else frame.to_csv
     write(tmp_path / name, index=False)
-    cohort = events(path=tmp_path / name, engine=engine, **SETTINGS)
+    cohort = events(**merged({"path": tmp_path / name, "source": {"engine": engine}}, SETTINGS))
     given = only_input(cohort)
     assert given.modality == "triplets"
     assert [feature.name for feature in given.features] == list(NAMES)
@@ -316,14 +319,22 @@ def test_duplicates_and_blocks_of_stays(frame, tmp_path, monkeypatch):
     blocks = events(path=tmp_path / "long.parquet", **SETTINGS)
     assert only_input(blocks).values.tobytes() == only_input(whole).values.tobytes()
     assert blocks.source == whole.source
-    once = events(path=tmp_path / "long.parquet", **SETTINGS, duplicates="drop")
+    once = events(
+        **merged(
+            {"path": tmp_path / "long.parquet"}, SETTINGS, {"variables": {"duplicates": "drop"}}
+        )
+    )
     wanted = expected(frame, once=True)
     counts = (~np.isnan(only_input(once).values[:, :, 0])).sum(axis=1)
     assert dict(zip(once.samples.index, counts, strict=True)) == {
         stay: len(each) for stay, each in wanted.items()
     }
     with pytest.raises(DataError, match="events repeat another one"):
-        events(path=tmp_path / "long.parquet", **SETTINGS, duplicates="fail")
+        events(
+            **merged(
+                {"path": tmp_path / "long.parquet"}, SETTINGS, {"variables": {"duplicates": "fail"}}
+            )
+        )
 
 
 def test_windows_samples_and_labels_are_those_of_the_grid(frame, tmp_path):
@@ -332,10 +343,15 @@ def test_windows_samples_and_labels_are_those_of_the_grid(frame, tmp_path):
     labels["death"] = np.arange(len(labels)) % 2
     labels["discharge"] = np.where(labels.index % 3 == 0, 12.0, np.nan)
     labels.to_csv(tmp_path / "labels.csv", index=False)
-    given = {
-        "path": tmp_path / "events.csv", "labels": tmp_path / "labels.csv", "target": "death",
-        "discharge": "discharge", **SETTINGS,
-    }  # fmt: skip
+    given = merged(
+        {
+            "path": tmp_path / "events.csv",
+            "labels": tmp_path / "labels.csv",
+            "target": "death",
+            "columns": {"discharge": "discharge"},
+        },
+        SETTINGS,
+    )
     triplets, grid = events(**given), events(**{**given, "form": "grid"})
     pd.testing.assert_frame_equal(triplets.samples, grid.samples)
     np.testing.assert_array_equal(triplets.targets, grid.targets)
@@ -359,7 +375,7 @@ def test_windows_samples_and_labels_are_those_of_the_grid(frame, tmp_path):
 def test_there_is_no_early_warning_of_triplets(frame, tmp_path):
     frame.to_csv(tmp_path / "events.csv", index=False)
     with pytest.raises(DataError, match="index: every_step needs form: grid"):
-        events(path=tmp_path / "events.csv", form="triplets", index="every_step")
+        events(path=tmp_path / "events.csv", form="triplets", window={"index": "every_step"})
 
 
 def test_a_stay_of_too_many_events_keeps_the_latest(tmp_path, monkeypatch):

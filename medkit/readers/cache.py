@@ -191,7 +191,7 @@ class Store:
             f"cannot be written: {error.strerror or error}"
             + (f" ({wanted}, {size(_free(self.root))} are free)" if full else ""),
             place=str(self.folder or self.root),
-            hint=f"Free some space there, or name another place under dataset.{parameter}. "
+            hint=f"Free some space there, or name another place under dataset.source.{parameter}. "
             "Nothing half written is left.",
         )
 

@@ -84,10 +84,11 @@ def _write_static(
     table = static.values.assign(stay=stays.to_numpy()).drop_duplicates("stay")
     path = _csv(table, folder / "static.csv")
     codes = [feature.name for feature in static.features if feature.kind == "categorical"]
-    units = {**section.get("units", {}), **_units(static.features).get("units", {})}
-    section |= {"static": [each.name for each in static.features], "static_table": path.name}
-    section |= {"static_categorical": codes} if codes else {}
-    return [*paths, path], {**section, **({"units": units} if units else {})}
+    names = [feature.name for feature in static.features]
+    section["static"] = {"features": names, "categorical": codes, "table": path.name}
+    values, own = section.get("values", {}), _values(static.features).get("values", {})
+    units = {**values.get("units", {}), **own.get("units", {})}
+    return [*paths, path], {**section, **({"values": {**values, "units": units}} if units else {})}
 
 
 def _write_table(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
@@ -99,8 +100,7 @@ def _write_table(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Writ
     codes = [feature.name for feature in features if feature.kind == "categorical"]
     columns |= {"inputs": list(inputs), **({"categorical": codes} if codes else {})}
     section = {"name": "table", "path": path.name, "columns": columns, **_target(cohort)}
-    values = _units(features)
-    return [_csv(frame, path)], {**section, **({"values": values} if values else {})}
+    return [_csv(frame, path)], {**section, **_values(features)}
 
 
 def _write_series(
@@ -114,10 +114,9 @@ def _write_series(
     rows, steps, channels = np.nonzero(~np.isnan(values))
     measured = (rows, steps * step_hours, channels, values[rows, steps, channels])
     paths, section = _write_events(cohort, measured, variables, folder)
-    if step_hours != 1:
-        section["step_hours"] = step_hours
-    return paths, {**section, "hours": float(values.shape[1] * step_hours), "variables": variables,
-                   **_units(raw.features)}  # fmt: skip
+    window = {"hours": float(values.shape[1] * step_hours)}
+    window |= {"step_hours": step_hours} if step_hours != 1 else {}
+    return paths, {**section, "window": window, "variables": variables, **_values(raw.features)}
 
 
 def _write_stays(cohort: Cohort, raw: RawInput, folder: Path) -> Written:
@@ -146,19 +145,25 @@ def _write_stays(cohort: Cohort, raw: RawInput, folder: Path) -> Written:
         "name": "events",
         "path": "events.csv",
         "labels": "labels.csv",
-        "index": "every_step",
-        "hours": float(values.shape[1]),
-        "first_prediction_hours": float(hour.min() + 1),
-        "every_hours": float(between.min(initial=24.0)),
-        "onset": "onset",
-        "target_hours": float(lead.max(initial=1.0)),
-        "censoring": "negative",
+        "columns": {
+            **{role: role for role in ("subject", "site", "admission", "discharge")},
+            "attributes": [name for name in labels if name not in others],
+        },
+        "window": {
+            "index": "every_step",
+            "hours": float(values.shape[1]),
+            "first_prediction_hours": float(hour.min() + 1),
+            "every_hours": float(between.min(initial=24.0)),
+        },
         "variables": [feature.name for feature in raw.features],
-        **{role: role for role in ("subject", "site", "admission", "discharge")},
-        "attributes": [name for name in labels if name not in others],
+        "target": {
+            "onset": "onset",
+            "hours": float(lead.max(initial=1.0)),
+            "censoring": "negative",
+        },
     }
     paths = [_csv(events, folder / "events.csv"), _csv(labels, folder / "labels.csv")]
-    return paths, {**section, **_units(raw.features)}
+    return paths, {**section, **_values(raw.features)}
 
 
 def _write_triplets(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> Written:
@@ -169,8 +174,8 @@ def _write_triplets(cohort: Cohort, raw: RawInput, name: str, folder: Path) -> W
     measured = (rows, hours, channels.astype(int), numbers)
     paths, section = _write_events(cohort, measured, variables, folder)
     last = float(np.floor(hours.max(initial=0.0)) + 1)
-    return paths, {**section, "form": "triplets", "hours": last, "variables": variables,
-                   **_units(raw.features)}  # fmt: skip
+    return paths, {**section, "form": "triplets", "window": {"hours": last},
+                   "variables": variables, **_values(raw.features)}  # fmt: skip
 
 
 def _write_events(
@@ -178,21 +183,17 @@ def _write_events(
 ) -> Written:
     """Events (row, time, number of the variable, value) and their labels."""
     rows, times, channels, numbers = measured
-    columns = (cohort.samples.index.to_numpy()[rows], times, np.array(variables)[channels], numbers)
-    events = _csv(
-        pd.DataFrame(dict(zip(EVENT_COLUMNS, columns, strict=True))), folder / "events.csv"
-    )
+    cells = (cohort.samples.index.to_numpy()[rows], times, np.array(variables)[channels], numbers)
+    events = _csv(pd.DataFrame(dict(zip(EVENT_COLUMNS, cells, strict=True))), folder / "events.csv")
     section: dict[str, Any] = {"name": "events", "path": events.name}
     paths = [events]
     if cohort.targets is not None:
-        frame, roles = _described(cohort, index="stay", time="admission")
+        frame, columns = _described(cohort, index="stay", time="admission")
         labels = _csv(_joined(frame, {}, _targets(cohort)), folder / "labels.csv")
         paths.append(labels)
-        roles.pop("id", None)
-        target = _target(cohort)
-        if isinstance(target.get("target"), list):
-            target = {"targets": target["target"]}
-        section |= {"labels": labels.name, **target, **roles}
+        columns.pop("id", None)
+        section |= {"labels": labels.name, **({"columns": columns} if columns else {}),
+                    **_target(cohort)}  # fmt: skip
     return paths, section
 
 
@@ -303,7 +304,8 @@ def _joined(
     return frame
 
 
-def _units(features: Iterable[Feature]) -> dict[str, Any]:
+def _values(features: Iterable[Feature]) -> dict[str, Any]:
+    """The group ``values``, where anything is known."""
     features = list(features)
     units = {f.name: f.unit for f in features if f.unit}
     ranges = {
@@ -311,7 +313,8 @@ def _units(features: Iterable[Feature]) -> dict[str, Any]:
         for f in features
         if f.low is not None and f.high is not None
     }
-    return {key: value for key, value in (("units", units), ("ranges", ranges)) if value}
+    known = {key: value for key, value in (("units", units), ("ranges", ranges)) if value}
+    return {"values": known} if known else {}
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> Path:

@@ -72,7 +72,7 @@ def every_step(
         DataError: No stay is long enough, the windows do not fit into memory, or a label column
             holds something else than 0 and 1.
     """
-    count, step = len(found.stays), problem.step_hours
+    count, step = len(found.stays), problem.window.step_hours
     place = None if labels is None else places_of(labels.stays, found.stays)
     rows = np.arange(count) if place is None else place
     starts, ends = stay_starts(found, labels, place), stay_ends(labels, place, count)
@@ -89,14 +89,14 @@ def every_step(
     longest = int(hours.step.max())
     window = Window(longest * step, step, found.unit)
     moments = end_after(starts[hours.stay], window, hours.step)
-    targets = moments + problem.gap_hours * found.unit
+    targets = moments + problem.window.gap_hours * found.unit
     begun = starts[hours.stay]
     windows = Windows(hours.stay, begun, moments, targets, ends[hours.stay])
     outcome = outcome_of(problem, found, plan, windows, (labels, rows), way_of, layout, path)
-    if problem.target_column is not None:
+    if problem.target.flag is not None:
         outcome = _column(problem, found, plan, starts, ends, rows, hours, labels, path)
 
-    steps, width = round(problem.hours / step), len(plan.names)
+    steps, width = round(problem.window.hours / step), len(plan.names)
     _check_memory(len(np.unique(rows)) * window.steps * width + len(hours.row) * steps * width)
     axis = axis_at(found, np.arange(count), starts, ends)
     grid = gridded(found, replace(plan, window=window), axis, rows, path, problem.span, store)
@@ -126,13 +126,13 @@ def hours_of(problem: Problem, rows: np.ndarray, observed: np.ndarray) -> Hours:
         rows: (rows,) stay of each row, -1 where it has no events.
         observed: (stays,) hours from the start to the end of the observation.
     """
-    every = _every(problem)
+    window, every = problem.window, _every(problem)
     first = every
-    if problem.first_prediction_hours is not None:
-        first = round(problem.first_prediction_hours / problem.step_hours)
-    latest = np.floor(np.nan_to_num(observed / problem.step_hours, nan=-1.0)).astype("int64")
-    if problem.last_prediction_hours is not None:
-        latest = np.minimum(latest, round(problem.last_prediction_hours / problem.step_hours))
+    if window.first_prediction_hours is not None:
+        first = round(window.first_prediction_hours / window.step_hours)
+    latest = np.floor(np.nan_to_num(observed / window.step_hours, nan=-1.0)).astype("int64")
+    if window.last_prediction_hours is not None:
+        latest = np.minimum(latest, round(window.last_prediction_hours / window.step_hours))
     number = np.where(rows >= 0, np.maximum((latest[rows] - first) // every + 1, 0), 0)
     row = np.repeat(np.arange(len(rows)), number)
     position = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
@@ -150,7 +150,11 @@ def gathered(grid: np.ndarray, rows: np.ndarray, ends: np.ndarray, steps: int) -
 
 
 def _every(problem: Problem) -> int:
-    return 1 if problem.every_hours is None else round(problem.every_hours / problem.step_hours)
+    return (
+        1
+        if problem.window.every_hours is None
+        else round(problem.window.every_hours / problem.window.step_hours)
+    )
 
 
 def _picked(
@@ -217,9 +221,9 @@ def _column(
     path: Path,
 ) -> Outcome:
     """A label of each hour among the measurements: its value in the step that begins then."""
-    name = str(problem.target_column)
+    name = str(problem.target.flag)
     names = channels_of(found.variables, (name,), lambda _: False, True, path)
-    step = problem.step_hours
+    step = problem.window.step_hours
     window = Window((int(hours.step.max()) + 1) * step, step, found.unit)
     plan = replace(plan, names=names, ways=["max"], window=window)
     grid = gridded(found, plan, axis_at(found, np.arange(len(starts)), starts, ends), rows, path,
@@ -228,21 +232,21 @@ def _column(
     others = table[~np.isnan(table) & (table != 0) & (table != 1)]
     if len(others):
         raise DataError(
-            f"target_column: '{name}' holds {others[0]:g}, where a label is 0 or 1",
+            f"target.flag: '{name}' holds {others[0]:g}, where a label is 0 or 1",
             place=str(path),
         )
     row = grid.row[hours.stay]
     values = table[row, hours.step]
     dropped = {"no label at that hour": np.isnan(values)}
     moments = end_after(starts[hours.stay], window, hours.step)
-    if problem.onset is not None:
+    if problem.target.onset is not None:
         first = onsets_of(labels, rows).of_stay(len(starts))[hours.stay]
         dropped[PREVALENT] = first <= moments
     else:
         turned = np.where((table == 1).any(axis=1), (table == 1).argmax(axis=1), np.nan)
-        onset = turned[row] * step + (problem.target_hours or 0.0)
+        onset = turned[row] * step + (problem.target.hours or 0.0)
         first = starts[hours.stay] + onset * found.unit
-        if problem.target_hours is not None:
+        if problem.target.hours is not None:
             dropped[PREVALENT] = onset <= hours.step * step
     whole = np.nan_to_num(values).astype("int64")
     label = f"'{name}' at the hour of the prediction"

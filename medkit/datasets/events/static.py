@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +12,10 @@ from medkit.core.lazy import pd
 from medkit.data.cohort import Feature, RawInput
 from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.grid.grid import Gridded, Plan, gridded
+from medkit.datasets.events.parameters import StaticFeatures
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.windows import Windows, reaching_back
+from medkit.datasets.parameters import Values
 from medkit.datasets.table.dictionary import TableValues
 from medkit.datasets.table.parameters import TableColumns
 from medkit.datasets.table.table import table
@@ -25,83 +25,54 @@ from medkit.readers.values import as_category, as_identifier, sentinels_of
 _HOURS_BACK = 200 * 365.25 * 24
 
 
-class Static(NamedTuple):
-    """Which features stand beside the series.
+def among_events(static: StaticFeatures | None) -> tuple[str, ...]:
+    """The variables that are static features, and so no channels."""
+    return () if static is None or static.table else static.features
+
+
+def static_seen(
+    static: StaticFeatures | None, found: FoundEvents, plan: Plan, windows: Windows, path: Path
+) -> np.ndarray:
+    """(places,) where any of these variables has an event before the prediction."""
+    everywhere, names = np.arange(len(windows.stays)), among_events(static)
+    if not names:
+        return np.zeros(len(everywhere), dtype=bool)
+    return _known(names, found, plan, windows, everywhere, path).present
+
+
+def static_input(
+    static: StaticFeatures,
+    stay: str,
+    found: FoundEvents,
+    plan: Plan,
+    windows: Windows,
+    places: np.ndarray,
+    path: Path,
+    values: Values,
+) -> tuple[RawInput, dict[str, str]]:
+    """The input ``static`` of the samples, and the file it is from, if one of its own.
 
     Args:
-        names: The variables, or columns of ``table``.
-        categorical: Those whose numbers are codes.
-        table: A table with one row a stay; None: they are among the events.
-        stay: Its column with the stay's id.
+        static: Which features.
+        stay: The column with the stay's id.
+        found: The events.
+        plan: What the grid holds; its channels are others than these.
+        windows: The windows of each place.
+        places: Place of each sample.
+        path: Where the events are, for messages.
+        values: What the numbers mean.
+
+    Raises:
+        DataError: A stay has no row in the table, or it cannot be read.
     """
-
-    names: tuple[str, ...]
-    categorical: tuple[str, ...]
-    table: Path | None
-    stay: str
-
-    @property
-    def among_events(self) -> tuple[str, ...]:
-        """The variables that are no channels."""
-        return () if self.table else self.names
-
-    def seen(self, found: FoundEvents, plan: Plan, windows: Windows, path: Path) -> np.ndarray:
-        """(places,) where any of these variables has an event before the prediction."""
-        everywhere = np.arange(len(windows.stays))
-        if not self.among_events:
-            return np.zeros(len(everywhere), dtype=bool)
-        return _known(self, found, plan, windows, everywhere, path).present
-
-    def beside(
-        self,
-        found: FoundEvents,
-        plan: Plan,
-        windows: Windows,
-        places: np.ndarray,
-        path: Path,
-        units: Mapping[str, str],
-        missing_values: Mapping[str, tuple[Any, ...]] | None,
-    ) -> tuple[dict[str, RawInput], dict[str, str]]:
-        """The input ``static`` of the samples, if any, and the file it is from.
-
-        Args:
-            found: The events.
-            plan: What the grid holds; its channels are others than these.
-            windows: The windows of each place.
-            places: Place of each sample.
-            path: Where the events are, for messages.
-            units: Unit by variable.
-            missing_values: Values that mean 'missing', by variable.
-
-        Raises:
-            DataError: A stay has no row in the table, or it cannot be read.
-        """
-        strange = [name for name in self.categorical if name not in self.names]
-        if strange:
-            raise DataError(
-                f"static_categorical names '{strange[0]}', which static does not",
-                place="dataset",
-                hint="Name it in both.",
-            )
-        if not self.names:
-            return {}, {}
-        if self.table is None:
-            raw = _of_events(self, found, plan, windows, places, path, units, missing_values)
-            return {"static": raw}, {}
-        stays = np.asarray(found.stays, dtype=object)[windows.stays[places]]
-        known = {name: units[name] for name in self.names if name in units}
-        ranges = {name: plan.ranges[name] for name in self.names if name in plan.ranges}
-        stand_ins = {k: v for k, v in (missing_values or {}).items() if k in ("*", *self.names)}
-        raw, files = _of_table(
-            self,
-            stays,
-            TableValues(units=known, ranges=ranges, outside=plan.outside, missing_values=stand_ins),
-        )
-        return {"static": raw}, files
+    if static.table is None:
+        return _of_events(static, found, plan, windows, places, path, values), {}
+    stays = np.asarray(found.stays, dtype=object)[windows.stays[places]]
+    return _of_table(static, static.table, stay, stays, values)
 
 
 def _known(
-    static: Static,
+    names: tuple[str, ...],
     found: FoundEvents,
     plan: Plan,
     windows: Windows,
@@ -109,26 +80,26 @@ def _known(
     path: Path,
 ) -> Gridded:
     """The static variables of each place, as a grid of one step."""
-    names = list(static.names)
     window = Window(_HOURS_BACK, _HOURS_BACK, found.unit)
-    own = replace(plan, names=names, ways=["last"] * len(names), duplicates="keep", window=window)
+    own = replace(
+        plan, names=list(names), ways=["last"] * len(names), duplicates="keep", window=window
+    )
     axis = reaching_back(found, windows, places, _HOURS_BACK)
     return gridded(found, own, axis, None, path, "")
 
 
 def _of_events(
-    static: Static,
+    static: StaticFeatures,
     found: FoundEvents,
     plan: Plan,
     windows: Windows,
     places: np.ndarray,
     path: Path,
-    units: Mapping[str, str],
-    missing_values: Mapping[str, tuple[Any, ...]] | None,
+    values: Values,
 ) -> RawInput:
     """The last value of each variable before the prediction, however long before it."""
-    names, categorical = static.names, static.categorical
-    grid = _known(static, found, plan, windows, places, path)
+    names, categorical = static.features, static.categorical
+    grid = _known(names, found, plan, windows, places, path)
     columns: dict[str, pd.Series] = {}
     features = []
     for position, name in enumerate(names):
@@ -139,25 +110,29 @@ def _of_events(
             continue
         columns[name] = column
         low, high = plan.ranges.get(name, (None, None))
-        unit = units.get(name, found.units.get(name))
+        unit = values.units.get(name, found.units.get(name))
         features.append(
             Feature(name, unit=unit, low=low, high=high, outside=plan.outside,
-                    missing_values=sentinels_of(missing_values, name))
+                    missing_values=sentinels_of(values.missing_values, name))
         )  # fmt: skip
     return RawInput("tabular", pd.DataFrame(columns), tuple(features))
 
 
 def _of_table(
-    static: Static, stays: np.ndarray, values: TableValues
+    static: StaticFeatures, path: Path, stay: str, stays: np.ndarray, values: Values
 ) -> tuple[RawInput, dict[str, str]]:
     """Columns of a table with one row a stay: one row a sample; and file name -> sha256.
 
     ``stays`` (n,) is the stay of each sample, as text.
     """
-    path = static.table
-    assert path is not None  # noqa: S101 - for mypy
-    columns = TableColumns(id=static.stay, inputs=static.names, categorical=static.categorical)
-    cohort = table(path=path, columns=columns, values=values)
+    named = ("*", *static.features)
+    settings = {
+        key: {name: each for name, each in getattr(values, key).items() if name in named}
+        for key in ("units", "ranges", "missing_values")
+    }
+    columns = TableColumns(id=stay, inputs=static.features, categorical=static.categorical)
+    given = TableValues(outside=values.outside, **settings)
+    cohort = table(path=path, columns=columns, values=given)
     known = pd.Index(as_identifier(pd.Series(cohort.samples.index.astype(object))))
     rows = known.get_indexer(pd.Index(stays))
     absent = np.flatnonzero(rows < 0)

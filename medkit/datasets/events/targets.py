@@ -67,26 +67,27 @@ def outcome_of(
     Raises:
         DataError: No such event or variable.
     """
-    if problem.target_event is not None:
-        names = names_of(problem.target_event, found.variables, "target_event", path)
+    if problem.target.event is not None:
+        names = names_of(problem.target.event, found.variables, "target.event", path)
         _refuse_flags(found, names, layout, path)
         events = occurrences(found, names, plan.engine)
-        what = f"{shown(problem.target_event, names)} occurs"
-        return _occurs(problem, found, windows, events, what, problem.target_event)
-    if problem.onset is not None and problem.target_column is None:
-        events, what = onsets_of(*labels), f"'{problem.onset}' lies"
-        return _occurs(problem, found, windows, events, what, problem.onset)
-    if problem.target_value is not None:
+        what = f"{shown(problem.target.event, names)} occurs"
+        return _occurs(problem, found, windows, events, what, problem.target.event)
+    if problem.target.onset is not None and problem.target.flag is None:
+        events, what = onsets_of(*labels), f"'{problem.target.onset}' lies"
+        return _occurs(problem, found, windows, events, what, problem.target.onset)
+    if problem.target.value is not None:
         return _value(problem, found, plan, windows, path)
-    if problem.target_variables:
+    if problem.target.course:
         return _course(problem, found, plan, windows, way_of, path)
     return None
 
 
 def onsets_of(labels: Labels | None, stays: np.ndarray | None) -> Occurrences:
     """The onsets that the labels name, one a row, as events of their stays."""
-    if labels is None or stays is None or labels.onsets is None:
-        raise DataError("onset is a column of labels: it needs labels", place="dataset")
+    assert labels is not None  # noqa: S101 - a declared onset has labels
+    assert stays is not None  # noqa: S101
+    assert labels.onsets is not None  # noqa: S101
     known = (stays >= 0) & ~np.isnan(labels.onsets)
     codes, times = stays[known], labels.onsets[known]
     order = np.lexsort((times, codes))
@@ -99,11 +100,11 @@ def _refuse_flags(found: FoundEvents, names: list[str], layout: str, path: Path)
     flags = table[(table["low"] == 0) & (table["high"] <= 1)]["name"]
     if layout == "wide" and len(flags):
         raise DataError(
-            f"target_event: column '{flags.iloc[0]}' holds 0 and 1, and each row would count as "
+            f"target.event: column '{flags.iloc[0]}' holds 0 and 1, and each row would count as "
             "an event",
             place=str(path),
-            hint="Predict whether it becomes 1: target_value: {variable: "
-            f"{flags.iloc[0]}, aggregate: max}}; or its value at every hour: target_column.",
+            hint=f"Predict whether it becomes 1: target: {{value: {flags.iloc[0]}, above: 0.5}}; "
+            "or its value at every hour: target.flag.",
         )
 
 
@@ -115,9 +116,9 @@ def _occurs(
     what: str,
     name: str,
 ) -> Outcome:
-    assert problem.target_hours is not None  # noqa: S101 - checked by Problem
+    assert problem.target.hours is not None  # noqa: S101 - checked by Problem
     stays, moments = windows.stays, windows.targets
-    until = moments + problem.target_hours * found.unit
+    until = moments + problem.target.hours * found.unit
     known = stays >= 0
     first = np.where(known, events.of_stay(len(found.stays))[stays], np.nan)
     first = np.where(first > windows.ends, np.nan, first)
@@ -126,9 +127,9 @@ def _occurs(
     last = np.where(known, np.asarray(found.last, dtype="float64")[stays], np.nan)
     observed = np.where(np.isnan(windows.ends), last, windows.ends)
     dropped = {}
-    if problem.prevalent == "drop":
+    if problem.target.prevalent == "drop":
         dropped[PREVALENT] = first <= moments
-    if problem.censoring == "drop":
+    if problem.target.censoring == "drop":
         dropped[CENSORED] = ~positive & (observed < until)
     label = f"1 if {what} {problem.horizon}"
     return Outcome(positive.astype("int64"), (name,), label, dropped, first)
@@ -137,15 +138,14 @@ def _occurs(
 def _value(
     problem: Problem, found: FoundEvents, plan: Plan, windows: Windows, path: Path
 ) -> Outcome:
-    given = problem.target_value or {}
-    name, way = given["variable"], given.get("aggregate", "max")
-    values = _measured(found, plan, windows, [name], lambda _: way, problem.target_hours, path)
+    name, way = str(problem.target.value), problem.target.aggregate
+    values = _measured(found, plan, windows, [name], lambda _: way, problem.target.hours, path)
     numbers = values[:, 0].astype("float64")
     label, missing = f"{way} of '{name}' {problem.horizon}", np.isnan(numbers)
-    if problem.target_above is None:
+    if problem.target.above is None:
         return Outcome(numbers, (f"{name} {way}",), label, {UNMEASURED: missing})
-    label = f"1 if the {label} is above {problem.target_above:g}"
-    above = (numbers > problem.target_above).astype("int64")
+    label = f"1 if the {label} is above {problem.target.above:g}"
+    above = (numbers > problem.target.above).astype("int64")
     return Outcome(above, (f"{name} {way}",), label, {UNMEASURED: missing})
 
 
@@ -157,9 +157,9 @@ def _course(
     way_of: Callable[[str], Any],
     path: Path,
 ) -> Outcome:
-    names, step = list(problem.target_variables), problem.step_hours
-    values = _measured(found, plan, windows, names, way_of, step, path, problem.target_hours)
-    gap = 0.0 if problem.index == "prediction" else problem.gap_hours
+    names, step = list(problem.target.course), problem.window.step_hours
+    values = _measured(found, plan, windows, names, way_of, step, path, problem.target.hours)
+    gap = 0.0 if problem.index == "prediction" else problem.window.gap_hours
     hours = [gap + (k + 1) * step for k in range(values.shape[1] // len(names))]
     targets = tuple(f"{name} +{hour:g} h" for hour in hours for name in names)
     label = f"{', '.join(names)} every {step:g} h {problem.horizon}"

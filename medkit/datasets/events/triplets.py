@@ -26,7 +26,6 @@ from medkit.datasets.events.grid.grid import (
 )
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.windows import Axis
-from medkit.datasets.table.ranges import check_ranges
 from medkit.readers.engines import collected, handed
 
 if TYPE_CHECKING:
@@ -78,7 +77,6 @@ def tripled(
     Raises:
         DataError: Implausible values or duplicate events, where these are refused.
     """
-    check_ranges(plan.ranges)
     wanted = np.ones(axis.places, bool)
     if place is not None:
         wanted = np.isin(np.arange(axis.places), place)

@@ -69,8 +69,8 @@ def windows_of(
             index.
     """
     place = None if labels is None else places_of(labels.stays, found.stays)
-    window = Window(problem.hours, problem.step_hours, found.unit)
-    gap, count = problem.gap_hours * found.unit, len(found.stays)
+    window = Window(problem.window.hours, problem.window.step_hours, found.unit)
+    gap, count = problem.window.gap_hours * found.unit, len(found.stays)
     if problem.index == "prediction" and labels is not None and place is not None:
         targets = np.asarray(labels.moments, dtype="float64")
         ends = np.full(len(place), np.nan) if labels.ends is None else labels.ends
@@ -101,13 +101,13 @@ def index_moments(
     Raises:
         DataError: No stay has one.
     """
-    if problem.event is None:
+    if isinstance(problem.index, str):
         return None
-    names = names_of(problem.event, found.variables, "index.event", path)
+    names = names_of(problem.index.event, found.variables, "window.index.event", path)
     count = len(found.stays)
     place = None if labels is None else places_of(labels.stays, found.stays)
     events = occurrences(found, names, engine).until(stay_ends(labels, place, count))
-    return events.of_stay(count, problem.which)
+    return events.of_stay(count, problem.index.which)
 
 
 def stay_starts(found: FoundEvents, labels: Labels | None, place: np.ndarray | None) -> np.ndarray:

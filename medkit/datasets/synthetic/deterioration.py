@@ -60,9 +60,12 @@ class _Draw(NamedTuple):
     targets=("yes_no", "class"),
     embedded=True,
     reader="events",
-    shared={"hours": "hours", "every_hours": "every_hours"},
+    shared={"hours": "window.hours", "every_hours": "window.every_hours"},
     # An hour's values are known when it is over.
-    reader_settings={"index": "every_step", "first_prediction_hours": FIRST + 1.0},
+    reader_settings={
+        "window.index": "every_step",
+        "window.first_prediction_hours": FIRST + 1.0,
+    },
 )
 def synthetic_deterioration(
     *,

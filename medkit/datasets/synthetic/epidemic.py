@@ -34,7 +34,7 @@ class _Draw(NamedTuple):
 
 @datasets.register(
     yields="series", targets=("course", "number"), embedded=True, reader="events",
-    shared={"hours": "hours", "step_hours": "step_hours"},
+    shared={"hours": "window.hours", "step_hours": "window.step_hours"},
 )  # fmt: skip
 def synthetic_epidemic(
     *,

@@ -67,7 +67,7 @@ class _Draw(NamedTuple):
     targets=("yes_no", "class"),
     embedded=True,
     reader="events",
-    shared={"hours": "hours", "form": "form"},
+    shared={"hours": "window.hours", "form": "form"},
 )
 def synthetic_icu(
     *,

@@ -17,13 +17,6 @@ _DONE: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def check_ranges(ranges: Ranges) -> None:
-    """Raise a DataError if a range's lowest value is above its highest."""
-    for name, (low, high) in ranges.items():
-        if low > high:
-            raise DataError(f"ranges.{name}: {low:g} is above {high:g}", place="dataset")
-
-
 def within(
     values: np.ndarray,
     bounds: tuple[float | None, float | None],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medkit.config.experiment import Component
+from medkit.config.experiment import Component, placed_paths
 from medkit.core import registry
 from medkit.core.errors import DataError
 from medkit.core.files import written_whole
@@ -90,10 +90,22 @@ def write_predictions(table: pandas.DataFrame, path: Path) -> None:
 
 
 def dataset_of(run: Run) -> Component:
-    """The dataset section of a run's config, to read another file with its reader's settings."""
-    # Paths in the run's own config need not exist any more; only the reader's settings matter.
+    """The dataset section of a run's config, to read another file with its reader's settings.
+
+    What is read again to predict lies where it lay in training, whatever the working folder is;
+    what training alone needed (its own files, labels, dictionary) need not exist any more.
+
+    Raises:
+        DataError: A path that is read again names an environment variable that is not set.
+    """
     given = dict(run.config["dataset"])
     name = given.pop("name")
-    schema = registry.datasets.schema(name)
-    values = schema.model_validate(given, strict=False)
-    return Component(name, {each: getattr(values, each) for each in schema.model_fields})
+    entry, schema = registry.datasets.get(name), registry.datasets.schema(name)
+    unread = ("path", entry.tags.get("described"), *entry.tags.get("unlabelled", {}))
+    expanded, problems = expand(given)
+    for path, text in problems:
+        if path[0] not in unread and ".".join(map(str, path[:2])) not in unread:
+            raise DataError(text, place=".".join(map(str, ("dataset", *path))))
+    values = schema.model_validate(expanded, strict=False)
+    parameters = {each: getattr(values, each) for each in schema.model_fields}
+    return Component(name, placed_paths(parameters, run.path / (run.config.get("folder") or "")))

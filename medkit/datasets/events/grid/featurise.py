@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -25,7 +25,8 @@ from medkit.readers.engines import collected
 if TYPE_CHECKING:
     import narwhals as nw
 
-WAYS = ("mean", "last", "min", "max", "sum", "count")
+Aggregate = Literal["mean", "last", "min", "max", "sum", "count"]
+WAYS: tuple[Aggregate, ...] = get_args(Aggregate)
 
 # 2**13 + 1: keeps 40 of a float64's 53 bits (Dekker 1971, "splitting"). The sum of up to some
 # thousand values of like size is then exact, and so the same in whichever order an engine adds.

@@ -17,19 +17,24 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.progress import tracked
 from medkit.datasets.events.grid.blocks import blocks_of
-from medkit.datasets.events.grid.featurise import WAYS, Window, cells, counted, placed, repeated
+from medkit.datasets.events.grid.featurise import (
+    WAYS,
+    Aggregate,
+    Window,
+    cells,
+    counted,
+    placed,
+    repeated,
+)
 from medkit.datasets.events.grid.values import InMemory, OnDisk
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.sources.meds import shown
 from medkit.datasets.events.windows import Axis
-from medkit.datasets.table.ranges import Outside, Ranges, check_ranges, note_of
+from medkit.datasets.table.ranges import Outside, Ranges, note_of
 from medkit.readers.cache import Store, key_of, size
 from medkit.readers.engines import Engine, handed
 
 log = logging.getLogger("medkit")
-
-Aggregate = Literal["mean", "last", "min", "max", "sum", "count"]
-Duplicates = Literal["keep", "drop", "fail"]
 
 # What one pass of an engine holds in memory, events and bytes of grid: more are read in blocks
 # of stays.
@@ -50,7 +55,7 @@ class Plan:
     window: Window
     ranges: Ranges
     outside: Outside
-    duplicates: Duplicates
+    duplicates: Literal["keep", "drop", "fail"]
     engine: Engine
 
     def channels(self, variables: pd.DataFrame) -> pd.DataFrame:
@@ -117,7 +122,6 @@ def gridded(
         DataError: Implausible values or duplicate events, where these are refused.
         RunError: The disk is full.
     """
-    check_ranges(plan.ranges)
     wanted = np.ones(axis.places, bool)
     if place is not None:
         wanted = np.isin(np.arange(axis.places), place)
@@ -269,7 +273,7 @@ def _range_notes(counts: Mapping[str, int], outside: Outside, path: Path) -> tup
     return note_of(counts, outside)
 
 
-def _duplicate_notes(count: int, duplicates: Duplicates, path: Path) -> tuple[str, ...]:
+def _duplicate_notes(count: int, duplicates: str, path: Path) -> tuple[str, ...]:
     if not count:
         return ()
     text = f"{count} events repeat another one (same stay, time, variable and value)"

@@ -144,7 +144,8 @@ def one_unit_each(
         unit = next(iter(of_name))
         if given.get(name, unit) != unit:
             raise DataError(
-                f"variable '{name}' is given in {unit}, where dataset.units says {given[name]}",
+                f"variable '{name}' is given in {unit}, where dataset.values.units says "
+                f"{given[name]}",
                 place=str(path),
             )
     return {name: next(iter(of_name)) for name, of_name in found.items()}

@@ -96,7 +96,7 @@ def _found(
     ways: set[str],
 ) -> tuple[FoundEvents, Path]:
     if source.layout == "wide" and source.columns.unit is not None:
-        raise DataError("a wide layout has no column of units: give units", place="dataset")
+        raise DataError("a wide layout has no column of units: give values.units", place="dataset")
     given = _located(source, missing_values, ignore, store)
     settings: dict[str, Any] = {"missing_values": missing_values, "ignore": ignore}
     scan = bool(given.shards) and plain(given.shards, given.columns, given.layout)

@@ -60,7 +60,7 @@ class Query:
         if (url is not None or base) and text is None:
             raise DataError(
                 "a database needs a query",
-                place="dataset.url" if url else str(path),
+                place="dataset.source.url" if url else str(path),
                 hint="As in query: select stay, time, variable, value from measurements.",
             )
         if text is None:
@@ -156,25 +156,23 @@ def fetched(
     return Rows(entry / "events.parquet", place, plain, files, name, stamp)
 
 
-def fetched_labels(query: Query | None, text: str, labels: Path | None, store: Store) -> Path:
+def fetched_labels(query: Query | None, text: str, store: Store) -> Path:
     """The rows of a second query of the same database, as a table of labels in a file.
 
     Args:
         query: The query of the events.
         text: The select statement.
-        labels: A file of labels, which there may not be as well.
         store: Where the file lies.
 
     Raises:
-        DataError: No database, labels twice, or as `open_query`.
+        DataError: No database, or as `open_query`.
     """
     if query is None:
         raise DataError(
-            "labels_query asks the events' database: it needs url (or a database as path), query",
+            "labels.query asks the events' database: it needs source.url (or a database as path) "
+            "and source.query",
             place="dataset",
         )
-    if labels is not None:
-        raise DataError("give either labels or labels_query, not both", place="dataset")
     frame = open_query(query.url, text, query.timeout).read()
     for name in frame:
         if pd.api.types.infer_dtype(frame[name]).startswith("mixed"):
