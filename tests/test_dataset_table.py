@@ -252,7 +252,7 @@ def test_a_range_includes_its_ends(file):
         ("\n\n", {}, "the first line is empty; a header is expected"),
         ("x,y,x\n1,2,3\n", {}, "the header names the column 'x' 2 times"),
         ("x,y\n1,2\n1,2,3\n", {}, "line 3 has 3 fields where the header has 2"),
-        ("x,y\n1,2,3\n1,2,3\n", {}, "have more fields than the header, which has 2"),
+        ("x,y\n1,2,3\n1,2,3\n", {}, "line 2 has 3 fields where the header has 2"),
         ('x,y\n1,2\n"1,2\n3,4\n', {}, "line 3 opens a quote that is never closed"),
         (b"x,y\n1,2\n\xe9,2\n", {}, "line 3 is not UTF-8 text"),
         ("x,y\n1,2\n", {"target": "z"}, "no target column called 'z'"),

@@ -22,8 +22,8 @@ from medkit.datasets.table import large as _large
 from medkit.datasets.table.table import table
 from medkit.modalities.tabular import Tabular
 from medkit.readers import cache as _cache
-from medkit.readers import spool as _spool
 from medkit.readers import sql_large as _sql_large
+from medkit.readers.text import Text
 
 N = 400
 SETTINGS = {
@@ -175,10 +175,8 @@ def test_the_cache_is_for_its_owner_and_follows_the_file(tmp_path, monkeypatch, 
     first = table(path=path, source={"cache": cache}, **SETTINGS)
     assert "inputs from the cache" not in caplog.text
     spooled = []
-    real = _spool.spool_text
-    monkeypatch.setattr(
-        "medkit.readers.tables.spool_text", lambda *a: spooled.append(1) or real(*a)
-    )
+    real = Text.spooled
+    monkeypatch.setattr(Text, "spooled", lambda *a: spooled.append(1) or real(*a))
     assert_same(table(path=path, source={"cache": cache}, **SETTINGS), first)
     assert "inputs from the cache" in caplog.text
     assert not spooled, "the text is not read again"

@@ -12,16 +12,7 @@ from medkit.core.errors import DataError, did_you_mean
 from medkit.core.files import existing, sha256
 from medkit.core.lazy import pd
 from medkit.readers.excel import EXCEL, Sheet, read_sheet
-from medkit.readers.parsing import Decimal, parse_delimited, parse_text
-from medkit.readers.spool import spool_text
-from medkit.readers.text import (
-    DELIMITED,
-    TextLayout,
-    layout_of,
-    otherwise_encoded,
-    separator_of,
-    unpacked,
-)
+from medkit.readers.text import DELIMITED, Decimal, open_text
 from medkit.readers.values import is_text, with_dates, with_points
 
 PARQUET = (".parquet", ".pq")
@@ -51,7 +42,7 @@ class Table:
     fingerprints: Callable[[], Mapping[str, str]]
     size: int = 0
     file: Path | None = None
-    spool: Callable[[Path, Collection[str]], Callable[..., pd.DataFrame]] | None = None
+    spool: Callable[[Path], Callable[..., pd.DataFrame]] | None = None
 
 
 def is_table(path: Path) -> bool:
@@ -90,7 +81,7 @@ def open_table(
             hint=f"Save it as one of {', '.join((*DELIMITED, *PARQUET, *EXCEL))}.",
         )
     read: Any
-    spool = None
+    spool: Any = None
     size = path.stat().st_size
     if path.name.lower().endswith(PARQUET):
         names = [str(name) for name in _parquet(path).names if name != "__index_level_0__"]
@@ -100,13 +91,9 @@ def open_table(
         found = read_sheet(path, sheet)
         names, read, size = found.names, _ExcelRows(found, decimal), 0
     else:
-        layout = layout_of(path, encoding, delimiter)
-        names, read = layout.names, _TextRows(path, layout, encoding, decimal)
+        text = open_text(path, encoding, delimiter, decimal)
+        names, read, spool = text.names, text, text.spooled
         size *= PACKED if path.name.lower().endswith((".gz", ".zst")) else 1
-
-        def spool(folder: Path, text: Collection[str]) -> Callable[..., pd.DataFrame]:
-            return spool_text(path, layout, encoding, decimal, text, folder)
-
     check_names(names, path)
     return Table(names, path, read, lambda: {path.name: sha256(path)}, size, path, spool)
 
@@ -212,35 +199,6 @@ class _ExcelRows:
         return _with_points(frame, kept) if self.decimal == "," else frame
 
 
-@dataclass(frozen=True)
-class _TextRows:
-    path: Path
-    layout: TextLayout
-    encoding: str | None
-    decimal: Decimal | None
-
-    def __call__(
-        self,
-        columns: Sequence[str] | None = None,
-        text: Collection[str | None] = (),
-        literal: Collection[str | None] = (),
-        numeric: Collection[str] = (),
-    ) -> pd.DataFrame:
-        try:
-            frame = self._parsed(self.layout, text, literal, numeric)
-        except UnicodeError:
-            other = otherwise_encoded(self.path, self.layout, self.encoding)
-            frame = self._parsed(other, text, literal, numeric)
-        return frame if columns is None else frame[list(columns)]
-
-    def _parsed(self, layout: TextLayout, text: Any, literal: Any, numeric: Any) -> pd.DataFrame:
-        with unpacked(self.path) as stream:
-            return parse_text(
-                stream, layout.names, layout.delimiter, layout.encoding,
-                text, literal, numeric, self.decimal, self.path,
-            )  # fmt: skip
-
-
 def _with_points(frame: pd.DataFrame, kept: Collection[str | None]) -> pd.DataFrame:
     columns = [name for name in frame if name not in kept and is_text(frame[name])]
     return frame.assign(**{str(name): with_points(frame[name]) for name in columns})
@@ -281,9 +239,3 @@ def _parquet_rows(path: Path) -> int:
     import pyarrow.parquet
 
     return int(pyarrow.parquet.read_metadata(path).num_rows)
-
-
-__all__ = [
-    "Decimal", "Table", "check_names", "column_names", "fingerprint", "is_table", "open_table",
-    "parse_delimited", "read_table", "require", "rows_of", "separator_of",
-]  # fmt: skip

@@ -1,22 +1,30 @@
-"""Delimited text: compression, encoding and delimiter, given or found out."""
+"""Delimited text by DuckDB's reader: its layout, its columns, and errors that name the line."""
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
+import glob
 import io
 import logging
 import re
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
 from medkit.core.errors import DataError
+from medkit.core.lazy import pd
+from medkit.core.values import BLANK
+from medkit.readers.encoding import as_plain_utf8, encoding_of, first_encoding, unpacked
+from medkit.readers.values import (
+    condensed,
+    numbers_if_all,
+    share_of_commas,
+    share_of_numbers,
+    with_points,
+)
 
 log = logging.getLogger("medkit")
 
@@ -24,36 +32,235 @@ DELIMITED = tuple(
     f"{suffix}{packed}" for packed in ("", ".gz", ".zst") for suffix in (".csv", ".tsv", ".txt")
 )
 DELIMITERS = ",;\t|"
+ROWS_A_GROUP = 500_000
+Decimal = Literal[".", ","]
 
-UTF8 = "utf-8-sig"
-WESTERN = "cp1252"
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-# Signs that stand alone in clinical tables: units, dashes, quotes.
-_SIGNS = "°µ²³±×–—‘’“”„…€£§½¼¾ªº·•®©™«»\xa0"
+_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+# Nothing is fetched from elsewhere, and no patient's data go to the working folder.
+_SETTINGS: dict[str, Any] = {"temp_directory": "", "autoinstall_known_extensions": "false",
+             "autoload_known_extensions": "false"}  # fmt: skip
+
+
+class BrokenLine(DataError):
+    """A line that is no row of the table."""
+
+    def __init__(self, line: int, what: str, place: Path):
+        hint = 'Fix the line; put a text that holds the separator in "quotes".'
+        super().__init__(f"line {line} {what}", place=str(place), hint=hint)
+        self.line, self.what = line, what
 
 
 @dataclass(frozen=True)
-class TextLayout:
-    """How a delimited file is written.
+class Text:
+    """A delimited text whose columns are known; called, it gives its rows as a `Table` does.
 
     Args:
-        header: Its first line.
-        encoding: Its encoding, as Python names it.
-        delimiter: What separates its columns.
+        path: The file.
+        names: Names of its columns, in the order of its first line.
+        delimiter: What separates them.
+        encoding: The encoding to try first, as Python names it.
+        given: The encoding that the user gave; None: another may be tried.
+        decimal: The decimal mark of the numbers; None: found out for each column.
     """
 
-    header: str
-    encoding: str
+    path: Path
+    names: list[str]
     delimiter: str
+    encoding: str
+    given: str | None = None
+    decimal: Decimal | None = None
 
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns."""
-        return [name.strip() for name in next(csv.reader([self.header], delimiter=self.delimiter))]
+    def __call__(
+        self,
+        columns: Sequence[str] | None = None,
+        text: Collection[str | None] = (),
+        literal: Collection[str | None] = (),
+        numeric: Collection[str] = (),
+    ) -> pd.DataFrame:
+        """Some columns; ``text``, ``literal`` and ``numeric`` as `read_table` has them.
+
+        Raises:
+            BrokenLine: A line with another number of fields than the header, or an open quote.
+            DataError: Bytes that are no text, or a damaged archive.
+        """
+        blank = not literal and len(self.names) > 1
+        taken = self._read(lambda rows: rows.to_arrow_table(), columns, blank)
+        names, parts = list(taken.column_names), taken.columns
+        del taken  # each column's texts go once they are read
+        return self.typed(names, parts, text, literal, numeric, blank)
+
+    def spooled(self, folder: Path) -> SpooledText:
+        """All columns, as texts, in a Parquet file of this folder; they are never held as a whole.
+
+        Raises:
+            BrokenLine, DataError: As when called.
+        """
+        log.info("reading %s by column", self.path.name)
+        file = folder / "text.parquet"
+        self._read(lambda rows: rows.to_parquet(str(file), row_group_size=ROWS_A_GROUP))
+        return SpooledText(file, self)
+
+    def _read(
+        self,
+        take: Callable[[Any], Any],
+        columns: Sequence[str] | None = None,
+        blank: bool = True,
+    ) -> Any:
+        """What ``take`` makes of DuckDB's relation of the columns; ``blank``: of those left blank
+        as missing, where that is so in all columns and an empty line cannot be a row."""
+        import duckdb
+
+        encoding, copied = self.encoding, False
+        while True:
+            try:
+                with (
+                    tempfile.TemporaryDirectory(prefix="medkit-") as folder,
+                    duckdb.connect(":memory:", config=_SETTINGS) as base,
+                ):
+                    file = as_plain_utf8(self.path, encoding, Path(folder), copied)
+                    return take(self._relation(base, file, columns, blank))
+            except UnicodeError:
+                encoding = encoding_of(self.path, self.given)
+            except duckdb.Error as error:
+                if "Invalid unicode" in str(error):
+                    encoding = encoding_of(self.path, self.given)
+                elif "Line: " in str(error) or copied:
+                    # Not in its own words: they quote the line.
+                    raise self._unreadable(str(error)) from None
+                copied = True  # lines that end in different ways then end alike
+
+    def _relation(self, base: Any, file: Path, columns: Sequence[str] | None, blank: bool) -> Any:
+        places = {name: f"c{i}" for i, name in enumerate(self.names)}
+        names = self.names if columns is None else columns
+        wanted = [f'{places[name]} AS "{name.replace(chr(34), chr(34) * 2)}"' for name in names]
+        return base.sql(
+            f"SELECT {', '.join(wanted)} FROM read_csv(?, delim = ?, columns = ?, nullstr = ?, "  # noqa: S608
+            "compression = 'none', header = false, skip = 1, auto_detect = false, quote = '\"', "
+            "escape = '\"')",
+            params=[
+                glob.escape(str(file)),
+                self.delimiter,
+                dict.fromkeys(places.values(), "VARCHAR"),
+                list(BLANK) if blank else ["\0"],
+            ],
+        )
+
+    def _unreadable(self, message: str) -> DataError:
+        line = re.search(r"CSV Error on Line: (\d+)", message)
+        found = re.search(r"Expected Number of Columns: \d+ Found: (\d+)", message)
+        if line and found:
+            what = f"has {found[1]} fields where the header has {len(self.names)}"
+        elif line and "unterminated quote" in message:
+            what = "opens a quote that is never closed"
+        elif line:
+            what = "cannot be read"
+        else:
+            return DataError("cannot be read as a table", place=str(self.path))
+        return BrokenLine(int(line[1]), what, self.path)
+
+    def typed(
+        self,
+        names: Sequence[str],
+        columns: list[Any],
+        text: Collection[str | None],
+        literal: Collection[str | None],
+        numeric: Collection[str],
+        blank: bool = True,
+    ) -> pd.DataFrame:
+        """Arrow columns of texts as a frame, with numbers and truth values as such.
+
+        Args:
+            names: Their names.
+            columns: The columns; the list is emptied.
+            text, literal, numeric: As `read_table` has them.
+            blank: Whether what is left blank is null already.
+        """
+        found, commas = {}, []
+        for name in names:
+            missing = ("",) if name in literal else BLANK
+            column = _without_spaces(columns.pop(0), missing, blank)
+            kept = name in text or name in literal
+            numbers = None if kept else _numbers(column)
+            if numbers is None:
+                numbers = column.to_pandas().rename(name)
+                if not kept:
+                    numbers, comma = self._typed(numbers, name in numeric)
+                    commas += [name] * comma
+            found[name] = numbers
+        if commas:
+            log.info("read with a decimal comma: %s", ", ".join(commas))
+        return pd.DataFrame(found, copy=False)
+
+    def _typed(self, texts: pd.Series, numeric: bool) -> tuple[pd.Series, bool]:
+        """Texts as truth values or numbers where they are, and whether by a decimal comma."""
+        few = condensed(texts)
+        if few.dropna().isin([*_TRUTH]).all():
+            return texts.map(_TRUTH).astype(object if texts.isna().any() else bool), False
+        found_out = self.decimal is None and self.delimiter != ","
+        share = share_of_commas(few) if self.decimal == "," or found_out else 0.0
+        if share >= 0.5 or (share and (self.decimal == "," or numeric)):
+            return with_points(texts), True
+        others = share_of_numbers(few) == 1.0 or (texts == "None").any()
+        return (numbers_if_all(texts) if others else texts), False
 
 
-def layout_of(path: Path, encoding: str | None = None, delimiter: str | None = None) -> TextLayout:
-    """The layout of a file: what is not given is found out from its first lines.
+@dataclass(frozen=True)
+class SpooledText:
+    """Columns of a text, as texts in a Parquet file; called, it gives them as the text does."""
+
+    file: Path
+    text: Text
+
+    def __call__(
+        self,
+        columns: Sequence[str] | None = None,
+        text: Collection[str | None] = (),
+        literal: Collection[str | None] = (),
+        numeric: Collection[str] = (),
+    ) -> pd.DataFrame:
+        import pyarrow.parquet
+
+        names = self.text.names if columns is None else list(columns)
+        table = pyarrow.parquet.read_table(self.file, columns=names)
+        return self.text.typed(names, table.columns, text, literal, numeric)
+
+
+def _without_spaces(column: Any, missing: Sequence[str], blank: bool) -> Any:
+    """An Arrow column without the spaces before its texts; null where these then mean missing."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    spaced = pc.any(pc.starts_with(column, " ")).as_py()
+    if spaced:
+        column = pc.utf8_ltrim(column, " ")
+    if spaced or not blank:
+        means_missing = pc.is_in(column, pyarrow.array(missing, column.type))
+        column = pc.if_else(means_missing, pyarrow.scalar(None, column.type), column)
+    return column
+
+
+def _numbers(column: Any) -> pd.Series | None:
+    """An Arrow column of texts as numbers, if all are."""
+    import pyarrow.compute as pc
+    import pyarrow.lib
+
+    numbers = None
+    # Numbers first: '0x1F' is one to Arrow where whole ones are asked for.
+    for kind in ("float64",) if column.null_count else ("float64", "int64"):
+        try:
+            numbers = pc.cast(column, kind)
+        except pyarrow.lib.ArrowInvalid:
+            break
+    return None if numbers is None else numbers.to_pandas()
+
+
+def open_text(
+    path: Path,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: Decimal | None = None,
+) -> Text:
+    """A text file; what is not given of its layout is found out from its first lines.
 
     Raises:
         DataError: It cannot be unpacked or decoded, has no header, or the encoding or delimiter
@@ -62,9 +269,7 @@ def layout_of(path: Path, encoding: str | None = None, delimiter: str | None = N
     if delimiter is not None and len(delimiter) != 1:
         raise DataError(f"delimiter '{delimiter}' is not one character", place="dataset",
                         hint='As in delimiter: ";" or, for a tab, delimiter: "\\t".')  # fmt: skip
-    with unpacked(path) as stream:
-        first = stream.read(2)
-    found = _known(encoding) or _MARKS.get(first, UTF8)
+    found = first_encoding(path, encoding)
     try:
         lines = _first_lines(path, found)
     except UnicodeError:
@@ -72,58 +277,9 @@ def layout_of(path: Path, encoding: str | None = None, delimiter: str | None = N
         lines = _first_lines(path, found)
     if not lines or not lines[0].strip():
         raise DataError("the first line is empty; a header is expected", place=str(path))
-    return TextLayout(lines[0], found, delimiter or separator_of(lines[0], path.name, lines[1:]))
-
-
-def otherwise_encoded(path: Path, layout: TextLayout, given: str | None) -> TextLayout:
-    """The layout of a file that turned out, below its first lines, not to be UTF-8."""
-    return replace(layout, encoding=encoding_of(path, given))
-
-
-def encoding_of(path: Path, given: str | None) -> str:
-    """The encoding of a file that the first guess does not fit.
-
-    Raises:
-        DataError: One was given, or the text is no Western European one: the other 8-bit
-            encodings can't be told from each other.
-    """
-    if given is None and _is_western(path):
-        log.warning(
-            "%s is not UTF-8 text: read as Windows-1252 (Western European); if letters are "
-            "wrong, give its encoding, as in encoding: cp1250", path.name,
-        )  # fmt: skip
-        return WESTERN
-    raise not_decoded(path, given or "UTF-8")
-
-
-@contextmanager
-def unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """The content of a file, unpacked where its name ends in ``.gz`` or ``.zst``.
-
-    Raises:
-        DataError: It is no such archive, or cut off.
-    """
-    name = path.name.lower()
-    kind = "gzip" if name.endswith(".gz") else "zstd" if name.endswith(".zst") else ""
-    try:
-        with _opened(path, kind) as stream:
-            yield stream
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"not a readable gzip file: {error}", place=str(path)) from error
-    except OSError as error:
-        if kind == "zstd":
-            raise DataError(f"not a readable zstd file: {error}", place=str(path)) from error
-        raise
-
-
-def _opened(path: Path, kind: str) -> Any:
-    if kind == "gzip":
-        return gzip.open(path, "rb")
-    if kind == "zstd":
-        import pyarrow
-
-        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
-    return open(path, "rb")
+    sign = delimiter or separator_of(lines[0], path.name, lines[1:])
+    names = [name.strip() for name in next(csv.reader([lines[0]], delimiter=sign))]
+    return Text(path, names, sign, found, encoding, decimal)
 
 
 def separator_of(header: str, name: str, following: list[str] | None = None) -> str:
@@ -152,63 +308,3 @@ def _unquoted(line: str, sign: str) -> int:
 def _first_lines(path: Path, encoding: str) -> list[str]:
     with unpacked(path) as stream, io.TextIOWrapper(stream, encoding=encoding) as text:
         return [line.rstrip("\r\n") for line in islice(text, 6)]
-
-
-def _known(encoding: str | None) -> str | None:
-    if encoding is None:
-        return None
-    try:
-        name = codecs.lookup(encoding).name
-        "a".encode(name)  # 'base64' is known but encodes no text
-    except LookupError:
-        raise DataError(
-            f"encoding '{encoding}' is not known",
-            place="dataset",
-            hint="As in encoding: utf-8, cp1252, latin-1, cp1250 or utf-16.",
-        ) from None
-    return UTF8 if name == "utf-8" else name
-
-
-def _is_western(path: Path) -> bool:
-    """Whether each word that is no ASCII reads as Western European.
-
-    In such a word at least half of the letters are ASCII; in Russian or Greek text none is.
-    """
-    found = False
-    with unpacked(path) as stream:
-        for line in stream:
-            if line.isascii():
-                continue
-            try:
-                text = line.decode(WESTERN)
-            except UnicodeDecodeError:
-                return False
-            for word in re.findall(r"[^\W\d_]*[^\x00-\x7f]+[^\W\d_]*", text):
-                letters = [c for c in word if c not in _SIGNS]
-                if len(letters) == 1 and letters[0].isalpha() and not letters[0].isascii():
-                    continue  # 'à' proves nothing
-                found = True
-                foreign = sum(not c.isascii() for c in letters)
-                if any(not c.isalpha() for c in letters) or 2 * foreign > len(letters):
-                    return False
-    return found
-
-
-def not_decoded(source: object, encoding: str, place: Path | None = None) -> DataError:
-    """The error for bytes that are no text of this encoding, with the first such line."""
-    line = None
-    if isinstance(source, Path) and not encoding.startswith("utf-16"):
-        with unpacked(source) as stream:
-            for number, content in enumerate(stream, start=1):
-                try:
-                    content.decode(encoding)
-                except UnicodeDecodeError:
-                    line = number
-                    break
-    where = f"line {line} is" if line else "it is"
-    return DataError(
-        f"{where} not {encoding} text",
-        place=str(place or source),
-        hint="Save the file as UTF-8 or as Parquet, or give its encoding, as in "
-        "dataset.encoding: cp1252 (Windows, Western Europe), cp1250 (Central Europe), utf-16.",
-    )

@@ -161,8 +161,10 @@ def share_of_numbers(values: pd.Series) -> float:
     present = values.dropna()
     if not len(present) or pd.api.types.is_bool_dtype(values):
         return 0.0
-    truths = present.map(lambda value: isinstance(value, (bool, np.bool_))).astype(bool)
-    return float((pd.to_numeric(present, errors="coerce").notna() & ~truths).mean())
+    numbers = pd.to_numeric(present, errors="coerce").notna()
+    if present.dtype == object:
+        numbers &= ~present.map(lambda value: isinstance(value, (bool, np.bool_))).astype(bool)
+    return float(numbers.mean())
 
 
 def condensed(values: pd.Series, rows: int = 20_000) -> pd.Series:

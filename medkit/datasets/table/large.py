@@ -186,9 +186,8 @@ class LargeTable:
         self._source = self.opened
         if self.opened.spool is not None:
             self._scratch = passing(self.store)
-            text = (*self.reading.text, *self.reading.categorical)
             with self._scratch.building("text", "once") as folder:
-                read: Any = self.opened.spool(folder, text)
+                read: Any = self.opened.spool(folder)
             file = self._scratch.path("text", "once") / read.file.name
             self._source = replace(self.opened, read=replace(read, file=file))
         return self._source

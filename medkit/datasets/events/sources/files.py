@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,16 +19,11 @@ from medkit.core.files import existing, sha256
 from medkit.core.lazy import pd
 from medkit.core.progress import tracked
 from medkit.datasets.table.columns import as_identifier
-from medkit.readers.tables import (
-    column_names,
-    fingerprint,
-    parse_delimited,
-    read_table,
-    require,
-    separator_of,
-)
+from medkit.readers.tables import column_names, fingerprint, read_table, require
+from medkit.readers.text import BrokenLine, open_text
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+OWN_STAY = "stay in the file"  # a column that the file's name makes idle
 
 
 class EventColumns(NamedTuple):
@@ -72,10 +66,6 @@ def read_events(
         text=(columns.stay,),
         literal=() if wide else (columns.variable,),
     )
-    if path.name.lower().endswith((".csv", ".tsv", ".txt")) and frame[names[-1:]].isna().any(
-        axis=None
-    ):
-        refuse_short_lines(path.read_bytes(), names, path)
     frame = frame.rename(columns={name: role for role, name in used.items()})
     frame["stay"] = as_identifier(frame["stay"])
     nameless = frame["stay"].isna()
@@ -135,9 +125,9 @@ def _one_file_each(
                 place=str(path),
                 hint="Every stay's file needs the same header line.",
             )
-        body = body.strip(b"\r\n ")
-        if b"\n\n" in body or b"\n\r" in body:
-            body = re.sub(rb"\n[ \r]*(?=\n)", b"", body)  # blank lines
+        body = body.strip(b"\r\n ").replace(b"\r\n", b"\n")
+        if b"\n\n" in body:
+            body = re.sub(rb"\n[ ]*(?=\n)", b"", body)  # blank lines
         bodies.append(body + b"\n" if body else b"")
     if not stays:
         raise DataError(
@@ -150,26 +140,9 @@ def _one_file_each(
         )
     if not any(bodies):
         raise DataError(f"none of its {len(stays)} files has an event", place=str(path))
-    separator = separator_of(header.decode("utf-8", "replace"), path.name)
-    names = [name.strip() for name in header.decode("utf-8", "replace").split(separator)]
-    used = {role: name for role, name in used_columns(columns, wide).items() if role != "stay"}
-    for role, name in used.items():
-        require(name, names, path, f"{role} column")
-    if wide and columns.stay in names:
-        names[names.index(columns.stay)] = "stay in the file"  # its name is the stay
-    # One parse for all files is some hundred times faster than one for each.
     counts = [body.count(b"\n") for body in bodies]
-    whole_text = io.BytesIO(b"\n".join((header, b"".join(bodies))))
-    literal = () if wide else (columns.variable,)
-    try:
-        frame = parse_delimited(whole_text, names, separator, literal=literal, place=path)
-    except DataError:
-        refuse_broken_lines(bodies, names, separator, path)
-        raise
-    if len(frame) != sum(counts):
-        raise DataError("a quoted text runs over several lines, which is not read", place=str(path))
-    if frame[names[-1:]].isna().any(axis=None):
-        refuse_broken_lines(bodies, names, separator, path)
+    frame = _all_in_one(header, bodies, counts, columns, wide, path)
+    used = {role: name for role, name in used_columns(columns, wide).items() if role != "stay"}
     if not wide:
         frame = frame[list(used.values())]
     frame = frame.rename(columns={name: role for role, name in used.items()})
@@ -177,54 +150,59 @@ def _one_file_each(
     owners = np.repeat(np.arange(len(stays)), counts)
     frame["stay"] = pd.Categorical.from_codes(owners, pd.Index(stays))
     if wide:
-        frame = melted(frame.drop(columns="stay in the file", errors="ignore"), columns)
+        frame = melted(frame.drop(columns=OWN_STAY, errors="ignore"), columns)
     if path.is_dir():
         return frame, {f"{path.resolve().name}/": fingerprint(whole)}
     return frame, {path.name: sha256(path)}
 
 
-def refuse_broken_lines(
-    bodies: Sequence[bytes], names: Sequence[str], separator: str, place: Path
-) -> None:
-    """Raise a DataError naming file (by number) and line of the first with a wrong width.
+def _all_in_one(
+    header: bytes,
+    bodies: Sequence[bytes],
+    counts: Sequence[int],
+    columns: EventColumns,
+    wide: bool,
+    place: Path,
+) -> pd.DataFrame:
+    """The rows of all files: one reading is some hundred times faster than one for each.
 
     Args:
-        bodies: The files' contents below the header, blank lines removed.
-        names: The header's columns.
-        separator: What stands between two fields.
+        header: The first line of each.
+        bodies: What is below it, blank lines removed.
+        counts: How many lines each has.
+        columns, wide: As in `read_events`.
         place: The folder or archive.
+
+    Raises:
+        DataError: A column is absent, or a line is no row; it is named with its file's number.
     """
-    due = len(names) - 1
-    for file, body in enumerate(bodies, start=1):
-        if body.count(separator.encode()) == due * body.count(b"\n"):
-            continue  # quoted separators could hide a short line; reading would show them
-        for line, text in enumerate(body.decode("utf-8", "replace").splitlines(), start=2):
-            fields = next(csv.reader([text], delimiter=separator), [])
-            if len(fields) != len(names):
-                # The file is counted, not named: it is often named after the patient.
-                raise DataError(
-                    f"file {file}, line {line} (blank lines not counted) has {len(fields)} "
-                    f"fields where the header has {len(names)}",
-                    place=str(place),
-                    hint="Mend the line, or remove it.",
-                )
-
-
-def refuse_short_lines(content: bytes, names: Sequence[str], place: Path) -> None:
-    """Raise a DataError naming the first line of a delimited file with too few fields."""
-    text = content.decode("utf-8-sig", "replace")
-    separator = separator_of(text.partition("\n")[0], place.name)
-    if text.count(separator) == (len(names) - 1) * len(text.splitlines()):
-        return
-    reader = csv.reader(io.StringIO(text), delimiter=separator)
-    for fields in reader:
-        if fields and len(fields) < len(names):
-            raise DataError(
-                f"line {reader.line_num} has {len(fields)} fields where the header has "
-                f"{len(names)}",
-                place=str(place),
-                hint="Mend the line, or remove it.",
-            )
+    with tempfile.TemporaryDirectory(prefix="medkit-") as folder:
+        file = Path(folder, "text.tsv" if place.name.lower().endswith(".tsv") else "text.csv")
+        with open(file, "wb") as stream:
+            stream.write(header + b"\n")
+            stream.writelines(bodies)
+        ends = np.cumsum(counts)
+        try:
+            found = open_text(file, "utf-8")
+            for role, name in used_columns(columns, wide).items():
+                if role != "stay":
+                    require(name, found.names, place, f"{role} column")
+            if wide and columns.stay in found.names:
+                found.names[found.names.index(columns.stay)] = OWN_STAY
+            frame = found(literal=() if wide else (columns.variable,))
+        except BrokenLine as error:
+            # The file is counted, not named: it is often named after the patient.
+            number = int(np.searchsorted(ends, error.line - 1))
+            line = error.line - (int(ends[number - 1]) if number else 0)
+            what = f"file {number + 1}, line {line} (blank lines not counted) {error.what}"
+            raise DataError(what, place=str(place), hint=error.hint) from None
+        except DataError as error:
+            raise DataError(error.message, place=str(place), hint=error.hint) from None
+    if len(frame) != ends[-1]:
+        raise DataError(
+            "a quoted text runs over several lines, which is not read", place=str(place)
+        )
+    return frame
 
 
 _HIDDEN = (".", "__MACOSX")
