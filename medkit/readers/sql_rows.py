@@ -34,17 +34,17 @@ def all_rows(
     """
     names: list[str] = []
     chunks: list[pd.DataFrame] = []
-    read, start, told = 0, time.monotonic(), time.monotonic()
+    read, start, reported = 0, time.monotonic(), time.monotonic()
     for rows in _in_time(_parts(address, query, timeout, place), timeout):
         if not names:
             names = rows
             continue
         chunks.append(_frame(rows, len(names)))
         read += len(rows)
-        if time.monotonic() - told > 5:
-            told = time.monotonic()
+        if time.monotonic() - reported > 5:
+            reported = time.monotonic()
             log.info("%s: %s rows read (%s a second)", place, f"{read:,}",
-                     f"{read / (told - start):,.0f}")  # fmt: skip
+                     f"{read / (reported - start):,.0f}")  # fmt: skip
     if not chunks:
         raise DataError("the query finds no rows", place=str(place))
     frame = pd.DataFrame({i: joined([c[i] for c in chunks]) for i in range(len(names))})

@@ -79,14 +79,14 @@ def learning_curves(
             axes.legend()
 
         last = history.get(f"val_{metric}", history[metric])[-1]
-        said = f"{metric} over {len(epochs)} epochs; in the last on validation {last:.3g}"
+        alt = f"{metric} over {len(epochs)} epochs; in the last on validation {last:.3g}"
         caption = "Validation far from training, or turning back, is overfitting."
-        figures.append(draw(f"curve-{metric}", f"Learning: {called}", caption, said, plot))
+        figures.append(draw(f"curve-{metric}", f"Learning: {called}", caption, alt, plot))
     return figures
 
 
 def discrimination(
-    curves: Sequence[tuple[str, np.ndarray, np.ndarray]], marks: Sequence[float | None], said: str
+    curves: Sequence[tuple[str, np.ndarray, np.ndarray]], marks: Sequence[float | None], alt: str
 ) -> list[Figure]:
     """ROC and precision-recall curves of one or several (name, y, p); a dot at each threshold."""
     both = [(*curve, mark) for curve, mark in zip(curves, marks, strict=True)]
@@ -122,12 +122,12 @@ def discrimination(
 
     dot = " Dot: the threshold in use." if any(mark is not None for mark in marks) else ""
     return [
-        draw("roc", "ROC curve", f"Dashed: chance.{dot}", f"ROC curve; {said}", roc),
+        draw("roc", "ROC curve", f"Dashed: chance.{dot}", f"ROC curve; {alt}", roc),
         draw(
             "precision-recall",
             "Precision and recall",
             f"Dashed: precision of calling everyone positive.{dot}",
-            f"Precision-recall curve; {said}",
+            f"Precision-recall curve; {alt}",
             precision,
         ),
     ]

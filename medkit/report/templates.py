@@ -11,7 +11,7 @@ from medkit.evaluation import readable as _readable
 from medkit.tasks.outcomes import Metric
 
 __all__ = [
-    "bounds", "count", "interval", "label", "p_value", "percent", "readable", "render", "sentence",
+    "bounds", "count", "estimate", "label", "p_value", "percent", "readable", "render", "sentence",
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def _environment() -> Any:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        number=readable, count=count, interval=interval, bounds=bounds,
+        number=readable, count=count, estimate=estimate, bounds=bounds,
         small=small, label=label, percent=percent, sentence=sentence,
     )  # fmt: skip
     environment.globals["arrow"] = _arrow
@@ -81,7 +81,7 @@ def count(value: Any) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def interval(found: Mapping[str, Any] | None) -> str:
+def estimate(found: Mapping[str, Any] | None) -> str:
     """``0.973 (0.925 to 1.000)``; ``–`` where nothing was measured."""
     if found is None:
         return "–"

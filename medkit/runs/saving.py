@@ -15,7 +15,7 @@ from medkit.core.lazy import pd
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation.early_warning.stays import has_stays
-from medkit.evaluation.forecasting.baselines import windows_of
+from medkit.evaluation.forecasting.baselines import known_course
 from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
 from medkit.runs.predictions import Predictions
@@ -144,7 +144,7 @@ def save_report(
         target_names=cohort.target_names,
         confidence=experiment.evaluation.confidence,
         hashed=hashed,
-        windows=windows_of(task, encoder, parts["test"].inputs),
+        windows=known_course(task, encoder, parts["test"].inputs),
         weights=trainable_weights(network.full),
     )
     write_report(folder / "report.html", inputs)

@@ -15,7 +15,7 @@ from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.scores.metrics import BINARY, binary_scores, mean_of_known
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
-from medkit.tasks.targets import numbers
+from medkit.tasks.targets import numeric_targets
 from medkit.tasks.task import (
     Statistics,
     Task,
@@ -220,7 +220,7 @@ class Multilabel(Task):
 def _zeros_and_ones(targets: np.ndarray, known: Sequence[str]) -> np.ndarray:
     if targets.ndim != 2 or targets.shape[1] != len(known):
         raise DataError(f"the targets have shape {targets.shape}; expected (rows, {len(known)})")
-    values = numbers(targets, known)
+    values = numeric_targets(targets, known)
     for index, name in enumerate(known):
         wrong = np.flatnonzero(~np.isin(values[:, index], (0.0, 1.0)))
         if len(wrong):

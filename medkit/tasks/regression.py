@@ -13,7 +13,7 @@ from medkit.core.lazy import keras
 from medkit.core.registry import tasks
 from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.scores.metrics import REGRESSION, regression_scores
-from medkit.tasks.targets import numbers
+from medkit.tasks.targets import numeric_targets
 from medkit.tasks.task import Statistics, Task, Threshold, checked_outputs, fitted
 
 
@@ -58,7 +58,7 @@ class Regression(Task):
         Raises:
             DataError: Not numbers, missing or infinite values, or all targets equal.
         """
-        values = numbers(targets, names)
+        values = numeric_targets(targets, names)
         width = values.shape[1]
         self.names_ = tuple(names) if len(names) == width else ()
         for index in range(width):
@@ -78,7 +78,7 @@ class Regression(Task):
         Raises:
             DataError: Not numbers, missing or infinite values, another number of columns.
         """
-        values = numbers(targets, self.names_).astype(np.float32)
+        values = numeric_targets(targets, self.names_).astype(np.float32)
         if values.shape[1] != self.num_outputs:
             raise DataError(
                 f"the targets have {values.shape[1]} columns; expected {self.num_outputs}"

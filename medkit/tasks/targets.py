@@ -134,7 +134,7 @@ def numbered(values: Sequence[Any], classes: Sequence[Any]) -> np.ndarray:
     return np.array([positions[v] for v in values], np.int32)
 
 
-def numbers(targets: Any, names: Sequence[str] = ()) -> np.ndarray:
+def numeric_targets(targets: Any, names: Sequence[str] = ()) -> np.ndarray:
     """(n, outputs) float64 of numeric targets.
 
     Raises:

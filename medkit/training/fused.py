@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from medkit.core.lazy import keras
-from medkit.training.plan import Plan
+from medkit.training.plan import Execution
 
 
-def train_function(model: Any, plan: Plan, batch_size: int) -> Callable[..., Any]:
+def train_function(model: Any, plan: Execution, batch_size: int) -> Callable[..., Any]:
     """The train function for the current backend.
 
     Args:

@@ -20,7 +20,7 @@ SCANNED_STEPS = 4000
 
 
 @dataclass(frozen=True)
-class Plan:
+class Execution:
     """How one training computes.
 
     Attributes:
@@ -83,7 +83,7 @@ def choose(
     batch_bytes: int,
     steps_per_execution: int | None = None,
     jit_compile: bool | None = None,
-) -> Plan:
+) -> Execution:
     """The plan for one training on the current backend.
 
     Args:
@@ -109,4 +109,4 @@ def choose(
         fused = math.ceil(steps / math.ceil(steps / most))
     else:
         fused, reason = min(steps_per_execution, steps), "as the config says"
-    return Plan(fused, compiled, scanned and compiled and fused > 1, fixed or compiled, reason)
+    return Execution(fused, compiled, scanned and compiled and fused > 1, fixed or compiled, reason)

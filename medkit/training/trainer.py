@@ -21,7 +21,7 @@ from medkit.training.callbacks import EarlyStopping, Recorder
 from medkit.training.checkpoint import Checkpoint
 from medkit.training.fused import train_function
 from medkit.training.optimizer import build_optimizer
-from medkit.training.plan import Plan, choose, network_kind
+from medkit.training.plan import Execution, choose, network_kind
 from medkit.training.progress import Epochs
 from medkit.training.watchers import make_watchers, tensorboard
 from medkit.training.weights import class_weights, row_weights
@@ -110,7 +110,7 @@ class Trainer:
         self.file = f"member-{member[0]}" if member[0] > 1 else ""
         self.named = isinstance(task, str)
         self.task = _named_task(task) if isinstance(task, str) else task
-        self.plan: Plan | None = None
+        self.plan: Execution | None = None
         self.history: History | None = None
 
     def fit(

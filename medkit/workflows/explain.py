@@ -17,7 +17,7 @@ from medkit.modalities.encoder import Encoder
 from medkit.report.pages.explanation import png_overlay, render
 from medkit.runs.run import Run
 from medkit.workflows.external import dataset_of
-from medkit.workflows.prepare import new_data
+from medkit.workflows.prepare import read_unlabelled
 
 # Most samples of a table: an explanation costs as much as hundreds of predictions.
 ROWS = {"tabular": 1000, "series": 200, "tokens": 200, "triplets": 50, "image": 50}
@@ -51,7 +51,7 @@ def explain_file(
         MedkitError: The method is unknown or does not fit this network.
     """
     check_method(method)
-    cohort = new_data(dataset_of(run), path, run.encoder)
+    cohort = read_unlabelled(dataset_of(run), path, run.encoder)
     usable = np.flatnonzero(run.encoder.keep(cohort.inputs))
     if len(usable) == 0:
         raise DataError("no sample of the file can be used: each has a missing input")

@@ -121,7 +121,7 @@ def encode(
     return encoder, task, parts
 
 
-def new_data(
+def read_unlabelled(
     dataset: Component, path: Path | None, encoder: Encoder, rows: Mapping[str, str] | None = None
 ) -> Cohort:
     """Read a new file or query, without labels, in the layout the dataset's own files have.
@@ -150,8 +150,10 @@ def new_data(
     given = dict(dataset.parameters)
     if reader != dataset.name:  # another reader takes the settings that mean the same in both
         shared = entry.tags.get("shared", {})
-        told = {theirs: given[own] for own, theirs in shared.items()}
-        given = with_values(defaults_of(schema), {**entry.tags.get("reader_settings", {}), **told})
+        fitted = {theirs: given[own] for own, theirs in shared.items()}
+        given = with_values(
+            defaults_of(schema), {**entry.tags.get("reader_settings", {}), **fitted}
+        )
     found: dict[str, Any] = dict(as_trained(tags, encoder, given))
     if "described" in tags:
         found[tags["described"]] = {each.name: each for each in _features(encoder)}

@@ -98,8 +98,8 @@ class Aside:
         np.save(folder / "subjects.npy", np.unique(names, return_inverse=True)[1])
         job = {"task": task.to_dict(), "seed": seed}
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        with open(folder / "said.txt", "wb") as said:
-            self._process = begin(_WORKER, str(folder), stdout=said, stderr=said)
+        with open(folder / "said.txt", "wb") as output:
+            self._process = begin(_WORKER, str(folder), stdout=output, stderr=output)
 
     def predicted(self) -> tuple[list[Predicted], dict[str, str]]:
         """Wait for the baselines, and log what they logged; also why some could not be made.
@@ -115,12 +115,12 @@ class Aside:
             record = json.loads(line)
             log.log(record["level"], "%s", record["text"])
         if status != 0:
-            said = _lines(folder / "said.txt")[-12:]
+            output = _lines(folder / "said.txt")[-12:]
             if status < 0:
-                said.append(f"the process was killed by signal {-status}")
+                output.append(f"the process was killed by signal {-status}")
             raise MedkitError(
                 "the baselines could not be fitted: "
-                + ("\n    ".join(said) or f"the process ended with status {status}"),
+                + ("\n    ".join(output) or f"the process ended with status {status}"),
                 hint="evaluation.baselines: false trains without them.",
             )
         found = json.loads((folder / "fitted.json").read_text(encoding="utf-8"))

@@ -62,7 +62,7 @@ class Family(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class Tuned:
     """What the search chose.
 
     Args:
@@ -118,7 +118,7 @@ def search(
     y: np.ndarray,
     subjects: np.ndarray,
     seed: int,
-) -> Found:
+) -> Tuned:
     """Choose hyper-parameters by their mean loss on the held-out rows of the inner folds.
 
     One choice for all outputs: each output's loss is taken relative to that of predicting its
@@ -146,7 +146,7 @@ def search(
         choice = dict(family.default)
         note = "too few subjects with each outcome for inner cross-validation: default settings"
         facts |= {"inner_loss": None, "note": note}
-        return Found(choice, {"hyper_parameters": choice, **facts})
+        return Tuned(choice, {"hyper_parameters": choice, **facts})
     losses = np.zeros((len(outputs), len(choices)))
     average = np.zeros((len(outputs), 1))
     with threads(x[rows]):
@@ -163,7 +163,7 @@ def search(
     facts["inner_loss"] = float(relative[best])
     if len(rows) < len(x):
         facts["note"] = f"hyper-parameters chosen on {len(rows)} of {len(x)} training rows"
-    return Found(choice, {"hyper_parameters": choice, **facts})
+    return Tuned(choice, {"hyper_parameters": choice, **facts})
 
 
 def _searched(width: int, subjects: np.ndarray, seed: int) -> np.ndarray:

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from medkit.evaluation.early_warning.stays import Stays, counted, has_stays, spaced_thresholds
+from medkit.evaluation.early_warning.stays import Stays, count_alarms, has_stays, spaced_thresholds
 from medkit.evaluation.early_warning.watched import FALSE_ALARMS, Watch, Watched
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
 from medkit.tasks.task import Task
@@ -191,7 +191,7 @@ class EarlyWarning:
         if reason is None:
             mine = np.asarray(p, np.float64).ravel()[stays.rows]
             tried = spaced_thresholds(mine, _CANDIDATES)
-            counts = counted(stays, mine, tried, self.watch.silence, self.watch.lead)
+            counts = count_alarms(stays, mine, tried, self.watch.silence, self.watch.lead)
             false = (counts["alarms"] - counts["true"]).sum(axis=1)
             false /= stays.days(self.watch.step).sum()
             foreseen = (counts["true"] > 0).sum(axis=1) / stays.event.sum()

@@ -134,7 +134,7 @@ def alarms(stays: Stays, p: np.ndarray, thresholds: np.ndarray, silence: float) 
     return above
 
 
-def counted(
+def count_alarms(
     stays: Stays, p: np.ndarray, thresholds: Any, silence: float, lead_hours: float
 ) -> dict[str, np.ndarray]:
     """What would have sounded in each stay, at each threshold: (thresholds, stays).

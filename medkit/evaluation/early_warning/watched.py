@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.evaluation.early_warning.stays import Stays, alarms, counted, spaced_thresholds
+from medkit.evaluation.early_warning.stays import Stays, alarms, count_alarms, spaced_thresholds
 from medkit.evaluation.early_warning.utility import hourly_utility
 from medkit.evaluation.resampling.intervals import Resampled
 from medkit.evaluation.resampling.proportions import wilson
@@ -85,7 +85,7 @@ class Watched:
         self.known = [i for i, point in enumerate(points) if point["threshold"] is not None]
         at = np.array([float(points[i]["threshold"]) for i in self.known])
         self.curve = spaced_thresholds(self.p, _CURVE)
-        counts = counted(stays, self.p, np.r_[self.curve, at], watch.silence, watch.lead)
+        counts = count_alarms(stays, self.p, np.r_[self.curve, at], watch.silence, watch.lead)
         self.alarms, self.true, self.lead = (counts[each] for each in ("alarms", "true", "lead"))
         self.days = stays.days(watch.step)
         alarmed = self.alarms > 0
@@ -119,18 +119,18 @@ class Watched:
         events, free = weights @ event, weights @ (1 - event)
         auroc, auprc = self.ranking.areas(weights)
         found = {"stay_auroc": auroc, "stay_auprc": auprc}
-        sounded, true, true_stays, any_stays, in_free = np.split(weights @ self.sums, 5, axis=1)
+        sounding, true, true_stays, any_stays, in_free = np.split(weights @ self.sums, 5, axis=1)
         sensitivity = divided(true_stays, events[:, None])
-        false_per_day = divided(sounded - true, days[:, None])
+        false_per_day = divided(sounding - true, days[:, None])
         found["sensitivity"], found["false"] = sensitivity[:, :size], false_per_day[:, :size]
         numbers = {
             "stay_sensitivity": sensitivity,
             "event_free_stays_alarmed": divided(in_free, free[:, None]),
-            "alarms_per_day": divided(sounded, days[:, None]),
+            "alarms_per_day": divided(sounding, days[:, None]),
             "false_alarms_per_day": false_per_day,
-            "alarm_ppv": divided(true, sounded),
+            "alarm_ppv": divided(true, sounding),
             "stay_ppv": divided(true_stays, any_stays),
-            "number_needed_to_evaluate": divided(sounded, true),
+            "number_needed_to_evaluate": divided(sounding, true),
         }
         best, inaction = weights @ self.best, weights @ self.inaction
         for column, point in enumerate(self.known):

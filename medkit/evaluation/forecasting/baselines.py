@@ -98,7 +98,7 @@ def channel_values(encoder: Encoder, inputs: Inputs, channel: str) -> np.ndarray
     return np.asarray(x[..., position], dtype=np.float64).reshape(len(x), -1)
 
 
-def windows_of(task: Task, encoder: Encoder, inputs: Inputs) -> dict[str, np.ndarray]:
+def known_course(task: Task, encoder: Encoder, inputs: Inputs) -> dict[str, np.ndarray]:
     """Channel -> (n, steps) what is known of each channel that is forecast, where it is an input.
 
     Args:

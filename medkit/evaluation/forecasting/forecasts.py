@@ -75,7 +75,7 @@ def forecast_of(
     values = {name: float(each[0]) for name, each in score(None).items()}
     resampled = resample_by(score, codes, None, settings.bootstrap, seed)
 
-    def told(name: str) -> dict[str, Any]:
+    def with_interval(name: str) -> dict[str, Any]:
         return {
             "value": values[name],
             **resampled.interval(name, values[name], settings.confidence),
@@ -87,9 +87,9 @@ def forecast_of(
         of = ahead(name)
         row: dict[str, Any] = {"target": name, "channel": of.channel, "step": of.step,
                                "hours": of.hours, "n": measured[index]}  # fmt: skip
-        row["metrics"] = {each: told(f"{each} {index}") for each in dict.fromkeys(metrics)}
+        row["metrics"] = {each: with_interval(f"{each} {index}") for each in dict.fromkeys(metrics)}
         row["baselines"] = {
-            other: {each: told(f"{other} {each} {index}") for each in ("mae", "skill")}
+            other: {each: with_interval(f"{other} {each} {index}") for each in ("mae", "skill")}
             for other in others
         }
         if not measured[index]:
@@ -101,7 +101,7 @@ def forecast_of(
         "nominal": levels[-1] - levels[0] if len(levels) > 1 else None,
         "resamples": settings.bootstrap if resampled.groups is not None else 0,
         "horizon": horizon,
-        "skill": {other: told(f"{other} skill") for other in others},
+        "skill": {other: with_interval(f"{other} skill") for other in others},
         "not_estimable": dict(absent or {}),
     })  # fmt: skip
 

@@ -179,16 +179,16 @@ def _gaps(
         if group == reference:
             continue
         pair = (rows, shown[reference])
-        told: dict[str, Any] = {}
+        measured: dict[str, Any] = {}
         strict: dict[str, Any] = {}  # at the Bonferroni level, for equalized odds
         for each in measures:
             level = tuple(float(values[each.gap][name][0]) for name in (group, reference))
             args = (each, f"{each.gap} {group}", level, pair, codes, resampled, settings)
-            told[each.gap] = _gap(*args, settings.confidence)
+            measured[each.gap] = _gap(*args, settings.confidence)
             strict[each.gap] = _gap(*args, (1 + settings.confidence) / 2)
-        if "equal_opportunity" in told:
-            told["equalized_odds"] = _equalized_odds(told, strict)
-        found[group] = told
+        if "equal_opportunity" in measured:
+            measured["equalized_odds"] = _equalized_odds(measured, strict)
+        found[group] = measured
     return found
 
 
@@ -225,18 +225,18 @@ def _gap(
     return {**found, **bounds, "p": p_value, "p_holm": None}
 
 
-def _equalized_odds(told: dict[str, Any], strict: dict[str, Any]) -> dict[str, Any]:
+def _equalized_odds(measured: dict[str, Any], strict: dict[str, Any]) -> dict[str, Any]:
     names = ("equal_opportunity", "false_positive_rate")
     for name in names:
-        if told[name]["value"] is None:
-            return {**_NULLS, "not_estimable": told[name]["not_estimable"]}
-    found: dict[str, Any] = {"value": max(abs(told[name]["value"]) for name in names)}
+        if measured[name]["value"] is None:
+            return {**_NULLS, "not_estimable": measured[name]["not_estimable"]}
+    found: dict[str, Any] = {"value": max(abs(measured[name]["value"]) for name in names)}
     if any(strict[name]["low"] is None for name in names):
         return {**_NULLS, **found}
     bounds = [(strict[name]["low"], strict[name]["high"]) for name in names]
     nearest = [0.0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in bounds]
     farthest = [max(abs(low), abs(high)) for low, high in bounds]
-    p = min(1.0, 2 * min(told[name]["p"] for name in names))
+    p = min(1.0, 2 * min(measured[name]["p"] for name in names))
     found |= {"low": max(nearest), "high": max(farthest), "p": p, "p_holm": None}
     return {**found, "method": "bonferroni"}
 

@@ -25,7 +25,7 @@ def infer_features(frame: pandas.DataFrame) -> tuple[Feature, ...]:
     )
 
 
-def numbers(name: str, column: pandas.Series) -> np.ndarray:
+def numeric_values(name: str, column: pandas.Series) -> np.ndarray:
     """A numeric column as float32 (n,), NaN where missing or blank.
 
     Raises:

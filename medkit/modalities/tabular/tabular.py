@@ -33,7 +33,7 @@ from medkit.modalities.tabular.columns import (
     infer_features,
     known_key,
     number_spellings,
-    numbers,
+    numeric_values,
     whole_numbers,
 )
 from medkit.modalities.tabular.compared import TabularCompared
@@ -133,7 +133,7 @@ class Tabular(TabularExplained, TabularCompared):
         return self
 
     def _fit_numbers(self, name: str, column: pandas.Series) -> None:
-        values = numbers(name, column)
+        values = numeric_values(name, column)
         observed = values[~np.isnan(values)]
         if len(observed) < len(values):
             self.missing_.append(name)
@@ -215,7 +215,7 @@ class Tabular(TabularExplained, TabularCompared):
                 if count := int((encoded[:, position] == 0).sum()):
                     outside[feature.name] += count
             else:
-                encoded[:, position] = numbers(feature.name, column)
+                encoded[:, position] = numeric_values(feature.name, column)
         return encoded
 
     def _encode_categories(self, name: str, column: pandas.Series) -> np.ndarray:

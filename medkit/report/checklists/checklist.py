@@ -13,7 +13,7 @@ from typing import Literal
 from medkit.report.checklists import facts
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import outcome_report
-from medkit.report.templates import interval, readable, sentence
+from medkit.report.templates import estimate, readable, sentence
 
 SOURCE = "Collins et al., TRIPOD+AI statement. BMJ 2024;385:e078378"
 CAUTION = (
@@ -99,13 +99,13 @@ def _size(inputs: ReportInputs) -> tuple[Status, str]:
     found = inputs.metrics.get("sample_size")
     if not found or not found.get("assumptions"):
         return "authors", "The run could not compute a criterion of sample size."
-    told = []
+    details = []
     for each in found["assumptions"]:
         verdict = "met" if each["met"] else "not met"
-        told.append(f"{each['needed']:,} rows with {each['basis']} ({verdict})")
+        details.append(f"{each['needed']:,} rows with {each['basis']} ({verdict})")
     text = (
         f"{found['n']:,} training rows, {found['parameters']} candidate parameters; by the "
-        f"criteria of Riley et al. (BMJ 2020;368:m441) a regression needs {' and '.join(told)}."
+        f"criteria of Riley et al. (BMJ 2020;368:m441) a regression needs {' and '.join(details)}."
     )
     return _partly(text, "how the size was arrived at")
 
@@ -129,9 +129,9 @@ def _updating(inputs: ReportInputs) -> tuple[Status, str]:
 
 def _measures(inputs: ReportInputs) -> tuple[Status, str]:
     test = inputs.metrics["test"]
-    told = [*test["metrics"]]
+    details = [*test["metrics"]]
     extra = outcome_report(inputs).measures()
-    text = f"{len(told)} measures of performance"
+    text = f"{len(details)} measures of performance"
     text += f", and {', '.join(extra)}" if extra else ""
     return "filled", f"{text}, each explained on this page. {facts.intervals(inputs)}"
 
@@ -197,7 +197,7 @@ def _updated(inputs: ReportInputs) -> tuple[Status, str]:
     calibration = inputs.metrics["test"].get("calibration") or {}
     updated = inputs.metrics.get("recalibration")
     if updated and not calibration.get("before"):
-        now, before = (interval(each["metrics"].get(inputs.main))
+        now, before = (estimate(each["metrics"].get(inputs.main))
                        for each in (inputs.metrics["test"], updated["before"]))  # fmt: skip
         return (
             "filled",
@@ -219,8 +219,8 @@ def _simply(fact: Callable[[ReportInputs], str]) -> Callable[[ReportInputs], tup
     return lambda inputs: _told(fact(inputs))
 
 
-def _both(*told: Callable[[ReportInputs], str]) -> Callable[[ReportInputs], tuple[Status, str]]:
-    return lambda inputs: _told(" ".join(filter(None, (each(inputs) for each in told))))
+def _both(*details: Callable[[ReportInputs], str]) -> Callable[[ReportInputs], tuple[Status, str]]:
+    return lambda inputs: _told(" ".join(filter(None, (each(inputs) for each in details))))
 
 
 _M, _R, _D = "Methods", "Results", "Discussion"

@@ -8,7 +8,7 @@ from typing import Any
 from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.sections.summary import positives
-from medkit.report.templates import count, interval, label, sentence
+from medkit.report.templates import count, estimate, label, sentence
 
 # How ``medkit evaluate --recalibrate`` updates a model.
 _UPDATES = {
@@ -63,18 +63,18 @@ def split(inputs: ReportInputs) -> str:
 
 def participants(inputs: ReportInputs) -> str:
     """Samples, subjects and events of each part."""
-    told = []
+    details = []
     for part in ("train", "valid", "test"):
         described = inputs.metrics.get(part)
         if described is None:
             continue
         events = positives(described)
         subjects = described["subjects"]
-        told.append(
+        details.append(
             f"{PART_NAMES[part].lower()}: {count(described['n'])} samples of {count(subjects)} "
             f"{'subject' if subjects == 1 else 'subjects'}" + (f", {events}" if events else "")
         )
-    return sentence("; ".join(told))
+    return sentence("; ".join(details))
 
 
 def outcome(inputs: ReportInputs) -> str:
@@ -222,10 +222,10 @@ def result(inputs: ReportInputs) -> str:
     metrics = inputs.metrics
     main = inputs.main
     others = "; ".join(
-        f"{label(name).lower()} {interval(described['metrics'].get(main))}"
+        f"{label(name).lower()} {estimate(described['metrics'].get(main))}"
         for name, described in metrics.get("baselines", {}).items()
     )
-    text = f"{inputs.called(main)} {interval(metrics['test']['metrics'][main])} on the test part"
+    text = f"{inputs.called(main)} {estimate(metrics['test']['metrics'][main])} on the test part"
     return sentence(text + (f"; {others}" if others else ""))
 
 

@@ -105,8 +105,10 @@ def _input_kind(inputs: ReportInputs) -> str:
 def _version(inputs: ReportInputs) -> str:
     commit = inputs.environment.get("git_commit")
     seed = inputs.environment.get("seed")
-    told = [f"commit {commit}" if commit else "", f"seed {seed}" if seed is not None else ""]
-    return ", ".join(filter(None, told)) or "the run's MANIFEST.json names every file by its hash"
+    details = [f"commit {commit}" if commit else "", f"seed {seed}" if seed is not None else ""]
+    return (
+        ", ".join(filter(None, details)) or "the run's MANIFEST.json names every file by its hash"
+    )
 
 
 def _intended_use(inputs: ReportInputs) -> CardSection:

@@ -75,14 +75,14 @@ def _at_prediction(inputs: ReportInputs) -> Signal:
     gate = inputs.metrics.get("leakage")
     if not gate:
         return Signal("Predictors", asks, "unknown", "The leakage gate did not run.")
-    told = ("after_prediction_time", "predictive_feature", "informative_missingness")
-    found = [each for each in gate.get("findings", []) if each["name"] in told]
+    relevant = ("after_prediction_time", "predictive_feature", "informative_missingness")
+    found = [each for each in gate.get("findings", []) if each["name"] in relevant]
     if found:
         waived = all(each.get("waived") for each in found)
         text = "; ".join(each["what"] for each in found)
-        said = sentence(text) + (" Waived in the config." if waived else "")
-        return Signal("Predictors", asks, "unsure", said)
-    looked = [each.replace("_", " ") for each in gate.get("checked", []) if each in told]
+        answer = sentence(text) + (" Waived in the config." if waived else "")
+        return Signal("Predictors", asks, "unsure", answer)
+    looked = [each.replace("_", " ") for each in gate.get("checked", []) if each in relevant]
     text = f"Checked, nothing found: {', '.join(looked)}" if looked else "Times are not known"
     return Signal("Predictors", asks, "good" if looked else "unknown", sentence(text))
 
@@ -125,8 +125,8 @@ def _enough_rows(inputs: ReportInputs) -> Signal:
         return Signal("Analysis", asks, "unknown", sentence(reason))
     met = [each["met"] for each in found["assumptions"]]
     level: Level = "good" if all(met) else "unsure" if any(met) else "bad"
-    told = "; ".join(f"{each['needed']:,} with {each['basis']}" for each in found["assumptions"])
-    return Signal("Analysis", asks, level, f"{found['n']:,} training rows; needed: {told}.")
+    needed = "; ".join(f"{each['needed']:,} with {each['basis']}" for each in found["assumptions"])
+    return Signal("Analysis", asks, level, f"{found['n']:,} training rows; needed: {needed}.")
 
 
 def _enough_test_events(inputs: ReportInputs) -> Signal:
@@ -163,8 +163,8 @@ def _missing(inputs: ReportInputs) -> Signal:
 def _apart(inputs: ReportInputs) -> Signal:
     asks = "Are training, tuning and evaluation apart?"
     gate = inputs.metrics.get("leakage") or {}
-    told = ("subject_overlap", "duplicates", "near_duplicates", "same_period")
-    found = [each for each in gate.get("findings", []) if each["name"] in told]
+    relevant = ("subject_overlap", "duplicates", "near_duplicates", "same_period")
+    found = [each for each in gate.get("findings", []) if each["name"] in relevant]
     text = facts.split(inputs)
     if found:
         text += " " + sentence("; ".join(each["what"] for each in found))

@@ -29,8 +29,8 @@ def write_crossval_report(path: Path, content: Mapping[str, Any], config: str) -
     figures = [dots(content, metric) for metric in metrics[:_MOST_METRICS]]
     calibration = content["pooled"].get("calibration", {})
     if calibration.get("bins"):
-        said = "Out-of-fold predictions of the first repeat."
-        figures.append(calibration_figure(calibration, said))
+        alt = "Out-of-fold predictions of the first repeat."
+        figures.append(calibration_figure(calibration, alt))
     page = render(
         "crossval.html.j2",
         content=content,
@@ -158,14 +158,14 @@ def dots(content: Mapping[str, Any], metric: Metric) -> Figure | None:
         axes.set(xlim=(-0.5, len(known) - 0.5), ylabel=metric.label)
         axes.grid(visible=False, axis="x")
 
-    said = "; ".join(
+    alt = "; ".join(
         f"{name.replace('_', ' ')} mean {values.mean():.3f}, from {values.min():.3f} to "
         f"{values.max():.3f}"
         for name, values in known.items()
     )
     title = metric.title
     caption = "A dot a fold, in their order; the line is the mean."
-    return draw(f"dots-{metric.name}", title, caption, f"{title} by fold: {said}", plot)
+    return draw(f"dots-{metric.name}", title, caption, f"{title} by fold: {alt}", plot)
 
 
 def calibration_figure(calibration: Mapping[str, Any], of: str) -> Figure:
@@ -193,6 +193,6 @@ def calibration_figure(calibration: Mapping[str, Any], of: str) -> Figure:
         unit_square(axes)
 
     gap = float(np.abs(predicted - observed).max())
-    said = f"Calibration in {len(bins)} bins; largest gap to the observed share {gap:.2f}. {of}"
+    alt = f"Calibration in {len(bins)} bins; largest gap to the observed share {gap:.2f}. {of}"
     caption = f"{of} On the dashed line they can be taken at their word. Bars: 95\u00a0%."
-    return draw("calibration", "Calibration", caption, said, plot)
+    return draw("calibration", "Calibration", caption, alt, plot)

@@ -144,11 +144,11 @@ def _love_plot(differences: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set(xlabel="standardised difference, new less development")
 
     large = sum(abs(each["value"]) > _LARGE for each in differences)
-    said = (
+    alt = (
         f"Standardised differences of {len(differences)} variables; {large} beyond 0.1; largest "
         f"{values[-1]:.2f} ({shown[-1]['name']})"
     )
     caption = "Dashed: 0.1, above which a difference counts. Of categories the size alone is shown."
     size = (WIDE[0], max(2.2, 0.24 * len(shown) + 0.8))
-    return draw("differences", "Standardised differences", caption, said, plot, size=size,
+    return draw("differences", "Standardised differences", caption, alt, plot, size=size,
                 left=2.2, broad=True)  # fmt: skip

@@ -62,11 +62,11 @@ def flow_diagram(
                         (left + width / 2, top)])
             )  # fmt: skip
     total = top + tallest + 6
-    said = f"{read:,} samples read, {sum(dropped.values()):,} dropped; " if read else ""
-    said += "; ".join(", ".join([name, *lines]) for name, lines in parts)
+    alt = f"{read:,} samples read, {sum(dropped.values()):,} dropped; " if read else ""
+    alt += "; ".join(", ".join([name, *lines]) for name, lines in parts)
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {total:.0f}" role="img" '
-        f'aria-label="{html.escape(said)}" font-size="14" fill="#1d2833">'
+        f'aria-label="{html.escape(alt)}" font-size="14" fill="#1d2833">'
         '<defs><marker id="flow-tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 8 4 0 8Z" fill="#53606d"/></marker></defs>'
         + "".join(drawn)

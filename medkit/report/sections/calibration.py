@@ -10,7 +10,7 @@ import numpy as np
 from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
-from medkit.report.templates import interval, label, readable
+from medkit.report.templates import estimate, label, readable
 
 _MOST_DRAWN = 4
 _MOST_POINTS = 800
@@ -55,15 +55,15 @@ def calibration_section(inputs: ReportInputs) -> dict[str, Any] | None:
     before = blocks_of(found.get("before") or {})
     agreement = any("bias" in block.get("metrics", {}) for block in blocks.values())
     draws = _agreement_figures if agreement else _curves
-    told = {"figures": draws(inputs, blocks, before), "notes": _notes(blocks),
+    shown = {"figures": draws(inputs, blocks, before), "notes": _notes(blocks),
             "recalibration": found.get("recalibration"), "fitted_on": "validation"}  # fmt: skip
     if inputs.metrics.get("recalibration"):
-        told["fitted_on"] = "training"
+        shown["fitted_on"] = "training"
     names = _AGREEMENT if agreement else _BLOCK
     if len(blocks) == 1:
         earlier = next(iter(before.values()), None)
-        return {**told, **_one(inputs, next(iter(blocks.values())), earlier, names)}
-    return {**told, **_several(inputs, blocks, before, names)}
+        return {**shown, **_one(inputs, next(iter(blocks.values())), earlier, names)}
+    return {**shown, **_several(inputs, blocks, before, names)}
 
 
 def blocks_of(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -125,14 +125,14 @@ def _told(found: Mapping[str, Any] | None) -> str:
         return "–"
     if found.get("value") is None:
         return f"not estimable: {found.get('not_estimable', 'no value')}"
-    return interval(found)
+    return estimate(found)
 
 
 def _notes(blocks: Mapping[str, Mapping[str, Any]]) -> list[str]:
     notes = []
     for name, block in blocks.items():
-        told = [*block.get("notes", ()), *filter(None, [block.get("not_estimable")])]
-        notes += [f"{name}: {each}" if name else str(each) for each in told]
+        shown = [*block.get("notes", ()), *filter(None, [block.get("not_estimable")])]
+        notes += [f"{name}: {each}" if name else str(each) for each in shown]
     return list(dict.fromkeys(notes))
 
 
@@ -176,7 +176,7 @@ def _curve(key: str, name: str, block: Mapping[str, Any], before: Any) -> Figure
             axes.legend(loc="upper left")
 
     metrics = block.get("metrics", {})
-    said = ", ".join(
+    alt = ", ".join(
         f"{_BLOCK[each][0].lower()} {_told(metrics[each])}"
         for each in ("slope", "observed_expected") if each in metrics
     )  # fmt: skip
@@ -186,7 +186,7 @@ def _curve(key: str, name: str, block: Mapping[str, Any], before: Any) -> Figure
         "negatives (down)."
     )
     title = f"Calibration: {name}" if name else "Calibration curve"
-    return draw(key, title, caption, f"{title}; {said}", plot)
+    return draw(key, title, caption, f"{title}; {alt}", plot)
 
 
 def _histogram(axes: Any, histogram: Mapping[str, Any]) -> None:
@@ -235,10 +235,10 @@ def _bland_altman(
         axes.set(xlabel="mean of predicted and observed", ylabel="predicted − observed")
 
     title = f"Bland–Altman: {name}" if name else "Bland–Altman"
-    said = "; ".join(f"{_AGREEMENT[each][0].lower()} {_told(metrics.get(each))}" for each in lines)
+    alt = "; ".join(f"{_AGREEMENT[each][0].lower()} {_told(metrics.get(each))}" for each in lines)
     some = f" {_MOST_POINTS} of {len(y)} rows, at random." if len(rows) < len(y) else ""
     caption = f"Line: bias; dashed: limits of agreement, which hold 95 % of the differences.{some}"
-    return draw(key, title, caption, f"{title}; {said}", plot)
+    return draw(key, title, caption, f"{title}; {alt}", plot)
 
 
 def _value_curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
@@ -252,5 +252,5 @@ def _value_curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
 
     title = f"Calibration: {name}" if name else "Calibration curve"
     caption = "Smooth mean of the observed values with its interval; dashed: perfect."
-    said = f"{label(title)}: observed against predicted values, smoothed"
-    return draw(key, title, caption, said, plot)
+    alt = f"{label(title)}: observed against predicted values, smoothed"
+    return draw(key, title, caption, alt, plot)

@@ -10,7 +10,7 @@ import numpy as np
 from medkit.report.drawing import BLUE, CYCLE, GREY, INK, ORANGE, WIDE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
-from medkit.report.templates import count, interval, label, p_value, percent, readable
+from medkit.report.templates import count, estimate, label, p_value, percent, readable
 
 # What is told of each measure, and whether it is a share.
 _MEASURES = {
@@ -43,18 +43,18 @@ def early_warning_section(inputs: ReportInputs) -> dict[str, Any] | None:
     found = inputs.metrics["test"].get("early_warning")
     if not found:
         return None
-    told: dict[str, Any] = {"words": [], "table": None, "compared": None, "figures": [],
+    shown: dict[str, Any] = {"words": [], "table": None, "compared": None, "figures": [],
                             "notes": list(found.get("notes", ())),
                             "not_estimable": found.get("not_estimable", "")}  # fmt: skip
-    if told["not_estimable"]:
-        return told
+    if shown["not_estimable"]:
+        return shown
     others = {
         label(name): described["early_warning"]
         for name, described in inputs.metrics.get("baselines", {}).items()
         if _telling(described.get("early_warning"))
     }
     figures = [_curve(found, others), _leads(found), _timelines(found)]
-    return told | {
+    return shown | {
         "words": _words(found),
         "table": _table(inputs, found),
         "compared": _compared(found, others) if others else None,
@@ -93,7 +93,7 @@ def _words(found: Mapping[str, Any]) -> list[str]:
         )
     point = found["operating_points"][0]
     numbers = {name: each["value"] for name, each in point["metrics"].items()}
-    said = []
+    parts = []
     if numbers["stay_sensitivity"] is not None:
         text = f"{percent(numbers['stay_sensitivity'], 0)} of the event stays had a true alarm"
         if numbers["lead_median"] is not None:
@@ -101,21 +101,21 @@ def _words(found: Mapping[str, Any]) -> list[str]:
                 f", the first of them {hours(round(numbers['lead_median'], 1))} before the onset "
                 f"in the median (quartiles {numbers['lead_q1']:g} to {numbers['lead_q3']:g})"
             )
-        said.append(text)
-    said.append(
+        parts.append(text)
+    parts.append(
         f"there were {readable(numbers['alarms_per_day'])} alarms per patient-day, "
         f"{readable(numbers['false_alarms_per_day'])} of them false"
     )
     if numbers["number_needed_to_evaluate"] is not None:
         every = readable(numbers["number_needed_to_evaluate"])
-        said.append(f"{every} alarms had to be looked at for one that was true")
+        parts.append(f"{every} alarms had to be looked at for one that was true")
     auroc = found["metrics"]["stay_auroc"]
     if auroc["value"] is not None:
         words.append(
             "Ranked by their highest risk, stays with and without an event are told apart with an "
-            f"AUROC of {interval(auroc)}; a longer stay has more hours to be high in."
+            f"AUROC of {estimate(auroc)}; a longer stay has more hours to be high in."
         )
-    return [*words, f"At the threshold in use ({readable(point['threshold'])}) {'; '.join(said)}."]
+    return [*words, f"At the threshold in use ({readable(point['threshold'])}) {'; '.join(parts)}."]
 
 
 def _table(inputs: ReportInputs, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _called(point: str) -> str:
 def _cell(found: Mapping[str, Any]) -> str:
     if found.get("value") is None:
         return f"– ({found.get('not_estimable', 'no value')})"
-    return interval(found)
+    return estimate(found)
 
 
 def _compared(found: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _summary(block: Mapping[str, Any]) -> list[str]:
 def _difference(found: Mapping[str, Any] | None) -> str:
     if not found or found.get("value") is None:
         return "–"
-    text = interval(found)
+    text = estimate(found)
     return text if found.get("p") is None else f"{text.removesuffix(')')}; p {p_value(found['p'])})"
 
 
@@ -277,10 +277,10 @@ def _timelines(found: Mapping[str, Any]) -> Figure | None:
         f"Drawn by lot within each kind, numbered only. Blue: risk, each lane from 0 to "
         f"{readable(top)}; dotted: the threshold in use; triangles: alarms; upright line: onset."
     )
-    said = "; ".join(
+    alt = "; ".join(
         f"stay {i}, {line['kind']}: {len(line['alarms'])} alarms in {len(line['hours'])} hours"
         for i, line in enumerate(lines, 1)
     )
     size = (WIDE[0], 0.75 + 0.62 * len(lines))
-    return draw("early-stays", title, caption, f"{title}: {said}", plot, size=size, left=1.1,
+    return draw("early-stays", title, caption, f"{title}: {alt}", plot, size=size, left=1.1,
                 broad=True)  # fmt: skip

@@ -100,11 +100,11 @@ def _curve(number: int, found: Mapping[str, Any]) -> Figure:
         axes.legend(loc="best")
 
     output = f" ({found['output']})" if found.get("output") is not None else ""
-    said = f"{name}{output}: mean output from {readable(float(np.nanmin(partial)))} to " + (
+    alt = f"{name}{output}: mean output from {readable(float(np.nanmin(partial)))} to " + (
         readable(float(np.nanmax(partial)))
     )
     caption = f"Mean output{output} if every test sample had this value."
-    return draw(f"dependence-{number}", name, caption, said, plot, left=1.2 if text else 0.68)
+    return draw(f"dependence-{number}", name, caption, alt, plot, left=1.2 if text else 0.68)
 
 
 def _named(found: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from medkit.report.figures import largest
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import Level, OutcomeReport, outcome_reports
 from medkit.report.section import section
-from medkit.report.templates import count, interval, label, percent, readable, sentence
+from medkit.report.templates import count, estimate, label, percent, readable, sentence
 from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import HOURS, channels_of
 
@@ -37,22 +37,22 @@ def forecast_section(inputs: ReportInputs) -> dict[str, Any] | None:
         return None
     steps = found["horizon"]
     channels = channels_of([row["target"] for row in steps])
-    shown = list(channels.items())[:_MOST_CHANNELS]
-    of_channel = {name: [steps[i] for i in columns] for name, columns in shown}
+    alt = list(channels.items())[:_MOST_CHANNELS]
+    of_channel = {name: [steps[i] for i in columns] for name, columns in alt}
     figures = []
     for number, (name, rows) in enumerate(of_channel.items()):
         figures += step_figures(f"step{number}", name, {"Network": rows}, found["nominal"])
     interval_of = f"{percent(found['nominal'], 0)} interval" if found["nominal"] else ""
     head, rows = _table(found)
     return {
-        "fans": [f for i, (name, columns) in enumerate(shown)
+        "fans": [f for i, (name, columns) in enumerate(alt)
                  for f in _fans(inputs, i, name, columns, interval_of)],
         "figures": figures,
         "nominal": interval_of,
         "head": head,
         "rows": rows,
         "skill": [
-            [label(name), interval(each)] for name, each in (found.get("skill") or {}).items()
+            [label(name), estimate(each)] for name, each in (found.get("skill") or {}).items()
         ],
         "absent": [f"{label(name)}: not estimable, {reason}"
                    for name, reason in (found.get("not_estimable") or {}).items()],
@@ -72,7 +72,7 @@ def _table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             row["target"],
             count(row["n"]),
             *(_cell(each, row["metrics"][each]) for each in metrics),
-            *(interval(row["baselines"][each]["skill"]) for each in others),
+            *(estimate(row["baselines"][each]["skill"]) for each in others),
         ]
         for row in steps[:_MOST_ROWS]
     ]
@@ -80,7 +80,7 @@ def _table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def _cell(metric: str, found: Mapping[str, Any]) -> str:
-    return readable(found["value"]) if metric == "width" else interval(found)
+    return readable(found["value"]) if metric == "width" else estimate(found)
 
 
 def step_figures(
@@ -100,7 +100,7 @@ def step_figures(
     if len(runs) == 1:
         for other in first[0]["baselines"]:
             lines[label(other)] = [row["baselines"][other]["mae"] for row in first]
-    said = "; ".join(
+    alt = "; ".join(
         f"{name} {readable(each[0]['value'])} to {readable(each[-1]['value'])}"
         for name, each in lines.items()
     )
@@ -110,14 +110,14 @@ def step_figures(
             f"{key}-error",
             f"{channel}: error by step ahead",
             "Mean absolute error of the point forecast, lower is better. Bars: interval.",
-            f"Mean absolute error of {channel} {ends}: {said}",
+            f"Mean absolute error of {channel} {ends}: {alt}",
             lambda axes: _lines(axes, at, unit, lines, f"MAE of {channel}"),
         )
     ]
     if nominal is None:
         return figures
     coverage = {name: [row["metrics"]["coverage"] for row in rows] for name, rows in runs.items()}
-    said = "; ".join(
+    alt = "; ".join(
         f"{name} {percent(each[0]['value'])} to {percent(each[-1]['value'])}"
         for name, each in coverage.items()
     )
@@ -133,7 +133,7 @@ def step_figures(
             f"{channel}: coverage by step ahead",
             f"How often the value lay in the {percent(nominal, 0)} interval; dashed: what was "
             "meant. Below it the forecast is too sure of itself.",
-            f"Coverage of {channel} {ends}: {said}; meant were {percent(nominal, 0)}",
+            f"Coverage of {channel} {ends}: {alt}; meant were {percent(nominal, 0)}",
             plot,
         )
     )
@@ -225,9 +225,9 @@ def _fan(
 
     known = ~np.isnan(y)
     off = readable(float(np.abs(y - p[:, point])[known].mean()))
-    told = f"{channel}: {title[0]} ({title[1]}), {off} off on average over {known.sum()} values"
+    alt = f"{channel}: {title[0]} ({title[1]}), {off} off on average over {known.sum()} values"
     caption = f"{title[1].capitalize()}: {off} off on average. Line: what was known before."
-    return draw(key, f"{channel}: {title[0]}", caption, told, plot)
+    return draw(key, f"{channel}: {title[0]}", caption, alt, plot)
 
 
 def _forecasting(inputs: ReportInputs) -> Forecasting:

@@ -10,7 +10,7 @@ from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.section import section
 from medkit.report.sections.summary import special
-from medkit.report.templates import interval, label, p_value, readable
+from medkit.report.templates import estimate, label, p_value, readable
 
 _BLOCKS = ("calibration", "decisions", "uncertainty", "forecast")
 
@@ -44,8 +44,8 @@ def updated(inputs: ReportInputs) -> dict[str, Any] | None:
     rows = [
         [
             inputs.task.metric(name).title,
-            interval(found["before"]["metrics"].get(name)),
-            interval(now),
+            estimate(found["before"]["metrics"].get(name)),
+            estimate(now),
         ]
         for name, now in inputs.metrics["test"]["metrics"].items()
     ]
@@ -83,7 +83,7 @@ def _difference(found: Mapping[str, Any]) -> str:
         return f"not estimable: {found['not_estimable']}"
     if found.get("difference") is None:
         return "–"
-    return interval({**found, "value": found["difference"]})
+    return estimate({**found, "value": found["difference"]})
 
 
 def _delong(found: Mapping[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from medkit.report.drawing import BLUE, GREY, INK, Figure, draw
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.sections.calibration import blocks_of
-from medkit.report.templates import interval, label, p_value, readable
+from medkit.report.templates import estimate, label, p_value, readable
 
 # The metrics that the tables have room for, beside the leading one.
 _COLUMNS = ("auprc", "recall", "specificity", "accuracy", "f1_macro", "rmse", "r2")
@@ -80,7 +80,7 @@ def _rows(subgroups: Mapping[str, Any], of_group: Any) -> list[tuple[str, str, A
                 continue
             found = of_group(group)
             value = None if found is None or found.get("value") is None else found
-            text = "not estimable" if value is None else interval(found)
+            text = "not estimable" if value is None else estimate(found)
             rows.append((f"   {name}", text, value, group["n"]))
     return rows[:_MOST_ROWS]
 
@@ -89,7 +89,7 @@ def _plot(
     inputs: ReportInputs, key: str, name: str, overall: Mapping[str, Any],
     rows: list[tuple[str, str, Any, int]], ideal: float | None = None,
 ) -> Figure:  # fmt: skip
-    shown = [*rows, (f"All {inputs.samples}", interval(overall), overall, 0)]
+    shown = [*rows, (f"All {inputs.samples}", estimate(overall), overall, 0)]
     largest = max((n for *_, n in rows), default=1) or 1
 
     def plot(axes: Any) -> None:
@@ -109,7 +109,7 @@ def _plot(
         _labels(axes, shown)
         axes.set(xlabel=name, ylim=(-0.7, len(shown) - 0.4))
 
-    told = "; ".join(f"{group.strip()} {text}" for group, text, *_ in shown if text)
+    alt = "; ".join(f"{group.strip()} {text}" for group, text, *_ in shown if text)
     height = 0.6 + _ROW * len(shown)
     title = f"{name[:1].upper()}{name[1:]} by group"
     caption = (
@@ -117,7 +117,7 @@ def _plot(
         f"{inputs.samples} ({readable(overall.get('value'))}). A group whose interval holds the "
         "dashed line may not differ."
     )
-    return draw(key, title, caption, f"{title}: {told}", plot, size=(7.6, height), left=2.0,
+    return draw(key, title, caption, f"{title}: {alt}", plot, size=(7.6, height), left=2.0,
                 right=2.1, broad=True)  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def _gap(found: Mapping[str, Any] | None) -> str:
         return "–"
     if found.get("value") is None:
         return f"not estimable: {found.get('not_estimable', 'no value')}"
-    text = interval({**found, "method": None})
+    text = estimate({**found, "method": None})
     if found.get("p_holm") is not None:
         text += f", p {p_value(found['p_holm'])}"
     return text

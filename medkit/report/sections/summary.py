@@ -99,11 +99,11 @@ def special(metrics: Mapping[str, Any]) -> str:
 def cautions(inputs: ReportInputs) -> list[str]:
     """What a reader must know before the numbers: waived leaks, notes, poor calibration."""
     metrics = inputs.metrics
-    told = []
+    remarks = []
     for each in (metrics.get("leakage") or {}).get("findings", ()):
         if each.get("waived"):
             name = each["name"].replace("_", " ")
-            told.append(f"Leakage finding waived ({name}): {each['what']}. "
+            remarks.append(f"Leakage finding waived ({name}): {each['what']}. "
                         f"Reason given: {each['waived']}.")  # fmt: skip
     open_ones = [each for each in (metrics.get("leakage") or {}).get("findings", ())
                  if not each.get("waived")]  # fmt: skip
@@ -111,11 +111,11 @@ def cautions(inputs: ReportInputs) -> list[str]:
         what = "; ".join(each["what"] for each in open_ones[:_MOST_FINDINGS])
         more = len(open_ones) - _MOST_FINDINGS
         rest = f"; and {more} more, see the leakage gate" if more > 0 else ""
-        told.append(f"The leakage gate warns: {what}{rest}.")
-    told += [f"Note: {note}." for note in metrics.get("flow", {}).get("notes", [])]
+        remarks.append(f"The leakage gate warns: {what}{rest}.")
+    remarks += [f"Note: {note}." for note in metrics.get("flow", {}).get("notes", [])]
     for part, called_so in PART_NAMES.items():
-        told += [f"{called_so} part: {note}." for note in metrics.get(part, {}).get("notes", [])]
-    return told
+        remarks += [f"{called_so} part: {note}." for note in metrics.get(part, {}).get("notes", [])]
+    return remarks
 
 
 def plain_words(inputs: ReportInputs) -> list[str]:
@@ -129,12 +129,12 @@ def _calibrated(test: Mapping[str, Any]) -> str:
     found = ((test.get("calibration") or {}).get("metrics") or {}).get("slope") or {}
     if found.get("value") is None or found.get("low") is None:
         return ""
-    told = f"(calibration slope {readable(found['value'])}, interval {bounds(found)})"
+    evidence = f"(calibration slope {readable(found['value'])}, interval {bounds(found)})"
     if found["high"] < 1:
-        return f"Its probabilities are too extreme: too near 0 and 1 {told}."
+        return f"Its probabilities are too extreme: too near 0 and 1 {evidence}."
     if found["low"] > 1:
-        return f"Its probabilities are too timid: too far from 0 and 1 {told}."
-    return f"Nothing says that its probabilities are too extreme or too timid {told}."
+        return f"Its probabilities are too timid: too far from 0 and 1 {evidence}."
+    return f"Nothing says that its probabilities are too extreme or too timid {evidence}."
 
 
 def _covered(inputs: ReportInputs) -> str:

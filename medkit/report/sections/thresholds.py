@@ -11,7 +11,7 @@ from medkit.report.drawing import BLUE, GREY, INK, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.sections._slider import slider_data
-from medkit.report.templates import interval, percent, readable
+from medkit.report.templates import estimate, percent, readable
 
 _MOST_DRAWN = 4
 _RATES = {
@@ -102,7 +102,7 @@ def _rate(found: Mapping[str, Any] | None) -> str:
         return "–"
     if found.get("value") is None:
         return f"not estimable: {found.get('not_estimable', 'no value')}"
-    return interval(found)
+    return estimate(found)
 
 
 def _curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
@@ -124,13 +124,13 @@ def _curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
         f"{low:g} to {high:g}" if low < high else f"{low:g}"
         for low, high in curve.get("useful") or ()
     )
-    said = f"The network is above both others at thresholds {useful}" if useful else (
+    alt = f"The network is above both others at thresholds {useful}" if useful else (
         "Nowhere is the network above both others"
     )  # fmt: skip
     caption = (
-        f"{said}. A threshold of 0.1 means that one missed patient weighs as much as nine treated "
+        f"{alt}. A threshold of 0.1 means that one missed patient weighs as much as nine treated "
         "in vain."
     )
     title = f"Decision curve: {name}" if name else "Decision curve"
     # Where few are positive, benefits are as small as −0.0025: their labels take more room.
-    return draw(key, title, caption, f"{title}. {said}", plot, left=0.84 if most < 0.05 else 0.68)
+    return draw(key, title, caption, f"{title}. {alt}", plot, left=0.84 if most < 0.05 else 0.68)

@@ -9,7 +9,7 @@ from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.section import section
-from medkit.report.templates import count, interval, label, percent, readable
+from medkit.report.templates import count, estimate, label, percent, readable
 
 _SOURCES = {
     "network": "The network alone", "ensemble": "Ensemble",
@@ -45,7 +45,7 @@ def _conformal(inputs: ReportInputs, found: Mapping[str, Any]) -> dict[str, Any]
     """Coverage asked and seen: a head, and rows of text, the first of each output marked."""
     if not found:
         return None
-    told = {"coverage": percent(found.get("coverage"), 0), "note": found.get("note", ""),
+    shown = {"coverage": percent(found.get("coverage"), 0), "note": found.get("note", ""),
             "not_estimable": found.get("not_estimable", ""), "rows": [],
             "calibration": found.get("calibration") or {}}  # fmt: skip
     outputs = found.get("outputs") or {}
@@ -53,17 +53,17 @@ def _conformal(inputs: ReportInputs, found: Mapping[str, Any]) -> dict[str, Any]
     for name, output in outputs.items():
         heading = f"All {inputs.samples}" if len(outputs) == 1 else str(name)
         expected = output.get("expected")
-        told["rows"].append(_group_row(heading, output["overall"], regression, expected))
+        shown["rows"].append(_group_row(heading, output["overall"], regression, expected))
         for value, group in (output.get("by_class") or {}).items():
-            told["rows"].append(_group_row(f"observed: {value}", group, regression, under=True))
+            shown["rows"].append(_group_row(f"observed: {value}", group, regression, under=True))
         for attribute, groups in (output.get("subgroups") or {}).items():
             for value, group in groups.items():
                 row = _group_row(f"{attribute}: {value}", group, regression, under=True)
-                told["rows"].append(row)
-    told["head"] = ["Samples", "n", "Coverage seen"]
+                shown["rows"].append(row)
+    shown["head"] = ["Samples", "n", "Coverage seen"]
     of_sets = ["Classes in a set", "Empty", "One class", "All classes"]
-    told["head"] += ["Width"] if regression else of_sets
-    return told
+    shown["head"] += ["Width"] if regression else of_sets
+    return shown
 
 
 def _group_row(
@@ -83,7 +83,7 @@ def _group_row(
     if regression:
         cells.append(readable(group["width"]) if group.get("width") is not None else "–")
     else:
-        cells.append(interval(group.get("size")))
+        cells.append(estimate(group.get("size")))
         cells += [_share(group.get(each)) for each in ("empty", "single", "full")]
     return {"name": heading, "under": under, "cells": cells, "reason": ""}
 
@@ -111,11 +111,11 @@ def _entropy(found: Mapping[str, Any]) -> dict[str, Any] | None:
             spreads[f"standard deviation, {target}"] = spread
         for name, spread in spreads.items():
             several = f" of {of_source['count']}" if of_source.get("count") else ""
-            row = [f"{called_so}{several}: {label(name).lower()}", interval(spread.get("mean"))]
+            row = [f"{called_so}{several}: {label(name).lower()}", estimate(spread.get("mean"))]
             if by_error:
-                row += [interval((spread.get(each) or {}).get("mean"))
+                row += [estimate((spread.get(each) or {}).get("mean"))
                         for each in ("correct", "incorrect")]  # fmt: skip
-                row.append(interval(spread.get("auroc")))
+                row.append(estimate(spread.get("auroc")))
             rows.append(row)
     return {"rows": rows, "by_error": by_error, "unit": found.get("unit", ""),
             "maximum": found.get("maximum"),
@@ -127,7 +127,7 @@ def _areas(abstention: Mapping[str, Any]) -> str:
     if not found["aurc"]:
         return ""
     names = {"aurc": "area under the curve", "oracle": "best possible", "excess": "excess"}
-    return "; ".join(f"{names[k]} {interval(v)}" for k, v in found.items() if v)
+    return "; ".join(f"{names[k]} {estimate(v)}" for k, v in found.items() if v)
 
 
 def _abstention_figures(found: Mapping[str, Any]) -> list[Figure]:
@@ -137,9 +137,9 @@ def _abstention_figures(found: Mapping[str, Any]) -> list[Figure]:
     metric = found.get("metric", "error")
     figures = [_retention("abstention", curve, [metric], "error" if metric == "error" else metric,
                           found.get("certainty", ""))]  # fmt: skip
-    told = [each for each in ("sensitivity", "specificity") if each in curve]
-    if told:
-        figures.append(_retention("abstention-rates", curve, told, "share", ""))
+    shown = [each for each in ("sensitivity", "specificity") if each in curve]
+    if shown:
+        figures.append(_retention("abstention-rates", curve, shown, "share", ""))
     return figures
 
 
@@ -167,7 +167,7 @@ def _retention(
     caption = "Leaving the least certain samples to a human: what happens among the rest."
     if certainty:
         caption += f" Certainty: {certainty}."
-    said = f"{title}: {label(names[0])} {readable(first[0])} deciding all samples, " + (
+    alt = f"{title}: {label(names[0])} {readable(first[0])} deciding all samples, " + (
         f"{readable(first[-1])} deciding {percent(curve['retained'][-1], 0)} of them"
     )
-    return draw(key, title, caption, said, plot)
+    return draw(key, title, caption, alt, plot)

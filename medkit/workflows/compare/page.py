@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medkit.core.files import write_text
-from medkit.report.templates import bounds, count, interval, percent, readable, render
+from medkit.report.templates import bounds, count, estimate, percent, readable, render
 from medkit.tasks.task import Task
 from medkit.workflows.compare.curves import curves, difference_figure
 from medkit.workflows.compare.pairs import Comparison
@@ -38,7 +38,7 @@ def comparison_table(comparison: Comparison) -> Table:
     table.add_row("subjects", *(count(run["subjects"]) for run in runs))
     table.add_row("seconds", *(_seconds(run) for run in runs))
     for name in _leading(comparison):
-        table.add_row(metric(name).label, *(interval(run["metrics"].get(name)) for run in runs))
+        table.add_row(metric(name).label, *(estimate(run["metrics"].get(name)) for run in runs))
     differences = [_difference(each, result["metric"]) for each in result["comparisons"]]
     leading = metric(result["metric"]).label
     table.add_row(f"difference in {leading}", "reference", *differences)
@@ -88,22 +88,22 @@ def verdict(comparison: Comparison, found: dict[str, Any]) -> dict[str, str]:
         return {"level": "none", "text": f"{one} and {other}: {metric.label} is undefined."}
     by = f"{readable(abs(value))} in {metric.label}"
     where = "ahead of" if value * metric.sign > 0 else "behind"
-    told = f"{one} is {where} {other} by {by}"
+    sentence = f"{one} is {where} {other} by {by}"
     if not value:
-        told = f"{one} is level with {other} in {metric.label}"
+        sentence = f"{one} is level with {other} in {metric.label}"
     between = bounds(difference)
-    told += f" (interval of the paired difference {between})" if between else " (no interval)"
+    sentence += f" (interval of the paired difference {between})" if between else " (no interval)"
     p, adjusted = difference.get("p_holm", difference["p"]), "p_holm" in difference
     level = "unsure"
     if p is None:
-        told += "; it cannot be told whether that is chance"
+        sentence += "; it cannot be told whether that is chance"
     else:
-        told += f"; p {_p(p)}" + (" after Holm's correction" if adjusted else "")
+        sentence += f"; p {_p(p)}" + (" after Holm's correction" if adjusted else "")
         if p < 1 - result["confidence"] and difference["low"] * difference["high"] > 0:
             level = "good" if value * metric.sign > 0 else "bad"
         else:
-            told += ": that may be chance"
-    return {"level": level, "text": told + "."}
+            sentence += ": that may be chance"
+    return {"level": level, "text": sentence + "."}
 
 
 def _leading(comparison: Comparison) -> list[str]:

@@ -99,10 +99,10 @@ def _same_question(one: TestRows, other: TestRows) -> None:
             place=place,
             hint="Only runs that predict the same can be compared.",
         )
-    told = [_question]
+    questions = [_question]
     if one.run.environment.get("data_sha256") == other.run.environment.get("data_sha256"):
-        told.append(_target)  # elsewhere the same outcome may have another name
-    for found in told:
+        questions.append(_target)  # elsewhere the same outcome may have another name
+    for found in questions:
         before, after = found(one), found(other)
         if before != after:
             raise RunError(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from medkit.config.experiment import Experiment
     from medkit.data.cohort import Cohort
     from medkit.runs.run import Run
-    from medkit.workflows.crossval.plan import Fold, Plan
+    from medkit.workflows.crossval.plan import Fold, FoldPlan
 
 log = logging.getLogger("medkit")
 
@@ -138,7 +138,11 @@ def _as_begun(folder: Path) -> tuple[int | str, int]:
 
 
 def _folder(
-    experiment: Experiment, cohort: Cohort, plan: Plan, begun: Path | None, out: Path | str | None
+    experiment: Experiment,
+    cohort: Cohort,
+    plan: FoldPlan,
+    begun: Path | None,
+    out: Path | str | None,
 ) -> Path:
     """The folder to work in: a new one, or the one begun if nothing has changed since.
 
@@ -189,7 +193,7 @@ def _folder(
 
 
 def _conclude(
-    folder: Path, experiment: Experiment, cohort: Cohort, plan: Plan, stages: Any, kept: Any
+    folder: Path, experiment: Experiment, cohort: Cohort, plan: FoldPlan, stages: Any, kept: Any
 ) -> None:
     """Write the result of the finished folds."""
     from medkit.core.files import write_text
@@ -218,7 +222,7 @@ def _conclude(
     write_text(folder / "log.txt", kept.text)
 
 
-def _opened(folder: Path, plan: Plan) -> Iterator[tuple[Fold, Run]]:
+def _opened(folder: Path, plan: FoldPlan) -> Iterator[tuple[Fold, Run]]:
     from medkit.runs.run import Run
     from medkit.workflows.crossval.processes import finished_run
 

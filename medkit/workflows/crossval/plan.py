@@ -43,7 +43,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FoldPlan:
     """A cross-validation to be done.
 
     Attributes:
@@ -67,7 +67,7 @@ class Plan:
 
 def make_plan(
     experiment: Experiment, cohort: Cohort, folds: int | str | None = None, repeats: int = 1
-) -> Plan:
+) -> FoldPlan:
     """Plan the folds.
 
     Args:
@@ -109,7 +109,7 @@ def make_plan(
     )
     grouped = "stratified by the outcome" if split.stratify else "not stratified"
     notes = [f"the subjects are dealt into {folds} folds, {grouped}", _nested(experiment)]
-    return Plan("grouped k-fold", folds, repeats, runs, (*notes, *_not_kept(split.by)))
+    return FoldPlan("grouped k-fold", folds, repeats, runs, (*notes, *_not_kept(split.by)))
 
 
 def _nested(experiment: Experiment) -> str:
@@ -132,7 +132,7 @@ def _not_kept(by: str) -> list[str]:
     return [said[by]] if by in said else []
 
 
-def _by_site(experiment: Experiment, cohort: Cohort, repeats: int) -> Plan:
+def _by_site(experiment: Experiment, cohort: Cohort, repeats: int) -> FoldPlan:
     if "site" not in cohort.samples:
         raise DataError(
             "leaving one site out needs a column 'site', which the samples do not have",
@@ -163,4 +163,4 @@ def _by_site(experiment: Experiment, cohort: Cohort, repeats: int) -> Plan:
         "the corrected t-test takes the folds for divisions at random, which sites are not: its "
         "p-value is a rough guide",
     ]
-    return Plan("leave one site out", len(sites), repeats, tuple(runs), tuple(notes))
+    return FoldPlan("leave one site out", len(sites), repeats, tuple(runs), tuple(notes))

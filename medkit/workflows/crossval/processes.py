@@ -16,7 +16,7 @@ from medkit.core.children import arguments, cores
 from medkit.core.errors import MedkitError
 from medkit.core.progress import duration
 from medkit.runs import run as runs
-from medkit.workflows.crossval.plan import Fold, Plan
+from medkit.workflows.crossval.plan import Fold, FoldPlan
 from medkit.workflows.crossval.worker import FOLDS, locked, train_fold
 
 log = logging.getLogger("medkit")
@@ -46,7 +46,7 @@ def default_jobs() -> int:
     return max(1, cores() // 2)
 
 
-def run_folds(plan: Plan, folder: Path, jobs: int, allow_code: Sequence[str] = ()) -> None:
+def run_folds(plan: FoldPlan, folder: Path, jobs: int, allow_code: Sequence[str] = ()) -> None:
     """Train every fold that is not finished yet, ``jobs`` at a time; 0: in this process.
 
     Raises:

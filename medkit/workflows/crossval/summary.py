@@ -37,7 +37,7 @@ from medkit.evaluation.calibration.calibration import calibration_of
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.paired import corrected_resampled_t
 from medkit.runs.run import Run
-from medkit.workflows.crossval.plan import Fold, Plan
+from medkit.workflows.crossval.plan import Fold, FoldPlan
 from medkit.workflows.crossval.pooled import (
     Pooled,
     Scored,
@@ -55,7 +55,7 @@ _NOT_KEPT = "the folds' runs do not keep this baseline's predictions"
 
 def summarize(
     experiment: Experiment,
-    plan: Plan,
+    plan: FoldPlan,
     folds: Sequence[tuple[Fold, Run]],
     pooled: Pooled | str,
     data_sha256: dict[str, str],

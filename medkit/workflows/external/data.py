@@ -25,7 +25,7 @@ _NOT_AT_HAND = "the development data are not at hand"
 
 
 @dataclass(frozen=True)
-class NewData:
+class ExternalData:
     """The data that a run is evaluated on.
 
     Attributes:
@@ -53,7 +53,7 @@ class NewData:
     developed: Mapping[str, Cohort] | None = None
 
 
-def new_data(run: Run, config: Path | None, overrides: Sequence[str]) -> NewData:
+def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> ExternalData:
     """Read the data set that a config names, or the run's own test part.
 
     All of another data set is evaluated. Where it is the very data set the run was developed on,
@@ -69,8 +69,8 @@ def new_data(run: Run, config: Path | None, overrides: Sequence[str]) -> NewData
     dataset = experiment.dataset
     if not own:
         tags = registry.datasets.get(dataset.name).tags
-        told = as_trained(tags, run.encoder, dataset.parameters)
-        dataset = Component(dataset.name, with_values(dataset.parameters, told))
+        fitted = as_trained(tags, run.encoder, dataset.parameters)
+        dataset = Component(dataset.name, with_values(dataset.parameters, fitted))
     cohort = read(dataset)
     if cohort.targets is None:
         raise DataError("the data set has no targets to evaluate against")
@@ -84,7 +84,7 @@ def new_data(run: Run, config: Path | None, overrides: Sequence[str]) -> NewData
             )
         # The whole of it holds the training rows; only the held-out part is an evaluation.
         held_out = divide(cohort, experiment)[0]["test"]
-        return NewData(experiment, dataset, held_out, cohort, "test", True, False, True)
+        return ExternalData(experiment, dataset, held_out, cohort, "test", True, False, True)
     part, whole = "all", cohort
     sites: tuple[str, ...] = ()
     split = experiment.split
@@ -101,7 +101,7 @@ def new_data(run: Run, config: Path | None, overrides: Sequence[str]) -> NewData
         log.warning(
             "the run was developed on this data set: the numbers below are no external validation"
         )
-    return NewData(
+    return ExternalData(
         experiment, dataset, cohort, whole, part, False, overlaps, tested, sites, developed
     )
 
@@ -121,7 +121,7 @@ def encoded(run: Run, cohort: Cohort) -> Part:
     return Part(cohort, run.encoder.encode(cohort.inputs), run.task.encode(cohort.targets))
 
 
-def development(run: Run, new: NewData) -> Part | str:
+def development(run: Run, new: ExternalData) -> Part | str:
     """The run's training rows, read again where they are still there; else why they are not.
 
     A run keeps no patient's values, so that what needs them reads the data set anew, and only if

@@ -38,7 +38,7 @@ from medkit.runs.run import Run, predict_usable
 from medkit.runs.stored import stored_part
 from medkit.workflows.assess import spread_of_networks
 from medkit.workflows.external.comparison import case_mix, performance_drop
-from medkit.workflows.external.data import development, encoded, new_data
+from medkit.workflows.external.data import development, encoded, external_data
 from medkit.workflows.external.page import check_folder, write_external
 
 log = logging.getLogger("medkit")
@@ -66,7 +66,7 @@ def evaluate_run_on(
     """
     if report is not None:
         check_folder(report)
-    new = new_data(run, config, overrides)
+    new = external_data(run, config, overrides)
     part = encoded(run, new.cohort)
     outputs = predict_usable(run.model, part.inputs, np.ones(len(part), dtype=bool))
     settings, seed = new.experiment.evaluation, new.experiment.seed

@@ -10,9 +10,9 @@ import yaml
 
 from medkit.core.errors import RunError
 from medkit.data.parts import Part
-from medkit.evaluation.forecasting.baselines import windows_of
+from medkit.evaluation.forecasting.baselines import known_course
 from medkit.runs.run import Run, write_json
-from medkit.workflows.external.data import NewData
+from medkit.workflows.external.data import ExternalData
 
 RESULT, PAGE = "external.json", "external.html"
 
@@ -30,7 +30,12 @@ def check_folder(folder: Path) -> None:
 
 
 def write_external(
-    folder: Path, run: Run, new: NewData, part: Part, outputs: np.ndarray, result: dict[str, Any]
+    folder: Path,
+    run: Run,
+    new: ExternalData,
+    part: Part,
+    outputs: np.ndarray,
+    result: dict[str, Any],
 ) -> None:
     """Write the result as JSON and as a page; neither names a patient.
 
@@ -71,7 +76,7 @@ def write_external(
         config=yaml.safe_dump({"evaluation": settings.model_dump(mode="json")}),
         target_names=new.cohort.target_names,
         confidence=settings.confidence,
-        windows=windows_of(run.task, run.encoder, part.inputs),
+        windows=known_course(run.task, run.encoder, part.inputs),
         away=not new.own,
     )
     write_external_report(folder / PAGE, facts, inputs)

@@ -11,7 +11,7 @@ from medkit.core.errors import DataError
 from medkit.core.files import written_whole
 from medkit.core.yaml_file import expand
 from medkit.runs.run import Run
-from medkit.workflows.prepare import new_data
+from medkit.workflows.prepare import read_unlabelled
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +36,7 @@ def predict_file(
         DataError: The file cannot be read, or lacks what the model takes.
     """
     rows = _rows_of(run, path, query, url)
-    cohort = new_data(dataset_of(run), path, run.encoder, rows)
+    cohort = read_unlabelled(dataset_of(run), path, run.encoder, rows)
     table = run.predict(cohort.inputs)
     table.insert(0, "sample", cohort.samples.index.to_numpy())
     return table.reset_index(drop=True)

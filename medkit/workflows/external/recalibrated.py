@@ -43,7 +43,7 @@ from medkit.runs.saving import save, save_report, save_rows
 from medkit.training.backend import start
 from medkit.training.network import Network
 from medkit.workflows.assess import assess, predict_parts, summarize
-from medkit.workflows.external.data import NewData, encoded, new_data
+from medkit.workflows.external.data import ExternalData, encoded, external_data
 from medkit.workflows.external.updates import Update, updates
 from medkit.workflows.prepare import as_trained, divide
 
@@ -84,7 +84,7 @@ def recalibrate_run(
     stages = Stages()
     with LogKeeper() as kept:
         with stages("read"):
-            new = new_data(run, config, overrides)
+            new = external_data(run, config, overrides)
         _check_rows(new)
         experiment = _config(run, new, method)
         with stages("split"):
@@ -124,7 +124,7 @@ def recalibrate_run(
     return Run.open(folder)
 
 
-def _check_rows(new: NewData) -> None:
+def _check_rows(new: ExternalData) -> None:
     if new.own or new.overlaps:
         raise DataError(
             "a run is recalibrated on data it was not developed on; these rows trained or "
@@ -140,7 +140,7 @@ def _check_rows(new: NewData) -> None:
         )
 
 
-def _config(run: Run, new: NewData, method: str) -> Experiment:
+def _config(run: Run, new: ExternalData, method: str) -> Experiment:
     """The run's config on the new data, as what is done here."""
     document = copy.deepcopy(dict(run.config))
     document["dataset"] = copy.deepcopy(new.experiment.plain["dataset"])
