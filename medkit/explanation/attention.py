@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from medkit.data.inputs import Inputs
-from medkit.explanation.groups import PADDING
 from medkit.explanation.intermediate import branch_of
 from medkit.models.attention import attention_weights
 
@@ -33,11 +32,8 @@ def attention_received(model: Any, modality: Any, inputs: Inputs, name: str) -> 
     arrays = {each: np.asarray(array) for each, array in inputs.arrays.items()}
     branch = branch_of(model, name)
     received = attention_weights(model, arrays, within=branch).mean(axis=(1, 2))
-    x = arrays[name]
-    asking = np.ones(received.shape[:2])  # of (n, queries, steps)
-    if modality.modality == "tokens":
-        asking = (x != PADDING).astype(float)
-    elif modality.modality == "triplets":
-        asking = (~np.isnan(x[:, :, 1])).astype(float)
+    occupied = modality.occupied(arrays[name])
+    # Of (n, queries, steps); there may be queries beside the steps.
+    asking = np.ones(received.shape[:2]) if occupied is None else occupied.astype(float)
     asking[asking.sum(axis=1) == 0] = 1.0
     return np.einsum("nqs,nq->ns", received, asking) / asking.sum(axis=1, keepdims=True)

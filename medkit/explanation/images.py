@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,17 @@ from medkit.core.errors import MedkitError
 from medkit.core.lazy import ops
 from medkit.data.inputs import Inputs
 from medkit.explanation.gradients import differentiated
-from medkit.explanation.groups import OfOne, groups_of, hide, mean_pixel
 from medkit.explanation.intermediate import (
     last_convolutions,
     one_hot,
     tapped,
     without_recalibration,
 )
+from medkit.explanation.predict import OfOne
+from medkit.modalities.groups import Group
+from medkit.modalities.modality import Modality
 
 _BYTES = 64 * 2**20
-_WINDOWS = 400
 _BATCH = 64
 
 
@@ -108,13 +108,12 @@ def enlarged(heat: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return zoom(heat, factors, order=1, mode="nearest", grid_mode=True)
 
 
-def occlusion(predict: OfOne, modality: Any, x: np.ndarray, which: np.ndarray) -> np.ndarray:
+def occlusion(predict: OfOne, modality: Modality, x: np.ndarray, which: np.ndarray) -> np.ndarray:
     """How much the output falls when a feature is hidden: ``f(x) - f(x without it)``.
 
-    For images a window slides over each image by half its own size, filled with the training
-    images' mean pixel, and a pixel gets the mean over the windows that cover it (Zeiler and
-    Fergus, Visualizing and understanding convolutional networks, ECCV 2014). For other inputs
-    a column or channel is made missing, or a token unseen.
+    Where what is hidden overlaps, as the windows that slide over an image do, a place gets the
+    mean over those that cover it (Zeiler and Fergus, Visualizing and understanding convolutional
+    networks, ECCV 2014).
 
     Args:
         predict: (m, …) encoded samples -> (m, outputs).
@@ -123,61 +122,34 @@ def occlusion(predict: OfOne, modality: Any, x: np.ndarray, which: np.ndarray) -
         which: (n,) position of the output to explain.
 
     Returns:
-        (n, columns), (n, channels), (n, positions), or (n, [depth,] height, width).
+        (n, features), or where they overlap (n, …) of the size of the input without its channels.
     """
     before = _picked(predict(x), which)
-    if modality.modality != "image":
-        groups = groups_of(modality, x.shape[1:], fine=True)
-
-        def take_away(i: int, copy: np.ndarray) -> None:
-            hide(modality, copy, groups[i])
-
-        changed = _changed(predict, x, which, len(groups), take_away)
+    parts, overlap = modality.hidden_parts()
+    changed = _without(predict, modality, x, which, parts)
+    if not overlap:
         return before[:, None] - np.stack(list(changed), axis=1)
     size = x.shape[1:-1]
-    places = _windows(size)
-    grey = mean_pixel(modality).astype(x.dtype)
-
-    def cover(i: int, copy: np.ndarray) -> None:
-        copy[(slice(None), *places[i])] = grey
-
     total, times = np.zeros((len(x), *size)), np.zeros(size)
-    for place, after in zip(places, _changed(predict, x, which, len(places), cover), strict=True):
-        total[(slice(None), *place)] += (before - after).reshape(-1, *(1 for _ in size))
-        times[place] += 1
+    for part, after in zip(parts, changed, strict=True):
+        part.of(total)[...] += (before - after).reshape(-1, *(1 for _ in size))
+        times[part.where] += 1
     return total / times
 
 
-def _changed(
-    predict: OfOne,
-    x: np.ndarray,
-    which: np.ndarray,
-    count: int,
-    change: Callable[[int, np.ndarray], None],
+def _without(
+    predict: OfOne, modality: Modality, x: np.ndarray, which: np.ndarray, parts: Sequence[Group]
 ) -> Iterator[np.ndarray]:
-    """(n,) the output after each of ``count`` changes to all samples, many in one prediction."""
-    size = max(1, min(count, _BYTES // max(x.nbytes, 1)))
-    for start in range(0, count, size):
-        copies = np.repeat(x[None], min(size, count - start), axis=0)
-        for i, copy in enumerate(copies, start):
-            change(i, copy)
+    """(n,) the output of all samples without each part, many in one prediction."""
+    size = max(1, min(len(parts), _BYTES // max(x.nbytes, 1)))
+    for start in range(0, len(parts), size):
+        some = parts[start : start + size]
+        copies = np.repeat(x[None], len(some), axis=0)
+        for copy, part in zip(copies, some, strict=True):
+            modality.hide(copy, part)
         outputs = np.asarray(predict(copies.reshape(-1, *x.shape[1:])), float)
         for each in outputs.reshape(len(copies), len(x), -1):
             yield _picked(each, which)
-
-
-def _windows(size: Sequence[int]) -> list[tuple[slice, ...]]:
-    """Overlapping windows an eighth of each axis wide, or wider where they would be too many."""
-    parts = 8
-    while (2 * parts - 1) ** len(size) > _WINDOWS and parts > 2:
-        parts -= 1
-    axes = []
-    for length in size:
-        width = min(length, max(2, round(length / parts)))
-        step = max(1, width // 2)
-        starts = sorted({*range(0, length - width, step), length - width})
-        axes.append([slice(start, start + width) for start in starts])
-    return list(itertools.product(*axes))
 
 
 def _picked(outputs: np.ndarray, which: np.ndarray) -> np.ndarray:

@@ -11,15 +11,14 @@ from medkit.core.errors import MedkitError
 from medkit.core.lazy import ops
 from medkit.data.inputs import Inputs
 from medkit.explanation.gradients import differentiated
-from medkit.explanation.groups import mean_pixel
 from medkit.explanation.intermediate import (
     one_hot,
     output_of,
     preprocessing_layers,
-    represented,
     tapped,
 )
 from medkit.modalities.encoder import Encoder
+from medkit.modalities.hooks import prepared
 
 _STEPS, _MOST_STEPS = 16, 256
 _GAP = 0.005  # of the attributions' total size, above which more steps are taken
@@ -41,11 +40,8 @@ def integrated_gradients(
     its one-hot columns and its indicator, to a measurement from the steps into which it was
     carried forward and from its indicator, to a token or pixel from its channels.
 
-    The baseline ``b``: for tables the training mean (or median, by the preprocessing) of each
-    number, all categories alike, nothing marked as missing; for series the same mean, and nothing
-    measured; for triplets the same events at the same times, each with its variable's mean, so
-    that what counts is the values; for tokens the mean vector of the vocabulary where a token
-    stands, so that the length says nothing; for images the training images' mean.
+    The baseline ``b`` is what each modality takes as a neutral sample (``Modality.reference``): for
+    tables and series the training mean of each number, for images that of the pixels.
 
     Args:
         model: The saved network, its preprocessing inside.
@@ -69,9 +65,9 @@ def integrated_gradients(
             hint="Use another method: occlusion works with any network.",
         )
     raw = [np.asarray(inputs[name]) for name in names]
-    ends = [represented(layer, x) for layer, x in zip(layers, raw, strict=True)]
+    ends = [prepared(layer, x) for layer, x in zip(layers, raw, strict=True)]
     each_input = list(zip(encoder.modalities.values(), layers, ends, raw, strict=True))
-    starts = [baseline(*each) for each in each_input]
+    starts = [modality.reference(*each) for modality, *each in each_input]
     targets = one_hot(which, model.output_shape[-1])
 
     def output(tensors: list[Any]) -> Any:
@@ -99,65 +95,10 @@ def integrated_gradients(
         if steps > _MOST_STEPS:
             break
     attributions = {
-        name: attributed_to_raw(modality, layer, mine, x)
+        name: modality.attributed(layer, mine, x)
         for name, (modality, layer, _, x), mine in zip(names, each_input, total, strict=True)
     }
     return attributions, at_start, gap
-
-
-def baseline(modality: Any, layer: Any, end: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Where the path to ``end`` (n, …) starts, in the preprocessing layer's own terms."""
-    if modality.modality == "image":
-        blank = np.broadcast_to(mean_pixel(modality), x.shape[1:]).astype(x.dtype)
-        return np.broadcast_to(represented(layer, blank[None]), end.shape)
-    if modality.modality == "tokens":
-        vocabulary = np.arange(layer.first, layer.vocabulary, dtype=x.dtype)
-        middle = represented(layer, vocabulary[None])[0].mean(axis=0)
-        return np.where(np.any(end != 0, axis=-1, keepdims=True), middle, 0.0).astype("float32")
-    if modality.modality == "triplets":
-        start = np.array(end)
-        start[..., 1] = 0.0 if modality.standardize else end[..., 2:] @ np.asarray(modality.fill_)
-        return start
-    start = np.array(represented(layer, np.full_like(x[:1], np.nan)))
-    if modality.modality == "tabular":
-        numbers, hot = len(layer.numeric_columns), np.asarray(layer.hot_columns, int)
-        # Without any category, each would get what is common to all of them.
-        start[..., numbers : numbers + len(hot)] = 1 / np.bincount(hot, minlength=1)[hot]
-        start[..., numbers + len(hot) :] = 0.0
-    else:
-        numbers = x.shape[2]
-    if modality.standardize:
-        start[..., :numbers] = 0.0
-    return np.broadcast_to(start, end.shape)
-
-
-def attributed_to_raw(modality: Any, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Attributions of the preprocessing layer's outputs, summed to the raw values behind them."""
-    if modality.modality == "tabular":
-        columns = [*layer.numeric_columns, *layer.hot_columns, *layer.indicator_columns]
-        found = np.zeros((len(columns), x.shape[1]))
-        found[np.arange(len(columns)), columns] = 1.0
-        return inner @ found
-    if modality.modality != "series":
-        return inner.sum(axis=-1)
-    channels = x.shape[2]
-    found = np.array(inner[..., :channels])
-    if layer.carry_forward:
-        found[:] = 0.0
-        row, channel = np.arange(len(x))[:, None, None], np.arange(channels)
-        np.add.at(found, (row, _measured_at(x), channel), inner[..., :channels])
-    # What follows are the indicators, and the times since a measurement where they are used.
-    marked = layer.indicators
-    for start in range(channels, inner.shape[-1], max(len(marked), 1)):
-        found[:, :, marked] += inner[..., start : start + len(marked)]
-    return found
-
-
-def _measured_at(x: np.ndarray) -> np.ndarray:
-    """(n, steps, channels): at which step the value carried into each step was measured."""
-    steps = np.arange(x.shape[1])[None, :, None]
-    last = np.maximum.accumulate(np.where(np.isnan(x), -1, steps), axis=1)
-    return np.where(last < 0, np.broadcast_to(steps, x.shape), last)
 
 
 def _path(

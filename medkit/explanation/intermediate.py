@@ -102,11 +102,6 @@ def without_recalibration(model: Any) -> Iterator[None]:
         yield
 
 
-def represented(layer: Any, x: np.ndarray) -> np.ndarray:
-    """What a preprocessing layer makes of encoded samples: (n, …) float32."""
-    return np.asarray(ops.convert_to_numpy(layer(ops.convert_to_tensor(x))))
-
-
 def output_of(model: Any, rows: int) -> Any:
     """(rows, outputs) of a network whose preprocessing layers are tapped, so that its inputs do
     not matter."""

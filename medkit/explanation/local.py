@@ -10,13 +10,14 @@ import numpy as np
 from medkit.core.errors import MedkitError
 from medkit.data.inputs import Inputs
 from medkit.explanation.attention import attention_received
-from medkit.explanation.groups import of_one_input
 from medkit.explanation.images import grad_cam, occlusion
 from medkit.explanation.integrated import integrated_gradients
 from medkit.explanation.intermediate import last_convolutions
 from medkit.explanation.outputs import explained_outputs
+from medkit.explanation.predict import of_one_input
 from medkit.explanation.shap_engine import shapley_values
 from medkit.modalities.encoder import Encoder
+from medkit.modalities.modality import Modality
 
 Method = Literal["auto", "integrated_gradients", "occlusion", "grad_cam", "attention", "shap"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -104,7 +105,7 @@ def explain(
         values, start, gap = integrated_gradients(model, encoder, inputs, which)
         for name, each in methods.items():
             if each == "integrated_gradients":
-                axes = _AXES.get(encoder.modalities[name].modality, "pixel")
+                axes = encoder.modalities[name].value_axes
                 found[name] = Local(each, outputs, which, values[name], axes, start, gap)
     if method == "shap":
         others = inputs if background is None else background
@@ -126,15 +127,14 @@ def explain(
     failed: MedkitError | None = None
     for name, each in methods.items():
         modality = encoder.modalities[name]
-        axes = _AXES.get(modality.modality, "pixel")
-        axes = "step" if axes == "step feature" else axes
+        axes = modality.step_axes
         try:
             if each == "attention":
                 values_of = attention_received(model, modality, inputs, name)
             elif each == "grad_cam":
                 values_of = grad_cam(model, inputs, name, which)
             elif each == "occlusion":
-                axes = {"step": "feature", "event": "feature"}.get(axes, axes)
+                axes = modality.group_axes
                 alone = of_one_input(predict, inputs, name)
                 values_of = occlusion(alone, modality, np.asarray(inputs[name]), which)
             else:
@@ -148,10 +148,7 @@ def explain(
     return {name: found[name] for name in encoder.modalities if name in found}
 
 
-_AXES = {"tabular": "feature", "series": "step feature", "tokens": "position", "triplets": "event"}
-
-
-def _automatic(modality: Any, model: Any, name: str) -> str:
-    if modality.modality != "image":
+def _automatic(modality: Modality, model: Any, name: str) -> str:
+    if not modality.pictured:
         return "integrated_gradients"
     return "grad_cam" if last_convolutions(model, name) else "occlusion"

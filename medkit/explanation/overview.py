@@ -6,22 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medkit.explanation.groups import Predict
 from medkit.explanation.partial_dependence import dependence
 from medkit.explanation.permutation import permutation_importance
+from medkit.explanation.predict import Predict
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
     from medkit.data.inputs import Inputs
     from medkit.modalities.encoder import Encoder
-
-_NO_CURVES = {
-    "series": "A channel has a course, not one value to vary: shifting it as a whole would draw "
-    "courses that nobody has.",
-    "triplets": "A variable has a course, not one value to vary.",
-    "image": "Pixels are no features to vary one by one.",
-    "tokens": "Tokens are no numbers to vary.",
-}
 
 
 def explanations(
@@ -58,8 +50,8 @@ def explanations(
     )
     result: dict[str, Any] = {"importance": importance, "dependence": []}
     for source, modality in encoder.modalities.items():
-        if modality.modality != "tabular":
-            result["note"] = _NO_CURVES.get(modality.modality, "Not for this kind of input.")
+        if modality.no_curves:
+            result["note"] = modality.no_curves
             continue
         # Without an importance (one class only in the test part) the curves are still defined.
         names = [each["name"] for each in importance["features"]] or modality.names

@@ -9,7 +9,8 @@ import numpy as np
 
 from medkit.data.inputs import Inputs
 from medkit.evaluation.resampling.intervals import plain
-from medkit.explanation.groups import OfOne, Predict, of_one_input
+from medkit.explanation.predict import OfOne, Predict, of_one_input
+from medkit.modalities.modality import Modality
 
 FEATURES = 6
 POINTS = 20
@@ -24,7 +25,7 @@ def dependence(
     task: Any,
     inputs: Inputs,
     source: str,
-    modality: Any,
+    modality: Modality,
     names: Sequence[str],
     seed: int,
 ) -> list[dict[str, Any]]:
@@ -35,7 +36,7 @@ def dependence(
         task: The fitted task.
         inputs: n encoded samples of the test part.
         source: Name of the input whose columns are drawn.
-        modality: Its fitted modality, ``tabular``.
+        modality: Its fitted modality, of which single values can be varied.
         names: The features to draw, the most important first; ``FEATURES`` of them are taken.
         seed: Seed of the rows taken.
 
@@ -117,24 +118,26 @@ def grid_of(values: np.ndarray, points: int = POINTS) -> np.ndarray:
 
 
 def _curves(
-    task: Any, some: Sequence[tuple[OfOne, np.ndarray]], modality: Any, column: int
+    task: Any, some: Sequence[tuple[OfOne, np.ndarray]], modality: Modality, column: int
 ) -> list[dict[str, Any]]:
     """The curves of one column; for partial dependence, and for ALE, outputs and rows."""
     feature = modality.features[column]
     base: dict[str, Any] = {"feature": feature.name, "unit": feature.unit, "kind": feature.kind}
     ale: np.ndarray | None = None
-    if feature.kind == "categorical":
-        codes, shown = _categories(modality, feature.name, some[1][1][:, column])
+    values = some[1][1][:, column]
+    levels = modality.levels(column, values)
+    if levels is not None:
+        codes, shown = levels
         note = "Categories have no order to accumulate effects along."
     else:
-        codes = grid_of(some[1][1][:, column])
+        codes = grid_of(values)
         shown, note = codes.tolist(), ""
     if len(codes) < 2:
         note = "Not estimable: the feature does not vary in the test part."
         empty = {"output": None, "grid": shown, "partial": None, "ale": None, "note": note}
         return [{**base, **empty}]
     partial = partial_dependence(*some[0], column, codes)
-    if feature.kind == "numeric":
+    if levels is None:
         ale = accumulated_local_effects(*some[1], column, codes)
     names = task.output_names
     notes = [note] if note else []
@@ -152,17 +155,6 @@ def _curves(
         }
         for i, name in enumerate(names[:_OUTPUTS])
     ]
-
-
-def _categories(modality: Any, name: str, values: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Codes and names of the most common categories, in the order of training."""
-    known = ["(rare)", *modality.categories_[name]]
-    counts = np.bincount(values[~np.isnan(values)].astype(int), minlength=len(known))
-    if name not in modality.rare_:
-        counts[0] = 0  # has no column of its own: it would stand for 'missing'
-    kept = np.sort(np.argsort(-counts, kind="stable")[:POINTS])
-    kept = kept[counts[kept] > 0]
-    return kept.astype(float), [known[code] for code in kept]
 
 
 def _taken(

@@ -11,7 +11,8 @@ import numpy as np
 
 from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
-from medkit.explanation.groups import UNSEEN, Group, Predict, groups_of
+from medkit.explanation.predict import Predict
+from medkit.modalities.groups import Group
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -21,11 +22,8 @@ if TYPE_CHECKING:
 # What bounds the cost, the same on every machine: a clock would give other numbers each time.
 _ROWS = 1000
 _FEATURES = 200
-_NUMBERS = {"tabular": 60_000_000, "series": 80_000_000, "image": 10_000_000, "tokens": 1_200_000,
-            "triplets": 15_000_000}  # fmt: skip
 _BYTES = 64 * 2**20  # of changed copies in one call of predict
 _RESAMPLES, _WEIGHINGS = 200, 10_000_000
-_TYPES = 30  # of tokens
 
 
 def permutation_importance(
@@ -87,12 +85,12 @@ def permutation_importance(
         )
         groups = _most_associated(outputs, inputs, groups)
     row_cost = sum(
-        Fraction(int(np.prod(inputs[name].shape[1:])), _NUMBERS[each.modality])
+        Fraction(int(np.prod(inputs[name].shape[1:])), each.numbers_at_once)
         for name, each in encoder.modalities.items()
     )
     affordable = int(1 / (row_cost * max(len(groups), 1)))
     repeats = max(min(repeats, affordable // max(min(len(inputs), _ROWS), 1)), 2)
-    repeats = 1 if groups and all(each.erased for each in groups) else repeats
+    repeats = 1 if groups and not any(each.group.lendable for each in groups) else repeats
     if len(inputs) > (most := max(min(_ROWS, affordable // repeats), 50)):
         notes.append(f"A random {most:,} of {len(inputs):,} rows, to bound the time.")
         rows = np.sort(random.choice(len(inputs), most, replace=False))
@@ -108,7 +106,7 @@ def permutation_importance(
         "repeats": repeats,
         "resamples": len(weights) - 1,
         "confidence": settings.confidence,
-        "method": "erasure" if groups and groups[0].erased else "permutation",
+        "method": "erasure" if groups and not groups[0].group.lendable else "permutation",
         "features": [],
     }
     if not np.isfinite(result["value"]):
@@ -117,9 +115,9 @@ def permutation_importance(
         notes = ["Not estimable: no feature to permute."]
     else:
         sign = task.metric(metric).sign
-        copies = [each for each in groups for _ in range(1 if each.erased else repeats)]
+        copies = [each for each in groups for _ in range(repeats if each.group.lendable else 1)]
         scores: dict[int, list[np.ndarray]] = {}
-        for tried, donors, p in _predicted(predict, copies, inputs, random):
+        for tried, donors, p in _predicted(predict, encoder, copies, inputs, random):
             drawn = weights if donors is None else weights * weights[:, donors]
             scores.setdefault(id(tried), []).append(
                 task.score(y, p, threshold, weights=drawn)[metric]
@@ -165,22 +163,20 @@ def _weights(
 
 
 class Tried(NamedTuple):
-    """A feature, of which input it is, and whether it is erased instead of permuted."""
+    """A feature, and of which input it is."""
 
     input: str
     group: Group
-    erased: bool
 
 
 def _features(encoder: Encoder, inputs: Inputs) -> list[Tried]:
     """The features of all inputs; named by their input where that is needed to know them."""
     found = []
     for name, modality in encoder.modalities.items():
-        for tried in _of_input(name, modality, inputs[name]):
-            unnamed = len(encoder.modalities) > 1 and not modality.features
-            group = tried.group
+        unnamed = len(encoder.modalities) > 1 and not modality.features
+        for group in modality.ranked_groups(np.asarray(inputs[name])):
             called = f"{name} {group.name}" if unnamed else group.name
-            found.append(tried._replace(group=replace(group, name=called)))
+            found.append(Tried(name, replace(group, name=called)))
     known = [feature.name for feature in encoder.features]
     if len(known) == len(found):  # told apart as they are everywhere
         found = [
@@ -188,18 +184,6 @@ def _features(encoder: Encoder, inputs: Inputs) -> list[Tried]:
             for t, name in zip(found, known, strict=True)
         ]
     return found
-
-
-def _of_input(name: str, modality: Any, x: Any) -> Iterator[Tried]:
-    """The features of one input; of texts that are not aligned, the most common tokens."""
-    if modality.modality != "tokens" or modality.aligned_:
-        yield from (Tried(name, group, False) for group in groups_of(modality, x.shape[1:]))
-        return
-    present = [(np.any(x == code, axis=1).sum(), code) for code in np.unique(x) if code > UNSEEN]
-    common = sorted(present, key=lambda each: (-each[0], each[1]))[:_TYPES]
-    words = modality.vocabulary_
-    for _, code in common:
-        yield Tried(name, Group(str(words[code - UNSEEN - 1]), None, (int(code),)), True)
 
 
 def _most_associated(outputs: np.ndarray, inputs: Inputs, groups: list[Tried]) -> list[Tried]:
@@ -213,10 +197,9 @@ def _most_associated(outputs: np.ndarray, inputs: Inputs, groups: list[Tried]) -
     p = (p - p.mean(0)) / np.maximum(p.std(0), 1e-12)
     arrays = {name: np.asarray(inputs[name]) for name in inputs}
     strength = []
-    for source, group, erased in groups:
+    for source, group in groups:
         x = arrays[source]
-        part = (x == group.where[0]) * 1.0 if erased else group.of(x)
-        part = part.reshape(len(x), -1)
+        part = group.of(x).reshape(len(x), -1)
         seen = ~np.isnan(part)
         level = np.where(seen, part, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
         known = seen.any(1)
@@ -229,7 +212,11 @@ def _most_associated(outputs: np.ndarray, inputs: Inputs, groups: list[Tried]) -
 
 
 def _predicted(
-    predict: Predict, tries: Sequence[Tried], inputs: Inputs, random: np.random.Generator
+    predict: Predict,
+    encoder: Encoder,
+    tries: Sequence[Tried],
+    inputs: Inputs,
+    random: np.random.Generator,
 ) -> Iterator[tuple[Tried, np.ndarray | None, np.ndarray]]:
     """Each try, the rows that lent the feature (None: nobody), and (n, outputs) of its changed
     copy of all rows; many copies go through one call."""
@@ -240,13 +227,13 @@ def _predicted(
         together = inputs.take(np.tile(np.arange(count), len(some)))
         arrays = {name: np.array(together[name]) for name in {each.input for each in some}}
         donors: list[np.ndarray | None] = []
-        for number, (source, group, erased) in enumerate(some):
+        for number, (source, group) in enumerate(some):
             rows = slice(number * count, (number + 1) * count)
             x = arrays[source][rows]
-            lent = None if erased else random.permutation(count)
+            lent = random.permutation(count) if group.lendable else None
             donors.append(lent)
             if lent is None:
-                x[x == group.where[0]] = UNSEEN
+                encoder.modalities[source].hide(x, group)
             else:
                 arrays[source][rows] = group.lent(x, x[lent])
         for source, array in arrays.items():

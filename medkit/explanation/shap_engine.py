@@ -8,8 +8,9 @@ import numpy as np
 
 from medkit.core.errors import MedkitError
 from medkit.data.inputs import Inputs
-from medkit.explanation.groups import Group, Predict, groups_of
+from medkit.explanation.predict import Predict
 from medkit.modalities.encoder import Encoder
+from medkit.modalities.groups import Group
 
 BACKGROUND = 30  # samples that stand for an unknown feature
 _FEATURES = 100
@@ -25,17 +26,17 @@ def shapley_values(
     background: Inputs,
     seed: int,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Shapley values of the features of tables, series and triplets (Lundberg and Lee, A unified
-    approach to interpreting model predictions, NeurIPS 2017).
+    """Shapley values of features (Lundberg and Lee, A unified approach to interpreting model
+    predictions, NeurIPS 2017).
 
     The game: a feature in the coalition has the sample's value, another one that of a background
     sample, and the payoff is the mean output over the background. Features go as a whole (a
-    category, a channel with its time course and gaps). ``shap`` samples permutations of the
-    features; the values sum to ``f(x) - mean f(background)``.
+    category, a channel with its time course and gaps, a block of pixels). ``shap`` samples
+    permutations of the features; the values sum to ``f(x) - mean f(background)``.
 
     Args:
         predict: m encoded samples -> (m, outputs).
-        encoder: The fitted encoder of ``tabular``, ``series`` or ``triplets``.
+        encoder: The fitted encoder.
         inputs: n encoded samples.
         which: (n,) position of the output to explain.
         background: m encoded samples; at most ``BACKGROUND`` of them are drawn.
@@ -45,9 +46,9 @@ def shapley_values(
         (n, features) of each input, and the mean output over the background (n,).
 
     Raises:
-        MedkitError: ``shap`` is not installed, another kind of input, or too many features.
+        MedkitError: ``shap`` is not installed, or there are too many features.
     """
-    groups = _features(encoder, inputs)
+    groups = _features(encoder)
     import shap
 
     random = np.random.default_rng(seed)
@@ -71,20 +72,14 @@ def shapley_values(
     return {name: values[:, sources == name] for name in encoder.modalities}, reference
 
 
-def _features(encoder: Encoder, inputs: Inputs) -> list[tuple[str, Group]]:
+def _features(encoder: Encoder) -> list[tuple[str, Group]]:
     if importlib.util.find_spec("shap") is None:
         raise MedkitError(
             "the method 'shap' needs the package shap, which is not installed",
             hint="pip install 'keras-medkit[shap]', or use --method integrated_gradients.",
         )
-    groups: list[tuple[str, Group]] = []
-    for name, modality in encoder.modalities.items():
-        if modality.modality not in ("tabular", "series", "triplets"):
-            raise MedkitError(
-                f"the method 'shap' takes tables, series and triplets, not {modality.modality}",
-                hint="Use --method auto.",
-            )
-        groups += [(name, group) for group in groups_of(modality, inputs[name].shape[1:])]
+    modalities = encoder.modalities.items()
+    groups = [(name, group) for name, modality in modalities for group in modality.groups()]
     if len(groups) > _FEATURES:
         raise MedkitError(
             f"the method 'shap' takes at most {_FEATURES} features; these are {len(groups)}",

@@ -14,8 +14,8 @@ from medkit.leakage.findings import CHECKS, Finding, Findings
 from medkit.leakage.identifiers import identifiers, identifying
 from medkit.leakage.near import near_rows
 from medkit.leakage.pictures import near_images
-from medkit.leakage.rows import duplicates, row_keys, subject_overlap
-from medkit.leakage.stretches import near_texts, shared_stretches
+from medkit.leakage.rows import duplicates, subject_overlap
+from medkit.leakage.stretches import overlapping
 from medkit.leakage.tables import column_hashes, table_duplicates
 from medkit.leakage.times import after_prediction, same_period
 
@@ -78,21 +78,12 @@ def _of_input(evidence: Evidence) -> Iterator[Finding]:
 
 def _repeated_rows(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
     if evidence.frame is not None:
-        if len(next(iter(evidence.parts.values())).inputs.arrays) > 1:
-            return  # age and sex alone are alike in many patients
         hashed = column_hashes(evidence, left_out)
         yield from table_duplicates(evidence, hashed)
-        yield from near_rows(evidence, hashed.sum(axis=1, dtype=np.uint64), left_out)
-        return
-    keys, telling = row_keys(evidence)
-    yield from duplicates(evidence, keys, telling)
-    kind = evidence.modality.modality
-    if kind == "image":
+        keys = hashed.sum(axis=1, dtype=np.uint64)
+    else:
+        keys, content = evidence.row_keys
+        yield from duplicates(evidence, keys, content)
         yield from near_images(evidence, keys)
-    elif kind == "tokens":
-        yield from near_texts(evidence, keys)
-    elif kind == "triplets":
-        yield from near_rows(evidence, keys, set())
-    elif kind == "series":
-        yield from near_rows(evidence, keys, set())
-        yield from shared_stretches(evidence, keys)
+        yield from overlapping(evidence, keys)
+    yield from near_rows(evidence, keys, left_out)

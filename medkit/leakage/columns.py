@@ -1,4 +1,4 @@
-"""The single features that the gate judges, whatever the modality."""
+"""The single features that the gate judges, whatever the input."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.leakage.evidence import Evidence
+from medkit.modalities.likeness import Texts
 
-MOST_PIXELS = 32
 LONGEST_FRAGMENT = 5
 MOST_FRAGMENTS = 2000
 PROMISING = 0.9  # in sample
@@ -31,18 +31,14 @@ class Columns:
 
 
 def columns_of(evidence: Evidence) -> Columns:
-    """Raw columns of a table; else the modality's summary features, and more of its own."""
+    """Raw columns of a table; else what the modality gives to be judged, and fragments of texts."""
     if evidence.frame is not None:
         return _table(evidence)
-    summary = evidence.modality.summarize(evidence.x)
-    names, values = [str(name) for name in summary.columns], summary.to_numpy("float64")
-    if evidence.modality.modality == "image":
-        more, pixels = _pixels(evidence.x)
-    elif evidence.modality.modality == "tokens":
-        more, pixels = _fragments(evidence)
-    else:
+    names, values = evidence.modality.gate_columns(evidence.x)
+    if evidence.texts is None:
         return Columns(names, values)
-    return Columns(names + more, np.hstack([values, pixels]))
+    more, held = _fragments(evidence, evidence.texts)
+    return Columns(names + more, np.hstack([values, held]))
 
 
 def _table(evidence: Evidence) -> Columns:
@@ -67,33 +63,11 @@ def is_number(column: pd.Series) -> bool:
     return bool(types.is_numeric_dtype(column) and not types.is_bool_dtype(column))
 
 
-def _pixels(x: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Brightest and darkest pixel of each block of a grid of at most 32 × 32 (a burnt-in mark)."""
-    x = x if x.ndim == 4 else x.max(axis=1)
-    x = np.asarray(x.mean(axis=-1) if x.shape[-1] > 1 else x[..., 0], dtype="float32")
-    starts = [_starts(size) for size in x.shape[1:]]
-    names, found = [], []
-    for what, reduce in (("brightest", np.maximum), ("darkest", np.minimum)):
-        pooled = reduce.reduceat(reduce.reduceat(x, starts[0], axis=1), starts[1], axis=2)
-        found.append(pooled.reshape(len(x), -1))
-        names += [f"{what} at row {r + 1}, column {c + 1}" for r in starts[0] for c in starts[1]]
-        if pooled.shape == x.shape:
-            break  # blocks of one pixel: the same twice
-    return names, np.hstack(found)
-
-
-def _starts(size: int) -> np.ndarray:
-    count = min(size, MOST_PIXELS)
-    return (np.arange(count) * size) // count
-
-
-def _fragments(evidence: Evidence) -> tuple[list[str], np.ndarray]:
+def _fragments(evidence: Evidence, every: Texts) -> tuple[list[str], np.ndarray]:
     """Whether a row holds a fragment, for those fragments in many rows but not in all."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    raw = np.concatenate(evidence.raw)
-    texts = [each if isinstance(each, str) else "" for each in raw[evidence.chosen]]
-    words = getattr(evidence.modality, "unit", "character") == "word"
+    texts, words = [every.values[row] for row in evidence.chosen], every.words
     least = max(10, len(texts) // 200)
     vectorizer = CountVectorizer(
         analyzer="word" if words else "char",

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.core.lazy import pd
-from medkit.data.stored_columns import StoredColumns
 from medkit.tasks.outcomes import Outcome
 
 if TYPE_CHECKING:
     import pandas
 
     from medkit.data.parts import Part
+    from medkit.modalities.likeness import Texts
+    from medkit.modalities.modality import Modality
 
 MOST_ROWS = 20_000
 
@@ -35,7 +36,7 @@ class Evidence:
 
     parts: Mapping[str, Part]
     input: str
-    modality: Any
+    modality: Modality
     task: Any
     notes: list[str] = field(default_factory=list)
 
@@ -80,19 +81,32 @@ class Evidence:
         """Whether the times of prediction are dates (and not plain numbers)."""
         return not pd.api.types.is_numeric_dtype(self.samples["time"])
 
+    @cached_property
+    def texts(self) -> Texts | None:
+        """The raw texts of all rows, where the input is one."""
+        found = [self.modality.texts(values) for values in self.raw]
+        parts = [each for each in found if each is not None]
+        return (
+            parts[0]._replace(values=[t for each in parts for t in each.values]) if parts else None
+        )
+
     @property
     def texts_of_subjects(self) -> bool:
         """Whether the inputs are sequences or texts of known subjects."""
-        return self.declared and bool(self.modality.modality == "tokens")
+        return self.declared and self.texts is not None
+
+    @cached_property
+    def row_keys(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) uint64 hash of each raw sample, and (n,) boolean: it has content."""
+        keys, content = zip(*(self.modality.row_keys(values) for values in self.raw), strict=True)
+        return np.concatenate(keys), np.concatenate(content)
 
     @cached_property
     def frame(self) -> pandas.DataFrame | None:
-        """The raw columns of a table, only those that are inputs; None for other modalities."""
-        frames = [_in_memory(values) for values in self.raw]
-        if not all(isinstance(frame, pd.DataFrame) for frame in frames):
-            return None
-        together = pd.concat(frames, ignore_index=True).rename(columns=str)
-        return together[[name for name in self.modality.names if name in together.columns]]
+        """The raw columns of a table, only those that are inputs; None of other inputs."""
+        found = [self.modality.table(values) for values in self.raw]
+        frames = [each for each in found if each is not None]
+        return pd.concat(frames, ignore_index=True) if frames else None
 
     @property
     def table(self) -> pandas.DataFrame:
@@ -160,15 +174,6 @@ class Evidence:
         """Positions of every two parts, the earlier one first."""
         count = len(self.parts)
         return [(a, b) for a in range(count) for b in range(a + 1, count)]
-
-
-def _in_memory(values: Any) -> Any:
-    """The columns of a table on disk as the frame they would otherwise be."""
-    if not isinstance(values, StoredColumns):
-        return values
-    frame = values.to_frame()
-    texts = [name for name, kind in values.kinds.items() if kind == "categorical"]
-    return frame.astype(dict.fromkeys(texts, object)) if texts else frame
 
 
 def listed(names: list[str], most: int = 8) -> str:

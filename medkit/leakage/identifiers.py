@@ -44,42 +44,14 @@ def identifying(evidence: Evidence) -> list[str]:
 def _candidates(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
     if evidence.frame is not None:
         yield from ((str(name), evidence.frame[name]) for name in evidence.frame.columns)
-    elif evidence.modality.modality == "series":
-        for position, name in enumerate(evidence.modality.names):
-            channel = [np.asarray(x[:, :, position]) for x in evidence.arrays]
-            constant = _constant(np.concatenate(channel))
-            if constant is not None:
-                yield name, pd.Series(constant)
-    elif evidence.modality.modality == "triplets":
-        yield from _of_triplets(evidence)
-    elif evidence.texts_of_subjects and _names_subject(evidence):
+        return
+    constants = [evidence.modality.constants(x) for x in evidence.arrays]
+    for name in constants[0]:
+        if all(name in each for each in constants):
+            yield name, pd.Series(np.concatenate([each[name] for each in constants]))
+    if evidence.texts_of_subjects and _names_subject(evidence):
         texts = pd.Series([f"{i}" for i in range(len(evidence.part))], dtype=object)
         yield "the text (it holds the subject's name)", texts
-
-
-def _of_triplets(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
-    """Variables that do not change within any row."""
-    summary = pd.concat(
-        [evidence.modality.summarize(x) for x in evidence.arrays],
-        ignore_index=True,
-    )
-    for name in evidence.modality.names:
-        low, high = f"{name} min", f"{name} max"
-        if low in summary and not (summary[low] < summary[high]).any():
-            yield name, summary[low]
-        elif low not in summary and name in summary:  # a static number beside the events
-            yield name, summary[name]
-
-
-def _constant(channel: np.ndarray) -> np.ndarray | None:
-    """(n,) value of a channel that does not change within a row; None if it does in some row."""
-    last = np.full(len(channel), np.nan, dtype=channel.dtype)
-    for step in channel.T:
-        known = ~np.isnan(step)
-        if (known & ~np.isnan(last) & (step != last)).any():
-            return None
-        last = np.where(known, step, last)
-    return last
 
 
 def _identifies(values: pd.Series, evidence: Evidence) -> bool:
@@ -151,11 +123,11 @@ def _is_subject(values: pd.Series, rows: np.ndarray, evidence: Evidence) -> bool
 def _names_subject(evidence: Evidence) -> bool:
     """Whether nearly every text holds the name of its own subject, and few that of another."""
     rows = evidence.chosen[:2000]
-    texts = np.concatenate(evidence.raw)[rows]
+    texts = [evidence.texts.values[row] for row in rows] if evidence.texts else []
     names = evidence.samples["subject"].iloc[rows].astype(str).str.strip().to_numpy()
     if len(np.unique(names)) < FEWEST or min(map(len, names)) < 2:
         return False
     others = np.roll(names, len(names) // 2)
-    own = np.mean([name in str(text) for name, text in zip(names, texts, strict=True)])
-    other = np.mean([name in str(text) for name, text in zip(others, texts, strict=True)])
+    own = np.mean([name in text for name, text in zip(names, texts, strict=True)])
+    other = np.mean([name in text for name, text in zip(others, texts, strict=True)])
     return bool(own >= UNIQUE and other <= 0.1)

@@ -1,4 +1,4 @@
-"""Rows of tables and series that are near-identical: the distance to the nearest other rows."""
+"""Rows that are near-identical: the distance to the nearest other rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from medkit.core.lazy import pd
-from medkit.leakage.columns import is_number
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
 from medkit.leakage.rows import pair_finding
@@ -21,14 +19,13 @@ NEIGHBOURS = 10
 PLACES = slice(5, 9)  # of the sixth to the ninth neighbour
 EXPECTED = 0.318  # mean of log(d10 / dj) over them, in one dimension
 FEWEST_COLUMNS = 3
-MOST_CELLS = 1024
 MOST_ROWS = 20_000
 WORK = 6e9  # operations in one comparison of two parts
 DENSE = 0.95
 CONTINUOUS = 32  # different values
 
 
-class Cells(NamedTuple):
+class Standardized(NamedTuple):
     """Standardized numbers of each row.
 
     Args:
@@ -59,11 +56,7 @@ def near_rows(evidence: Evidence, keys: np.ndarray, left_out: set[str]) -> Itera
         keys: (n,) hash of each row, to leave identical rows out.
         left_out: Columns that are not compared.
     """
-    if evidence.frame is not None:
-        cells = _table_cells(evidence, left_out)
-    else:
-        of_kind = {"triplets": _triplets}
-        cells = of_kind.get(evidence.modality.modality, _series)(evidence)
+    cells = _cells(evidence, left_out)
     if cells is None or cells.values.shape[1] < FEWEST_COLUMNS:
         return
     random = np.random.default_rng(0)
@@ -85,7 +78,7 @@ def near_rows(evidence: Evidence, keys: np.ndarray, left_out: set[str]) -> Itera
 
 
 def _repeats(
-    cells: Cells, first: np.ndarray, second: np.ndarray, distances: np.ndarray
+    cells: Standardized, first: np.ndarray, second: np.ndarray, distances: np.ndarray
 ) -> np.ndarray:
     """(second,) bool: rows that repeat one of ``first`` in many numbers, their own level aside.
 
@@ -95,7 +88,7 @@ def _repeats(
     if cells.seen is not None or cells.values.shape[1] < MANY_NUMBERS or not near.any():
         return np.zeros(len(second), dtype=bool)
     values = cells.values - cells.values.mean(axis=1, keepdims=True)
-    shape = Cells(values / np.maximum(values.std(axis=0), 1e-6), None)
+    shape = Standardized(values / np.maximum(values.std(axis=0), 1e-6), None)
     near[near] = _nearest(shape, first, second[near])[:, 0] <= NEAR
     return near if near.sum() >= max(3, REPEATED * len(second)) else np.zeros_like(near)
 
@@ -128,7 +121,7 @@ def _copies(distances: np.ndarray, step: float) -> np.ndarray:
     return copies
 
 
-def _nearest(cells: Cells, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _nearest(cells: Standardized, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(second, up to 10) distances to the nearest rows of ``first``, ascending.
 
     The distance is the root mean square difference over the cells that either row has; a cell
@@ -158,7 +151,7 @@ def _nearest(cells: Cells, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _sampled(
-    first: np.ndarray, second: np.ndarray, cells: Cells, random: np.random.Generator
+    first: np.ndarray, second: np.ndarray, cells: Standardized, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     def some(rows: np.ndarray, most: int) -> np.ndarray:
         return rows if len(rows) <= most else np.sort(random.choice(rows, most, replace=False))
@@ -168,52 +161,31 @@ def _sampled(
     return first, some(second, max(200, int(WORK / (len(first) * (width + 250)))))
 
 
-def _table_cells(evidence: Evidence, left_out: set[str]) -> Cells | None:
-    numbers = []
-    for name in evidence.table.columns:
-        column = evidence.table[name]
-        if name in left_out or not is_number(column):
-            continue
-        values = column.to_numpy(dtype="float64", na_value=np.nan)
-        # Of coarse values, the nearest rows are at no distance, or far.
-        if len(np.unique(values[np.isfinite(values)][:5000])) >= CONTINUOUS:
-            numbers.append(values)
-    if not numbers:
+def _cells(evidence: Evidence, left_out: set[str]) -> Standardized | None:
+    """The numbers that the modality has compared, of all parts."""
+    found = [evidence.modality.near_cells(x) for x in evidence.arrays]
+    parts = [each for each in found if each is not None]
+    if not parts:
         return None
-    values, seen = _standardized(np.column_stack(numbers).astype("float32"))
-    steps = [np.median(np.diff(np.unique(v[:5000]))) for v in values.T]
-    return Cells(values, seen, float(np.sqrt(np.mean(np.square(steps)))))
-
-
-def _triplets(evidence: Evidence) -> Cells | None:
-    """Of events that need not lie at the same times: what each variable was like in the row."""
-    summary = pd.concat([evidence.modality.summarize(x) for x in evidence.arrays])
-    compared = [name for name in summary if str(name).endswith((" mean", " first", " last"))]
-    values, seen = _standardized(summary[compared].to_numpy("float32")[:, :MOST_CELLS])
-    return Cells(values, seen)
-
-
-def _series(evidence: Evidence) -> Cells | None:
-    parts = evidence.arrays
-    if parts[0].ndim != 3:
+    numbers = np.concatenate([each.values for each in parts])
+    names, shared = parts[0].names, parts[0].shared
+    if not names:
+        dense = (~np.isnan(numbers[:1000])).mean() >= DENSE
+        return Standardized(*_standardized(numbers, None if dense else shared))
+    # Of coarse values, the nearest rows are at no distance, or far.
+    fine = [
+        i for i, name in enumerate(names)
+        if name not in left_out and len(_different(numbers[:, i])) >= CONTINUOUS
+    ]  # fmt: skip
+    if not fine:
         return None
-    _, steps, channels = parts[0].shape
-    seen = ~np.isnan(np.concatenate([x[:1000] for x in parts])[:1000])
-    chosen = np.sort(np.random.default_rng(0).permutation(steps * channels)[:MOST_CELLS])
-    flat = np.concatenate([_cells_of(x, chosen) for x in parts])
-    group = None if seen.mean() >= DENSE else chosen % channels
-    values, mask = _standardized(flat, group)
-    return Cells(values, mask)
+    values, seen = _standardized(numbers[:, fine])
+    steps = [np.median(np.diff(np.unique(each[:5000]))) for each in values.T]
+    return Standardized(values, seen, float(np.sqrt(np.mean(np.square(steps)))))
 
 
-def _cells_of(x: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Some cells of all rows, float32, read in blocks: the rows may not fit in memory."""
-    width = int(np.prod(x.shape[1:]))
-    starts = range(0, max(len(x), 1), 1024)
-    blocks = (np.asarray(x[start : start + 1024]) for start in starts)
-    return np.concatenate(
-        [block.reshape(len(block), width)[:, chosen].astype("float32") for block in blocks]
-    )
+def _different(numbers: np.ndarray) -> np.ndarray:
+    return np.unique(numbers[np.isfinite(numbers)][:5000])
 
 
 def _standardized(

@@ -10,7 +10,6 @@ from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
 from medkit.leakage.rows import pair_finding
 
-SIDE = 32
 FREQUENCIES = 8
 BITS_APART = 8  # of 64
 ALIKE = 0.98  # correlation of the reduced images
@@ -29,7 +28,11 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
         evidence: The rows.
         keys: (n,) hash of each row, to leave identical images out.
     """
-    small = np.concatenate([_reduced(x) for x in evidence.arrays])
+    found = [evidence.modality.reduced(x) for x in evidence.arrays]
+    pictures = [each for each in found if each is not None]
+    if not pictures:
+        return
+    small = np.concatenate(pictures)
     telling = small.std(axis=(1, 2)) > 1e-3
     hashes, mirrored = _hashes(small), _hashes(small[:, :, ::-1])
     random = np.random.default_rng(0)
@@ -65,24 +68,6 @@ def _alike(
             alike = (_centred(others[i]) * _centred(pixels[j])).sum(axis=1) >= ALIKE
             found[i[alike]] = True
     return found
-
-
-def _reduced(images: np.ndarray) -> np.ndarray:
-    """(n, up to 32, up to 32) float32 by averaging blocks, channels and depth."""
-    found = []
-    for start in range(0, len(images), 256):
-        block = np.asarray(images[start : start + 256], dtype="float32").mean(axis=-1)
-        block = block.mean(axis=1) if block.ndim == 4 else block
-        for axis in (1, 2):
-            size = block.shape[axis]
-            kept = min(size, SIDE)
-            starts = (np.arange(kept) * size) // kept
-            width = np.diff([*starts, size])
-            shape = [1, 1, 1]
-            shape[axis] = kept
-            block = np.add.reduceat(block, starts, axis=axis) / width.reshape(shape)
-        found.append(block)
-    return np.concatenate(found)
 
 
 def _hashes(small: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +10,6 @@ from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding, finding
 
 RECURRING = 0.25  # more than this share of a part's texts is no coincidence of nature
-SHORTEST = 16  # letters of a text whose recurrence means something
 
 
 def subject_overlap(evidence: Evidence) -> Iterator[Finding]:
@@ -26,16 +24,16 @@ def subject_overlap(evidence: Evidence) -> Iterator[Finding]:
                           f"{evidence.names[a]} and {evidence.names[b]}", len(both))  # fmt: skip
 
 
-def duplicates(evidence: Evidence, keys: np.ndarray, telling: np.ndarray) -> Iterator[Finding]:
+def duplicates(evidence: Evidence, keys: np.ndarray, content: np.ndarray) -> Iterator[Finding]:
     """Series, images or texts of a later part that are identical to those of an earlier one.
 
     Args:
         evidence: The rows.
         keys: (n,) hash of each row's input.
-        telling: (n,) bool: rows with enough content that equality means something.
+        content: (n,) bool: rows with enough content that equality means something.
     """
     for a, b in evidence.pairs():
-        first, second = (np.flatnonzero((evidence.part == each) & telling) for each in (a, b))
+        first, second = (np.flatnonzero((evidence.part == each) & content) for each in (a, b))
         copies = second[np.isin(keys[second], keys[first])]
         if not len(copies):
             continue
@@ -74,27 +72,3 @@ def pair_finding(
 
 def _joint(keys: np.ndarray, subject: np.ndarray) -> np.ndarray:
     return keys ^ (subject.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-
-
-def row_keys(evidence: Evidence) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) uint64 hash of each row's raw series, image or text, and (n,) bool: has content."""
-    keys, telling = [], []
-    for values in evidence.raw:
-        for row in values:
-            if isinstance(row, np.ndarray):
-                content, enough = np.ascontiguousarray(row).tobytes(), _has_content(row)
-            else:
-                text = "".join(str(row).split()).upper()
-                content, enough = text.encode(), len(text) >= SHORTEST and len(set(text)) > 1
-            digest = hashlib.blake2b(content, digest_size=8).digest()
-            keys.append(int.from_bytes(digest, "little"))
-            telling.append(enough)
-    return np.array(keys, dtype=np.uint64), np.array(telling)
-
-
-def _has_content(array: np.ndarray) -> bool:
-    """Whether a series or image holds enough different numbers to be told from any other."""
-    values = array.ravel()
-    if values.dtype.kind == "f":
-        values = values[~np.isnan(values)]
-    return len(values) >= SHORTEST // 2 and len(np.unique(values[:4096])) >= SHORTEST // 2

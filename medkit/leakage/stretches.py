@@ -10,71 +10,32 @@ from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
 from medkit.leakage.rows import pair_finding
 
-SHINGLE = {"character": 8, "word": 4}
 SKETCH = 16
 ENOUGH_COMMON = 4  # of the sketches of two texts
 MOST_COMPARED = 50
 MOST_CELLS = 40_000_000
-COMMON = 0.65  # of the shingles of two texts
-MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def near_texts(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
-    """Texts that share most of their runs of tokens with a text of an earlier part.
+def overlapping(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
+    """Texts and recordings cut from the same whole as one of an earlier part.
 
-    Two texts are near-identical if two thirds of the runs (8 letters or 4 words) found in either
-    are found in both (Broder, 1997): a letter changed, or a window moved by a sixth of its length.
+    What a stretch is, and how many two samples must share, the modality says
+    (``Modality.runs``). Each row is known by its 16 smallest hashes; two rows that share one of
+    them are compared.
+
+    Args:
+        evidence: The rows.
+        keys: (n,) hash of each row, to leave identical rows out.
     """
-    rows = evidence.some(MOST_CELLS // evidence.width, "near-identical texts")
-    x = evidence.encoded(rows)
-    width = min(SHINGLE[getattr(evidence.modality, "unit", "character")], x.shape[1])
-    codes = _runs(x.astype(np.uint64), width)
-    # A padded run is the same in all short texts.
-    whole = np.lib.stride_tricks.sliding_window_view(x != 0, width, axis=1).min(axis=2)
-    yield from _overlapping(evidence, rows, codes, whole, keys, COMMON, "almost identical to")
-
-
-def shared_stretches(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
-    """Series that hold the same stretch of a recording as a series of an earlier part.
-
-    A stretch is a quarter of the series, equal in every number, with eight different numbers or
-    more: windows that overlap, cut from one recording.
-    """
-    rows = evidence.some(MOST_CELLS // evidence.width, "overlapping series")
-    x = evidence.encoded(rows)
-    if x.ndim != 3 or x.shape[1] < 8:
+    if evidence.modality.runs(evidence.encoded(np.arange(0))) is None:
         return
-    width = max(8, x.shape[1] // 4)
-    steps = np.zeros(x.shape[:2], dtype=np.uint64)
-    seen = np.zeros(x.shape[:2], dtype=np.int32)
-    moved = np.zeros(x.shape[:2], dtype=np.int32)
-    for channel in range(x.shape[2]):
-        values = np.asarray(x[:, :, channel], dtype="float32") + np.float32(0)
-        bits = values.view(np.uint32).astype(np.uint64)
-        known = ~np.isnan(values)
-        steps = (steps * MIX) ^ np.where(known, bits + np.uint64(1), np.uint64(0))
-        seen += known
-        moved[:, 1:] += known[:, 1:] & (values[:, 1:] != values[:, :-1])
-    codes = _runs(steps, width)
-    telling = (_sums(seen, width) >= width) & (_sums(moved, width) >= max(8, width // 2))
-    yield from _overlapping(evidence, rows, codes, telling, keys, 0.0, "share a stretch with")
-
-
-def _overlapping(
-    evidence: Evidence,
-    rows: np.ndarray,
-    codes: np.ndarray,
-    telling: np.ndarray,
-    keys: np.ndarray,
-    common: float,
-    relation: str,
-) -> Iterator[Finding]:
-    """Rows whose runs are found in a row of an earlier part.
-
-    Each row is known by its 16 smallest hashes; two rows that share one of them are compared.
-    """
+    rows = evidence.some(MOST_CELLS // evidence.width, "overlapping samples")
+    runs = evidence.modality.runs(evidence.encoded(rows))
+    if runs is None:
+        return
+    codes, content, common, relation = runs
     highest = np.iinfo(np.uint64).max
-    codes = np.where(telling, codes, highest)
+    codes = np.where(content, codes, highest)
     kept = min(SKETCH, codes.shape[1])
     sketch = np.partition(codes, kept - 1, axis=1)[:, :kept] if codes.shape[1] else codes
     part, keys, subject = evidence.part[rows], keys[rows], evidence.subject[rows]
@@ -120,23 +81,3 @@ def _jaccard(one: np.ndarray, other: np.ndarray, highest: int) -> float:
     mine, theirs = (np.unique(each[each != highest]) for each in (one, other))
     both = len(np.intersect1d(mine, theirs, assume_unique=True))
     return both / max(len(mine) + len(theirs) - both, 1)
-
-
-def _runs(codes: np.ndarray, width: int) -> np.ndarray:
-    """(n, length - width + 1) hash of every run of ``width`` codes."""
-    count = max(codes.shape[1] - width + 1, 0)
-    found = np.zeros((len(codes), count), dtype=np.uint64)
-    for place in range(width):
-        found = found * MIX + _mixed(codes[:, place : place + count] + np.uint64(1))
-    return _mixed(found)
-
-
-def _mixed(codes: np.ndarray) -> np.ndarray:
-    codes = (codes ^ (codes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    codes = (codes ^ (codes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return codes ^ (codes >> np.uint64(31))
-
-
-def _sums(counts: np.ndarray, width: int) -> np.ndarray:
-    total = np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
-    return total[:, width:] - total[:, :-width]

@@ -84,9 +84,9 @@ class Explained:
         from: (n, …) along ``value_axes``."""
         return np.asarray(inner.sum(axis=-1))
 
-    def occupied(self, x: np.ndarray) -> np.ndarray:
-        """(n, steps) boolean: the steps that are no padding."""
-        return np.ones(x.shape[:2], dtype=bool)
+    def occupied(self, x: np.ndarray) -> np.ndarray | None:
+        """(n, steps) boolean: the steps that are no padding; None where there is none."""
+        return None
 
     def shown(self, x: np.ndarray, group: Group) -> Any:
         """What the first sample holds of a feature, as a reader knows it; None for nothing."""

@@ -14,13 +14,11 @@ from medkit.data.inputs import Inputs
 from medkit.explanation.local import METHODS, explain
 from medkit.explanation.tables import Explained, table_of
 from medkit.modalities.encoder import Encoder
-from medkit.report.pages.explanation import png_overlay, render
+from medkit.report.pages.explanation import render
 from medkit.runs.run import Run
 from medkit.workflows.external import dataset_of
 from medkit.workflows.prepare import read_unlabelled
 
-# Most samples of a table: an explanation costs as much as hundreds of predictions.
-ROWS = {"tabular": 1000, "series": 200, "tokens": 200, "triplets": 50, "image": 50}
 ROWS_SHAP = 20
 _BACKGROUND = 200
 SUFFIXES = (".csv", ".html", ".png")
@@ -39,7 +37,8 @@ def explain_file(
     Args:
         run: The run.
         path: File or folder laid out as the run's own data.
-        row: The file's own id of one sample; None for all, the first ``ROWS`` of them.
+        row: The file's own id of one sample; None for all, the first of them: an explanation costs
+            as much as hundreds of predictions (``Modality.most_explained``).
         method: Name of a method, or ``auto``.
         output: Class, label or output to explain; None for the most probable one of each sample.
 
@@ -58,9 +57,8 @@ def explain_file(
     if row is not None:
         taken = np.array([_position(cohort, row, usable)])
     else:
-        kinds = (modality.modality for modality in run.encoder.modalities.values())
-        most = ROWS_SHAP if method == "shap" else min(ROWS.get(kind, 200) for kind in kinds)
-        taken = usable[:most]
+        most = min(each.most_explained for each in run.encoder.modalities.values())
+        taken = usable[: ROWS_SHAP if method == "shap" else most]
     inputs = _encoded(run, cohort, taken)
     background = None
     if method == "shap":
@@ -112,8 +110,8 @@ def check_output(path: Path, row: str | None, encoder: Encoder) -> None:
             f"explanations are written as {', '.join(SUFFIXES)}, not '{path.suffix}'",
             place=str(path),
         )
-    kinds = [modality.modality for modality in encoder.modalities.values()]
-    if path.suffix == ".png" and (kinds.count("image") != 1 or row is None):
+    pictures = sum(modality.pictured for modality in encoder.modalities.values())
+    if path.suffix == ".png" and (pictures != 1 or row is None):
         raise DataError(
             "a .png holds one image with its heat map",
             place=str(path),
@@ -128,8 +126,15 @@ def write_explanation(explained: Sequence[Explained], path: Path) -> None:
             table_of(explained).to_csv(temporary, index=False)
     elif path.suffix == ".png":
         with written_whole(path) as temporary:
-            (image,) = [each for each in explained if each.local.axes == "pixel"]
-            temporary.write_bytes(png_overlay(image.x[0], image.local.attributions[0]))
+            (image,) = [each for each in explained if each.modality.pictured]
+            if image.local.axes != image.modality.value_axes:
+                raise DataError(
+                    f"the method '{image.local.method}' gives no heat map to draw",
+                    place=str(path),
+                    hint="Write .html or .csv, or use --method occlusion.",
+                )
+            drawing = image.modality.draw(image.x, 0, image.local.attributions)
+            temporary.write_bytes(drawing.picture if drawing else b"")
     else:
         write_text(path, render(explained))
 

@@ -91,11 +91,7 @@ def channel_values(encoder: Encoder, inputs: Inputs, channel: str) -> np.ndarray
     """(n, steps) one channel's values in the order of time, NaN where not measured."""
     source = encoder.holding([channel])
     assert source is not None  # noqa: S101 - asked of channels that an input has
-    modality, x = encoder.modalities[source], inputs[source]
-    position = list(modality.names).index(channel)
-    if modality.modality == "triplets":
-        return np.where(x[:, :, 1] == position, x[:, :, 2], np.nan)
-    return np.asarray(x[..., position], dtype=np.float64).reshape(len(x), -1)
+    return encoder.modalities[source].course(np.asarray(inputs[source]), channel)
 
 
 def known_course(task: Task, encoder: Encoder, inputs: Inputs) -> dict[str, np.ndarray]:
@@ -103,7 +99,7 @@ def known_course(task: Task, encoder: Encoder, inputs: Inputs) -> dict[str, np.n
 
     Args:
         task: The fitted task; of another kind than forecasting there are none.
-        encoder: The fitted encoder; of other channels than those of series there are none.
+        encoder: The fitted encoder; of channels on no regular grid there are none.
         inputs: Encoded inputs.
     """
     channels = channels_of(task.names_) if task.outcome == "course" else ()
@@ -115,9 +111,9 @@ def known_course(task: Task, encoder: Encoder, inputs: Inputs) -> dict[str, np.n
 
 
 def _on_grid(encoder: Encoder, channel: str) -> bool:
-    """Whether an input has this channel, as a series."""
+    """Whether an input has this channel, at regular steps."""
     source = encoder.holding([channel])
-    return source is not None and encoder.modalities[source].modality == "series"
+    return source is not None and encoder.modalities[source].regular
 
 
 def last_measured(values: np.ndarray) -> np.ndarray:

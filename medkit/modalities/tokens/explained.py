@@ -72,7 +72,7 @@ class TokensExplained(Modality):
         start = np.where(np.any(inner != 0, axis=-1, keepdims=True), middle, 0.0)
         return start.astype("float32")
 
-    def occupied(self, x: np.ndarray) -> np.ndarray:
+    def occupied(self, x: np.ndarray) -> np.ndarray | None:
         return np.asarray(x != PADDING)
 
     def shown(self, x: np.ndarray, group: Group) -> Any:

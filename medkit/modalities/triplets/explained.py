@@ -76,7 +76,7 @@ class TripletsExplained(Modality):
         start[..., 1] = 0.0 if self.standardize else inner[..., 2:] @ np.asarray(self.fill_)
         return start
 
-    def occupied(self, x: np.ndarray) -> np.ndarray:
+    def occupied(self, x: np.ndarray) -> np.ndarray | None:
         return ~np.isnan(x[:, :, 1])
 
     def itemized(self, x: np.ndarray, attribution: np.ndarray) -> pandas.DataFrame | None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from medkit.evaluation.wording import readable
-from medkit.explanation.images import enlarged
 from medkit.explanation.local import Local
 from medkit.explanation.tables import Explained, table_of, totals
+from medkit.modalities.drawing import Mark
 from medkit.report.templates import FOLDERS
 
 _MOST_BARS = 25
 _MOST_ROWS = 500
-_SIDE = 384  # pixels of a picture's longer side, at least
 
 ABOUT = {
     "integrated_gradients": "Integrated gradients (Sundararajan, Taly and Yan 2017): how much "
@@ -67,47 +65,16 @@ def render(explained: Sequence[Explained]) -> str:
 
 def _part(explained: Explained, named: bool) -> dict[str, Any]:
     """What the page shows of one input."""
-    local, single = explained.local, explained.single
+    local = explained.local
     return {
         "name": explained.name if named else "",
         "method": {"grad_cam": "Grad-CAM"}.get(local.method, local.method.replace("_", " ")),
         "about": ABOUT[local.method],
         "signed": local.method not in ("attention", "grad_cam"),
         "bars": _bars(explained),
-        "grid": _grid(explained) if single else None,
-        "tokens": _tokens(explained) if single else None,
-        "picture": _picture(explained) if single else None,
+        **_drawn(explained),
         "unexplained": _unexplained(local),
     }
-
-
-def png_overlay(image: np.ndarray, heat: np.ndarray) -> bytes:
-    """An image with its heat map over it, as PNG: orange for the output, blue against it.
-
-    Of a volume, the slice with the strongest evidence.
-
-    Args:
-        image: ([depth,] height, width, channels) raw pixels.
-        heat: ([depth,] height, width) attributions.
-    """
-    from PIL import Image
-
-    if heat.ndim == 3:
-        strongest = int(np.abs(heat).sum(axis=(1, 2)).argmax())
-        image, heat = image[strongest], heat[strongest]
-    low, high = float(image.min()), float(image.max())
-    grey = (np.asarray(image, float) - low) / (high - low if high > low else 1.0)
-    colours = grey[..., :3] if grey.shape[-1] >= 3 else np.repeat(grey[..., :1], 3, axis=-1)
-    factor = max(1, -(-_SIDE // max(heat.shape)))
-    size = tuple(factor * each for each in heat.shape)
-    colours = colours.repeat(factor, axis=0).repeat(factor, axis=1)
-    strength = enlarged(heat / _largest(heat), size)
-    tint = np.where(strength[..., None] >= 0, np.array(_FOR) / 255, np.array(_AGAINST) / 255)
-    share = 0.75 * np.clip(np.abs(strength), 0, 1)[..., None]
-    mixed = (1 - share) * colours + share * tint
-    buffer = io.BytesIO()
-    Image.fromarray((255 * mixed + 0.5).astype("uint8")).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 _FOR, _AGAINST = (226, 93, 20), (31, 95, 168)
@@ -132,55 +99,31 @@ def _bars(explained: Explained) -> list[dict[str, Any]]:
     ]
 
 
-def _grid(explained: Explained) -> dict[str, Any] | None:
-    """A coloured cell for each channel and step of a time series."""
-    if explained.local.axes != "step feature":
-        return None
-    found, x = explained.local.attributions[0], explained.x[0]
-    features = explained.modality.features
-    most = _largest(found)
-    strongest = np.argsort(-np.abs(found).sum(axis=0), kind="stable")[:_MOST_BARS]
-    rows = []
-    for channel in strongest:
-        feature = features[channel]
-        cells = [
-            {
-                "colour": _colour(float(a / most)),
-                "measured": bool(not np.isnan(v)),
-                "title": f"{feature.name}, step {step}: "
-                + ("not measured" if np.isnan(v) else f"{v:g} {feature.unit or ''}".strip())
-                + f", attribution {readable(float(a))}",
-            }
-            for step, (a, v) in enumerate(zip(found[:, channel], x[:, channel], strict=True), 1)
-        ]
-        rows.append({"name": feature.name, "cells": cells})
-    return {"rows": rows, "steps": found.shape[0]}
+def _drawn(explained: Explained) -> dict[str, Any]:
+    """One sample as a person would look at it: courses, words or a picture; None for each that it
+    is not."""
+    local, drawing = explained.local, None
+    if explained.single and local.axes == explained.modality.value_axes:
+        drawing = explained.modality.draw(explained.x, 0, local.attributions)
+    if drawing is None:
+        return {"grid": None, "tokens": None, "picture": None}
+    most = _largest(local.attributions[0])
 
+    def cell(mark: Mark) -> dict[str, Any]:
+        title = f"{mark.title}, attribution {readable(most * mark.share)}"
+        return {"text": mark.text, "colour": _colour(mark.share), "title": title,
+                "measured": mark.measured}  # fmt: skip
 
-def _tokens(explained: Explained) -> list[dict[str, str]] | None:
-    """Each token with its colour."""
-    if explained.local.axes != "position":
-        return None
-    modality = explained.modality
-    known = ["", "?", *modality.vocabulary_]
-    found = explained.local.attributions[0]
-    most = _largest(found)
-    return [
-        {
-            "text": known[code],
-            "colour": _colour(float(a / most)),
-            "title": f"position {place}: {readable(float(a))}",
-        }
-        for place, (code, a) in enumerate(zip(explained.x[0], found, strict=True), 1)
-        if known[code]
+    rows = [
+        {"name": name, "cells": [cell(mark) for mark in course]}
+        for name, course in drawing.courses[:_MOST_BARS]
     ]
-
-
-def _picture(explained: Explained) -> str | None:
-    if explained.local.axes != "pixel":
-        return None
-    png = png_overlay(explained.x[0], explained.local.attributions[0])
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+    picture = "data:image/png;base64," + base64.b64encode(drawing.picture).decode()
+    return {
+        "grid": {"rows": rows, "steps": len(rows[0]["cells"])} if rows else None,
+        "tokens": [cell(mark) for mark in drawing.words] or None,
+        "picture": picture if drawing.picture else None,
+    }
 
 
 def _unexplained(local: Local) -> str:
