@@ -26,7 +26,6 @@ from medkit.data.cohort import Feature, RawInput
 from medkit.data.inputs import Inputs
 from medkit.datasets.synthetic import dna, icu, vitals, xray
 from medkit.explanation import accumulated_local_effects, local, partial_dependence
-from medkit.explanation.groups import groups_of, hidden
 from medkit.explanation.intermediate import last_convolutions as convolutions
 from medkit.explanation.intermediate import layers_within
 from medkit.explanation.partial_dependence import grid_of
@@ -367,17 +366,23 @@ def test_image_blocks():
     assert found["note"] == "Pixels are no features to vary one by one."
 
 
+def without(modality, x, group):
+    changed = np.array(x)
+    modality.hide(changed, group)
+    return changed
+
+
 def test_hidden_values():
     texts = ["ACGT", "AC"]
     modality = Tokens(length=4).fit(texts)
     x = modality.encode(texts)
-    groups = groups_of(modality, (4,), fine=True)
+    groups = modality.groups(fine=True)
     assert [each.name for each in groups] == [f"position {i}" for i in (1, 2, 3, 4)]
-    assert hidden(modality, x, groups[0])[:, 0].tolist() == [1, 0]  # padding stays
+    assert without(modality, x, groups[0])[:, 0].tolist() == [1, 0]  # padding stays
     images = np.full((2, 4, 4, 1), 10, "uint8")
     images[1] = 30
     modality = Image().fit(images)
-    changed = hidden(modality, images, groups_of(modality, (4, 4, 1))[0])
+    changed = without(modality, images, modality.groups()[0])
     assert changed[:, 0, 0, 0].tolist() == [20, 20]
     assert images[0, 0, 0, 0] == 10
 

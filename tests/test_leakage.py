@@ -54,9 +54,11 @@ def prepared(cohort, task="binary", parts=None, settings=None, **parameters):
     if parts is None:
         parts = split(cohort, settings or Split(), 7).parts
     divided = {name: cohort.take(parts == name) for name in PARTS}
-    (name,) = cohort.inputs
-    modality = registry.modalities.build(only_input(cohort).modality, **parameters)
-    encoder = Encoder({name: modality}).fit(divided["train"].inputs)
+    modalities = {
+        name: registry.modalities.build(raw.modality, **parameters)
+        for name, raw in cohort.inputs.items()
+    }
+    encoder = Encoder(modalities).fit(divided["train"].inputs)
     fitted = registry.tasks.build(task).fit(divided["train"].targets)
     return (
         {
@@ -375,6 +377,29 @@ def test_nearly_copied_stays_fail(stays):
         return values + random.normal(0, 0.01, values.shape).astype("float32")
 
     assert failing(copies_across(stays, noisy)) == {"near_duplicates"}
+
+
+def test_nearly_copied_stays_are_found_whatever_stands_beside_them():
+    random = np.random.default_rng(0)
+    level = random.normal(size=(400, 1, 6))
+    stays = (level + random.normal(0, 0.7, (400, 24, 6)).cumsum(axis=1) / 4).astype("float32")
+    stays[random.random(stays.shape) < 0.3] = np.nan
+    copied = stays[300:320] + random.normal(0, 0.01, stays[300:320].shape).astype("float32")
+    channels = tuple(Feature(f"v{i}") for i in range(6))
+    vitals = {"vitals": RawInput("series", np.concatenate([stays, copied]), channels)}
+    table = pd.DataFrame(random.normal(size=(420, 3)), columns=["age", "weight", "height"])
+    table["sex"], table["unit"] = random.choice(["f", "m"], 420), random.choice(list("abc"), 420)
+    kinds = [Feature(n, "categorical" if n in ("sex", "unit") else "numeric") for n in table]
+    static = {"static": RawInput("tabular", table, tuple(kinds))}
+    parts = np.repeat(["train", "test", "valid", "train"], [300, 60, 40, 20])
+
+    def near(inputs):
+        cohort = Cohort(pd.DataFrame(index=np.arange(420)), inputs, random.integers(0, 2, 420))
+        return only(audited(cohort, parts=parts), "near_duplicates")
+
+    alone, beside = near(vitals), near(vitals | static)
+    assert alone.count == beside.count >= 15  # of 20
+    assert (alone.where, beside.where) == ("train and test", "train and test (vitals)")
 
 
 IMAGES = {

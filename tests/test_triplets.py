@@ -21,7 +21,6 @@ from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.data.cohort import Feature, RawInput
 from medkit.datasets.events.events import events
 from medkit.datasets.events.triplets import of_grid
-from medkit.explanation.groups import groups_of, hidden
 from medkit.explanation.local import explain
 from medkit.layers.triplets import TripletPreprocessing
 from medkit.leakage import audit
@@ -445,12 +444,12 @@ def test_the_report_names_variables_with_their_units(run):
 def test_an_event_permuted_comes_with_its_time_and_gaps(run, cohort):
     modality = run.encoder.modalities["triplets"]
     x = modality.encode(only_input(cohort))
-    group = groups_of(modality, x.shape[1:])[2]
+    group = modality.groups()[2]
     donors = np.random.default_rng(0).permutation(len(x))
     lent = group.lent(x, x[donors])
 
     def of(values, mine):
-        here = (values[:, 1] == group.number) == mine
+        here = (values[:, 1] == group.where[0]) == mine
         return [tuple(each) for each in values[here & ~np.isnan(values[:, 1])]]
 
     for before, donor, after in zip(x, x[donors], lent, strict=True):
@@ -461,8 +460,9 @@ def test_an_event_permuted_comes_with_its_time_and_gaps(run, cohort):
         assert len(others) == min(room, len(of(before, False)))
         known = after[~np.isnan(after[:, 0]), 0]
         assert (np.diff(known) >= 0).all()
-    gone = hidden(modality, x, group)
-    assert not (gone[:, :, 1] == group.number).any()
+    gone = np.array(x)
+    modality.hide(gone, group)
+    assert not (gone[:, :, 1] == group.where[0]).any()
     assert np.isnan(gone).sum() - np.isnan(x).sum() == 3 * group.among(x).sum()
 
 

@@ -46,6 +46,12 @@ class Evidence:
         return [part.cohort.inputs[self.input].values for part in self.parts.values()]
 
     @property
+    def among(self) -> str:
+        """`` (vitals)`` where a finding must say in which of several inputs it was."""
+        several = len(next(iter(self.parts.values())).inputs.arrays) > 1
+        return f" ({self.input})" if several else ""
+
+    @property
     def arrays(self) -> list[np.ndarray]:
         """The encoded values of each part."""
         return [part.inputs[self.input] for part in self.parts.values()]

@@ -67,7 +67,8 @@ def pair_finding(
     earlier, later = evidence.names[a], evidence.names[b]
     what = f"{len(copies):,} of {total:,} {later} rows are {relation} {earlier} rows"
     what += " of other subjects" * recurring + "; so few may be chance" * doubtful
-    return finding(name, what, f"{earlier} and {later}", len(copies), "warn" if warn else "fail")
+    where = f"{earlier} and {later}{evidence.among}"
+    return finding(name, what, where, len(copies), "warn" if warn else "fail")
 
 
 def _joint(keys: np.ndarray, subject: np.ndarray) -> np.ndarray:
