@@ -17,6 +17,9 @@ import numpy as np
 
 from medkit.core.registry import modalities, models, signature_model
 from medkit.data.cohort import Cohort, RawInput
+from medkit.modalities.drawing import Drawing
+from medkit.modalities.hooks import prepared
+from medkit.modalities.modality import Modality
 
 # Small preprocessed samples of what a modality gives.
 SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -125,7 +128,11 @@ def check_dataset(
 
 
 def check_modality(name: str, raw: RawInput, **parameters: Any) -> None:
-    """A modality keeps the contract: fitted on some rows, the same after JSON, finite in-graph.
+    """A modality keeps the contract.
+
+    Fitted on some rows it encodes all, each whatever stands beside it, the same after JSON; in the
+    model its numbers are finite and of the form that it says it ``gives``; what explanations and
+    the leakage gate ask of it fits together.
 
     Raises:
         AssertionError: With the rule that is broken.
@@ -139,6 +146,8 @@ def check_modality(name: str, raw: RawInput, **parameters: Any) -> None:
     x = modality.encode(raw)
     assert x.shape == (len(raw), *modality.input_shape_), f"{name}: encode gave {x.shape}"
     assert x.dtype == modality.input_dtype_, f"{name}: encode gave {x.dtype}"
+    few = np.array([2, 0, 1])
+    _equal(modality.encode(raw.take(few)), x[few], f"{name}: a row must not hang on the others")
     state = json.loads(json.dumps(modality.to_dict(), allow_nan=False))
     twin = factory.from_dict(state)
     assert np.array_equal(twin.encode(raw), x, equal_nan=x.dtype.kind == "f"), f"{name}: JSON"
@@ -148,9 +157,61 @@ def check_modality(name: str, raw: RawInput, **parameters: Any) -> None:
     assert np.isfinite(first).all(), f"{name}: preprocessing must give finite numbers"
     if modality.static:
         np.testing.assert_allclose(first, second, atol=1e-6, err_msg=f"{name}: after JSON")
+    rank = {"vector": (2,), "steps": (3,), "grid": (4, 5), "events": (3,)}[modality.gives]
+    assert first.ndim in rank, f"{name} gives '{modality.gives}', but {first.shape} in the model"
     summary = modality.summarize(x)
     assert len(summary) == len(x), f"{name}: summarize gives one row a sample"
     assert summary.columns.is_unique, f"{name}: summary features need unique names"
+    _check_explained(name, modality, x[:6])
+    _check_compared(name, modality, raw, x)
+
+
+def _check_explained(name: str, modality: Modality, x: np.ndarray) -> None:
+    """Features can be hidden and lent, and attributions come back to the values they are of."""
+    layer = modality.preprocessing()
+    inner = prepared(layer, x)
+    for fine in (False, True):
+        names = [group.name for group in modality.groups(fine)]
+        assert names, f"{name}: groups gives the features of a sample"
+        assert len(set(names)) == len(names), f"{name}: groups need unique names"
+    for group in modality.ranked_groups(x):
+        changed = np.array(x)
+        modality.hide(changed, group)
+        finite = np.isfinite(prepared(layer, changed)).all()
+        assert finite, f"{name}: the model must take a sample without '{group.name}'"
+        if group.lendable:
+            _equal(group.lent(x, x), x, f"{name}: '{group.name}' lent by itself changes nothing")
+    for group in modality.groups():
+        modality.shown(x, group)
+    start = modality.reference(layer, inner, x)
+    assert start.shape == inner.shape, f"{name}: reference must have the shape of what it is for"
+    assert np.isfinite(start).all(), f"{name}: reference must be finite"
+    found = modality.attributed(layer, inner, x)
+    whole, parts = (each.reshape(len(x), -1).sum(axis=1) for each in (inner, found))
+    np.testing.assert_allclose(
+        parts, whole, rtol=1e-3, atol=1e-3, err_msg=f"{name}: nothing may get lost"
+    )
+    totals = [group.total(found, x) for group in modality.groups()]
+    assert all(np.shape(each) == (len(x),) for each in totals), f"{name}: one total a sample"
+    for attribution in (None, found):
+        drawing = modality.draw(x, 0, attribution)
+        assert drawing is None or isinstance(drawing, Drawing), f"{name}: draw gives a Drawing"
+
+
+def _check_compared(name: str, modality: Modality, raw: RawInput, x: np.ndarray) -> None:
+    """Equal samples have equal keys, and what is compared has a row a sample."""
+    keys, content = modality.row_keys(raw.values)
+    again, _ = modality.row_keys(raw.take(np.array([1, 1, 0])).values)
+    assert len(keys) == len(content) == len(raw), f"{name}: row_keys gives one key a sample"
+    assert again.tolist() == keys[[1, 1, 0]].tolist(), f"{name}: equal samples need equal keys"
+    names, columns = modality.gate_columns(x)
+    assert columns.shape == (len(x), len(names)), f"{name}: gate_columns names each column"
+    cells, runs, small = modality.near_cells(x), modality.runs(x), modality.reduced(x)
+    assert cells is None or len(cells.values) == len(x), f"{name}: near_cells, a row a sample"
+    assert runs is None or runs.codes.shape == runs.content.shape, f"{name}: runs, content"
+    assert small is None or (small.ndim, len(small)) == (3, len(x)), f"{name}: reduced"
+    for each in modality.constants(x).values():
+        assert len(each) == len(x), f"{name}: constants, a value a sample"
 
 
 def check_task(factory: Any, targets: np.ndarray) -> None:

@@ -18,6 +18,8 @@ from sklearn.linear_model import Ridge
 
 from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, DataError, MedkitError
+from medkit.core.registry import modalities
+from medkit.data.cohort import Feature, RawInput
 from medkit.data.inputs import Inputs
 from medkit.data.parts import Part
 from medkit.datasets.synthetic import epidemic
@@ -259,7 +261,10 @@ X = np.array(
 
 
 def _simple(task, x, y, channels=("HR", "MAP"), kind="series"):
-    modality = SimpleNamespace(modality=kind, names=list(channels), input_shape_=x.shape[1:])
+    names = tuple(Feature(name) for name in channels)
+    registered = "series" if kind == "irregular" else kind
+    modality = modalities.get(registered).factory().fit(RawInput(registered, x, names))
+    modality.regular = kind == "series"
     encoder = Encoder({kind: modality})
     frame = pd.DataFrame({"mean": np.nan_to_num(x).reshape(len(x), -1).mean(axis=1)})
     past = PastRows(Inputs({kind: x}), frame)
@@ -308,7 +313,7 @@ def test_the_seasonal_value_is_that_of_one_season_earlier():
         ({"step_hours": 1, "season_hours": 2.5}, ("HR", "MAP"), "series",
          "HR +1 h less 2.5 h lies between two input steps"),
         ({"step_hours": 1}, ("HR", "SpO2"), "series", "no input channel is called MAP"),
-        ({"step_hours": 1}, ("HR", "MAP"), "other", "the inputs lie on no grid of time steps"),
+        ({"step_hours": 1}, ("HR", "MAP"), "irregular", "the inputs lie on no grid of time steps"),
     ],
 )  # fmt: skip
 def test_why_there_is_no_seasonal_forecast(parameters, channels, kind, reason):

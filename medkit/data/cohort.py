@@ -58,17 +58,20 @@ class RawInput:
     - ``tabular``: ``pandas.DataFrame`` (n rows), numbers or text as read, missing as NaN/None
     - ``series``: float32 array (n, time, channels) in physical units, NaN where not measured; may
       be a memmap, or rows of one (``medkit.data.stored_arrays.StoredRows``)
-    - ``image``: uint8 or float32 array (n, height, width, channels) or (n, depth, height,
+    - ``waveform``: the same, dense
+    - ``image``: uint8, uint16 or float32 array (n, height, width, channels) or (n, depth, height,
       width, channels); may be a memmap
     - ``tokens``: object array (n,) of ``str``
 
     ``features`` names the columns or channels (empty for images and tokens). The values keep to
-    what their features say: sentinels are emptied and ranges applied already.
+    what their features say: sentinels are emptied and ranges applied already. ``step_seconds`` are
+    the seconds between two samples of a signal, where they are known.
     """
 
     modality: str
     values: Any
     features: tuple[Feature, ...] = ()
+    step_seconds: float | None = None
 
     def __len__(self) -> int:
         return len(self.values)

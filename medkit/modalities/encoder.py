@@ -115,6 +115,14 @@ class Encoder:
             for feature, name in zip(each, known, strict=True)
         )
 
+    def unit_of(self, summary: str) -> str | None:
+        """Unit of a column of the summaries; None where it has none."""
+        units = (
+            each.unit_of(summary.removeprefix(f"{name} ")) or each.unit_of(summary)
+            for name, each in self.modalities.items()
+        )
+        return next((unit for unit in units if unit), None)
+
     @property
     def names(self) -> list[str]:
         """Names of the columns or channels of all inputs."""

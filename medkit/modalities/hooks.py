@@ -130,6 +130,24 @@ class Explained:
         return None
 
 
+class Summarized:
+    """What Table 1 and the baselines know of an input."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def features(self) -> tuple[Feature, ...]: ...
+
+    def unit_of(self, summary: str) -> str | None:
+        """Unit of a column of the summaries: ``pulse mean`` has the pulse's, a count has none."""
+        named = {feature.name: feature.unit for feature in self.features}
+        for name in sorted(named, key=len, reverse=True):
+            counted = summary.endswith(" count") and summary != name
+            if summary == name or (summary.startswith(f"{name} ") and not counted):
+                return named[name]
+        return None
+
+
 class Compared:
     """What the leakage gate keys rows by, compares and judges; defaults for arrays."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 from medkit.core.registry import signature_model
 from medkit.data.cohort import Feature, RawInput
-from medkit.modalities.hooks import Compared, Explained
+from medkit.modalities.hooks import Compared, Explained, Summarized
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ log = logging.getLogger("medkit")
 Gives: TypeAlias = Literal["vector", "steps", "grid", "events"]
 
 
-class Modality(Explained, Compared):
+class Modality(Explained, Summarized, Compared):
     """How one kind of raw input becomes arrays; what is learned in ``fit`` ends in ``_``.
 
     A subclass takes keyword-only parameters, keeps each under its own name, and learns only

@@ -140,20 +140,11 @@ def _inputs(frame: pandas.DataFrame, inputs: Inputs, encoder: Encoder) -> Iterat
              if each.kind == "categorical" and name.startswith(f"{f} = ")), None,
         )  # fmt: skip
         if category_of is None:
-            unit = named[name].unit if name in named else _unit_of(name, named)
-            yield _column(name, "input", frame[name].to_numpy(float), unit)
+            yield _column(name, "input", frame[name].to_numpy(float), encoder.unit_of(name))
         elif category_of not in done:
             done.add(category_of)
             found = _categories(frame, category_of, columns.get(category_of))
             yield _column(category_of, "input", found)
-
-
-def _unit_of(summary: str, named: Mapping[str, Any]) -> str | None:
-    """Unit of ``pulse mean``; a count of measurements has none."""
-    for name in sorted(named, key=len, reverse=True):
-        if summary.startswith(f"{name} ") and not summary.endswith(" count"):
-            return named[name].unit
-    return None
 
 
 def _categories(frame: pandas.DataFrame, feature: str, codes: np.ndarray | None) -> np.ndarray:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 class TabularCompared(Modality):
     """Identical rows are told from coincidence column by column, near ones by their numbers."""
 
-    def table(self, raw: Any) -> pandas.DataFrame | None:
+    def row_keys(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
+        frame = self.table(raw)
+        keys = pd.util.hash_pandas_object(frame, index=False).to_numpy(dtype=np.uint64)
+        return keys, np.ones(len(keys), dtype=bool)
+
+    def table(self, raw: Any) -> pandas.DataFrame:
         values = self._values(raw)
         if isinstance(values, StoredColumns):
             texts = [name for name, kind in values.kinds.items() if kind == "categorical"]
