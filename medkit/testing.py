@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from medkit.core.groups import groups_of
 from medkit.core.registry import modalities, models, signature_model
 from medkit.data.cohort import Cohort, RawInput
 from medkit.modalities.drawing import Drawing
@@ -42,6 +43,9 @@ def check_signature(factory: Callable[..., Any]) -> None:
     for name, field in schema.model_fields.items():
         assert field.annotation is not Any, f"{factory.__name__}.{name} has no type"
         assert field.description, f"{factory.__name__}.{name} is not described under 'Args:'"
+    for name, group in groups_of(schema).items():
+        for inner, field in group.model_fields.items():
+            assert field.description, f"{factory.__name__}.{name}.{inner} has no docstring"
     json.dumps(schema.model_json_schema())
 
 

@@ -200,6 +200,19 @@ def test_a_described_model_shows_type_bounds_default_and_meaning(medkit_command)
     assert "0.1" in row
 
 
+def test_parameters_are_listed_in_their_groups(medkit_command):
+    _, out, _ = medkit_command("datasets", "events")
+    lines = out.splitlines()
+    group = next(k for k, line in enumerate(lines) if line.startswith(" window "))
+    assert "group" in lines[group]
+    assert "What is known at the prediction" in lines[group]
+    inner = next(line for line in lines[group:] if line.startswith("   step_hours "))
+    assert "number" in inner
+    assert "> 0" in inner
+    assert "1.0" in inner
+    assert any("group; or its column alone" in line for line in lines)
+
+
 def test_schema_accepts_every_config_and_refuses_misspelling(medkit_command):
     import jsonschema
 
@@ -212,6 +225,11 @@ def test_schema_accepts_every_config_and_refuses_misspelling(medkit_command):
         document = read_yaml(path)[0]
         assert not list(validator.iter_errors(document)), path.name
         assert not validator.is_valid({**document, "modle": "mlp"})
+    events = {"name": "events", "path": "a.csv", "labels": "b.csv", "target": "died"}
+    for window, right in (({"hours": 24}, True), ({"hour": 24}, False), ({"hours": 0}, False)):
+        document = {"dataset": {**events, "window": window}, "task": "binary", "model": "gru"}
+        assert validator.is_valid(document) == right
+    assert schema["$defs"]["InputWindow"]["properties"]["hours"]["description"]
 
 
 def test_init_writes_a_config_that_validates_and_trains(medkit_command, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from medkit.config.experiment import Training, load_config, same_experiment
+from medkit.core import registry
 from medkit.core.errors import ConfigError, MedkitError
 
 GOOD = """\
@@ -271,6 +272,104 @@ def test_relative_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     experiment = load_config(path, ["dataset.path=other.csv"])
     assert experiment.dataset.parameters["path"] == tmp_path / "other.csv"
+
+
+TABLE = GOOD.replace(
+    "dataset: breast_cancer\n",
+    """\
+dataset:
+  name: table
+  path: visits.csv
+  target: died
+  columns: {subject: patient}
+""",
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("columns: {subjekt: patient}",
+         "line 7   dataset.columns.subjekt: not a parameter of the group columns; did you mean "
+         "'subject'?"),
+        ("subject: patient",
+         "line 7   dataset.subject: is in the group columns: write columns: {subject: ...}"),
+        ("target_above: 3",
+         "line 7   dataset.target_above: is in the group target: write target: {above: ...}"),
+        ("unit: {sbp: mmHg}",
+         "line 7   dataset.unit: not a parameter of 'table'; did you mean 'values: {units: ...}'?"),
+        ("source: {timeout: -1}", "line 7   dataset.source.timeout: must be above 0; got -1"),
+        ("source: visits.sqlite",
+         "line 7   dataset.source: must be a mapping; got 'visits.sqlite'"),
+        ("values: {ranges: {sbp: [300, 40]}}",
+         "line 7   dataset.values: ranges.sbp: 300 is above 40"),
+        ("values: {outside: clipp}",
+         "line 7   dataset.values.outside: must be 'missing', 'clip', 'keep' or 'fail'; got "
+         "'clipp'; did you mean 'clip'?"),
+        ("source: {url: 'sqlite:///a.sqlite'}",
+         "line 7   dataset.source.url: stands beside path: give one of them"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_group_is_named_with_its_path(tmp_path, change, message):
+    text = TABLE.replace("  columns: {subject: patient}\n", f"  {change}\n")
+    assert message in refused(tmp_path, text)
+
+
+def test_a_plain_value_is_short_for_a_group(tmp_path):
+    experiment = load_config(write(tmp_path, TABLE))
+    assert experiment.dataset.parameters["target"].column == "died"
+    assert experiment.plain["dataset"]["target"] == {"column": "died", "above": None}
+    several = load_config(write(tmp_path, TABLE.replace("target: died", "target: [died, ill]")))
+    assert several.dataset.parameters["target"].columns == ("died", "ill")
+    # A group of which nothing but comments is written has its defaults.
+    bare = load_config(write(tmp_path, TABLE.replace("{subject: patient}", "")))
+    assert bare.dataset.parameters["columns"].subject is None
+
+
+def test_overrides_within_groups(tmp_path):
+    path = write(tmp_path, TABLE)
+    found = load_config(path, ["dataset.target.above=4", "dataset.source.decimal=','"])
+    target = found.dataset.parameters["target"]
+    assert (target.column, target.above) == ("died", 4)
+    assert found.dataset.parameters["source"].decimal == ","
+    assert "line 7   dataset.columns.sight: not a parameter of the group columns; did you mean" in (
+        refused(tmp_path, TABLE, "dataset.columns.sight=ward")
+    )
+
+
+def test_paths_and_variables_within_groups(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDKIT_X", "known")
+    dictionary = "values: {dictionary: '${MEDKIT_X}/d.yaml'}"
+    (tmp_path / "below").mkdir()
+    path = write(tmp_path / "below", TABLE.replace("columns: {subject: patient}", dictionary))
+    experiment = load_config(path)
+    found = experiment.dataset.parameters["values"].dictionary
+    assert found == tmp_path / "below" / "known" / "d.yaml"
+    assert experiment.plain["dataset"]["values"]["dictionary"] == "${MEDKIT_X}/d.yaml"
+    monkeypatch.chdir(tmp_path)
+    experiment = load_config(path, ["dataset.values.dictionary=here.yaml"])
+    assert experiment.dataset.parameters["values"].dictionary == tmp_path / "here.yaml"
+    assert experiment.plain["dataset"]["values"]["dictionary"] == "../here.yaml"
+    monkeypatch.delenv("MEDKIT_X")
+    with pytest.raises(ConfigError, match=r"line 7   dataset\.values\.dictionary: the environment"):
+        load_config(path)
+
+
+def test_a_variable_may_be_empty(tmp_path, monkeypatch):
+    text = GOOD + "description: 'a${MEDKIT_X}b${MEDKIT_X:-c}'\n"
+    monkeypatch.setenv("MEDKIT_X", "")
+    # As in a shell, a default stands for what is unset or empty.
+    assert load_config(write(tmp_path, text)).header.description == "abc"
+
+
+def test_registered_names_are_functions_of_their_packages():
+    import medkit.datasets
+    from medkit.datasets import events, table
+
+    assert callable(events)
+    assert callable(table)
+    for name in registry.datasets.names():
+        assert getattr(medkit.datasets, name) is registry.datasets.get(name).factory
 
 
 def test_code_is_refused_unless_allowed(tmp_path):

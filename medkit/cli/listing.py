@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Column, Table
 
 from medkit.core.errors import RunError
+from medkit.core.groups import groups_of
 from medkit.core.registry import Registry
 from medkit.runs.run import finished, read_json, verify
 from medkit.tasks.task import Task
@@ -34,23 +37,39 @@ def names_table(registry: Registry) -> Table:
 
 
 def description(registry: Registry, name: str) -> Group:
-    """Docstring, then every parameter with type, bounds, default and meaning.
+    """Docstring, then every parameter with type, bounds, default and meaning, group by group.
 
     Raises:
         UnknownNameError: No such name.
     """
-    entry = registry.get(name)
-    schema = registry.schema(name).model_json_schema()
+    entry, model = registry.get(name), registry.schema(name)
+    groups = groups_of(model)
     table = Table("parameter", "type", "bounds", "default", "meaning", box=None)
-    required = schema.get("required", [])
-    for parameter, facts in schema.get("properties", {}).items():
-        default = "required" if parameter in required else json.dumps(facts.get("default"))
-        meaning = escape(facts.get("description", ""))
-        table.add_row(parameter, escape(_type(facts)), _bounds(facts), escape(default), meaning)
+    for row in _rows(model):
+        group = groups.get(row[0])
+        if group is None:
+            table.add_row(*map(escape, row))
+            continue
+        short = f"; or its {group.short} alone" if group.short else ""
+        table.add_row(f"[bold]{row[0]}[/bold]", f"group{short}", "", "", f"[bold]{escape(row[4])}")
+        for inner in _rows(group):
+            table.add_row(f"  {inner[0]}", *map(escape, inner[1:]))
     text = inspect.getdoc(entry.factory) or ""
     return Group(
         f"[bold]{entry.name}[/bold] ({registry.kind})", escape(_without_args(text)), "", table
     )
+
+
+def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Name, type, bounds, default and meaning of each parameter."""
+    schema = model.model_json_schema()
+    # What has a short form may be that or an object.
+    schema = next((s for s in schema.get("anyOf", []) if "properties" in s), schema)
+    for name, facts in schema.get("properties", {}).items():
+        required = name in schema.get("required", [])
+        default = "required" if required else json.dumps(facts.get("default"))
+        meaning = " ".join((model.model_fields[name].description or "").split())
+        yield name, _type(facts), _bounds(facts), default, meaning
 
 
 def _without_args(docstring: str) -> str:
@@ -77,7 +96,7 @@ def _type(facts: dict[str, Any]) -> str:
         return str(facts["const"])
     if "anyOf" in facts:
         return " | ".join(dict.fromkeys(_type(each) for each in facts["anyOf"]))
-    kind = facts.get("type", "any")
+    kind = facts.get("type", "object" if "$ref" in facts else "any")
     names = {
         "integer": "whole number",
         "string": "text",
