@@ -53,6 +53,7 @@ def check_model(
     factory: Callable[..., Any],
     accepts: tuple[str, ...],
     shapes: Mapping[str, tuple[tuple[int, ...], ...]] | None = None,
+    answers: tuple[str, ...] = ("sample",),
     **parameters: Any,
 ) -> None:
     """A model factory keeps the contract for everything it accepts.
@@ -64,6 +65,7 @@ def check_model(
         factory: The factory.
         accepts: What it takes: ``vector``, ``steps``, ``grid``, ``events``.
         shapes: Shapes of samples to try, by what is accepted, where it takes special ones only.
+        answers: One answer per what it gives: ``sample``, or ``pixel``.
         **parameters: Parameters of the factory.
 
     Raises:
@@ -78,17 +80,22 @@ def check_model(
             where = f"{factory.__name__} on {given} {shape}"
             x = random.normal(size=(6, *shape)).astype("float32")
             embedding = factory(shape, None, **parameters)
+            # What stands before the outputs: nothing, or the pixels.
+            places = shape[:-1] if "pixel" in answers else ()
             width = embedding.output_shape
-            assert len(width) == 2, f"{where}: num_outputs=None must give (n, width), got {width}"
+            assert width[1:-1] == places, (
+                f"{where}: num_outputs=None must give (n, *{places}, width), got {width}"
+            )
             model = factory(shape, 3, output_activation="softmax", **parameters)
             assert not model.compiled, f"{where}: the factory must not compile"
             before = _outputs(model, x)
-            assert before.shape == (6, 3), f"{where}: expected (6, 3), got {before.shape}"
+            expected = (6, *places, 3)
+            assert before.shape == expected, f"{where}: expected {expected}, got {before.shape}"
             assert np.isfinite(before).all(), f"{where}: outputs must be finite"
-            np.testing.assert_allclose(before.sum(axis=1), 1.0, atol=1e-5, err_msg=where)
+            np.testing.assert_allclose(before.sum(axis=-1), 1.0, atol=1e-5, err_msg=where)
             # Quick to trace; XLA would compile for seconds what is run once.
             model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
-            loss = model.train_on_batch(x, np.array([0, 1, 2, 0, 1, 2]))
+            loss = model.train_on_batch(x, random.integers(0, 3, size=(6, *places)))
             assert np.isfinite(loss), f"{where}: the loss must be finite"
             trained = _outputs(model, x)
             assert not np.array_equal(before, trained), f"{where}: a step must change the outputs"
@@ -229,7 +236,8 @@ def check_task(factory: Any, targets: np.ndarray) -> None:
     name = task.kind
     y = task.encode(targets)
     random = np.random.default_rng(0)
-    p = random.uniform(0.05, 0.95, size=(len(y), task.num_outputs))
+    places = y.shape[1:-1] if task.answers == "pixel" else ()
+    p = random.uniform(0.05, 0.95, size=(len(y), *places, task.num_outputs))
     if task.output_activation == "softmax":
         p /= p.sum(axis=1, keepdims=True)
     threshold = task.choose_threshold(y, p)

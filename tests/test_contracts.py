@@ -27,7 +27,12 @@ SINGLE = [n for n in registry.models.names() if registry.models.get(n).tags["acc
 @pytest.mark.parametrize("name", SINGLE)
 def test_model(name):
     entry = registry.models.get(name)
-    check_model(entry.factory, entry.tags["accepts"], entry.tags.get("shapes"))
+    check_model(
+        entry.factory,
+        entry.tags["accepts"],
+        entry.tags.get("shapes"),
+        entry.tags.get("answers", ("sample",)),
+    )
 
 
 @pytest.mark.parametrize("name", registry.datasets.names())
@@ -64,6 +69,7 @@ def test_task(name):
         "forecasting": np.where(
             random.random((40, 4)) < 0.2, np.nan, random.normal(80, 9, (40, 4))
         ),
+        "segmentation": random.integers(0, 2, (40, 6, 5, 2)),
     }
     check_task(registry.tasks.get(name).factory, targets[name])
 

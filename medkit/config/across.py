@@ -25,6 +25,8 @@ def across(parts: Mapping[str, Any]) -> Problems:
         yield from model_on_inputs(model, dataset, parts["preprocessing"])
     if task and model:
         yield from _answers(task, model)
+    if task and parts["preprocessing"]:
+        yield from _moved_apart(task, parts["preprocessing"])
     if task:
         yield from _of_task(task, parts["header"], parts["training"], parts["evaluation"])
         if dataset:
@@ -55,6 +57,18 @@ def _answers(task: Component, model: Component) -> Problems:
         text = f"'{model.name}' gives one answer a {' or a '.join(given(model.name))}"
         text += f"; task '{task.name}' needs one a {needed}"
         yield ("model", "name"), f"{text}; these give it: {', '.join(able) or 'none'}"
+
+
+def _moved_apart(task: Component, preprocessing: Mapping[str, Component]) -> Problems:
+    """Augmentation moves an image and knows of no mask that must move along."""
+    if registry.tasks.get(task.name).factory.answers != "pixel":
+        return
+    for name, given in preprocessing.items():
+        place: Key = ("preprocessing",) if len(preprocessing) == 1 else ("preprocessing", name)
+        for setting in registry.modalities.get(given.name).factory.moves_pixels:
+            if given.parameters.get(setting):
+                text = "moves the pixels of the image and not those of its mask: remove it"
+                yield (*place, setting), text
 
 
 def _of_task(

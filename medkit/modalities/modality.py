@@ -39,6 +39,8 @@ class Modality(Explained, Summarized, Compared):
     #: Whether its steps are equally far apart in time.
     regular: ClassVar[bool] = False
     static: ClassVar[bool]
+    #: Settings that move pixels in training, which a mask would have to follow.
+    moves_pixels: ClassVar[tuple[str, ...]] = ()
     features_: list[dict[str, Any]]
 
     def fit(self, raw: Any) -> Self:

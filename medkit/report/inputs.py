@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from medkit.data.cohort import Feature, Source
+from medkit.data.inputs import Inputs
 from medkit.tasks.outcomes import Metric, Outcome
 from medkit.tasks.task import Task
 
@@ -39,6 +40,7 @@ class ReportInputs:
         hashed: Part -> salted hash of each sample, in the order of its predictions, as in
             ``predictions.parquet``.
         weights: Trainable weights of the network; None where unknown.
+        encoded: Encoded inputs of the test part, to draw some samples; None where not at hand.
         windows: Of a forecast, channel -> (n, steps) what was known of it, of each test sample.
         away: Whether ``metrics["test"]`` and ``predictions["test"]`` are of another data set, not
             of the run's own test part.
@@ -59,6 +61,7 @@ class ReportInputs:
     confidence: float = 0.95
     hashed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     weights: int | None = None
+    encoded: Inputs | None = None
     windows: Mapping[str, np.ndarray] = field(default_factory=dict)
     away: bool = False
 
@@ -92,7 +95,7 @@ class ReportInputs:
         if "test" not in self.predictions:
             return None
         y, p = (np.asarray(each, dtype=float) for each in self.predictions["test"])
-        return y, p.reshape(len(p), -1)
+        return y, p[:, None] if p.ndim == 1 else p
 
     @property
     def outcomes(self) -> list[Outcome]:

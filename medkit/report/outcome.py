@@ -22,8 +22,8 @@ class OutcomeReport:
         inputs: What the page is made from.
     """
 
-    #: Whether an outcome is one of several classes, so that some may be rare.
-    classes = True
+    #: Why no class can be rare; empty where an outcome is one of several classes.
+    unweighted = ""
     #: What conformal prediction gives of it.
     region = "set"
 

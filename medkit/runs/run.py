@@ -225,7 +225,7 @@ class Run:
             DataError: An input or columns lacking, a wrong image size, infinite values, …
         """
         outputs = self.outputs(data)
-        usable = np.isfinite(outputs).all(axis=1)
+        usable = np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))
         columns = self.task.prediction_columns(outputs[usable], self.threshold)
         columns |= conformal_columns(self.task, self.conformal, outputs[usable])
         table = pd.DataFrame(columns, index=np.flatnonzero(usable)).reindex(range(len(outputs)))
@@ -244,7 +244,7 @@ class Run:
 def predict_usable(model: keras.Model, inputs: Inputs, usable: np.ndarray) -> np.ndarray:
     """Outputs (n, outputs) of a network as float64; NaN where a row is not usable."""
     rows = np.flatnonzero(usable)
-    outputs = np.full((len(inputs), model.output_shape[-1]), np.nan)
+    outputs = np.full((len(inputs), *model.output_shape[1:]), np.nan)
     if len(rows):
         some = inputs if len(rows) == len(inputs) else inputs.take(rows)
         outputs[rows] = predict(model, dict(some.arrays), min(1024, len(rows)))

@@ -144,6 +144,7 @@ def save_report(
         target_names=cohort.target_names,
         confidence=experiment.evaluation.confidence,
         hashed=hashed,
+        encoded=parts["test"].inputs,
         windows=known_course(task, encoder, parts["test"].inputs),
         weights=trainable_weights(network.full),
     )

@@ -50,7 +50,7 @@ def stored_part(run: Run, part: str = "test") -> Stored:
     baselines = {
         name: rows[columns].to_numpy(float)
         for name in run.metrics.get("baselines", {})
-        if set(columns := [f"{name}.{each}" for each in names]) <= set(rows)
+        if names and set(columns := [f"{name}.{each}" for each in names]) <= set(rows)
     }
     y, outputs = run.task.read(run.path, part, rows)
     return Stored(

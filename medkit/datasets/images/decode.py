@@ -40,7 +40,7 @@ def decode_images(
         DataError: Files of 8 and of 16 bits a pixel.
     """
     readable = np.zeros(len(files), dtype=bool)
-    first = next((image for image in map(_opened, files) if image is not None), None)
+    first = next((image for image in map(opened, files) if image is not None), None)
     if first is None:
         return np.zeros((0, 1, 1, 1), np.uint8), readable
     size = size or (first.height, first.width)
@@ -49,7 +49,7 @@ def decode_images(
     resized = recoloured = otherwise = 0
 
     def decode(number: int) -> tuple[bool, bool, bool]:
-        image = _opened(files[number])
+        image = opened(files[number])
         if image is None:
             return False, False, False
         differs = (image.height, image.width) != size
@@ -84,7 +84,8 @@ def decode_images(
 GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
 
 
-def _opened(file: Path) -> Any | None:
+def opened(file: Path) -> Any | None:
+    """The file as a PIL image, upright; None where it cannot be read."""
     from PIL import Image, ImageOps
 
     try:

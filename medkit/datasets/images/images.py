@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, RawInput, Source
 from medkit.datasets.images.arrays import read_arrays
 from medkit.datasets.images.decode import SUFFIXES, decode_images
+from medkit.datasets.images.masks import read_masks
 from medkit.datasets.parameters import SampleColumns, Target
 from medkit.datasets.table.columns import Roles, read_targets
 from medkit.readers.tables import column_names, fingerprint, is_table, read_table, require
@@ -43,7 +45,12 @@ class ManifestColumns(SampleColumns):
 
 @datasets.register(
     yields="image",
-    unlabelled={"labelled": False, "target": None, "columns.subject_pattern": None},
+    unlabelled={
+        "labelled": False,
+        "target": None,
+        "mask": None,
+        "columns.subject_pattern": None,
+    },
     shape=("size", "channels"),
 )
 @with_groups
@@ -53,6 +60,7 @@ def images(
     labelled: bool = True,
     columns: ManifestColumns = ManifestColumns(),
     target: Target | None = None,
+    mask: str | None = None,
     missing_values: dict[str, tuple[str | int | float, ...]] | None = None,
     size: tuple[Side, Side] | None = None,
     channels: Literal[1, 3] | None = None,
@@ -75,6 +83,9 @@ def images(
         columns: Which of the manifest's columns holds the image's path, and whose, when and
             where it is from.
         target: What is predicted, for a manifest.
+        mask: In place of ``target``, the manifest's column with the path of each image's mask, a
+            PNG file of the image's size that is 0 outside what is to be found. Rows where it is
+            empty are dropped and counted.
         missing_values: Values in the manifest that mean 'missing', by column, or for all under
             ``"*"``.
         size: (height, width) in pixels to which images are resized; by default that of the
@@ -93,23 +104,24 @@ def images(
     """
     existing(path, "file or folder")
     if path.suffix.lower() == ".npz":
-        if target is not None or columns.subject or columns.attributes:
+        if target is not None or mask or columns.subject or columns.attributes:
             raise DataError(
-                "an .npz has no columns: target, subject and attributes do not apply",
+                "an .npz has no columns: target, mask, subject and attributes do not apply",
                 place="dataset",
             )
         return read_arrays(path, labelled, size, channels)
     if is_table(path) and path.is_file():
-        if labelled and target is None:
+        if labelled and (target is None) == (mask is None):
             raise DataError(
-                "a manifest needs target, the column with the label",
+                "a manifest needs target, the column with the label, or mask, the column with the "
+                "path of a mask: one of them",
                 place="dataset",
                 hint=f"Its columns: {', '.join(column_names(path))}.",
             )
-        return _from_manifest(path, columns, target, missing_values, size, channels)
-    if labelled and target is not None:
+        return _from_manifest(path, columns, target, mask, missing_values, size, channels)
+    if labelled and (target is not None or mask is not None):
         raise DataError(
-            "in a folder the subfolders are the classes; target does not apply",
+            "in a folder the subfolders are the classes; target and mask do not apply",
             place="dataset",
         )
     return _from_folder(path, labelled, columns.subject_pattern, size, channels)
@@ -182,16 +194,19 @@ def _from_manifest(
     path: Path,
     columns: ManifestColumns,
     target: Target | None,
+    mask: str | None,
     missing_values: dict[str, tuple[str | int | float, ...]] | None,
     size: tuple[int, int] | None,
     channels: int | None,
 ) -> Cohort:
     names, image = column_names(path), columns.image
     require(image, names, path, "image column")
-    labelled = target is not None
+    if mask is not None:
+        require(mask, names, path, "mask column")
+    labelled = target is not None or mask is not None
     kept = {name: getattr(columns, name) for name in SampleColumns.model_fields}
     roles = Roles(**kept).within(names, path, labelled)
-    frame = read_table(path, text=(roles.subject,), literal=(image,))
+    frame = read_table(path, text=(roles.subject,), literal=(image, *([mask] if mask else [])))
     nameless = frame[image].isna()
     if nameless.any():
         raise DataError(
@@ -202,7 +217,7 @@ def _from_manifest(
     frame = without_sentinels(frame, missing_values)
     found = read_targets(frame, target, path)
     samples = roles.samples(frame, path, labelled)
-    present = found.present
+    present = found.present if mask is None else frame[mask].notna().to_numpy()
     samples.index = pd.Index(frame[image].astype("str").to_numpy(dtype=object), name="image")
     files = [path.parent / name for name in samples.index[present]]
     there = np.array([file.is_file() for file in files])
@@ -222,7 +237,22 @@ def _from_manifest(
     source = Source(fingerprints, len(frame), {k: n for k, n in dropped.items() if n}, found.label)
     targets = None if found.values is None else found.values[there]
     cohort = _decoded(path, files, samples[present][there], targets, size, channels, source)
+    if mask is not None:
+        return _with_masks(cohort, path, dict(zip(frame[image], frame[mask], strict=True)), mask)
     return Cohort(cohort.samples, cohort.inputs, cohort.targets, cohort.source, found.names)
+
+
+def _with_masks(cohort: Cohort, path: Path, mask_of: dict[str, str], column: str) -> Cohort:
+    """The images that could be read, with the masks that lie on them as targets."""
+    files = [path.parent / mask_of[name] for name in cohort.samples.index]
+    images = [path.parent / name for name in cohort.samples.index]
+    size = cohort.inputs["image"].values.shape[1:3]
+    masks = read_masks(files, images, (size[0], size[1]))
+    hashed = {"masks": fingerprint((str(number), file) for number, file in enumerate(files))}
+    source = replace(
+        cohort.source, files={**cohort.source.files, **hashed}, label=f"pixels of '{column}'"
+    )
+    return Cohort(cohort.samples, cohort.inputs, masks, source, (column,))
 
 
 def _decoded(

@@ -21,7 +21,8 @@ from medkit.datasets.synthetic.shared import (
     sigmoid,
 )
 
-Target = Literal["opacity", "location", "findings"]
+Answer = Literal["opacity", "location", "findings"]
+Target = Literal[Answer, "mask"]
 
 LOCATIONS = ("none", "left", "right", "both")
 CHANCES = np.array([0.60, 0.15, 0.15, 0.10])
@@ -33,21 +34,25 @@ LUNG_X, LUNG_Y = np.array([0.42, -0.42]), -0.05
 NOISE = 14.0  # grey levels, at the reference exposure
 # Opacities: radius in half image widths, strength in grey levels; a share is too faint to see.
 RADIUS, STRENGTH, FAINT, FAINT_SHARE = (0.14, 0.24), (30.0, 70.0), (1.0, 6.0), 0.2
+_HALF = 0.5  # of an opacity's strength: the edge of its mask
 LABELS = {
     "opacity": "1 if there is an opacity in either lung (synthetic)",
     "location": "lungs with an opacity, of the patient: none, left, right or both (synthetic)",
     "findings": "an opacity in the patient's left lung; in the right lung (synthetic)",
+    "mask": "pixels that an opacity brightens by more than half its strength (synthetic)",
 }
 NAMES = {
     "opacity": ("opacity",),
     "location": ("location",),
     "findings": ("left_opacity", "right_opacity"),
+    "mask": ("opacity",),
 }
 
 
 class _Draw(NamedTuple):
     people: People
     images: np.ndarray
+    masks: np.ndarray
     anatomy: np.ndarray
     lungs: np.ndarray
     exposure: np.ndarray
@@ -59,6 +64,7 @@ class _Draw(NamedTuple):
     yields="image",
     targets={
         "opacity": ("yes_no", "class"), "location": ("class",), "findings": ("yes_no",),
+        "mask": ("mask",),
     },
     embedded=True,
     reader="images",
@@ -85,8 +91,8 @@ def synthetic_xray(
     Args:
         samples: Number of images.
         seed: Seed of the random numbers; the same seed gives the same images.
-        target: What to predict: opacity (0 or 1), location (none, left, right or both) or
-            findings (two labels, one a lung).
+        target: What to predict: opacity (0 or 1), location (none, left, right or both),
+            findings (two labels, one a lung) or mask (the pixels of the opacities).
         size: Height and width in pixels.
 
     Returns:
@@ -99,6 +105,8 @@ def synthetic_xray(
         targets = np.array(LOCATIONS, dtype=object)[drawn.location]
     elif target == "findings":
         targets = PRESENT[drawn.location]
+    elif target == "mask":
+        targets = drawn.masks
     frame = sample_frame(
         "X",
         subject,
@@ -117,7 +125,7 @@ def synthetic_xray(
 
 
 def best_score(
-    *, samples: int = 2000, seed: int = 0, target: Target = "opacity", size: int = 32
+    *, samples: int = 2000, seed: int = 0, target: Answer = "opacity", size: int = 32
 ) -> dict[str, float]:
     """The score of an observer who knows the anatomy and the exposure: an upper bound.
 
@@ -154,17 +162,20 @@ def _draw(samples: int, seed: int, size: int) -> _Draw:
         [random.normal(1.0, 0.06, samples), random.normal(0.0, 6.0, samples)], axis=1
     )
     exposure[:, 1] += np.array([-6.0, 0.0, 6.0])[people.site][subject]
-    scene = anatomy[subject]
+    scene, masks = anatomy[subject], np.zeros((samples, size, size), np.uint8)
     for side in (0, 1):
         rows = np.flatnonzero(PRESENT[location, side])
         x, y, strength, radius = _opacities(random, len(rows))
         along_x, along_y = _profiles(x, y, radius, lungs[subject[rows], side], size)
         spots = along_y[:, :, None] * along_x[:, None, :]
         scene[rows] += strength[:, None, None] * spots
+        masks[rows] |= spots > _HALF
     bright = exposure[:, :1, None] * scene + exposure[:, 1:, None]
     bright = bright + NOISE * random.normal(size=scene.shape)
     images = np.clip(np.round(bright), 0, 255).astype(np.uint8)[..., None]
-    return _Draw(people, images, anatomy[subject], lungs[subject], exposure, location, random)
+    return _Draw(
+        people, images, masks, anatomy[subject], lungs[subject], exposure, location, random
+    )
 
 
 def _axis(size: int) -> np.ndarray:

@@ -48,6 +48,7 @@ class Image(ImageExplained, ImageCompared):
     modality: ClassVar[str] = "image"
     gives: ClassVar[Gives] = "grid"
     static: ClassVar[bool] = False
+    moves_pixels: ClassVar[tuple[str, ...]] = ("flip", "rotation", "translation", "zoom")
     shape_: list[int]
     dtype_: str
     bits_: int

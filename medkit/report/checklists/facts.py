@@ -161,8 +161,9 @@ def output(inputs: ReportInputs) -> str:
 
 def imbalance(inputs: ReportInputs) -> str:
     """What was done about classes that are rare."""
-    if not outcome_report(inputs).classes:
-        return "The outcome is a measured number: it has no classes."
+    unweighted = outcome_report(inputs).unweighted
+    if unweighted:
+        return unweighted
     weights = inputs.setting("training.class_weight")
     if weights is None:
         return "No resampling and no class weights."

@@ -239,7 +239,7 @@ def _forecasting(inputs: ReportInputs) -> Forecasting:
 class Course(OutcomeReport):
     """Future values of one or several channels, with or without quantiles."""
 
-    classes = False
+    unweighted = "The outcome is a measured number: it has no classes."
 
     def largest_errors(self) -> dict[str, Any] | None:
         """The values furthest from their forecast, in standard deviations of the channel."""

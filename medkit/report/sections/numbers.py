@@ -18,7 +18,7 @@ _MOST_DRAWN = 4
 class Numbers(OutcomeReport):
     """One or several measured numbers."""
 
-    classes = False
+    unweighted = "The outcome is a measured number: it has no classes."
     region = "interval"
 
     def figures(self) -> list[Figure]:

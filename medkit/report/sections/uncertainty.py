@@ -32,7 +32,7 @@ def uncertainty_section(inputs: ReportInputs) -> dict[str, Any] | None:
     kind = outcome_report(inputs)
     return {
         "region": kind.region,
-        "spread": "Entropy" if kind.classes else "Spread between networks",
+        "spread": "Entropy" if kind.region == "set" else "Spread between networks",
         "conformal": _conformal(inputs, found.get("conformal") or {}),
         "entropy": _entropy(found.get("entropy") or {}),
         "figures": _abstention_figures(abstention),

@@ -99,7 +99,7 @@ def _rows(cohort: Cohort, fold: Fold, run: Run, count: int) -> np.ndarray:
 def _put_together(
     folds: Sequence[tuple[np.ndarray, Run, Stored]], name: str, count: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    outputs = np.full((count, folds[0][2].outputs.shape[1]), np.nan)
+    outputs = np.full((count, *folds[0][2].outputs.shape[1:]), np.nan)
     thresholds: np.ndarray | None = np.full_like(outputs, np.nan)
     for where, run, stored in folds:
         own = name == "network"

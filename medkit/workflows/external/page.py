@@ -76,6 +76,7 @@ def write_external(
         config=yaml.safe_dump({"evaluation": settings.model_dump(mode="json")}),
         target_names=new.cohort.target_names,
         confidence=settings.confidence,
+        encoded=part.inputs,
         windows=known_course(run.task, run.encoder, part.inputs),
         away=not new.own,
     )
