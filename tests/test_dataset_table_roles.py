@@ -56,8 +56,8 @@ def test_the_coarser_of_two_patients_columns_keeps_rows_together(read):
 
 def test_what_the_user_says_goes_before_the_name(read):
     found = {"patient_id": HALVES, "hospital": ["a", "b"] * (N // 2)}
-    said = {"ignore": ("patient_id",), "categorical": ("hospital",)}
-    cohort = read(found, columns=said)
+    by_name = {"ignore": ("patient_id",), "categorical": ("hospital",)}
+    cohort = read(found, columns=by_name)
     assert "subject" not in cohort.samples
     assert "site" not in cohort.samples
     assert cohort.source.columns["patient_id"] == "ignore"

@@ -16,7 +16,7 @@ from merging import merged
 from medkit.core.errors import DataError
 from medkit.datasets.events.events import events
 
-WAYS = {"*": "mean", "Urine": "sum", "HR": "last", "Temp": "max", "pH": "min", "Lab": "count"}
+AGGREGATES = {"*": "mean", "Urine": "sum", "HR": "last", "Temp": "max", "pH": "min", "Lab": "count"}
 NAMES = ("HR", "K", "Lab", "Temp", "Urine", "pH")
 
 
@@ -40,7 +40,7 @@ def random_events(count=4000):
 
 SETTINGS = {
     "window": {"hours": 24, "step_hours": 2},
-    "variables": {"aggregate": WAYS},
+    "variables": {"aggregate": AGGREGATES},
     "values": {
         "ranges": {"K": (20, 90), "pH": (0, 100)},
         "missing_values": {"*": (-1,), "K": (60,)},
@@ -67,7 +67,7 @@ def expected(frame):
     grid[:, :, NAMES.index("Lab")] = 0
     ways = {"last": lambda v: v.iloc[-1], "count": len}
     for (stay, step, name), values in frame.groupby(["stay", "step", "variable"])["value"]:
-        way = WAYS.get(name, "mean")
+        way = AGGREGATES.get(name, "mean")
         cell = ways[way](values) if way in ways else getattr(values, way)()
         grid[stays.index(stay), step, NAMES.index(name)] = cell
     return grid, [str(stay) for stay in stays]

@@ -53,7 +53,7 @@ def scanned(
     return frame.with_columns(*texts) if texts else frame
 
 
-def handed(frame: pd.DataFrame, engine: Engine) -> nw.LazyFrame[Any]:
+def to_engine(frame: pd.DataFrame, engine: Engine) -> nw.LazyFrame[Any]:
     """A pandas frame of numbers and texts as a lazy frame of the engine."""
     import narwhals as nw
     import pyarrow as pa

@@ -11,7 +11,7 @@ from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, Feature, RawInput, Source
 from medkit.data.stored_arrays import chosen
 from medkit.datasets.events.grid.featurise import Window
-from medkit.datasets.events.grid.grid import Plan, gridded
+from medkit.datasets.events.grid.grid import GridPlan, gridded
 from medkit.datasets.events.hourly import every_step
 from medkit.datasets.events.labels import Labels, read_labels
 from medkit.datasets.events.parameters import (
@@ -23,7 +23,7 @@ from medkit.datasets.events.parameters import (
     StayColumns,
     StaySource,
 )
-from medkit.datasets.events.problem import Problem, problem_of
+from medkit.datasets.events.problem import PredictionProblem, problem_of
 from medkit.datasets.events.samples import Picked, samples_of
 from medkit.datasets.events.sources.files import EventColumns
 from medkit.datasets.events.sources.found import FoundEvents, channels_of, strange_notes
@@ -31,8 +31,8 @@ from medkit.datasets.events.sources.sources import EventSource, read_found
 from medkit.datasets.events.sources.sql import Query, fetched_labels
 from medkit.datasets.events.static import among_events, static_input, static_seen
 from medkit.datasets.events.targets import outcome_of
-from medkit.datasets.events.triplets import YIELDS_BY, Form, tripled
-from medkit.datasets.events.windows import axis_at, index_moments, windows_of
+from medkit.datasets.events.triplets import YIELDS_BY, Form, to_triplets
+from medkit.datasets.events.windows import axis_at, index_moments, input_windows
 from medkit.datasets.parameters import Target, Values
 from medkit.datasets.table.columns import Roles
 from medkit.readers.cache import Store
@@ -154,7 +154,7 @@ def events(
         found.variables[~found.variables["name"].isin(excluded)], variables.include,
         lambda name: variables.aggregate_of(name) == "count", labelled, path,
     )  # fmt: skip
-    plan = Plan(
+    plan = GridPlan(
         names, [variables.aggregate_of(name) for name in names],
         Window(window.hours, window.step_hours, found.unit), values.ranges, values.outside,
         variables.duplicates, source.engine,
@@ -171,10 +171,10 @@ def events(
         )
     else:
         moments = index_moments(problem, found, table, source.engine, path)
-        windows, place = windows_of(found, table, problem, moments)
+        windows, place = input_windows(found, table, problem, moments)
         axis = axis_at(found, windows.stays, windows.starts, windows.ends, windows.others)
         if form == "triplets":
-            grid = tripled(found, plan, axis, place, path, problem.span)
+            grid = to_triplets(found, plan, axis, place, path, problem.span)
         else:
             grid = gridded(found, plan, axis, place, path, problem.span, store)
         # A stay of which no more than its static features is known is a stay all the same.
@@ -217,7 +217,7 @@ def _strange_notes(
 
 def _labels(
     path: Path,
-    problem: Problem,
+    problem: PredictionProblem,
     columns: StayColumns,
     own: tuple[str | None, str],
     found: FoundEvents,
@@ -263,9 +263,9 @@ def _cohort(
     )
 
 
-def _features(plan: Plan, values: Values, found: FoundEvents) -> tuple[Feature, ...]:
+def _features(plan: GridPlan, values: Values, found: FoundEvents) -> tuple[Feature, ...]:
     features = []
-    for name, way in zip(plan.names, plan.ways, strict=True):
+    for name, way in zip(plan.names, plan.aggregates, strict=True):
         if way == "count":
             features.append(Feature(name, outside="keep"))
             continue

@@ -13,12 +13,12 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.datasets.events.grid.featurise import Window
-from medkit.datasets.events.grid.grid import Plan, gridded
+from medkit.datasets.events.grid.grid import GridPlan, gridded
 from medkit.datasets.events.labels import Labels, Unmatched, places_of, report_unmatched
-from medkit.datasets.events.problem import Problem
-from medkit.datasets.events.samples import Picked, left, refuse_strangers, timed
+from medkit.datasets.events.problem import PredictionProblem
+from medkit.datasets.events.samples import Picked, keep_rows, refuse_strangers, timed
 from medkit.datasets.events.sources.found import FoundEvents, channels_of
-from medkit.datasets.events.targets import PREVALENT, Outcome, onsets_of, outcome_of
+from medkit.datasets.events.targets import PREVALENT, EventTargets, onsets_of, outcome_of
 from medkit.datasets.events.windows import (
     Windows,
     axis_at,
@@ -47,9 +47,9 @@ class Hours(NamedTuple):
 
 
 def every_step(
-    problem: Problem,
+    problem: PredictionProblem,
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     labels: Labels | None,
     way_of: Callable[[str], Any],
     layout: str,
@@ -118,7 +118,7 @@ def every_step(
     return picked, windows, values, notes
 
 
-def hours_of(problem: Problem, rows: np.ndarray, observed: np.ndarray) -> Hours:
+def hours_of(problem: PredictionProblem, rows: np.ndarray, observed: np.ndarray) -> Hours:
     """When predictions are made.
 
     Args:
@@ -149,7 +149,7 @@ def gathered(grid: np.ndarray, rows: np.ndarray, ends: np.ndarray, steps: int) -
     return values
 
 
-def _every(problem: Problem) -> int:
+def _every(problem: PredictionProblem) -> int:
     return (
         1
         if problem.window.every_hours is None
@@ -162,7 +162,7 @@ def _picked(
     labels: Labels | None,
     hours: Hours,
     present: np.ndarray,
-    outcome: Outcome | None,
+    outcome: EventTargets | None,
     starts: np.ndarray,
     step: float,
 ) -> tuple[Picked, np.ndarray]:
@@ -180,7 +180,7 @@ def _picked(
         reasons["missing target"] = ~of.present[hours.row]
         values = np.asarray(of.values)[np.maximum(np.cumsum(of.present)[hours.row] - 1, 0)]
         names, label = of.names, of.label
-    kept, dropped = left(reasons, len(hours.row))
+    kept, dropped = keep_rows(reasons, len(hours.row))
     kept = np.flatnonzero(kept)
     samples = _samples(found, labels, Hours(*(each[kept] for each in hours)), onset[kept], step)
     taken = None if values is None else values[kept]
@@ -210,22 +210,22 @@ def _samples(
 
 
 def _column(
-    problem: Problem,
+    problem: PredictionProblem,
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     starts: np.ndarray,
     ends: np.ndarray,
     rows: np.ndarray,
     hours: Hours,
     labels: Labels | None,
     path: Path,
-) -> Outcome:
+) -> EventTargets:
     """A label of each hour among the measurements: its value in the step that begins then."""
     name = str(problem.target.flag)
     names = channels_of(found.variables, (name,), lambda _: False, True, path)
     step = problem.window.step_hours
     window = Window((int(hours.step.max()) + 1) * step, step, found.unit)
-    plan = replace(plan, names=names, ways=["max"], window=window)
+    plan = replace(plan, names=names, aggregates=["max"], window=window)
     grid = gridded(found, plan, axis_at(found, np.arange(len(starts)), starts, ends), rows, path,
                    "the hours up to the last prediction")  # fmt: skip
     table = np.asarray(grid.values)[:, :, 0]
@@ -250,7 +250,7 @@ def _column(
             dropped[PREVALENT] = onset <= hours.step * step
     whole = np.nan_to_num(values).astype("int64")
     label = f"'{name}' at the hour of the prediction"
-    return Outcome(whole, (name,), label, dropped, first)
+    return EventTargets(whole, (name,), label, dropped, first)
 
 
 def _check_memory(numbers: int) -> None:

@@ -110,10 +110,10 @@ def read_labels(
             hint="One row a stay is expected." if not repeated else "One row each is expected.",
         )
     found = read_targets(table, target, path)
-    prints = {path.name: sha256(path)} if path.is_file() else {
+    stamps = {path.name: sha256(path)} if path.is_file() else {
         f"{path.resolve().name}/": fingerprint((f.name, f) for f in files)
     }  # fmt: skip
-    return Labels(path, samples, stays, found, moments, ends, prints, onsets)
+    return Labels(path, samples, stays, found, moments, ends, stamps, onsets)
 
 
 def _parts(path: Path) -> list[Path]:
@@ -188,10 +188,10 @@ def _alike(
             hint="Both must be counted from the same moment.",
         )
     if timestamps and bool(have_zone) != bool(zoned):
-        said = {True: "a time zone", False: "no time zone"}
+        with_zone = {True: "a time zone", False: "no time zone"}
         raise DataError(
-            f"column '{column}' has {said[bool(have_zone)]} where the events' times have "
-            f"{said[bool(zoned)]}",
+            f"column '{column}' has {with_zone[bool(have_zone)]} where the events' times have "
+            f"{with_zone[bool(zoned)]}",
             place=str(path),
             hint="Write both with their zone, or both in the same local time.",
         )

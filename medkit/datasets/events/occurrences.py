@@ -9,7 +9,7 @@ import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.datasets.events.sources.found import FoundEvents
-from medkit.readers.engines import Engine, collected, handed
+from medkit.readers.engines import Engine, collected, to_engine
 
 
 class Occurrences(NamedTuple):
@@ -61,7 +61,7 @@ def occurrences(found: FoundEvents, names: Sequence[str], engine: Engine) -> Occ
     import narwhals as nw
 
     chosen: Any = found.variables.loc[found.variables["name"].isin(names), ["variable"]]
-    frame = found.frame.join(handed(chosen, engine), on="variable", how="inner")
+    frame = found.frame.join(to_engine(chosen, engine), on="variable", how="inner")
     frame = frame.filter(~nw.col("time").is_null()).group_by("stay", "time").agg(events=nw.len())
     table = pd.DataFrame(collected(frame)).merge(found.keys, on="stay")
     stays, times = table["code"].to_numpy("int64"), table["time"].to_numpy("float64")

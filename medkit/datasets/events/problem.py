@@ -17,7 +17,7 @@ NO_TARGET = EventTarget.model_construct()
 
 
 @dataclass(frozen=True)
-class Problem:
+class PredictionProblem:
     """What is predicted, from when to when.
 
     Args:
@@ -90,7 +90,7 @@ class Problem:
         return f"{hours} after the prediction"
 
 
-def problem_of(parameters: Mapping[str, Any]) -> Problem:
+def problem_of(parameters: Mapping[str, Any]) -> PredictionProblem:
     """The problem that the parameters of `events` declare.
 
     Raises:
@@ -102,7 +102,7 @@ def problem_of(parameters: Mapping[str, Any]) -> Problem:
     target = parameters["target"]
     if target is None:
         target = EventTarget(column="boolean_value") if meds and labels else NO_TARGET
-    problem = Problem(window, index, target)
+    problem = PredictionProblem(window, index, target)
     _check_windows(problem)
     _check_labels(problem, parameters)
     static, chosen = parameters["static"], parameters["variables"].include
@@ -116,7 +116,7 @@ def problem_of(parameters: Mapping[str, Any]) -> Problem:
     return problem
 
 
-def _check_windows(problem: Problem) -> None:
+def _check_windows(problem: PredictionProblem) -> None:
     window, target = problem.window, problem.target
     if window.gap_hours and target.kinds and not target.windowed and problem.index != "prediction":
         raise _refused(
@@ -135,7 +135,7 @@ def _check_windows(problem: Problem) -> None:
             raise _refused(str(error)) from None
 
 
-def _check_labels(problem: Problem, parameters: Mapping[str, Any]) -> None:
+def _check_labels(problem: PredictionProblem, parameters: Mapping[str, Any]) -> None:
     """Refuse what is read from labels where there are none, and labels without what they need."""
     target, columns = problem.target, parameters["columns"]
     if parameters["labels"] is not None:

@@ -11,9 +11,9 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.datasets.events.grid.grid import Gridded
 from medkit.datasets.events.labels import Labels, Unmatched, report_unmatched
-from medkit.datasets.events.problem import Problem
+from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.sources.found import FoundEvents
-from medkit.datasets.events.targets import Outcome
+from medkit.datasets.events.targets import EventTargets
 from medkit.datasets.events.windows import Windows
 
 
@@ -44,12 +44,12 @@ class Picked(NamedTuple):
 
 
 def samples_of(
-    problem: Problem,
+    problem: PredictionProblem,
     found: FoundEvents,
     labels: Labels | None,
     place: np.ndarray | None,
     grid: Gridded,
-    outcome: Outcome | None,
+    outcome: EventTargets | None,
     windows: Windows,
     unmatched: Unmatched,
     subjects: bool = False,
@@ -94,7 +94,7 @@ def samples_of(
     if outcome is not None:
         values, names, label = outcome.values[place], outcome.names, outcome.label
         reasons |= {why: known & mask[place] for why, mask in outcome.dropped.items()}
-    kept, dropped = left(reasons, len(place))
+    kept, dropped = keep_rows(reasons, len(place))
     if labels is not None:
         dropped["no label"] = grid.unlabelled
     if values is not None:
@@ -103,7 +103,7 @@ def samples_of(
     late = int((windows.targets[places] > windows.ends[places]).sum())
     notes = (f"{late} stays end before what is predicted begins",) if late else ()
     if problem.event is not None and problem.labelled:
-        samples = timed(samples, windows.untils[places], found)
+        samples = timed(samples, windows.input_ends[places], found)
     return Picked(samples, places, np.flatnonzero(kept), values, names, label, dropped, read, notes)
 
 
@@ -115,7 +115,7 @@ def timed(samples: pd.DataFrame, moments: np.ndarray, found: FoundEvents) -> pd.
     return samples.assign(time=times if found.zoned else times.tz_localize(None))
 
 
-def left(reasons: Mapping[str, np.ndarray], count: int) -> tuple[np.ndarray, dict[str, int]]:
+def keep_rows(reasons: Mapping[str, np.ndarray], count: int) -> tuple[np.ndarray, dict[str, int]]:
     """(count,) bool of the rows that are left; and the others, each under its first reason."""
     kept, dropped = np.ones(count, bool), {}
     for reason, mask in reasons.items():

@@ -11,7 +11,7 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.data.cohort import Feature, RawInput
 from medkit.datasets.events.grid.featurise import Window
-from medkit.datasets.events.grid.grid import Gridded, Plan, gridded
+from medkit.datasets.events.grid.grid import Gridded, GridPlan, gridded
 from medkit.datasets.events.parameters import StaticFeatures
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.windows import Windows, reaching_back
@@ -31,7 +31,7 @@ def among_events(static: StaticFeatures | None) -> tuple[str, ...]:
 
 
 def static_seen(
-    static: StaticFeatures | None, found: FoundEvents, plan: Plan, windows: Windows, path: Path
+    static: StaticFeatures | None, found: FoundEvents, plan: GridPlan, windows: Windows, path: Path
 ) -> np.ndarray:
     """(places,) where any of these variables has an event before the prediction."""
     everywhere, names = np.arange(len(windows.stays)), among_events(static)
@@ -44,7 +44,7 @@ def static_input(
     static: StaticFeatures,
     stay: str,
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     windows: Windows,
     places: np.ndarray,
     path: Path,
@@ -74,7 +74,7 @@ def static_input(
 def _known(
     names: tuple[str, ...],
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     windows: Windows,
     places: np.ndarray,
     path: Path,
@@ -82,7 +82,7 @@ def _known(
     """The static variables of each place, as a grid of one step."""
     window = Window(_HOURS_BACK, _HOURS_BACK, found.unit)
     own = replace(
-        plan, names=list(names), ways=["last"] * len(names), duplicates="keep", window=window
+        plan, names=list(names), aggregates=["last"] * len(names), duplicates="keep", window=window
     )
     axis = reaching_back(found, windows, places, _HOURS_BACK)
     return gridded(found, own, axis, None, path, "")
@@ -91,7 +91,7 @@ def _known(
 def _of_events(
     static: StaticFeatures,
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     windows: Windows,
     places: np.ndarray,
     path: Path,

@@ -11,10 +11,10 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.datasets.events.grid.featurise import Window
-from medkit.datasets.events.grid.grid import Plan, gridded
+from medkit.datasets.events.grid.grid import GridPlan, gridded
 from medkit.datasets.events.labels import Labels
 from medkit.datasets.events.occurrences import Occurrences, occurrences
-from medkit.datasets.events.problem import Problem, names_of, shown
+from medkit.datasets.events.problem import PredictionProblem, names_of, shown
 from medkit.datasets.events.sources.found import FoundEvents, channels_of
 from medkit.datasets.events.windows import Windows, axis_at
 
@@ -23,7 +23,7 @@ CENSORED = "observation ends before the target window does"
 UNMEASURED = "nothing measured in the target window"
 
 
-class Outcome(NamedTuple):
+class EventTargets(NamedTuple):
     """What is to be predicted at each place.
 
     Args:
@@ -43,15 +43,15 @@ class Outcome(NamedTuple):
 
 
 def outcome_of(
-    problem: Problem,
+    problem: PredictionProblem,
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     windows: Windows,
     labels: tuple[Labels | None, np.ndarray | None],
     way_of: Callable[[str], Any],
     layout: str,
     path: Path,
-) -> Outcome | None:
+) -> EventTargets | None:
     """The target of each place, where it is one of a target window.
 
     Args:
@@ -109,13 +109,13 @@ def _refuse_flags(found: FoundEvents, names: list[str], layout: str, path: Path)
 
 
 def _occurs(
-    problem: Problem,
+    problem: PredictionProblem,
     found: FoundEvents,
     windows: Windows,
     events: Occurrences,
     what: str,
     name: str,
-) -> Outcome:
+) -> EventTargets:
     assert problem.target.hours is not None  # noqa: S101 - checked by Problem
     stays, moments = windows.stays, windows.targets
     until = moments + problem.target.hours * found.unit
@@ -132,43 +132,43 @@ def _occurs(
     if problem.target.censoring == "drop":
         dropped[CENSORED] = ~positive & (observed < until)
     label = f"1 if {what} {problem.horizon}"
-    return Outcome(positive.astype("int64"), (name,), label, dropped, first)
+    return EventTargets(positive.astype("int64"), (name,), label, dropped, first)
 
 
 def _value(
-    problem: Problem, found: FoundEvents, plan: Plan, windows: Windows, path: Path
-) -> Outcome:
+    problem: PredictionProblem, found: FoundEvents, plan: GridPlan, windows: Windows, path: Path
+) -> EventTargets:
     name, way = str(problem.target.value), problem.target.aggregate
     values = _measured(found, plan, windows, [name], lambda _: way, problem.target.hours, path)
     numbers = values[:, 0].astype("float64")
     label, missing = f"{way} of '{name}' {problem.horizon}", np.isnan(numbers)
     if problem.target.above is None:
-        return Outcome(numbers, (f"{name} {way}",), label, {UNMEASURED: missing})
+        return EventTargets(numbers, (f"{name} {way}",), label, {UNMEASURED: missing})
     label = f"1 if the {label} is above {problem.target.above:g}"
     above = (numbers > problem.target.above).astype("int64")
-    return Outcome(above, (f"{name} {way}",), label, {UNMEASURED: missing})
+    return EventTargets(above, (f"{name} {way}",), label, {UNMEASURED: missing})
 
 
 def _course(
-    problem: Problem,
+    problem: PredictionProblem,
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     windows: Windows,
     way_of: Callable[[str], Any],
     path: Path,
-) -> Outcome:
+) -> EventTargets:
     names, step = list(problem.target.course), problem.window.step_hours
     values = _measured(found, plan, windows, names, way_of, step, path, problem.target.hours)
     gap = 0.0 if problem.index == "prediction" else problem.window.gap_hours
     hours = [gap + (k + 1) * step for k in range(values.shape[1] // len(names))]
     targets = tuple(f"{name} +{hour:g} h" for hour in hours for name in names)
     label = f"{', '.join(names)} every {step:g} h {problem.horizon}"
-    return Outcome(values, targets, label, {UNMEASURED: np.isnan(values).all(axis=1)})
+    return EventTargets(values, targets, label, {UNMEASURED: np.isnan(values).all(axis=1)})
 
 
 def _measured(
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     windows: Windows,
     names: list[str],
     way_of: Callable[[str], Any],
@@ -180,7 +180,7 @@ def _measured(
     names = channels_of(found.variables, tuple(names), lambda n: way_of(n) == "count", True, path)
     step = step_hours or 1.0
     window = Window(hours or step, step, found.unit)
-    plan = replace(plan, names=names, ways=[way_of(name) for name in names], window=window)
+    plan = replace(plan, names=names, aggregates=[way_of(name) for name in names], window=window)
     axis = axis_at(found, windows.stays, windows.targets, windows.ends)
     grid = gridded(found, plan, axis, None, path, "the target window")
     values: np.ndarray = np.asarray(grid.values)

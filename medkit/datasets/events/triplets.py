@@ -9,24 +9,24 @@ import numpy as np
 
 from medkit.datasets.events.grid.blocks import blocks_of
 from medkit.datasets.events.grid.featurise import (
-    WAYS,
+    AGGREGATES,
     Window,
     _inside,
     _usable,
-    counted,
+    count_events,
     placed,
     repeated,
 )
 from medkit.datasets.events.grid.grid import (
     Gridded,
-    Plan,
+    GridPlan,
     _duplicate_notes,
     _range_notes,
     _window_notes,
 )
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.windows import Axis
-from medkit.readers.engines import collected, handed
+from medkit.readers.engines import collected, to_engine
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -58,8 +58,8 @@ class Flat(NamedTuple):
     value: np.ndarray
 
 
-def tripled(
-    found: FoundEvents, plan: Plan, axis: Axis, place: np.ndarray | None, path: Path, span: str
+def to_triplets(
+    found: FoundEvents, plan: GridPlan, axis: Axis, place: np.ndarray | None, path: Path, span: str
 ) -> Gridded:
     """Events as triplets, float32 (wanted places, most, 3), by time, then variable and value.
 
@@ -84,12 +84,12 @@ def tripled(
     present = np.zeros(len(wanted), dtype=bool)
     implausible, outside = np.zeros(len(plan.names), "int64"), np.zeros(2, "int64")
     again, parts = 0, []
-    channels = handed(plan.channels(found.variables), plan.engine)
+    channels = to_engine(plan.channels(found.variables), plan.engine)
     usable = int(found.variables["usable"].sum())
     for block in blocks_of(axis, usable, 0, BLOCK, 1):
-        stays = handed(block.table, plan.engine)
+        stays = to_engine(block.table, plan.engine)
         events = placed(block.of(found.frame), stays, channels, plan.window, plan.outside)
-        counts = counted(events, plan.window)
+        counts = count_events(events, plan.window)
         np.add.at(implausible, counts["channel"].astype("int64"), counts["implausible"])
         outside += [int(counts["outside"].sum()), int(counts["over"].sum())]
         again += repeated(events)
@@ -142,7 +142,7 @@ def _collected(events: nw.LazyFrame[Any], window: Window, once: bool) -> Flat:
     events = events.filter(_inside(window) & _usable())
     if once:
         events = events.unique(["code", "hours", "channel", "value"], keep="any")
-    counts = nw.col("way") == WAYS.index("count")
+    counts = nw.col("way") == AGGREGATES.index("count")
     value = nw.when(counts).then(nw.lit(1.0)).otherwise(nw.col("value"))
     found = collected(events.select("code", "hours", "channel", value=value))
     whole = (found[name].astype("int64", copy=False) for name in ("code", "channel"))

@@ -11,7 +11,7 @@ from medkit.core.lazy import pd
 from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.labels import Labels, places_of
 from medkit.datasets.events.occurrences import occurrences
-from medkit.datasets.events.problem import Problem, names_of
+from medkit.datasets.events.problem import PredictionProblem, names_of
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.readers.engines import Engine
 
@@ -37,7 +37,7 @@ class Windows(NamedTuple):
     Args:
         stays: Code of the stay, -1 where it has no events.
         starts: Start of the input window, NaN where it has none.
-        untils: End of the input window: nothing at that moment or later lies within it.
+        input_ends: End of the input window: nothing at that moment or later lies within it.
         targets: Start of the target window: the prediction, or ``gap_hours`` after it.
         ends: When the stay ends, NaN where unknown.
         others: Stays with events that have no place.
@@ -45,14 +45,17 @@ class Windows(NamedTuple):
 
     stays: np.ndarray
     starts: np.ndarray
-    untils: np.ndarray
+    input_ends: np.ndarray
     targets: np.ndarray
     ends: np.ndarray
     others: int = 0
 
 
-def windows_of(
-    found: FoundEvents, labels: Labels | None, problem: Problem, moments: np.ndarray | None
+def input_windows(
+    found: FoundEvents,
+    labels: Labels | None,
+    problem: PredictionProblem,
+    moments: np.ndarray | None,
 ) -> tuple[Windows, np.ndarray | None]:
     """The windows, and each label's place among them (-1 where its stay has no event).
 
@@ -75,26 +78,32 @@ def windows_of(
         targets = np.asarray(labels.moments, dtype="float64")
         ends = np.full(len(place), np.nan) if labels.ends is None else labels.ends
         others = len(np.setdiff1d(np.arange(count), place))
-        untils = targets - gap
-        windows = Windows(place, start_before(untils, window), untils, targets, ends, others)
+        input_ends = targets - gap
+        windows = Windows(
+            place, start_before(input_ends, window), input_ends, targets, ends, others
+        )
         return windows, np.where(place >= 0, np.arange(len(place)), -1)
     ends = stay_ends(labels, place, count)
     if problem.index == "prediction":
         after = found.last + 1 if found.timestamps else np.nextafter(found.last, np.inf)
         targets = np.asarray(after, dtype="float64")
-        untils = targets - gap
-        starts = start_before(untils, window)
+        input_ends = targets - gap
+        starts = start_before(input_ends, window)
     elif moments is not None:
-        starts, untils, targets = start_before(moments, window), moments, moments + gap
+        starts, input_ends, targets = start_before(moments, window), moments, moments + gap
     else:
         starts = stay_starts(found, labels, place)
-        untils = end_after(starts, window)
-        targets = untils + gap
-    return Windows(np.arange(count), starts, untils, targets, ends), place
+        input_ends = end_after(starts, window)
+        targets = input_ends + gap
+    return Windows(np.arange(count), starts, input_ends, targets, ends), place
 
 
 def index_moments(
-    problem: Problem, found: FoundEvents, labels: Labels | None, engine: Engine, path: Path
+    problem: PredictionProblem,
+    found: FoundEvents,
+    labels: Labels | None,
+    engine: Engine,
+    path: Path,
 ) -> np.ndarray | None:
     """(stays,) time of each stay's index event, NaN where there is none; None without such.
 
@@ -151,7 +160,7 @@ def reaching_back(found: FoundEvents, windows: Windows, places: np.ndarray, hour
     For what was known at the prediction, however long before: the axis has one place for each of
     ``places``, and a grid on it has the window ``Window(hours, …)``.
     """
-    starts = start_before(windows.untils[places], Window(hours, hours, found.unit))
+    starts = start_before(windows.input_ends[places], Window(hours, hours, found.unit))
     return axis_at(found, windows.stays[places], starts, windows.ends[places])
 
 

@@ -35,7 +35,7 @@ _FEW, _META = "described.parquet", "columns.json"
 
 
 @dataclass(frozen=True)
-class Reading:
+class ColumnReader:
     """How the columns of a table are read and cleaned: the same for one column or all.
 
     Args:
@@ -105,7 +105,7 @@ class LargeTable:
     """
 
     opened: Table
-    reading: Reading
+    reading: ColumnReader
     store: Store
     _name: str = ""
     _stamp: str = ""
@@ -119,7 +119,7 @@ class LargeTable:
         self._name = key_of("table", where, self.opened.names, how)
         self._stamp = stamp_of(file, [file]) if file is not None else "once"
 
-    def few(self, names: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    def described_columns(self, names: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
         """The columns that describe the samples, in memory, and notes."""
         key = key_of(self._name, "described", list(names))
         entry = self.store.find(key, self._stamp) if self.store.kept else None

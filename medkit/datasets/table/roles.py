@@ -90,30 +90,30 @@ def is_site(name: str, kinds: int, count: int) -> bool:
 
 
 @dataclass
-class Found:
+class FoundRoles:
     """Roles that columns have by their names and values.
 
     Attributes:
         roles: Those given and those found.
         ignored: Column -> why it is no input.
-        said: Column -> role found for it, for the user.
+        by_name: Column -> role found for it, for the user.
     """
 
     roles: Roles
     ignored: dict[str, str] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)
+    by_name: dict[str, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found, in words."""
-        roles = [f"{name} ({role})" for name, role in self.said.items() if role != "attribute"]
+        roles = [f"{name} ({role})" for name, role in self.by_name.items() if role != "attribute"]
         no_inputs = [f"{name} ({why})" for name, why in self.ignored.items()]
         notes = [f"roles by the columns' names: {', '.join(roles)}"] if roles else []
         return (*notes, *([f"no inputs, by name: {', '.join(no_inputs)}"] if no_inputs else []))
 
     def marked(self, columns: Mapping[str, str]) -> dict[str, str]:
         """Column -> role, those found by name marked as such."""
-        why = {**dict.fromkeys(self.said, "by its name"), **self.ignored}
+        why = {**dict.fromkeys(self.by_name, "by its name"), **self.ignored}
         return {n: f"{role}; {why[n]}" if n in why else role for n, role in columns.items()}
 
 
@@ -143,7 +143,7 @@ def identifiers(names: Iterable[str]) -> list[str]:
     return [name for name in names if any(each.search(folded(name)) for each in known)]
 
 
-def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> Found:
+def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> FoundRoles:
     """Roles of the columns that the user has said nothing of; only what names say unmistakably.
 
     A column that identifies a patient or a row becomes the subject, the id or nothing, but never
@@ -155,7 +155,7 @@ def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> Found:
         given: The roles that the user has named; these stay.
         path: For messages.
     """
-    found = Found(given)
+    found = FoundRoles(given)
     kinds = {name: int(frame[name].nunique()) for name in frame.columns}
     unique = [n for n in kinds if kinds[n] == len(frame) >= 10]
     varied = [n for n in kinds if kinds[n] > 1]
@@ -166,33 +166,33 @@ def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> Found:
         # One row a patient: the patient's id is the sample's.
         role = "id" if chosen in unique and given.id is None else "subject"
         found.roles = _with(found.roles, role, chosen)
-        found.said[chosen] = role
+        found.by_name[chosen] = role
     own = [n for n in ids if n in unique and OWN_ID_NAME.search(folded(n))]
     if found.roles.id is None and own:
         found.roles = _with(found.roles, "id", own[0])
-        found.said[own[0]] = "id"
+        found.by_name[own[0]] = "id"
     for name in (*subjects, *ids):
-        if name not in found.said:
+        if name not in found.by_name:
             found.ignored[name] = "an identifier"
     for name in varied:
         numbers = not is_text(frame[name]) or numbers_if_all(frame[name]) is not frame[name]
-        settled = (*found.said, *found.ignored)
+        settled = (*found.by_name, *found.ignored)
         if SURE_ID_NAME.search(folded(name)) and name not in settled and numbers:
             log.warning("column '%s' is called an id, but has few values: if they are codes, "
                         "categorical: [%s]", name, name)  # fmt: skip
     for name in varied:
         if BIRTH_NAME.search(folded(name)) and are_dates(frame[name]):
             found.ignored[name] = "a date of birth; an age would be an input"
-    rest = [n for n in varied if n not in found.said and n not in found.ignored]
+    rest = [n for n in varied if n not in found.by_name and n not in found.ignored]
     sites = [n for n in rest if _is_sure_site(n, kinds[n], len(frame))]
     times = [n for n in rest if _is_sure_time(frame[n], path)]
     for role, columns in (("site", sites), ("time", times)):
         if getattr(given, role) is None and len(columns) == 1:
             found.roles = _with(found.roles, role, columns[0])
-            found.said[columns[0]] = role
+            found.by_name[columns[0]] = role
     groups = tuple(n for n in rest if GROUP_NAME.search(folded(n)))
     found.roles = _with(found.roles, "attributes", (*given.attributes, *groups))
-    found.said |= dict.fromkeys(groups, "attribute")
+    found.by_name |= dict.fromkeys(groups, "attribute")
     return found
 
 

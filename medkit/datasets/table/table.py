@@ -18,7 +18,7 @@ from medkit.datasets.parameters import Target
 from medkit.datasets.table.columns import Roles, read_targets, source_of
 from medkit.datasets.table.dictionary import TableValues, declared, describe
 from medkit.datasets.table.inputs import feature_of, roles_of
-from medkit.datasets.table.large import LARGE, LargeTable, Reading, joined_notes, passing
+from medkit.datasets.table.large import LARGE, LargeTable, ColumnReader, joined_notes, passing
 from medkit.datasets.table.parameters import TableColumns, TableSource
 from medkit.datasets.table.roles import candidates, identifiers, infer_roles
 from medkit.readers.cache import Store
@@ -92,7 +92,7 @@ def table(
     spoken_for = {*no_inputs, *(columns.inputs or ()), *numeric, *categorical}
     telling = candidates(names, spoken_for, no_inputs) if labelled else []
     as_text = tuple(c for c in (columns.subject, columns.id, *identifiers(telling)) if c)
-    reading = Reading(
+    reading = ColumnReader(
         described, numeric, categorical, as_text, columns.durations, columns.time,
         columns.time_format, place,
     )  # fmt: skip
@@ -103,7 +103,7 @@ def table(
         frame, late = reading.rows(opened)
     else:
         few = [name for name in names if name in own or name in telling]
-        frame, late = large.few(few or names[:1])
+        frame, late = large.described_columns(few or names[:1])
     found_roles = infer_roles(frame[telling], roles, place)
     roles, passed_over = found_roles.roles, {*columns.ignore, *found_roles.ignored}
     samples = roles.samples(frame, place, labelled)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 Aggregate = Literal["mean", "last", "min", "max", "sum", "count"]
-WAYS: tuple[Aggregate, ...] = get_args(Aggregate)
+AGGREGATES: tuple[Aggregate, ...] = get_args(Aggregate)
 
 # 2**13 + 1: keeps 40 of a float64's 53 bits (Dekker 1971, "splitting"). The sum of up to some
 # thousand values of like size is then exact, and so the same in whichever order an engine adds.
@@ -82,7 +82,7 @@ def placed(
     return frame.with_columns(value=value, implausible=_one(below | above))
 
 
-def counted(events: nw.LazyFrame[Any], window: Window) -> dict[str, np.ndarray]:
+def count_events(events: nw.LazyFrame[Any], window: Window) -> dict[str, np.ndarray]:
     """By ``channel``: ``implausible`` events, those ``outside`` the window, ``over`` in it.
 
     Over are the events within the window after the stay's end.
@@ -113,7 +113,7 @@ def repeated(events: nw.LazyFrame[Any]) -> int:
 
 
 def cells(
-    events: nw.LazyFrame[Any], window: Window, ways: Sequence[str], once: bool = False
+    events: nw.LazyFrame[Any], window: Window, aggregates: Sequence[str], once: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cells that hold a value, in no order, and their values: int64 (cells,), float64 (cells,).
 
@@ -132,27 +132,31 @@ def cells(
     if window.steps * window.step_hours != window.hours:  # then rounding may lead one too far
         step = step.clip(upper_bound=window.steps - 1)
     step = step.cast(nw.Int64)
-    cell = (nw.col("code") * window.steps + step) * len(ways) + nw.col("channel")
-    columns = ["value", "way", *(["hours", "row"] if "last" in ways else [])]
+    cell = (nw.col("code") * window.steps + step) * len(aggregates) + nw.col("channel")
+    columns = ["value", "way", *(["hours", "row"] if "last" in aggregates else [])]
     events = events.select(*columns, cell=cell)
-    found = [_aggregated(events.filter(nw.col("way") != WAYS.index("last")), set(ways) - {"last"})]
-    if "last" in ways:
-        found.append(_last(events.filter(nw.col("way") == WAYS.index("last"))))
-    parts = [_valued(collected(part), ways) for part in found if part is not None]
+    found = [
+        _aggregated(
+            events.filter(nw.col("way") != AGGREGATES.index("last")), set(aggregates) - {"last"}
+        )
+    ]
+    if "last" in aggregates:
+        found.append(_last(events.filter(nw.col("way") == AGGREGATES.index("last"))))
+    parts = [_valued(collected(part), aggregates) for part in found if part is not None]
     if len(parts) == 1:
         return parts[0]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def _aggregated(events: nw.LazyFrame[Any], ways: set[str]) -> nw.LazyFrame[Any] | None:
+def _aggregated(events: nw.LazyFrame[Any], aggregates: set[str]) -> nw.LazyFrame[Any] | None:
     import narwhals as nw
 
     value = nw.col("value")
     of: dict[str, Any] = {}
-    if ways & {"mean", "count"}:
+    if aggregates & {"mean", "count"}:
         of["count"] = nw.len().cast(nw.Float64)
-    of |= {way: getattr(value, way)() for way in ("min", "max") if way in ways}
-    if ways & {"mean", "sum"}:
+    of |= {way: getattr(value, way)() for way in ("min", "max") if way in aggregates}
+    if aggregates & {"mean", "sum"}:
         scaled = value * _SPLIT
         events = events.with_columns(rounded=scaled - (scaled - value))
         of["sum"] = nw.col("rounded").sum()
@@ -170,18 +174,20 @@ def _last(events: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     return events.group_by("cell").agg(last=nw.col("value").max())
 
 
-def _valued(found: dict[str, np.ndarray], ways: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _valued(
+    found: dict[str, np.ndarray], aggregates: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Each cell's value by the aggregate of its channel."""
     where = found["cell"].astype("int64", copy=False)
     if "last" in found:
         return where, found["last"].astype("float64")
-    if "mean" in ways:
+    if "mean" in aggregates:
         found["mean"] = found["sum"] / found["count"]
-    taken = [way for way in WAYS if way in ways and way != "last"]
+    taken = [way for way in AGGREGATES if way in aggregates and way != "last"]
     if len(taken) == 1:
         return where, found[taken[0]]
-    way_of = np.array([WAYS.index(way) for way in ways])[where % len(ways)]
-    return where, np.choose(way_of, [found.get(way, np.zeros(1)) for way in WAYS])
+    way_of = np.array([AGGREGATES.index(way) for way in aggregates])[where % len(aggregates)]
+    return where, np.choose(way_of, [found.get(way, np.zeros(1)) for way in AGGREGATES])
 
 
 def _inside(window: Window) -> nw.Expr:
@@ -200,5 +206,5 @@ def _one(condition: nw.Expr) -> nw.Expr:
 def _usable() -> nw.Expr:
     import narwhals as nw
 
-    counts = nw.col("way") == WAYS.index("count")
+    counts = nw.col("way") == AGGREGATES.index("count")
     return ~nw.col("hours").is_null() & (~nw.col("value").is_null() | counts)

@@ -18,11 +18,11 @@ from medkit.core.lazy import pd
 from medkit.core.progress import tracked
 from medkit.datasets.events.grid.blocks import blocks_of
 from medkit.datasets.events.grid.featurise import (
-    WAYS,
+    AGGREGATES,
     Aggregate,
     Window,
     cells,
-    counted,
+    count_events,
     placed,
     repeated,
 )
@@ -32,7 +32,7 @@ from medkit.datasets.events.sources.meds import shown
 from medkit.datasets.events.windows import Axis
 from medkit.datasets.table.ranges import Outside, Ranges, note_of
 from medkit.readers.cache import Store, key_of, size
-from medkit.readers.engines import Engine, handed
+from medkit.readers.engines import Engine, to_engine
 
 log = logging.getLogger("medkit")
 
@@ -47,11 +47,11 @@ MANY_VARIABLES, MUCH = 2000, 16 * 1024**3
 
 
 @dataclass(frozen=True)
-class Plan:
+class GridPlan:
     """What the grid holds: its channels, how each is aggregated, and its time axis."""
 
     names: list[str]
-    ways: list[Aggregate]
+    aggregates: list[Aggregate]
     window: Window
     ranges: Ranges
     outside: Outside
@@ -68,7 +68,7 @@ class Plan:
                 float(self.ranges[name][side]) if name in self.ranges else np.nan
                 for name in table["name"]
             ]
-        table["way"] = [WAYS.index(self.ways[k]) for k in table["channel"]]
+        table["way"] = [AGGREGATES.index(self.aggregates[k]) for k in table["channel"]]
         return table.drop(columns="name")
 
     def crossed(self, variables: pd.DataFrame) -> bool:
@@ -99,7 +99,7 @@ class Gridded(NamedTuple):
 
 def gridded(
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     axis: Axis,
     place: np.ndarray | None,
     path: Path,
@@ -170,7 +170,7 @@ def _refuse_too_wide(
 
 def _filled(
     found: FoundEvents,
-    plan: Plan,
+    plan: GridPlan,
     axis: Axis,
     wanted: np.ndarray,
     path: Path,
@@ -179,13 +179,15 @@ def _filled(
 ) -> Gridded:
     """The grid written to ``values``, block by block; all else as a `Gridded` without them."""
     steps, width = plan.window.steps, len(plan.names)
-    empty = np.array([0.0 if way == "count" else np.nan for way in plan.ways], dtype=np.float32)
+    empty = np.array(
+        [0.0 if way == "count" else np.nan for way in plan.aggregates], dtype=np.float32
+    )
     row = np.where(wanted, np.cumsum(wanted) - 1, -1)
     present = np.zeros(len(wanted), dtype=bool)
     implausible, outside, again = np.zeros(width, dtype="int64"), np.zeros(2, dtype="int64"), 0
-    channels = handed(plan.channels(found.variables), plan.engine)
+    channels = to_engine(plan.channels(found.variables), plan.engine)
     ranged = plan.crossed(found.variables)
-    repeats = plan.duplicates != "keep" or not {"sum", "count"}.isdisjoint(plan.ways)
+    repeats = plan.duplicates != "keep" or not {"sum", "count"}.isdisjoint(plan.aggregates)
     to_count = ranged or not _all_inside(found, axis, plan.window)
     usable = int(found.variables["usable"].sum())
     unwritten = wanted.copy()
@@ -193,14 +195,14 @@ def _filled(
     for block in tracked(blocks, "putting events on the grid", len(blocks), "blocks"):
         codes = np.unique(block.table["code"])
         local = block.table.assign(code=np.searchsorted(codes, block.table["code"]))
-        stays = handed(local, plan.engine)
+        stays = to_engine(local, plan.engine)
         events = placed(block.of(found.frame), stays, channels, plan.window, plan.outside, ranged)
         if to_count:
-            counts = counted(events, plan.window)
+            counts = count_events(events, plan.window)
             np.add.at(implausible, counts["channel"].astype("int64"), counts["implausible"])
             outside += [int(counts["outside"].sum()), int(counts["over"].sum())]
         again += repeated(events) if repeats else 0
-        where, numbers = cells(events, plan.window, plan.ways, plan.duplicates == "drop")
+        where, numbers = cells(events, plan.window, plan.aggregates, plan.duplicates == "drop")
         part = np.empty((len(codes), steps, width), dtype=np.float32)
         part[:] = empty
         part.reshape(-1)[where] = numbers
@@ -239,8 +241,8 @@ def _content(found: FoundEvents, axis: Axis, place: np.ndarray | None) -> str:
 def _save(grid: Gridded, folder: Path) -> None:
     for name in ("present", "row"):
         np.save(folder / f"{name}.npy", getattr(grid, name), allow_pickle=False)
-    said = {"unlabelled": grid.unlabelled, "notes": grid.notes}
-    (folder / "grid.json").write_text(json.dumps(said), encoding="utf-8")
+    facts = {"unlabelled": grid.unlabelled, "notes": grid.notes}
+    (folder / "grid.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _loaded(entry: Path) -> Gridded:
@@ -248,8 +250,8 @@ def _loaded(entry: Path) -> Gridded:
         np.load(entry / f"{name}.npy", mmap_mode="r" if name == "values" else None)
         for name in ("values", "present", "row")
     ]
-    said = json.loads((entry / "grid.json").read_text(encoding="utf-8"))
-    return Gridded(arrays[0], arrays[1], arrays[2], said["unlabelled"], tuple(said["notes"]))
+    facts = json.loads((entry / "grid.json").read_text(encoding="utf-8"))
+    return Gridded(arrays[0], arrays[1], arrays[2], facts["unlabelled"], tuple(facts["notes"]))
 
 
 def _all_inside(found: FoundEvents, axis: Axis, window: Window) -> bool:

@@ -33,12 +33,12 @@ def save_found(found: FoundEvents, folder: Path, events: pd.DataFrame | None) ->
     found.variables.to_parquet(folder / "variables.parquet", index=False)
     if events is not None:
         events[list(_COLUMNS)].to_parquet(folder / _EVENTS, index=False, row_group_size=1_000_000)
-    said = {
+    facts = {
         "timestamps": bool(found.timestamps),
         "zoned": None if found.zoned is None else bool(found.zoned),
         "files": found.files, "units": dict(found.units), "notes": found.notes,
     }  # fmt: skip
-    (folder / "found.json").write_text(json.dumps(said), encoding="utf-8")
+    (folder / "found.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def load_found(folder: Path, frame: nw.LazyFrame[Any] | None, engine: Engine) -> FoundEvents:
@@ -50,7 +50,7 @@ def load_found(folder: Path, frame: nw.LazyFrame[Any] | None, engine: Engine) ->
         engine: What reads them.
     """
     stays = pd.read_parquet(folder / "stays.parquet")
-    said = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    facts = json.loads((folder / "found.json").read_text(encoding="utf-8"))
     if frame is None:
         frame = scanned([folder / _EVENTS], {name: name for name in _COLUMNS}, engine)
     return FoundEvents(
@@ -60,9 +60,9 @@ def load_found(folder: Path, frame: nw.LazyFrame[Any] | None, engine: Engine) ->
         stays["first"].to_numpy(),
         stays["last"].to_numpy(),
         pd.read_parquet(folder / "variables.parquet"),
-        said["timestamps"],
-        said["zoned"],
-        said["files"],
-        said["units"],
-        tuple(said["notes"]),
+        facts["timestamps"],
+        facts["zoned"],
+        facts["files"],
+        facts["units"],
+        tuple(facts["notes"]),
     )

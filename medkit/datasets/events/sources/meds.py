@@ -27,12 +27,12 @@ def described_codes(path: Path) -> tuple[Mapping[str, str], Mapping[str, str]]:
         return {}, {}
     wanted = [name for name in ("description", *_UNITS) if types.get(name) == "text"]
     table = pd.read_parquet(file, columns=["code", *wanted]).dropna(subset=["code"])
-    told: dict[str, dict[str, str]] = {}
+    reported: dict[str, dict[str, str]] = {}
     for name in wanted:
         pairs = zip(table["code"], table[name].fillna(""), strict=True)
-        told[name] = {str(code): str(text).strip() for code, text in pairs if str(text).strip()}
+        reported[name] = {str(code): str(text).strip() for code, text in pairs if str(text).strip()}
     unit = next((name for name in wanted if name in _UNITS), "")
-    return told.get("description", {}), told.get(unit, {})
+    return reported.get("description", {}), reported.get(unit, {})
 
 
 def shown(codes: Sequence[str], descriptions: Mapping[str, str]) -> str:

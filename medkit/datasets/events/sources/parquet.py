@@ -81,10 +81,10 @@ def plain(files: Sequence[Path], columns: EventColumns, layout: Layout) -> bool:
         if types.get(columns.time or "") == "moment":
             zoned = [has_zone(each, str(columns.time)) for each in (files[0], file)]
             if zoned[0] != zoned[1]:
-                said = {True: "a time zone", False: "no time zone"}
+                with_zone = {True: "a time zone", False: "no time zone"}
                 raise DataError(
-                    f"column '{columns.time}' has {said[zoned[1]]} where it has "
-                    f"{said[zoned[0]]} in {files[0].name}",
+                    f"column '{columns.time}' has {with_zone[zoned[1]]} where it has "
+                    f"{with_zone[zoned[0]]} in {files[0].name}",
                     place=str(file),
                     hint="Write all shards with their zone, or all in the same local time.",
                 )
@@ -130,7 +130,7 @@ def scan_events(
     ignore: set[str],
     units: Mapping[str, str],
     rows: bool,
-    prints: dict[str, str] | None = None,
+    stamps: dict[str, str] | None = None,
 ) -> FoundEvents:
     """Events of Parquet files as lazy frames; stays and variables are counted, nothing is kept.
 
@@ -193,10 +193,10 @@ def scan_events(
         events=("timed", "sum"), usable=("usable", "sum"), low=("low", "min"), high=("high", "max")
     )
     zoned = has_zone(files[0], str(columns.time)) if moments else None
-    if prints is None:
-        prints = fingerprints(path, files)
+    if stamps is None:
+        stamps = fingerprints(path, files)
     return FoundEvents(
-        frame, keys, stays, first, last, variables, moments, zoned, prints, of_unit, notes
+        frame, keys, stays, first, last, variables, moments, zoned, stamps, of_unit, notes
     )
 
 

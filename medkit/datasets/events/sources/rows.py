@@ -78,7 +78,7 @@ class EventRows:
         if sum(len(each) for each in self.held) >= ROWS:
             self._flush()
 
-    def said(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What is known of the rows, as JSON."""
         content = f"{self.rows}\0{self.total}\0{self.timestamps}\0{self.zoned}"
         return {"sha256": hashlib.sha256(content.encode()).hexdigest(), "texts": self.texts}

@@ -27,7 +27,7 @@ from medkit.datasets.events.sources.parquet import (
 )
 from medkit.datasets.events.sources.sql import Query, fetched
 from medkit.readers.cache import Store, key_of, stamp_of
-from medkit.readers.engines import Engine, handed
+from medkit.readers.engines import Engine, to_engine
 
 log = logging.getLogger("medkit")
 
@@ -61,7 +61,7 @@ def read_found(
     missing_values: Mapping[str, tuple[Any, ...]],
     ignore: set[str],
     units: Mapping[str, str],
-    ways: set[str],
+    aggregates: set[str],
 ) -> tuple[FoundEvents, Path]:
     """The events of a source, and what stands for it in messages.
 
@@ -80,7 +80,7 @@ def read_found(
         DataError: Nothing can be read.
         RunError: The cache cannot be written.
     """
-    found, path = _found(source, store, missing_values, ignore, units, ways)
+    found, path = _found(source, store, missing_values, ignore, units, aggregates)
     if source.layout == "meds" and source.query is None:
         descriptions, of_code = described_codes(path)
         found = replace(found, descriptions=descriptions, units={**of_code, **found.units})
@@ -93,7 +93,7 @@ def _found(
     missing_values: Mapping[str, tuple[Any, ...]],
     ignore: set[str],
     units: Mapping[str, str],
-    ways: set[str],
+    aggregates: set[str],
 ) -> tuple[FoundEvents, Path]:
     if source.layout == "wide" and source.columns.unit is not None:
         raise DataError("a wide layout has no column of units: give values.units", place="dataset")
@@ -102,7 +102,7 @@ def _found(
     scan = bool(given.shards) and plain(given.shards, given.columns, given.layout)
     shards = given.shards
     if scan:
-        settings["rows"] = "last" in ways
+        settings["rows"] = "last" in aggregates
         if given.layout != "wide" and source.engine != "spark":  # a cluster gathers by itself
             used = [each for each in dict.fromkeys(given.columns) if each is not None]
             shards = gathered(
@@ -113,7 +113,7 @@ def _found(
     name = key_of(
         "events", given.origin, given.columns, given.layout, source.time_format, str(source.skip),
         {str(k): list(map(str, v)) for k, v in missing_values.items()}, sorted(ignore),
-        dict(units), "count" in ways, "last" in ways,
+        dict(units), "count" in aggregates, "last" in aggregates,
     )  # fmt: skip
     entry = store.find(name, given.stamp, "the events") if store.kept else None
     lazy = None
@@ -129,18 +129,18 @@ def _found(
     if scan:
         found = scan_events(
             given.path, shards, given.columns, given.layout, source.engine, units=units,
-            prints=given.prints or fingerprints(given.path, given.shards), **settings,
+            stamps=given.stamps or fingerprints(given.path, given.shards), **settings,
         )  # fmt: skip
     else:
 
         def hand(frame: pd.DataFrame) -> Any:
             held.append(frame)
-            return handed(frame, source.engine)
+            return to_engine(frame, source.engine)
 
         frame, read = read_events(given.path, source.columns, source.skip, source.layout == "wide")
         found = measured_events(
             frame, source.columns, given.path, read, hand,
-            counted="count" in ways, time_format=source.time_format, units=units, **settings,
+            counted="count" in aggregates, time_format=source.time_format, units=units, **settings,
         )  # fmt: skip
     if not store.kept:
         return found, given.path
@@ -164,7 +164,7 @@ class _Located(NamedTuple):
     layout: Layout
     origin: str
     stamp: str
-    prints: dict[str, str] | None = None
+    stamps: dict[str, str] | None = None
 
 
 def _located(

@@ -146,13 +146,13 @@ def fetched(
             return store.path(name, stamp)
 
         entry = streamed(query.url, query.text, query.timeout, attempt)
-    said = json.loads((entry / "rows.json").read_text(encoding="utf-8"))
-    _refuse_texts(said["texts"], missing_values, ignore, columns.value, place)
+    facts = json.loads((entry / "rows.json").read_text(encoding="utf-8"))
+    _refuse_texts(facts["texts"], missing_values, ignore, columns.value, place)
     plain = EventColumns(
         "stay", "time", "variable", "value", None if columns.unit is None else "unit"
     )
     stamp = entry.name.removeprefix(f"{name}-")
-    files = {str(place): said["sha256"]}
+    files = {str(place): facts["sha256"]}
     return Rows(entry / "events.parquet", place, plain, files, name, stamp)
 
 
@@ -198,7 +198,7 @@ def _write(
     if not writer.rows:
         raise DataError("the query finds no rows", place=str(place))
     log.info("%s: %s rows read", place, f"{writer.rows:,}")
-    (folder / "rows.json").write_text(json.dumps(writer.said()), encoding="utf-8")
+    (folder / "rows.json").write_text(json.dumps(writer.facts()), encoding="utf-8")
 
 
 def _refuse_texts(
