@@ -18,7 +18,7 @@ from medkit.datasets.parameters import Target
 from medkit.datasets.table.columns import Roles, read_targets, source_of
 from medkit.datasets.table.dictionary import TableValues, declared, describe
 from medkit.datasets.table.inputs import feature_of, roles_of
-from medkit.datasets.table.large import LARGE, LargeTable, ColumnReader, joined_notes, passing
+from medkit.datasets.table.large import LARGE, ColumnReader, LargeTable, joined_notes, passing
 from medkit.datasets.table.parameters import TableColumns, TableSource
 from medkit.datasets.table.roles import candidates, identifiers, infer_roles
 from medkit.readers.cache import Store
