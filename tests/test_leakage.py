@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from medkit.core import registry
 from medkit.core.errors import ConfigError, DataError
 from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.data.splits import PARTS, split
+from medkit.data.stored_columns import StoredColumns, write_column
 from medkit.datasets.builtin import breast_cancer, diabetes
 from medkit.datasets.events.events import events
 from medkit.datasets.images.images import images
@@ -28,7 +31,7 @@ from medkit.datasets.sequences import sequences
 from medkit.datasets.synthetic.icu import synthetic_icu
 from medkit.datasets.synthetic.xray import synthetic_xray
 from medkit.datasets.table.table import table
-from medkit.leakage import CHECKS, Finding, audit, gate, summary
+from medkit.leakage import CHECKS, Finding, audit, gate, raw_table, summary, tables
 from medkit.leakage.scores import (
     FOLDS,
     auroc,
@@ -1040,3 +1043,50 @@ def test_train_stops_at_the_gate_and_keeps_waivers(leaking, tmp_path, capsys):
     assert (kept["name"], kept["waived"]) == ("identifier", "the order of slides")
     assert "audit" in run.environment["stages"]
     assert "waived: identifier" in (run.path / "log.txt").read_text()
+
+
+def test_the_gate_holds_no_large_table_whole(tmp_path):
+    """In a process of its own, whose peak memory nothing else has raised."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import test_leakage as tests\n"
+        "from medkit.runs.recording import peak_memory_mib\n"
+        "prepared = tests.prepared(tests.on_disk(sys.argv[2]))\n"
+        "before = peak_memory_mib()\n"
+        "found = tests.audit(*prepared, tests.Split())\n"
+        "print(peak_memory_mib() - before, *found.notes, sep='\\n')\n"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    taken, *notes = done.stdout.splitlines()
+    # 267 MiB when the table was held as numbers and as hashes; what is held now are single
+    # columns and chosen rows.
+    assert float(taken) < 150
+    assert "rows identical in most columns: looked for in 209,715 of 300,000 rows" in notes
+
+
+def on_disk(folder, rows=300_000, width=20):
+    """A table whose columns lie on disk."""
+    random = np.random.default_rng(0)
+    columns = [
+        write_column(Path(folder), i, f"x{i}", pd.Series(random.normal(size=rows)))
+        for i in range(width)
+    ]
+    features = tuple(Feature(each.name) for each in columns)
+    raw = RawInput("tabular", StoredColumns(tuple(columns), rows), features)
+    return Cohort(pd.DataFrame(index=range(rows)), {"t": raw}, random.integers(0, 2, rows))
+
+
+def test_identical_rows_of_a_large_table_are_all_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_SEARCHED", 0)
+    monkeypatch.setattr(tables, "MOST_COMPARED", 500)
+    monkeypatch.setattr(raw_table, "HELD", 0)
+    data = on_disk(tmp_path, 2000, 6)
+    parts = np.repeat(["train", "valid", "test"], [1400, 300, 300])
+    # Rows 1990 to 1999 of the test part are those at 0 to 9 of the training part.
+    rows = np.r_[np.arange(1990), np.arange(10)]
+    raw = only_input(data)
+    copied = replace(data, inputs={"t": replace(raw, values=raw.values.iloc[rows])})
+    found = audited(copied, parts=parts)
+    assert "10 of 300 test rows are identical to train rows" in only(found, "duplicates").what

@@ -6,17 +6,16 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.features import outcome_findings
 from medkit.leakage.findings import CHECKS, Finding, Findings
 from medkit.leakage.identifiers import identifiers, identifying
 from medkit.leakage.near import near_rows
 from medkit.leakage.pictures import near_images
+from medkit.leakage.raw_table import Hashes
 from medkit.leakage.rows import duplicates, subject_overlap
 from medkit.leakage.stretches import overlapping
-from medkit.leakage.tables import column_hashes, table_duplicates
+from medkit.leakage.tables import table_duplicates
 from medkit.leakage.times import after_prediction, same_period
 
 if TYPE_CHECKING:
@@ -77,10 +76,10 @@ def _of_input(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _repeated_rows(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
-    if evidence.frame is not None:
-        hashed = column_hashes(evidence, left_out)
+    if evidence.table is not None:
+        hashed = Hashes(evidence.table, left_out)
         yield from table_duplicates(evidence, hashed)
-        keys = hashed.sum(axis=1, dtype=np.uint64)
+        keys = hashed.keys()
     else:
         keys, content = evidence.row_keys
         yield from duplicates(evidence, keys, content)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.leakage.evidence import Evidence
 from medkit.modalities.likeness import Texts
+
+if TYPE_CHECKING:
+    import pandas
 
 LONGEST_FRAGMENT = 5
 MOST_FRAGMENTS = 2000
@@ -32,8 +36,8 @@ class Columns:
 
 def columns_of(evidence: Evidence) -> Columns:
     """Raw columns of a table; else what the modality gives to be judged, and fragments of texts."""
-    if evidence.frame is not None:
-        return _table(evidence)
+    if evidence.table is not None:
+        return _of_table(evidence.table.take(evidence.chosen))
     names, values = evidence.modality.gate_columns(evidence.x)
     if evidence.texts is None:
         return Columns(names, values)
@@ -41,8 +45,7 @@ def columns_of(evidence: Evidence) -> Columns:
     return Columns(names + more, np.hstack([values, held]))
 
 
-def _table(evidence: Evidence) -> Columns:
-    frame = evidence.table.iloc[evidence.chosen]
+def _of_table(frame: pandas.DataFrame) -> Columns:
     numeric, categories = {}, {}
     for name in frame.columns:
         column = frame[name]

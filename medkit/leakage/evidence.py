@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.core.lazy import pd
+from medkit.data.stored_arrays import chosen
+from medkit.leakage.raw_table import RawTable
 from medkit.tasks.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -79,7 +81,9 @@ class Evidence:
         """(n,) number of each row's subject; every row its own where subjects are unknown."""
         if not self.declared:
             return np.arange(len(self.part))
-        names = pd.Series(self.samples["subject"].to_numpy(dtype=object)).astype(str).str.strip()
+        names = self.samples["subject"]
+        if not pd.api.types.is_integer_dtype(names):
+            names = pd.Series(names.to_numpy(dtype=object)).astype(str).str.strip()
         return pd.factorize(names)[0]
 
     @property
@@ -108,18 +112,11 @@ class Evidence:
         return np.concatenate(keys), np.concatenate(content)
 
     @cached_property
-    def frame(self) -> pandas.DataFrame | None:
+    def table(self) -> RawTable | None:
         """The raw columns of a table, only those that are inputs; None of other inputs."""
         found = [self.modality.table(values) for values in self.raw]
         frames = [each for each in found if each is not None]
-        return pd.concat(frames, ignore_index=True) if frames else None
-
-    @property
-    def table(self) -> pandas.DataFrame:
-        """The raw columns, where ``frame`` is known to be there."""
-        if self.frame is None:
-            raise TypeError("not a table")
-        return self.frame
+        return RawTable(frames) if frames else None
 
     @cached_property
     def chosen(self) -> np.ndarray:
@@ -133,12 +130,16 @@ class Evidence:
 
     def encoded(self, rows: np.ndarray) -> np.ndarray:
         """Encoded inputs of the given rows (ascending); they may be all that fits in memory."""
+        return np.concatenate(self.by_part(rows))
+
+    def by_part(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The same part by part; where they are large and lie on disk, they stay there."""
         ends = np.cumsum([0, *map(len, self.arrays)])
         pieces = []
         for x, start, stop in zip(self.arrays, ends, ends[1:], strict=False):
             inside = rows[(rows >= start) & (rows < stop)] - start
-            pieces.append(x if len(inside) == stop - start else x[inside])
-        return np.concatenate(pieces)
+            pieces.append(x if len(inside) == stop - start else chosen(x, inside))
+        return pieces
 
     @property
     def width(self) -> int:

@@ -12,6 +12,7 @@ from medkit.leakage.evidence import Evidence, listed
 from medkit.leakage.findings import Finding, finding
 
 FEWEST = 20
+SOME = 20_000  # rows whose values are compared with their subject's name
 UNIQUE = 0.9  # share of different texts; numbers must all differ
 RISING = 0.98  # share of steps, in the order of the rows, in one direction
 SHORTEST = 1000  # a number of fewer than four digits is hardly a patient's number
@@ -42,8 +43,8 @@ def identifying(evidence: Evidence) -> list[str]:
 
 
 def _candidates(evidence: Evidence) -> Iterator[tuple[str, pd.Series]]:
-    if evidence.frame is not None:
-        yield from ((str(name), evidence.frame[name]) for name in evidence.frame.columns)
+    if evidence.table is not None:
+        yield from ((name, evidence.table[name]) for name in evidence.table.columns)
         return
     constants = [evidence.modality.constants(x) for x in evidence.arrays]
     for name in constants[0]:
@@ -113,6 +114,9 @@ def _follows(values: pd.Series, rows: np.ndarray, evidence: Evidence) -> bool:
 
 
 def _is_subject(values: pd.Series, rows: np.ndarray, evidence: Evidence) -> bool:
+    if len(rows) > SOME:  # enough for a share; all as text would take much memory
+        some = np.random.default_rng(0).choice(len(rows), SOME, replace=False)
+        values, rows = values.iloc[some], rows[some]
     names = evidence.samples["subject"].iloc[rows].astype(str).str.strip()
     texts = values.astype(str).str.strip().str.removesuffix(".0")
     if names.nunique() < FEWEST:

@@ -56,20 +56,24 @@ def near_rows(evidence: Evidence, keys: np.ndarray, left_out: set[str]) -> Itera
         keys: (n,) hash of each row, to leave identical rows out.
         left_out: Columns that are not compared.
     """
-    cells = _cells(evidence, left_out)
+    random = np.random.default_rng(0)
+    # No more of a part is ever compared, so no more is read.
+    parts = [np.flatnonzero(evidence.part == each) for each in range(len(evidence.parts))]
+    rows = np.concatenate([_some(each, MOST_ROWS, random) for each in parts])
+    cells = _cells(evidence, rows, left_out)
     if cells is None or cells.values.shape[1] < FEWEST_COLUMNS:
         return
-    random = np.random.default_rng(0)
     for a, b in evidence.pairs():
-        first, second = (np.flatnonzero(evidence.part == each) for each in (a, b))
-        compared, others = _sampled(first, second, cells, random)
-        if len(compared) < len(first) or len(others) < len(second):
+        first, second = (np.flatnonzero(evidence.part[rows] == each) for each in (a, b))
+        compared, others = first, _some(second, _affordable(len(first), cells), random)
+        if len(compared) < len(parts[a]) or len(others) < len(parts[b]):
             evidence.notes.append(
-                f"near-identical rows: {len(others):,} of {len(second):,} {evidence.names[b]} rows "
-                f"compared with {len(compared):,} of {len(first):,} {evidence.names[a]} rows"
+                f"near-identical rows: {len(others):,} of {len(parts[b]):,} {evidence.names[b]} "
+                f"rows compared with {len(compared):,} of {len(parts[a]):,} {evidence.names[a]} "
+                "rows"
             )
         distances = _nearest(cells, compared, others)
-        fresh = ~np.isin(keys[others], keys[first])
+        fresh = ~np.isin(keys[rows[others]], keys[parts[a]])
         others, distances = others[fresh], distances[fresh]
         copies = _copies(distances, cells.step) | _repeats(cells, compared, others, distances)
         if copies.any():
@@ -150,20 +154,19 @@ def _nearest(cells: Standardized, first: np.ndarray, second: np.ndarray) -> np.n
     return np.sqrt(np.maximum(found, 0))
 
 
-def _sampled(
-    first: np.ndarray, second: np.ndarray, cells: Standardized, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    def some(rows: np.ndarray, most: int) -> np.ndarray:
-        return rows if len(rows) <= most else np.sort(random.choice(rows, most, replace=False))
+def _some(rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    return rows if len(rows) <= most else np.sort(random.choice(rows, most, replace=False))
 
-    first = some(first, MOST_ROWS)
+
+def _affordable(count: int, cells: Standardized) -> int:
+    """How many rows can be compared with ``count`` others."""
     width = cells.values.shape[1] * (1 if cells.seen is None else 2)
-    return first, some(second, max(200, int(WORK / (len(first) * (width + 250)))))
+    return max(200, int(WORK / (count * (width + 250))))
 
 
-def _cells(evidence: Evidence, left_out: set[str]) -> Standardized | None:
-    """The numbers that the modality has compared, of all parts."""
-    found = [evidence.modality.near_cells(x) for x in evidence.arrays]
+def _cells(evidence: Evidence, rows: np.ndarray, left_out: set[str]) -> Standardized | None:
+    """The numbers that the modality has compared, of these rows (ascending)."""
+    found = [evidence.modality.near_cells(x) for x in evidence.by_part(rows)]
     parts = [each for each in found if each is not None]
     if not parts:
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from medkit.core.lazy import pd
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
+from medkit.leakage.raw_table import Hashes
 from medkit.leakage.rows import pair_finding
 
 CHANGED = 0.2  # share of the columns in which a copy may have been changed
@@ -19,10 +20,10 @@ MOST_JUDGED = 300
 MOST_COMPARED = 20_000
 RARE = 0.01
 REPEATING = 0.7
-MIX = np.uint64(0xBF58476D1CE4E5B9)
+MOST_SEARCHED = 4 * 1024**2  # hashes of rows and columns that changed copies are searched among
 
 
-def table_duplicates(evidence: Evidence, hashed: np.ndarray) -> Iterator[Finding]:
+def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
     """Rows that are identical across parts, or but for a fifth of their columns, beyond chance.
 
     Patients may well agree in all of a few coarse values; but then others agree with them in all
@@ -30,22 +31,27 @@ def table_duplicates(evidence: Evidence, hashed: np.ndarray) -> Iterator[Finding
     columns. Copies are a finding if at least half of them stand alone; one or two of them in a
     table of few and coarse columns only a warning.
 
+    Identical rows are looked for among all, changed ones in a large table among a random sample of
+    each part's rows: what is held at once does not grow with the table.
+
     Args:
         evidence: The rows.
-        hashed: (n, columns) hashes, from ``column_hashes``.
+        hashed: Their hashes.
     """
-    agreement = np.array([_agreement(column) for column in hashed.T])
+    agreement = np.array([_agreement(hashed.column(j)) for j in range(len(hashed.names))])
     own = _own_columns(hashed, agreement)
-    hashed, agreement = hashed[:, own], agreement[own]
-    if hashed.shape[1] < 2:
+    agreement = agreement[own]
+    if len(own) < 2:
         return
-    keys = hashed.sum(axis=1, dtype=np.uint64)
-    few = max(2, round(CHANGED * hashed.shape[1]))
+    keys = hashed.keys(own)
+    few = max(2, round(CHANGED * len(own)))
+    searched = _searched(evidence, len(own))
+    held = hashed.rows(searched, own)
     for a, b in evidence.pairs():
         first, second = (np.flatnonzero(evidence.part == each) for each in (a, b))
         same = np.isin(keys[second], keys[first])
         copies = second[same]
-        if len(copies) and _stand_alone(hashed, copies, None, few):
+        if len(copies) and _stand_alone(hashed, own, copies, None, few):
             # Columns depend on each other: half of their information counts.
             telling = -np.log2(agreement).sum() / 2 > np.log2(len(first) * len(second) / RARE)
             few_copies = len(copies) < max(3, RARE * len(second))
@@ -53,22 +59,39 @@ def table_duplicates(evidence: Evidence, hashed: np.ndarray) -> Iterator[Finding
                 "duplicates", evidence, a, b, copies, "identical to",
                 doubtful=few_copies and not telling,
             )  # fmt: skip
-        copies, partners = _changed(hashed, agreement, first, second[~same])
-        if len(copies) > 1 and _stand_alone(hashed, copies, partners, 2 * few):
+        places = (np.flatnonzero(np.isin(searched, rows)) for rows in (first, second[~same]))
+        found = _changed(held, agreement, *places)
+        copies, partners = (searched[each] for each in found)
+        if len(copies) > 1 and _stand_alone(hashed, own, copies, partners, 2 * few):
             relation = "identical in most columns to"
             yield pair_finding("near_duplicates", evidence, a, b, np.unique(copies), relation)
 
 
-def _own_columns(hashed: np.ndarray, agreement: np.ndarray) -> list[int]:
+def _searched(evidence: Evidence, width: int) -> np.ndarray:
+    """Positions of the rows that changed copies are looked for among: all, or of each part some."""
+    count, most = len(evidence.part), max(MOST_COMPARED, MOST_SEARCHED // width)
+    if count <= most:
+        return np.arange(count)
+    evidence.notes.append(
+        f"rows identical in most columns: looked for in {most:,} of {count:,} rows"
+    )
+    random, found = np.random.default_rng(0), []
+    for each in range(len(evidence.parts)):
+        rows = np.flatnonzero(evidence.part == each)
+        found.append(random.choice(rows, len(rows) * most // count, replace=False))
+    return np.sort(np.concatenate(found))
+
+
+def _own_columns(hashed: Hashes, agreement: np.ndarray) -> list[int]:
     """Columns that vary and are no recoding of an earlier one (age in years and in months)."""
     kept: list[int] = []
     for j in np.flatnonzero(agreement < 1):
-        codes, values = pd.factorize(hashed[:, j])
+        codes, values = pd.factorize(hashed.column(int(j)))
         # Values that hardly ever repeat map one to one to anything.
         if len(values) <= REPEATING * len(hashed):
             alike = [i for i in kept if np.isclose(agreement[i], agreement[j], rtol=1e-9)]
             for i in alike:
-                other, others = pd.factorize(hashed[:, i])
+                other, others = pd.factorize(hashed.column(i))
                 joint = codes.astype(np.int64) * len(others) + other
                 if len(others) == len(values) == len(pd.unique(joint)):
                     break
@@ -80,12 +103,13 @@ def _own_columns(hashed: np.ndarray, agreement: np.ndarray) -> list[int]:
 
 
 def _stand_alone(
-    hashed: np.ndarray, copies: np.ndarray, partners: np.ndarray | None, few: int
+    hashed: Hashes, own: list[int], copies: np.ndarray, partners: np.ndarray | None, few: int
 ) -> bool:
     """Whether half of the copies or more have no neighbour but what they are copies of.
 
     Args:
-        hashed: (n, columns) hashes.
+        hashed: Hashes of the table.
+        own: Columns that are compared.
         copies: Rows that are copies.
         partners: What each is a copy of; None: the rows identical to it.
         few: A neighbour differs in at most so many columns.
@@ -95,12 +119,13 @@ def _stand_alone(
     others = np.arange(len(hashed))
     if len(others) > MOST_COMPARED:
         others = random.choice(len(hashed), MOST_COMPARED, replace=False)
+    rows = hashed.rows(others, own)
+    mine = hashed.rows(copies[judged], own)
+    theirs = mine if partners is None else hashed.rows(partners[judged], own)
     alone = 0
-    for i in judged:
-        differ = (hashed[others] != hashed[copies[i]]).sum(axis=1)
-        near = (differ <= few) & (differ > 0)
-        if partners is not None:
-            near &= (hashed[others] != hashed[partners[i]]).any(axis=1)
+    for copy, partner in zip(mine, theirs, strict=True):
+        differ = (rows != copy).sum(axis=1)
+        near = (differ <= few) & (differ > 0) & (rows != partner).any(axis=1)
         alone += not near.any()
     return alone >= 0.5 * len(judged)
 
@@ -124,26 +149,6 @@ def _changed(
             near = (equal.mean(axis=1) >= 1 - CHANGED) & (equal @ bits > needed)
             found |= dict(zip(mine[near].tolist(), theirs[near].tolist(), strict=True))
     return np.array(list(found), dtype=np.int64), np.array(list(found.values()), dtype=np.int64)
-
-
-def column_hashes(evidence: Evidence, left_out: set[str]) -> np.ndarray:
-    """(n, columns) uint64 hashes of a table's values; the column is part of what is hashed.
-
-    Args:
-        evidence: The rows.
-        left_out: Columns that are not compared: identifiers, which differ between copies.
-    """
-    names = [name for name in evidence.table.columns if name not in left_out]
-    hashed = np.empty((len(evidence.table), len(names)), dtype=np.uint64)
-    for i, name in enumerate(names):
-        column = evidence.table[name]
-        if column.dtype == object:
-            column = column.astype(str).where(column.notna(), "")
-        values = pd.util.hash_pandas_object(column, index=False).to_numpy()
-        # Mixed again, so that sums over columns do not cancel.
-        mixed = (values ^ np.uint64((i + 1) * 0x9E3779B97F4A7C15 % 2**64)) * MIX
-        hashed[:, i] = (mixed ^ (mixed >> np.uint64(31))) * np.uint64(0x94D049BB133111EB)
-    return hashed
 
 
 def _agreement(column: np.ndarray) -> float:

@@ -31,13 +31,13 @@ def after_prediction(evidence: Evidence) -> Iterator[Finding]:
     or a number that runs along with the time of prediction) are compared with ``time``. Where no
     time of prediction is known, inputs that are dates are worth a warning.
     """
-    if evidence.frame is None:
+    if evidence.table is None:
         return
     time = _times(evidence)
     late: dict[str, int] = {}
     dates = []
-    for name in evidence.frame.columns:
-        column = evidence.frame[name]
+    for name in evidence.table.columns:
+        column = evidence.table[name]
         moments = _as_dates(column)
         if moments is not None:
             dates.append(str(name))

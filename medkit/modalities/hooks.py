@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
     from medkit.data.cohort import Feature
+    from medkit.data.stored_columns import StoredColumns
 
 
 class Explained:
@@ -161,9 +162,9 @@ class Compared:
         another's being identical means something."""
         return array_keys(self._values(raw))
 
-    def table(self, raw: Any) -> pandas.DataFrame | None:
+    def table(self, raw: Any) -> pandas.DataFrame | StoredColumns | None:
         """The raw columns, where the input is a table: dates and identifiers stand there as they
-        were read."""
+        were read. Those on disk stay there."""
         return None
 
     def texts(self, raw: Any) -> Texts | None:

@@ -19,18 +19,17 @@ class TabularCompared(Modality):
     """Identical rows are told from coincidence column by column, near ones by their numbers."""
 
     def row_keys(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
-        frame = self.table(raw)
-        keys = pd.util.hash_pandas_object(frame, index=False).to_numpy(dtype=np.uint64)
+        table = self.table(raw)
+        blocks = table.blocks() if isinstance(table, StoredColumns) else [table]
+        hashed = [pd.util.hash_pandas_object(each, index=False) for each in blocks]
+        keys = np.concatenate([each.to_numpy(dtype=np.uint64) for each in hashed])
         return keys, np.ones(len(keys), dtype=bool)
 
-    def table(self, raw: Any) -> pandas.DataFrame:
+    def table(self, raw: Any) -> pandas.DataFrame | StoredColumns:
         values = self._values(raw)
-        if isinstance(values, StoredColumns):
-            texts = [name for name, kind in values.kinds.items() if kind == "categorical"]
-            values = values.to_frame()
-            values = values.astype(dict.fromkeys(texts, object)) if texts else values
-        frame = pd.DataFrame(values).rename(columns=str)
-        return frame[[name for name in self.names if name in frame.columns]]
+        if not isinstance(values, StoredColumns):
+            values = pd.DataFrame(values).rename(columns=str)
+        return values[[name for name in self.names if name in values.columns]]
 
     def near_cells(self, x: np.ndarray) -> Cells | None:
         numeric = [i for i, f in enumerate(self.features) if f.kind == "numeric"]
