@@ -756,7 +756,7 @@ def test_occlusion_of_a_linear_model_is_what_is_covered(films):
     class Model:
         output_shape = (None, 1)
 
-        def predict(self, values, **_):
+        def predict_on_batch(self, values):
             return (values["x"][..., 0] * weight).sum(axis=(1, 2))[:, None]
 
     found = explain(Model(), modality, task, x, method="occlusion").attributions
@@ -877,10 +877,8 @@ def test_shapley_values_of_a_linear_model(table):
     class Model:
         output_shape = (None, 1)
 
-        def predict(self, values, **_):
+        def predict_on_batch(self, values):
             return np.nan_to_num(values["x"]) @ np.array([[1.0], [-2.0], [0.0]])
-
-        predict_on_batch = predict
 
     task = Regression().fit([0.0, 1.0])
     found = explain(Model(), modality, task, encoded[:4], method="shap", background=encoded)

@@ -18,6 +18,7 @@ from medkit.explanation.predict import of_one_input
 from medkit.explanation.shap_engine import shapley_values
 from medkit.modalities.encoder import Encoder
 from medkit.modalities.modality import Modality
+from medkit.training import validation
 
 Method = Literal["auto", "integrated_gradients", "occlusion", "grad_cam", "attention", "shap"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -92,7 +93,7 @@ def explain(
         )
 
     def predict(given: Inputs) -> np.ndarray:
-        return np.asarray(model.predict(dict(given.arrays), batch_size=1024, verbose=0), float)
+        return validation.predict(model, dict(given.arrays))
 
     outputs = predict(inputs)
     which = explained_outputs(task, outputs, output)
@@ -109,12 +110,7 @@ def explain(
                 found[name] = Local(each, outputs, which, values[name], axes, start, gap)
     if method == "shap":
         others = inputs if background is None else background
-
-        # Hundreds of small calls: predict would spend its time on making data sets of them.
-        def quick(given: Inputs) -> np.ndarray:
-            return np.asarray(model.predict_on_batch(dict(given.arrays)), float)
-
-        shares, start = shapley_values(quick, encoder, inputs, which, others, seed)
+        shares, start = shapley_values(predict, encoder, inputs, which, others, seed)
         gap = (
             outputs[np.arange(len(inputs)), which]
             - start

@@ -102,7 +102,7 @@ def assess(
     if settings.explanations:
         with stages("evaluate: explanations"):
             metrics["explanations"] = explanations(
-                lambda given: network.full.predict(dict(given.arrays), batch_size=1024, verbose=0),
+                lambda given: validation.predict(network.full, dict(given.arrays)),
                 task,
                 encoder,
                 test.inputs,
