@@ -10,6 +10,7 @@ from medkit.evaluation.groups.subgroups import subgroup_metrics
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.resampling.intervals import measure
 from medkit.evaluation.sample_size import sample_size
+from medkit.modalities.tabular import Tabular
 from medkit.report import ReportInputs
 
 ROWS = {"train": slice(0, 160), "valid": slice(160, 220), "test": slice(220, 300)}
@@ -88,6 +89,7 @@ def example(kind, **more):
             "python": "3.12", "backend": "jax", "git_commit": None, "versions": {"keras": "3.15"},
             "data_sha256": {}, "stages": {"fit": {"seconds": 1.5, "peak_memory_mib": 900}},
         },
+        "preparation": {"tabular": Tabular().preparation()},
         "config": CONFIG,
         "model": "mlp",
     }  # fmt: skip

@@ -8,6 +8,7 @@ import statsmodels.api as sm
 from report_example import example, full
 
 from medkit.core.registry import tasks
+from medkit.data.cohort import Source
 from medkit.evaluation.sample_size import (
     binary_criteria,
     candidate_parameters,
@@ -16,7 +17,11 @@ from medkit.evaluation.sample_size import (
     largest_r2,
     sample_size,
 )
+from medkit.modalities.image import Image
+from medkit.modalities.series import Series
+from medkit.modalities.tabular import Tabular
 from medkit.report import ReportInputs, write_model_card
+from medkit.report.checklists import facts
 from medkit.report.checklists.checklist import counts, tripod_ai
 from medkit.report.checklists.model_card import model_card, model_card_text
 from medkit.report.checklists.probast import signals
@@ -99,12 +104,57 @@ def test_a_bare_run_claims_nothing_it_did_not_do():
         ("training: {class_weight: null}", "13", "No resampling and no class weights."),
         ("calibration: none", "12f", "The model was not updated or recalibrated."),
         ("evaluation: {bootstrap: 0}", "12e", "No intervals were computed."),
-        ("preprocessing: {name: tabular, missing: drop}", "11", "Rows with a missing input were"),
-        ("preprocessing: {name: image}", "11", "nothing had to be filled"),
     ],
 )
 def test_settings_change_what_is_said(setting, number, said):
     assert said in items(example("binary", config=setting))[number].text
+
+
+def test_each_input_says_what_became_of_its_gaps():
+    both = {"vitals": Series().preparation(), "static": Tabular(missing="median").preparation()}
+
+    def said(preparation):
+        text = items(example("binary", preparation=preparation))["11"].text
+        return text.removesuffix(" Dropped for want of a value: missing target: 5.")
+
+    assert said(both) == (
+        "Vitals: missing values were filled with the last measured one (before the first: the "
+        "training mean), and an indicator says that a value was missing; static: missing values "
+        "were filled with the training median, and an indicator says that a value was missing; "
+        "what fills them was learned on the training part alone and lies in the model."
+    )
+    assert (
+        said({"image": Image().preparation()})
+        == "Images are whole or absent: nothing had to be filled."
+    )
+    dropped = {"tabular": Tabular(missing="drop").preparation()}
+    assert said(dropped) == "Rows with a missing value were dropped."
+
+
+def test_what_is_not_set_is_not_told():
+    series = example("binary", preparation={"vitals": Series(clip=None).preparation()})
+    text = facts.handling(series)
+    assert text.startswith("Preprocessing of time series (missing forward_fill, constant 0, ")
+    assert "logarithm" not in text
+    assert "clip" not in text
+    logarithm = Series(logarithm=["lactate"]).preparation()
+    assert "logarithm lactate)" in facts.handling(example("binary", preparation={"v": logarithm}))
+
+
+def test_what_the_data_set_says_stands_with_the_data():
+    source = Source({"data.csv": "ab" * 32}, 305, notes=("5 records at 360 Hz",))
+    given = example("binary", source=source)
+    flow = {**given.metrics.get("flow", {}), "notes": ["5 records at 360 Hz", "no subject column"]}
+    card = model_card_text(
+        example("binary", source=source, metrics={**given.metrics, "flow": flow})
+    )
+    division, data = (
+        next(line for line in card.splitlines() if line.startswith(f"- **{term}:**"))
+        for term in ("Division", "Source")
+    )
+    assert "no subject column" in division.lower()
+    assert "360 Hz" not in division
+    assert "360 Hz" in data
 
 
 # PROBAST+AI.

@@ -10,6 +10,7 @@ from medkit.core.lazy import ops
 from medkit.modalities.drawing import Drawing
 from medkit.modalities.groups import Group
 from medkit.modalities.likeness import Cells, Runs, Texts, array_keys
+from medkit.modalities.preparation import Preparation
 
 if TYPE_CHECKING:
     import pandas
@@ -132,12 +133,24 @@ class Explained:
 
 
 class Summarized:
-    """What Table 1 and the baselines know of an input."""
+    """What Table 1, the baselines and a report say of an input."""
+
+    #: What it is, in the plural, as a reader calls it.
+    noun: ClassVar[str] = "inputs"
 
     if TYPE_CHECKING:
 
         @property
         def features(self) -> tuple[Feature, ...]: ...
+        def _parameters(self) -> dict[str, Any]: ...
+
+    def gaps(self) -> tuple[str, bool]:
+        """What became of missing values, in words, and whether the training rows fill them."""
+        return f"{self.noun} are whole or absent: nothing had to be filled", False
+
+    def preparation(self) -> Preparation:
+        """How the input was prepared, for reports."""
+        return Preparation(self.noun, *self.gaps(), self._parameters())
 
     def unit_of(self, summary: str) -> str | None:
         """Unit of a column of the summaries: ``pulse mean`` has the pulse's, a count has none."""

@@ -53,6 +53,7 @@ class Waveform(SeriesCompared):
 
     modality: ClassVar[str] = "waveform"
     gives: ClassVar[Gives] = "steps"
+    noun: ClassVar[str] = "waveforms"
     regular: ClassVar[bool] = True
     static: ClassVar[bool] = True
     value_axes: ClassVar[str] = "step feature"
@@ -174,6 +175,9 @@ class Waveform(SeriesCompared):
                 for summary, values in self._of_lead(block[:, :, position]).items():
                     columns.setdefault(f"{name} {summary}", []).append(values.astype("float32"))
         return pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+
+    def gaps(self) -> tuple[str, bool]:
+        return "where a lead was off, its training mean stands", True
 
     def unit_of(self, summary: str) -> str | None:
         units = {"heart rate": "beats/min", "SDNN": "ms", "RMSSD": "ms"}

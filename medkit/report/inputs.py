@@ -12,6 +12,7 @@ import yaml
 
 from medkit.data.cohort import Feature, Source
 from medkit.data.inputs import Inputs
+from medkit.modalities.preparation import Preparation
 from medkit.tasks.outcomes import Metric, Outcome
 from medkit.tasks.task import Task
 
@@ -31,6 +32,7 @@ class ReportInputs:
         predictions: Part -> (targets as encoded, outputs of the network).
         source: Where the data came from.
         features: Input variables with their units.
+        preparation: How each input was prepared, by its name.
         environment: The content of ``environment.json``.
         config: The config as YAML text.
         description: A sentence of the user's own.
@@ -53,6 +55,7 @@ class ReportInputs:
     predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]
     source: Source = field(default_factory=Source)
     features: Sequence[Feature] = ()
+    preparation: Mapping[str, Preparation] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
     description: str = ""

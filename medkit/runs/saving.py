@@ -139,6 +139,7 @@ def save_report(
         predictions={name: (parts[name].y, predictions.outputs[name]) for name in parts},
         source=cohort.source,
         features=encoder.features,
+        preparation={name: each.preparation() for name, each in encoder.modalities.items()},
         environment=facts,
         config=(folder / "config.yaml").read_text(encoding="utf-8"),
         target_names=cohort.target_names,

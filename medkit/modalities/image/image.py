@@ -47,6 +47,7 @@ class Image(ImageExplained, ImageCompared):
 
     modality: ClassVar[str] = "image"
     gives: ClassVar[Gives] = "grid"
+    noun: ClassVar[str] = "images"
     static: ClassVar[bool] = False
     moves_pixels: ClassVar[tuple[str, ...]] = ("flip", "rotation", "translation", "zoom")
     shape_: list[int]

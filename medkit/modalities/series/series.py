@@ -22,6 +22,7 @@ from medkit.modalities.modality import (
     log,
     statistics,
 )
+from medkit.modalities.preparation import filling
 from medkit.modalities.series.compared import SeriesCompared
 from medkit.modalities.series.explained import SeriesExplained
 
@@ -65,6 +66,7 @@ class Series(SeriesExplained, SeriesCompared):
 
     modality: ClassVar[str] = "series"
     gives: ClassVar[Gives] = "steps"
+    noun: ClassVar[str] = "time series"
     regular: ClassVar[bool] = True
     static: ClassVar[bool] = True
     steps_: int
@@ -289,6 +291,9 @@ class Series(SeriesExplained, SeriesCompared):
         bounds = None if self.bounds_ is None else (self.bounds_[0], self.bounds_[1])
         layer.set_statistics(self.fill_, self.center_, self.scale_, bounds)
         return layer
+
+    def gaps(self) -> tuple[str, bool]:
+        return filling(self.missing, self.indicators)
 
     def summarize(self, x: np.ndarray) -> pandas.DataFrame:
         """Per channel: mean, min, max, first, last, standard deviation and count of what was

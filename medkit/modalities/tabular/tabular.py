@@ -21,6 +21,7 @@ from medkit.modalities.modality import (
     log,
     statistics,
 )
+from medkit.modalities.preparation import filling
 from medkit.modalities.tabular.categories import (
     embedding_width,
     is_embedded,
@@ -76,6 +77,7 @@ class Tabular(TabularExplained, TabularCompared):
 
     modality: ClassVar[str] = "tabular"
     gives: ClassVar[Gives] = "vector"
+    noun: ClassVar[str] = "tables"
     static: ClassVar[bool] = True
     categories_: dict[str, list[str]]
     whole_: list[str]
@@ -344,6 +346,9 @@ class Tabular(TabularExplained, TabularCompared):
         from medkit.layers.tabular import CategoryEmbedding
 
         return CategoryEmbedding(groups)
+
+    def gaps(self) -> tuple[str, bool]:
+        return filling(self.missing, self.indicators)
 
     def summarize(self, x: np.ndarray) -> pandas.DataFrame:
         """Numbers as they are (NaN where missing) and categories as one-hot columns.

@@ -58,6 +58,7 @@ class Tokens(TokensExplained, TokensCompared):
 
     modality: ClassVar[str] = "tokens"
     gives: ClassVar[Gives] = "steps"
+    noun: ClassVar[str] = "sequences"
     static: ClassVar[bool] = False
     vocabulary_: list[str]
     length_: int

@@ -71,6 +71,7 @@ class Triplets(TripletsExplained, TripletsCompared):
 
     modality: ClassVar[str] = "triplets"
     gives: ClassVar[Gives] = "events"
+    noun: ClassVar[str] = "events"
     static: ClassVar[bool] = True
     events_: int
     time_: list[float]
@@ -240,6 +241,9 @@ class Triplets(TripletsExplained, TripletsCompared):
         layer.build((None, *self.input_shape_))
         layer.set_statistics((self.time_[0], self.time_[1]), self.center_, self.scale_)
         return layer
+
+    def gaps(self) -> tuple[str, bool]:
+        return "nothing is filled: what was not measured is no event", False
 
     def summarize(self, x: np.ndarray) -> pandas.DataFrame:
         """Per variable: mean, min, max, first, last, standard deviation and count of its values;

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from medkit.modalities.preparation import Preparation
 from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.sections.summary import positives
@@ -15,13 +15,6 @@ _UPDATES = {
     "intercept": "a new intercept of its outputs (recalibration in the large)",
     "slope": "a new intercept and slope of its outputs (logistic or linear recalibration)",
     "refit": "further training of the whole network from its former weights",
-}
-_MISSING = {
-    "mean": "filled with the training mean",
-    "median": "filled with the training median",
-    "constant": "filled with a constant",
-    "forward_fill": "filled with the last measured value (before the first: the training mean)",
-    "drop": "rows with a missing input were dropped",
 }
 _SPLITS = {
     "subject": "at random by subject, so that no subject is in two parts",
@@ -56,7 +49,9 @@ def split(inputs: ReportInputs) -> str:
         for part, called_so in (("valid", "for validation"), ("test", "for the test"))
         if by in ("subject", "time") and inputs.setting(f"split.{part}")
     ]
+    # What the data set says of itself stands with the data.
     notes = inputs.metrics.get("flow", {}).get("notes", [])
+    notes = [note for note in notes if note not in inputs.source.notes]
     text = found + (f", {' and '.join(shares)}" if shares else "")
     return " ".join([sentence(text), *(sentence(note) for note in notes)])
 
@@ -86,20 +81,20 @@ def outcome(inputs: ReportInputs) -> str:
 
 
 def missing(inputs: ReportInputs) -> str:
-    """What became of missing values."""
-    way = inputs.setting("preprocessing.missing")
-    if inputs.setting("preprocessing.name") in ("image", "tokens"):
-        return "Images and sequences are whole or absent: nothing had to be filled."
-    if way not in _MISSING:
+    """What became of missing values, input by input."""
+    prepared = inputs.preparation
+    if not prepared:
         return ""
-    text = f"Missing inputs were {_MISSING[way]}" if way != "drop" else _MISSING[way]
-    if inputs.setting("preprocessing.indicators") and way != "drop":
-        text += ", and an indicator says that a value was missing"
-    text += f"; what fills them was learned {_learned_on(inputs)} alone and lies in the model"
+    named = "; ".join(
+        f"{name}: {each.gaps}" if len(prepared) > 1 else each.gaps
+        for name, each in prepared.items()
+    )
+    if any(each.filled for each in prepared.values()):
+        named += f"; what fills them was learned {_learned_on(inputs)} alone and lies in the model"
     dropped = inputs.metrics.get("flow", {}).get("dropped", {})
     gone = {reason: n for reason, n in dropped.items() if "missing" in reason}
     listed = "; ".join(f"{reason}: {count(n)}" for reason, n in gone.items())
-    return sentence(text) + (f" Dropped for want of a value: {listed}." if gone else "")
+    return sentence(named) + (f" Dropped for want of a value: {listed}." if gone else "")
 
 
 def predictors(inputs: ReportInputs) -> str:
@@ -115,19 +110,27 @@ def predictors(inputs: ReportInputs) -> str:
 
 
 def handling(inputs: ReportInputs) -> str:
-    """How predictors enter the model."""
-    given = inputs.setting("preprocessing", {})
-    if not isinstance(given, Mapping) or not given:
+    """How predictors enter the model, input by input."""
+    if not inputs.preparation:
         return ""
-    set_so = [
-        f"{key.replace('_', ' ')} {_yes(value)}"
-        for key, value in given.items()
-        if key != "name" and value is not None
-    ]
-    return sentence(
-        f"{given.get('name', 'default')} preprocessing ({', '.join(set_so)}); numbers are not cut "
-        f"into classes; all of it is learned {_learned_on(inputs)} and lies in the saved model"
+    named = "; ".join(
+        (f"{name}: " if len(inputs.preparation) > 1 else "") + _settings(each)
+        for name, each in inputs.preparation.items()
     )
+    return sentence(
+        f"{named}; numbers are not cut into classes; all of it is learned {_learned_on(inputs)} "
+        "and lies in the saved model"
+    )
+
+
+def _settings(prepared: Preparation) -> str:
+    """``tables (missing median, …)``, without what is not set."""
+    chosen = ", ".join(
+        f"{key.replace('_', ' ')} {_yes(value)}"
+        for key, value in prepared.settings.items()
+        if value is not None and value != () and value != []
+    )
+    return f"preprocessing of {prepared.kind}" + (f" ({chosen})" if chosen else "")
 
 
 def model(inputs: ReportInputs) -> str:
@@ -255,6 +258,6 @@ def subgroups(inputs: ReportInputs) -> str:
 def _yes(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return " × ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -96,10 +96,7 @@ def _details(inputs: ReportInputs) -> CardSection:
 
 
 def _input_kind(inputs: ReportInputs) -> str:
-    kind = {"image": "images", "tokens": "sequences", "series": "time series"}.get(
-        inputs.setting("preprocessing.name", ""), ""
-    )
-    return sentence(kind)
+    return sentence(", ".join(each.kind for each in inputs.preparation.values()))
 
 
 def _version(inputs: ReportInputs) -> str:
@@ -169,7 +166,7 @@ def _training_data(inputs: ReportInputs) -> CardSection:
     return CardSection(
         "Training data",
         (
-            ("Source", files),
+            ("Source", " ".join([sentence(files), *map(sentence, inputs.source.notes)]).strip()),
             ("Rows", " ".join(filter(None, [facts.rows(inputs), facts.participants(inputs)]))),
             ("Missing values", facts.missing(inputs) or "Not told by the config."),
             ("Class imbalance", facts.imbalance(inputs)),

@@ -154,9 +154,10 @@ def _missing(inputs: ReportInputs) -> Signal:
     text = facts.missing(inputs)
     if not text:
         return Signal("Analysis", asks, "unknown", "Not told by the config.")
+    prepared = inputs.preparation.values()
     dropped = inputs.metrics.get("flow", {}).get("dropped", {})
     gone = sum(n for reason, n in dropped.items() if "missing" in reason)
-    complete_only = inputs.setting("preprocessing.missing") == "drop"
+    complete_only = any(each.settings.get("missing") == "drop" for each in prepared)
     return Signal("Analysis", asks, "unsure" if gone or complete_only else "good", text)
 
 
