@@ -21,6 +21,7 @@ from medkit.data.cohort import Cohort, RawInput
 from medkit.modalities.drawing import Drawing
 from medkit.modalities.hooks import prepared
 from medkit.modalities.modality import Modality
+from medkit.tasks.task import Task
 
 # Small preprocessed samples of what a modality gives.
 SHAPES: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -225,13 +226,19 @@ def _check_compared(name: str, modality: Modality, raw: RawInput, x: np.ndarray)
         assert len(each) == len(x), f"{name}: constants, a value a sample"
 
 
-def check_task(factory: Any, targets: np.ndarray) -> None:
+def check_task(factory: type[Task], targets: np.ndarray | None = None) -> None:
     """A task keeps the contract: encodes, scores, survives JSON, and weights equal repetition.
+
+    Args:
+        factory: The task.
+        targets: Targets to fit it on; None: its own example.
 
     Raises:
         AssertionError: With the rule that is broken.
     """
     check_signature(factory)
+    if targets is None:
+        targets = factory.example(40, np.random.default_rng(1))
     task = factory().fit(targets)
     name = task.kind
     y = task.encode(targets)
@@ -257,6 +264,11 @@ def check_task(factory: Any, targets: np.ndarray) -> None:
     twin = factory.from_dict(json.loads(json.dumps(task.to_dict(), allow_nan=False)))
     same = np.array_equal(twin.encode(targets), y, equal_nan=y.dtype.kind == "f")
     assert same, f"{name}: JSON"
+    outcomes = task.outcomes(y, p, threshold)
+    assert {each.kind for each in outcomes} == {task.outcome}, f"{name}: outcomes of another kind"
+    assert len(task.output_names) == task.num_outputs, f"{name}: a name for each output"
+    columns = task.prediction_columns(p, threshold)
+    assert set(task.output_columns) <= set(columns), f"{name}: outputs must be written"
     assert task.monitor in task.monitors, f"{name}: the default monitor must be watched"
 
 

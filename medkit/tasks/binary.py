@@ -113,6 +113,11 @@ class Binary(Task):
             log.info("positive class: %r (task.positive chooses the other)", positive)
         return self
 
+    @classmethod
+    def example(cls, rows: int, random: np.random.Generator) -> np.ndarray:
+        """Zeros and ones."""
+        return random.integers(0, 2, rows)
+
     def encode(self, targets: Any) -> np.ndarray:
         """(n, 1) float32, 1 for the positive class.
 

@@ -171,6 +171,11 @@ class Forecasting(Task):
         self.scale_ = (scale if self.standardize else np.ones(width)).tolist()
         return self
 
+    @classmethod
+    def example(cls, rows: int, random: np.random.Generator) -> np.ndarray:
+        """Four future values, a fifth of them not measured."""
+        return np.where(random.random((rows, 4)) < 0.2, np.nan, random.normal(80, 9, (rows, 4)))
+
     def encode(self, targets: Any) -> np.ndarray:
         """(n, values) float32 in the targets' units, NaN where not measured.
 

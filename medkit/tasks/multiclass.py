@@ -69,6 +69,11 @@ class Multiclass(Task):
         self.classes_, self.names_ = found, tuple(names)
         return self
 
+    @classmethod
+    def example(cls, rows: int, random: np.random.Generator) -> np.ndarray:
+        """Three classes."""
+        return random.choice(["a", "b", "c"], rows)
+
     def encode(self, targets: Any) -> np.ndarray:
         """(n,) int32 class numbers.
 

@@ -104,6 +104,11 @@ class Multilabel(Task):
         self.labels_, self.names_ = known, tuple(known)
         return self
 
+    @classmethod
+    def example(cls, rows: int, random: np.random.Generator) -> np.ndarray:
+        """Three labels."""
+        return random.integers(0, 2, (rows, 3))
+
     def encode(self, targets: Any) -> np.ndarray:
         """(n, labels) float32.
 

@@ -72,6 +72,11 @@ class Regression(Task):
         self.scale_ = values.std(axis=0).tolist() if self.standardize else [1.0] * width
         return self
 
+    @classmethod
+    def example(cls, rows: int, random: np.random.Generator) -> np.ndarray:
+        """Systolic blood pressure in mmHg."""
+        return random.normal(120, 15, rows)
+
     def encode(self, targets: Any) -> np.ndarray:
         """(n, outputs) float32, in the targets' units.
 

@@ -80,6 +80,11 @@ class Segmentation(Task):
         self.size_ = list(masks.shape[1:])
         return self
 
+    @classmethod
+    def example(cls, rows: int, random: np.random.Generator) -> np.ndarray:
+        """Masks of two structures on 6 × 5 pixels."""
+        return random.integers(0, 2, (rows, 6, 5, 2))
+
     def encode(self, targets: Any) -> np.ndarray:
         """(n, height, width, structures) uint8.
 

@@ -67,6 +67,11 @@ class Task:
         """
         raise NotImplementedError
 
+    @classmethod
+    def example(cls, rows: int, random: np.random.Generator) -> np.ndarray:
+        """Targets (rows,) or (rows, outputs) such as it can be fitted on, for contract tests."""
+        raise NotImplementedError
+
     def encode(self, targets: Any) -> np.ndarray:
         """Targets as the metrics take them.
 

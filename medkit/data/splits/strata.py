@@ -25,14 +25,15 @@ def outcome_strata(targets: np.ndarray, subject: np.ndarray, count: int) -> np.n
     """(subjects,) one stratum number per subject.
 
     Two classes: whether any of the subject's rows is of the rarer one. More: its most common
-    class. Several binary columns: which of them ever occur. Continuous: quintiles of the mean.
+    class. Several columns: which of the binary ones ever occur. Continuous: quintiles of the mean.
     """
     targets = np.asarray(targets)
     columns = targets.reshape(len(targets), -1)
     coded = [pd.factorize(_sortable(column), sort=True) for column in columns.T]
-    if len(coded) > 1 and all(len(kinds) <= 2 for _, kinds in coded):
+    yes_no = [label for label, kinds in coded if len(kinds) <= 2]
+    if len(coded) > 1 and yes_no:
         strata = np.zeros(count, dtype=np.int64)
-        for label, _ in coded:
+        for label in yes_no:
             strata = strata * 2 + _any_rarer(label, subject, count)
             strata = np.unique(strata, return_inverse=True)[1]
         return strata
