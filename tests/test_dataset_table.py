@@ -159,7 +159,7 @@ def test_decimal_commas_between_commas_must_be_declared(file):
     with pytest.raises(DataError) as error:
         table(path=path, target="y")
     assert "column 'crp' holds numbers with a decimal comma" in str(error.value)
-    assert 'Give decimal: ","' in str(error.value)
+    assert 'Give source.decimal: ","' in str(error.value)
     found = only_input(table(path=path, target="y", source={"decimal": ","})).values["crp"]
     assert found.tolist() == [12.5, 1.5]
 
@@ -266,13 +266,13 @@ def test_a_range_includes_its_ends(file):
         ("x,y\n1,\n2,\n", {}, "every row lacks a target: 'y' is empty in all 2 rows"),
         ("x,y\n1,0.5\n2,\n3,high\n4,2.5\n5,3\n", {},
          "target column 'y' looks numeric but has text: 1 of 4 values, first at row 3\n"
-         "  If they mean 'missing': missing_values: {y: [\"high\"]}."),
+         "  If they mean 'missing': values.missing_values: {y: [\"high\"]}."),
         ("x,y\n1,0.5\n2,\n3,inf\n4,2.5\n", {},
          "target column 'y' has 1 infinite values (first at row 3)"),
         ("x,y\n1,0\ninf,1\n-inf,1\n", {}, "column 'x' has 2 infinite values (first at row 2)"),
         ("x,y\n1,0\n2,1\n?,1\n", {},
          "column 'x' looks numeric but has text: 1 of 3 values, first at row 3\n"
-         "  If they mean 'missing': missing_values: {x: [\"?\"]}."),
+         "  If they mean 'missing': values.missing_values: {x: [\"?\"]}."),
         ("x,y\n1,0\na,1\nb,1\n", {"columns": {"numeric": ("x",)}},
          "column 'x' has text where numbers are due: 2 of 3 values, first at row 2"),
         ("x,y\n1,0\n", {"columns": {"inputs": ("x", "y")}}, "'y' is both input and target"),

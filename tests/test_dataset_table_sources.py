@@ -115,7 +115,7 @@ def test_encodings_that_cannot_be_told_are_asked_for(file):
     with pytest.raises(DataError) as error:
         table(path=file(text.encode("cp1251")), target="y")
     assert "line 2 is not UTF-8 text" in str(error.value)
-    assert "dataset.encoding: cp1252" in str(error.value)
+    assert "dataset.source.encoding: cp1252" in str(error.value)
     found = table(path=file(text.encode("cp1251")), target="y", source={"encoding": "cp1251"})
     assert list(only_input(found).values["where"]) == ["Москва", "Казань"]
     with pytest.raises(DataError, match="line 2 is not ascii text"):
@@ -383,7 +383,7 @@ def test_bad_queries_are_refused(sqlite, settings, message):
 def test_bad_addresses_are_refused(tmp_path, file):
     pytest.importorskip("sqlalchemy")
     for url, message in (
-        ("hospital", "dataset.url: is no database address"),
+        ("hospital", "dataset.source.url: is no database address"),
         ("postgresql://u:p@ss@host/db", "holds more than one '@'"),
         ("postgresql://host/db?user=u&password=x", "'password' must not be a parameter"),
         (f"sqlite:///{tmp_path}/nowhere.sqlite", "no such file"),
@@ -631,7 +631,7 @@ def test_a_database_that_is_slow(address, caplog):
             target="died",
         )
     assert "(tried 4 times); nothing was read" in str(error.value)
-    assert "dataset.timeout" in str(error.value)
+    assert "dataset.source.timeout" in str(error.value)
 
 
 class Relay(threading.Thread):

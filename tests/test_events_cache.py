@@ -731,7 +731,7 @@ def test_a_database_that_is_always_lost_or_slow_or_down(measurements, server, tm
     for url, query, timeout, message in (
         (lost, QUERY, 60, "the connection failed: "),
         (down, QUERY, 60, "the connection failed: "),
-        (measurements, slow, 0.3, "dataset.timeout"),
+        (measurements, slow, 0.3, "dataset.source.timeout"),
     ):
         with pytest.raises(DataError) as error:
             events(

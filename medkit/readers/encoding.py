@@ -50,7 +50,7 @@ def encoding_of(path: Path, given: str | None) -> str:
     if given is None and _is_western(path):
         log.warning(
             "%s is not UTF-8 text: read as Windows-1252 (Western European); if letters are "
-            "wrong, give its encoding, as in encoding: cp1250", path.name,
+            "wrong, give its encoding, as in source.encoding: cp1250", path.name,
         )  # fmt: skip
         return WESTERN
     raise _not_decoded(path, given or "UTF-8")
@@ -115,7 +115,7 @@ def _known(encoding: str) -> str:
         raise DataError(
             f"encoding '{encoding}' is not known",
             place="dataset",
-            hint="As in encoding: utf-8, cp1252, latin-1, cp1250 or utf-16.",
+            hint="As in source.encoding: utf-8, cp1252, latin-1, cp1250 or utf-16.",
         ) from None
     return UTF8 if name == "utf-8" else name
 
@@ -161,5 +161,6 @@ def _not_decoded(path: Path, encoding: str) -> DataError:
         f"{where} not {encoding} text",
         place=str(path),
         hint="Save the file as UTF-8 or as Parquet, or give its encoding, as in "
-        "dataset.encoding: cp1252 (Windows, Western Europe), cp1250 (Central Europe), utf-16.",
+        "dataset.source.encoding: cp1252 (Windows, Western Europe), cp1250 (Central Europe) or "
+        "utf-16.",
     )

@@ -117,9 +117,10 @@ def _module(engine: Engine) -> Any:
     except ImportError as error:
         name = _PACKAGES[engine].split(".")[0]
         raise DataError(
-            f"engine: {engine} needs {name}, which is not installed",
+            f"source.engine: {engine} needs {name}, which is not installed",
             place="dataset",
-            hint=f"Install it with: pip install 'keras-medkit[{engine}]', or use engine: polars.",
+            hint=f"Install it with: pip install 'keras-medkit[{engine}]', or use source.engine: "
+            "polars.",
         ) from error
 
 

@@ -103,7 +103,7 @@ def _rows(path: Path, sheet: str | None) -> list[tuple[Any, ...]]:
         raise DataError(
             f"has {len(filled)} sheets with data: {', '.join(filled)}",
             place=str(path),
-            hint=f'Name one in the dataset section: sheet: "{next(iter(filled))}".',
+            hint=f'Name one in the dataset section: source.sheet: "{next(iter(filled))}".',
         )
     for name, rows in filled.items():
         _refuse_uncomputed(path, name, rows)

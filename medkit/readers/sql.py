@@ -127,7 +127,7 @@ def _need(module: str, package: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise DataError(
             f"databases need the package {package}, which is not installed",
-            place="dataset.url",
+            place="dataset.source.url",
             hint="pip install 'keras-medkit[sql]'",
         )
 
@@ -141,11 +141,13 @@ def _address(url: str) -> tuple[Any, tuple[str, ...]]:
     try:
         address = sqlalchemy.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):
-        raise DataError("is no database address", place="dataset.url", hint=_EXAMPLE) from None
+        raise DataError(
+            "is no database address", place="dataset.source.url", hint=_EXAMPLE
+        ) from None
     if url.partition("?")[0].count("@") > 1:
         raise DataError(
             "holds more than one '@'",
-            place="dataset.url",
+            place="dataset.source.url",
             hint="In a password '@' is written %40 and '%' is %25. Or leave the password out and "
             "set PGPASSWORD.",
         )
@@ -153,7 +155,7 @@ def _address(url: str) -> tuple[Any, tuple[str, ...]]:
     if hidden:
         raise DataError(
             f"'{hidden[0]}' must not be a parameter of the address",
-            place="dataset.url",
+            place="dataset.source.url",
             hint=_EXAMPLE,
         )
     if not address.password:
@@ -163,7 +165,7 @@ def _address(url: str) -> tuple[Any, tuple[str, ...]]:
     if not any(secret == value or f":{secret}@" in value for value in os.environ.values()):
         raise DataError(
             "the password is written in the address, but in no environment variable",
-            place="dataset.url",
+            place="dataset.source.url",
             hint=f"{_EXAMPLE} A run keeps its config, and with it what is written there.",
         )
     return address, (secret, str(address.password))
@@ -179,7 +181,7 @@ def _file_address(address: Any) -> Any:
             "no such file",
             place=file,
             hint="A relative path in a url is taken from the working folder; "
-            "with path: FILE and query: it is taken from the config's folder.",
+            "with path: FILE and source.query: it is taken from the config's folder.",
         )
     if kind == "sqlite":
         options = {"mode": "ro", "uri": "true"}
@@ -222,7 +224,7 @@ def _persistently(
         f"{problem} (tried {len(PAUSES) + 1} times); nothing was read",
         place=str(place),
         hint="Is the database running, and can it be reached from here? A slow query can be "
-        "given longer: dataset.timeout, in seconds.",
+        "given longer: dataset.source.timeout, in seconds.",
     )
 
 

@@ -268,7 +268,7 @@ def open_text(
     """
     if delimiter is not None and len(delimiter) != 1:
         raise DataError(f"delimiter '{delimiter}' is not one character", place="dataset",
-                        hint='As in delimiter: ";" or, for a tab, delimiter: "\\t".')  # fmt: skip
+                        hint='As in source.delimiter: ";" or, for a tab, "\\t".')  # fmt: skip
     found = first_encoding(path, encoding)
     try:
         lines = _first_lines(path, found)

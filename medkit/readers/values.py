@@ -123,8 +123,8 @@ def as_numbers(values: pd.Series, path: Path) -> pd.Series:
         raise DataError(
             f"column '{values.name}' has text where numbers are due: {describe_texts(values)}",
             place=str(path),
-            hint=f"If they mean 'missing': missing_values: {suggest_missing(values)}. "
-            f"If the column holds categories: categorical: [{values.name}].",
+            hint=f"If they mean 'missing': values.missing_values: {suggest_missing(values)}. "
+            f"If the column holds categories: columns.categorical: [{values.name}].",
         )
     return numbers
 
@@ -135,8 +135,8 @@ def refuse_decimal_commas(values: pd.Series, path: Path) -> None:
         raise DataError(
             f"column '{values.name}' holds numbers with a decimal comma",
             place=str(path),
-            hint='Give decimal: "," in the dataset section, or write them with a point. If the '
-            f"column holds categories: categorical: [{values.name}].",
+            hint='Give source.decimal: "," or write them with a point. If the '
+            f"column holds categories: columns.categorical: [{values.name}].",
         )
 
 

@@ -205,7 +205,9 @@ def report_unmatched(path: Path, rows: Any, unlabelled: int, unmatched: Unmatche
     text = "; ".join(part for part in (empty, bare) if part)
     if text and unmatched == "fail":
         raise DataError(
-            text, place=str(path), hint="Mend the tables, or leave such stays out: unmatched: drop."
+            text,
+            place=str(path),
+            hint="Fix the tables, or leave such stays out: labels.unmatched: drop.",
         )
     if text:
         log.info("%s: %s", path.name, text)

@@ -176,7 +176,7 @@ def _numeric(column: pd.Series, path: Path) -> pd.Series:
     raise DataError(
         f"target column '{column.name}' looks numeric but has text: {describe_texts(column)}",
         place=str(path),
-        hint=f"If they mean 'missing': missing_values: {suggest_missing(column)}. "
+        hint=f"If they mean 'missing': values.missing_values: {suggest_missing(column)}. "
         "If all are classes, write each of them as text.",
     )
 

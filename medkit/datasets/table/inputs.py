@@ -137,8 +137,8 @@ def _fail_if(wrong: pd.Series, feature: Feature) -> None:
         raise DataError(
             f"{int(wrong.sum())} values are no declared category (first at row {wrong.idxmax()})",
             place=f"column '{feature.name}'",
-            hint=f"Declared: {', '.join(feature.categories[:20])}. Mend them, or choose outside: "
-            "missing or keep.",
+            hint=f"Declared: {', '.join(feature.categories[:20])}. Mend them, or choose "
+            "values.outside: missing or keep.",
         )
 
 
@@ -172,21 +172,21 @@ def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
         raise DataError(
             f"column '{column.name}' holds numbers that are written as text",
             place=str(path),
-            hint=f"If they are numbers: numeric: [{column.name}]. "
-            f"If they are codes: categorical: [{column.name}].",
+            hint=f"If they are numbers: columns.numeric: [{column.name}]. "
+            f"If they are codes: columns.categorical: [{column.name}].",
         )
     if share >= 0.5:
         raise DataError(
             f"column '{column.name}' looks numeric but has text: {describe_texts(column)}",
             place=str(path),
-            hint=f"If they mean 'missing': missing_values: {suggest_missing(column)}. "
-            f"If the column holds categories: categorical: [{column.name}].",
+            hint=f"If they mean 'missing': values.missing_values: {suggest_missing(column)}. "
+            f"If the column holds categories: columns.categorical: [{column.name}].",
         )
     if _are_dates(column):
         raise DataError(
             f"column '{column.name}' holds dates, which are no inputs as they are",
             place=str(path),
-            hint=f"{_DATES} If they are categories: categorical: [{column.name}].",
+            hint=f"{_DATES} If they are categories: columns.categorical: [{column.name}].",
         )
     different, present = column.nunique(), int(column.notna().sum())
     if present >= 20 and different > 0.9 * present:
@@ -194,6 +194,6 @@ def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
             f"column '{column.name}' has a different text in almost every row ({different} in "
             f"{present}): an identifier, a date or free text, which is no input",
             place=str(path),
-            hint=f"Leave it out (ignore: [{column.name}]), name it as subject, id or time, or "
-            f"keep it with categorical: [{column.name}].",
+            hint=f"Leave it out (columns.ignore: [{column.name}]), name it as subject, id or time, "
+            f"or keep it with columns.categorical: [{column.name}].",
         )

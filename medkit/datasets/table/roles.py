@@ -179,7 +179,7 @@ def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> FoundRoles:
         settled = (*found.by_name, *found.ignored)
         if SURE_ID_NAME.search(folded(name)) and name not in settled and numbers:
             log.warning("column '%s' is called an id, but has few values: if they are codes, "
-                        "categorical: [%s]", name, name)  # fmt: skip
+                        "columns.categorical: [%s]", name, name)  # fmt: skip
     for name in varied:
         if BIRTH_NAME.search(folded(name)) and are_dates(frame[name]):
             found.ignored[name] = "a date of birth; an age would be an input"

@@ -44,7 +44,7 @@ def as_time(values: pd.Series, path: Path, time_format: str | None = None) -> pd
             f"(first at row {values.index[wrong][0]})" + (f" as {_shown(tried)}" if tried else ""),
             place=str(path),
             hint="Write times as 2024-05-31 or 2024-05-31 14:30, as numbers, or all alike and "
-            'give their format, as in time_format: "%d.%m.%Y".',
+            'give their format, as in columns.time_format: "%d.%m.%Y".',
         )
     taken = days.reindex([*range(len(days)), -1]).iloc[codes]
     return pd.Series(taken.to_numpy(), index=values.index, name=values.name)
@@ -87,7 +87,7 @@ def days_before(
                 raise DataError(
                     f"the dates in column '{column.name}' are not written as 2024-05-31",
                     place=str(path),
-                    hint='Give their format in the dataset section: time_format: "%d.%m.%Y".',
+                    hint='Give their format: columns.time_format: "%d.%m.%Y".',
                 )
         moment = as_time(column, path, time_format)
         moments.append(moment if moment.dt.tz is None else moment.dt.tz_convert(None))
@@ -158,7 +158,7 @@ def _found_out(texts: pd.Series, name: str, path: Path) -> pd.Series:
             f"the dates in column '{name}' may be {ways}: {int(texts.notna().sum())} different "
             "texts fit both",
             place=str(path),
-            hint=f'Give their format in the dataset section: time_format: "{first}".',
+            hint=f'Give their format: columns.time_format: "{first}".',
         )
     return next(iter(fitting.values()), best)
 

@@ -270,7 +270,7 @@ def _range_notes(counts: Mapping[str, int], outside: Outside, path: Path) -> tup
         raise DataError(
             f"values outside their plausible range: {shown}",
             place=str(path),
-            hint="Mend them, or choose outside: missing or clip.",
+            hint="Mend them, or choose values.outside: missing or clip.",
         )
     return note_of(counts, outside)
 
@@ -281,7 +281,7 @@ def _duplicate_notes(count: int, duplicates: str, path: Path) -> tuple[str, ...]
     text = f"{count} events repeat another one (same stay, time, variable and value)"
     if duplicates == "fail":
         raise DataError(
-            text, place=str(path), hint="Remove them, or choose duplicates: drop or keep."
+            text, place=str(path), hint="Remove them, or choose variables.duplicates: drop or keep."
         )
     return (f"{text}{'; they are used once' if duplicates == 'drop' else ''}",)
 
