@@ -113,7 +113,8 @@ def test_config_validates_and_its_data_is_read(clinic, tmp_path, subject):
     cohort = registry.datasets.build("table", **experiment.dataset.parameters)
     assert len(cohort) == 120
     assert cohort.subjects.tolist() == [f"P{i // 2:03d}" for i in range(120)]
-    modality = registry.modalities.build("tabular", **experiment.preprocessing["tabular"].parameters)
+    settings = experiment.preprocessing["tabular"].parameters
+    modality = registry.modalities.build("tabular", **settings)
     assert modality.fit(only_input(cohort)).encode(only_input(cohort)).shape[0] == 120
 
 
