@@ -66,19 +66,24 @@ class RawInput:
     ``features`` names the columns or channels (empty for images and tokens). The values keep to
     what their features say: sentinels are emptied and ranges applied already. ``step_seconds`` are
     the seconds between two samples of a signal, where they are known.
+
+    ``present`` (n,) bool says which samples have this input, where some lack it: what ``values``
+    holds in their rows means nothing. None: every sample has it.
     """
 
     modality: str
     values: Any
     features: tuple[Feature, ...] = ()
     step_seconds: float | None = None
+    present: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, rows: np.ndarray) -> RawInput:
         """The given rows, in the given order."""
-        return replace(self, values=chosen(self.values, rows))
+        present = None if self.present is None else self.present[rows]
+        return replace(self, values=chosen(self.values, rows), present=present)
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,8 @@ class Cohort:
         target_names: Names of the target columns.
 
     Raises:
-        DataError: No samples, lengths that differ, duplicate sample ids, missing subjects.
+        DataError: No samples, lengths that differ, samples without any input, duplicate sample
+            ids, missing subjects.
     """
 
     samples: pd.DataFrame
@@ -133,6 +139,15 @@ class Cohort:
         for name, raw in self.inputs.items():
             if len(raw) != count:
                 raise DataError(f"input '{name}' has {len(raw)} rows for {count} samples")
+        nowhere = np.ones(count, dtype=bool)
+        for raw in self.inputs.values():
+            nowhere &= False if raw.present is None else ~raw.present
+        if nowhere.any():
+            raise DataError(
+                f"{nowhere.sum()} samples have no input at all (first at row "
+                f"{np.flatnonzero(nowhere)[0] + 1})",
+                hint="Leave these samples out, or join further data to them.",
+            )
         if self.targets is not None and len(self.targets) != count:
             raise DataError(f"{len(self.targets)} targets for {count} samples")
         repeated = np.flatnonzero(self.samples.index.duplicated())

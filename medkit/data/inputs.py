@@ -14,6 +14,11 @@ from medkit.data.stored_arrays import StoredRows, chosen
 Array: TypeAlias = np.ndarray | StoredRows
 
 
+def presence_name(name: str) -> str:
+    """Name of the array that says which samples have an input: (n, 1), 1 or 0."""
+    return f"{name}_present"
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Encoded inputs of n samples by name, in physical units, NaN where not measured.
@@ -54,6 +59,10 @@ class Inputs:
     def replaced(self, name: str, array: Array) -> Inputs:
         """One input exchanged, the others shared: explanations change one at a time."""
         return Inputs({**self.arrays, name: array})
+
+    def without(self, name: str) -> Inputs:
+        """The same samples as if they lacked an input that a sample may lack."""
+        return self.replaced(presence_name(name), np.zeros((len(self), 1), "float32"))
 
     def batches(self, size: int) -> Iterator[dict[str, np.ndarray]]:
         """The rows in order, ``size`` at a time, in memory: how a large one is read."""

@@ -68,22 +68,24 @@ def integrated_gradients(
     ends = [prepared(layer, x) for layer, x in zip(layers, raw, strict=True)]
     each_input = list(zip(encoder.modalities.values(), layers, ends, raw, strict=True))
     starts = [modality.reference(*each) for modality, *each in each_input]
-    targets = one_hot(which, model.output_shape[-1])
+    beside = [name for name in inputs if name not in names]
+    fixed = [one_hot(which, model.output_shape[-1]), *(np.asarray(inputs[n]) for n in beside)]
 
     def output(tensors: list[Any]) -> Any:
-        *inner, picked = tensors
+        inner, picked, given = tensors[: len(names)], tensors[len(names)], tensors[len(names) + 1 :]
         with tapped(layers, lambda position, usual, inputs: inner[position]):
-            return ops.sum(output_of(model, len(picked)) * picked, axis=-1)
+            outputs = output_of(model, len(picked), dict(zip(beside, given, strict=True)))
+            return ops.sum(outputs * picked, axis=-1)
 
     gradients = differentiated(output)
-    at_start = _values(gradients, [*starts, targets])
-    difference = _values(gradients, [*ends, targets]) - at_start
+    at_start = _values(gradients, [*starts, *fixed])
+    difference = _values(gradients, [*ends, *fixed]) - at_start
     total = [np.zeros(end.shape) for end in ends]
     rows, steps = np.arange(len(inputs)), _STEPS
     gap = difference.copy()
     while len(rows):
-        some = [each[rows] for each in (*starts, *ends, targets)]
-        found = _path(gradients, some[: len(layers)], some[len(layers) : -1], some[-1], steps)
+        some = [[each[rows] for each in arrays] for arrays in (starts, ends, fixed)]
+        found = _path(gradients, some[0], some[1], some[2], steps)
         for each, mine in zip(total, found, strict=True):
             each[rows] = mine
         sums = sum(each.reshape(len(rows), -1).sum(1) for each in found)
@@ -105,7 +107,7 @@ def _path(
     gradients: Any,
     starts: Sequence[np.ndarray],
     ends: Sequence[np.ndarray],
-    targets: np.ndarray,
+    fixed: Sequence[np.ndarray],
     steps: int,
 ) -> list[np.ndarray]:
     """(z - b) times the mean gradient along the straight path, for each representation."""
@@ -113,14 +115,14 @@ def _path(
     shares, weights = (points + 1) / 2, weights / 2
     total = [np.zeros(end.shape) for end in ends]
     per_row = steps * sum(int(np.prod(end.shape[1:])) for end in ends)
-    for rows in _batches(len(targets), max(1, _NUMBERS // per_row)):
+    for rows in _batches(len(fixed[0]), max(1, _NUMBERS // per_row)):
         between = [
             np.concatenate([start[rows] + a * (end[rows] - start[rows]) for a in shares])
             for start, end in zip(starts, ends, strict=True)
         ]
-        _, found = gradients([*between, np.tile(targets[rows], (steps, 1))])
+        _, found = gradients([*between, *(np.tile(each[rows], (steps, 1)) for each in fixed)])
         for sums, each in zip(total, found, strict=False):
-            by_point = each.reshape(steps, len(targets[rows]), *each.shape[1:])
+            by_point = each.reshape(steps, len(fixed[0][rows]), *each.shape[1:])
             sums[rows] = np.tensordot(weights, by_point, axes=1)
     return [(end - start) * sums for start, end, sums in zip(starts, ends, total, strict=True)]
 

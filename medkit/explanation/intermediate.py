@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,14 +102,15 @@ def without_recalibration(model: Any) -> Iterator[None]:
         yield
 
 
-def output_of(model: Any, rows: int) -> Any:
-    """(rows, outputs) of a network whose preprocessing layers are tapped, so that its inputs do
-    not matter."""
+def output_of(model: Any, rows: int, given: Mapping[str, Any]) -> Any:
+    """(rows, outputs) of a network whose preprocessing layers are tapped, so that of its inputs
+    only those matter that are ``given``: which samples lack an input."""
     blank = {
         name: ops.zeros((rows, *tensor.shape[1:]), tensor.dtype)
         for name, tensor in model.input.items()
+        if name not in given
     }
-    return ops.cast(model(blank, training=False), "float32")
+    return ops.cast(model({**blank, **given}, training=False), "float32")
 
 
 def one_hot(which: np.ndarray, outputs: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +13,7 @@ from medkit.core.errors import DataError, did_you_mean
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities as registered
 from medkit.data.cohort import Feature
-from medkit.data.inputs import Inputs
+from medkit.data.inputs import Inputs, presence_name
 from medkit.modalities.modality import Modality
 
 if TYPE_CHECKING:
@@ -27,14 +27,17 @@ def preprocessing_name(name: str) -> str:
 
 
 class Encoder:
-    """One modality an input, each fitted as it is alone.
+    """One modality an input, each fitted as it is alone, on the samples that have the input.
 
     Args:
         modalities: Input name -> modality, in the order of the cohort's inputs.
+        optional: Inputs that a sample may lack; ``fit`` adds those that some training samples
+            lack. Beside each, ``encode`` says which samples have it (``presence_name``).
     """
 
-    def __init__(self, modalities: Mapping[str, Modality]):
+    def __init__(self, modalities: Mapping[str, Modality], optional: Iterable[str] = ()):
         self.modalities = dict(modalities)
+        self.optional = set(optional)
 
     def fit(self, raw: Mapping[str, Any]) -> Self:
         """Fit each modality on its input's training rows.
@@ -43,29 +46,62 @@ class Encoder:
             DataError: As each modality raises; inputs that are not those of the modalities.
         """
         for name, values in self.by_name(raw).items():
+            present = _present(values)
+            if present is not None:
+                self.optional.add(name)
+                if not present.any():
+                    raise DataError(f"no training sample has the input '{name}'")
+                values = values.take(np.flatnonzero(present))
             self.modalities[name].fit(values)
         return self
 
     def keep(self, raw: Mapping[str, Any]) -> np.ndarray:
         """(n,) boolean: the rows that every modality can use."""
-        usable = (self.modalities[n].keep(values) for n, values in self.by_name(raw).items())
-        return np.logical_and.reduce(list(usable))
+        usable = []
+        for name, values in self.by_name(raw).items():
+            if values is not None:
+                present = _present(values)
+                mine = self.modalities[name].keep(values)
+                usable.append(mine if present is None else mine | ~present)
+        return np.logical_and.reduce(usable)
 
     def encode(self, raw: Mapping[str, Any]) -> Inputs:
         """The rows of every input as arrays, in physical units.
+
+        Beside an input that a sample may lack, (n, 1) float32: 1 where the sample has it, else 0.
 
         Raises:
             DataError: As each modality raises; inputs of different length.
         """
         given = self.by_name(raw)
-        lengths = {name: len(values) for name, values in given.items()}
+        lengths = {name: len(values) for name, values in given.items() if values is not None}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"'{name}' {count}" for name, count in lengths.items())
             raise DataError(f"the inputs differ in their number of rows: {listed}")
-        return Inputs({name: self.modalities[name].encode(v) for name, v in given.items()})
+        count = next(iter(lengths.values()))
+        arrays = {}
+        for name, values in given.items():
+            modality, present = self.modalities[name], _present(values)
+            if values is None:
+                arrays[name] = np.zeros((count, *modality.input_shape_), modality.input_dtype_)
+                present = np.zeros(count, dtype=bool)
+            else:
+                arrays[name] = modality.encode(values)
+            if name in self.optional:
+                known = np.ones(count, dtype=bool) if present is None else present
+                arrays[presence_name(name)] = known.astype("float32")[:, None]
+            elif present is not None and not present.all():
+                raise DataError(
+                    f"{(~present).sum()} samples lack the input '{name}', which every sample had "
+                    "in training",
+                    hint="Train with input_dropout, so that the network learns to do without.",
+                )
+        return Inputs(arrays)
 
     def by_name(self, data: Any) -> dict[str, Any]:
         """Each input's data, of ``{name: data}`` or, where there is one input, of bare data.
+
+        An input that a sample may lack may be left out: its data are None then.
 
         Raises:
             DataError: An input is lacking, or there is none of that name.
@@ -83,10 +119,14 @@ class Encoder:
             if name not in names:
                 near = did_you_mean(str(name), names)
                 raise DataError(f"no input is called '{name}'{near}; known: {', '.join(names)}")
-        lacking = [name for name in names if name not in data]
+        given = {name: data.get(name) for name in names}
+        needed = [name for name in names if name not in self.optional]
+        lacking = [name for name in needed if given[name] is None]
         if lacking:
-            raise DataError(f"the input '{lacking[0]}' is lacking; needed: {', '.join(names)}")
-        return {name: data[name] for name in names}
+            raise DataError(f"the input '{lacking[0]}' is lacking; needed: {', '.join(needed)}")
+        if all(values is None for values in given.values()):
+            raise DataError(f"no input is given; the model takes: {', '.join(names)}")
+        return given
 
     def preprocessing(self) -> dict[str, keras.Layer]:
         """Input name -> new layer from its encoded samples to what a model takes."""
@@ -97,12 +137,28 @@ class Encoder:
 
     def summarize(self, inputs: Inputs) -> pandas.DataFrame:
         """Named numbers of every sample: those of all inputs side by side."""
-        frames = [each.summarize(inputs[name]) for name, each in self.modalities.items()]
+        frames = []
+        for name, each in self.modalities.items():
+            frame = each.summarize(inputs[name])
+            if name in self.optional:
+                frame = frame.astype(float)
+                frame[np.asarray(inputs[presence_name(name)])[:, 0] == 0] = np.nan
+            frames.append(frame)
         columns = self._told_apart([list(map(str, frame.columns)) for frame in frames])
         return pd.concat(
             [frame.set_axis(names, axis=1) for frame, names in zip(frames, columns, strict=True)],
             axis=1,
         )
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Name -> shape of one sample and type, of every array that ``encode`` gives."""
+        found = {}
+        for name, each in self.modalities.items():
+            found[name] = (each.input_shape_, each.input_dtype_)
+            if name in self.optional:
+                found[presence_name(name)] = ((1,), "float32")
+        return found
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -144,7 +200,10 @@ class Encoder:
 
     def to_dict(self) -> dict[str, Any]:
         """Input name -> parameters and learned state of its modality, as strict JSON."""
-        return {name: each.to_dict() for name, each in self.modalities.items()}
+        return {
+            name: {**each.to_dict(), "optional": name in self.optional}
+            for name, each in self.modalities.items()
+        }
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Encoder:
@@ -153,7 +212,14 @@ class Encoder:
         Raises:
             UnknownNameError: A modality is not known.
         """
-        found: dict[str, Callable[..., Modality]] = {
-            name: registered.get(state["modality"]).factory for name, state in document.items()
-        }
-        return cls({name: found[name].from_dict(state) for name, state in document.items()})  # type: ignore[attr-defined]
+        found: dict[str, Modality] = {}
+        for name, state in document.items():
+            factory: Any = registered.get(state["modality"]).factory
+            found[name] = factory.from_dict(state)
+        return cls(found, [name for name, state in document.items() if state.get("optional")])
+
+
+def _present(values: Any) -> np.ndarray | None:
+    """Which samples have an input; None where all have it."""
+    found: np.ndarray | None = getattr(values, "present", None)
+    return found

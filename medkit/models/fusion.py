@@ -9,6 +9,7 @@ from medkit.core.errors import MedkitError
 from medkit.core.keras_names import Activation
 from medkit.core.lazy import keras
 from medkit.core.registry import models
+from medkit.data.inputs import presence_name
 from medkit.models._parts import Rate, Units, dense_blocks, finished
 
 Shape = tuple[int, ...]
@@ -61,7 +62,8 @@ def fusion(
         >>> model.output_shape
         (None, 1)
     """
-    named = [name for name in input_shapes if not is_presence(name)]
+    beside = {presence_name(name) for name in input_shapes}
+    named = [name for name in input_shapes if name not in beside]
     if set(branches) != set(named):
         raise MedkitError(
             f"fusion: the branches are {', '.join(branches)}, the inputs {', '.join(named)}",
@@ -71,7 +73,7 @@ def fusion(
     embeddings = []
     for name in named:
         embedding = _branch(name, branches[name], tuple(input_shapes[name]))(inputs[name])
-        given = [inputs[presence(name)]] if presence(name) in inputs else []
+        given = [inputs[each] for each in (presence_name(name),) if each in inputs]
         if given or input_dropout:
             from medkit.layers.fusion import SubstitutedEmbedding
 
@@ -82,16 +84,6 @@ def fusion(
     x = dense_blocks(x, joint_units, activation=activation, kernel_initializer="glorot_uniform",
                      dropout=dropout, l1=0.0, l2=0.0)  # fmt: skip
     return finished("fusion", inputs, x, num_outputs, output_activation)
-
-
-def presence(name: str) -> str:
-    """Name of the companion that says which samples have an input."""
-    return f"{name}_present"
-
-
-def is_presence(name: str) -> bool:
-    """Whether it is the name of such a companion."""
-    return name.endswith("_present")
 
 
 def branch_name(name: str) -> str:

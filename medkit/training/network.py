@@ -71,10 +71,10 @@ def build_network(
     """
     each = encoder.modalities
     inputs = {
-        name: keras.Input(modality.input_shape_, dtype=modality.input_dtype_, name=name)
-        for name, modality in each.items()
+        name: keras.Input(shape, dtype=dtype, name=name)
+        for name, (shape, dtype) in encoder.input_shapes.items()
     }
-    ready = {name: layer(inputs[name]) for name, layer in encoder.preprocessing().items()}
+    ready = {**inputs, **{n: layer(inputs[n]) for n, layer in encoder.preprocessing().items()}}
     cores = []
     for number in range(1, members + 1):
         if number > 1:
@@ -112,7 +112,7 @@ def _core(
         return _built(model, dict(shapes) if several else next(iter(shapes.values())), task)
     prepared = {name: keras.Input(shape, name=name) for name, shape in shapes.items()}
     embedded = {
-        name: tensor if (layer := embeddings[name]) is None else layer(tensor)
+        name: tensor if (layer := embeddings.get(name)) is None else layer(tensor)
         for name, tensor in prepared.items()
     }
     behind = {name: tuple(tensor.shape[1:]) for name, tensor in embedded.items()}

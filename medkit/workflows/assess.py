@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from medkit.config.experiment import Experiment
+from medkit.config.experiment import Evaluation, Experiment
 from medkit.core.lazy import keras, pd
-from medkit.data.inputs import Inputs
+from medkit.data.inputs import Inputs, presence_name
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS
-from medkit.evaluation import evaluate_run, headline
+from medkit.evaluation import evaluate_part, evaluate_run, headline
 from medkit.evaluation.baselines.aside import Aside
 from medkit.evaluation.baselines.baselines import some_rows
 from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
@@ -99,6 +99,11 @@ def assess(
         aside=aside,
     )
     metrics["headline"] = headline(task, metrics)
+    if encoder.optional:
+        with stages("evaluate: without each input"):
+            metrics["inputs"] = without_each_input(
+                network.full, encoder, task, test, predictions.threshold, settings, experiment.seed
+            )
     if settings.explanations:
         with stages("evaluate: explanations"):
             metrics["explanations"] = explanations(
@@ -129,6 +134,34 @@ def assess(
     metrics["leakage"] = summary(findings)
     metrics["flow"] = asdict(flow)
     return metrics
+
+
+def without_each_input(
+    model: keras.Model,
+    encoder: Encoder,
+    task: Any,
+    test: Part,
+    threshold: Any,
+    settings: Evaluation,
+    seed: int,
+) -> dict[str, Any]:
+    """How the model does without each input that a sample may lack, taken from all test samples.
+
+    Returns:
+        Input -> ``lacking``, the samples that lacked it anyhow, and ``without``, as
+        ``evaluate_part`` has it.
+    """
+    found = {}
+    for name in sorted(encoder.optional):
+        hidden = test.inputs.without(name)
+        outputs = validation.predict(model, dict(hidden.arrays), min(1024, len(test)))
+        rows = (test.y, outputs, test.cohort.subjects)
+        present = np.asarray(test.inputs[presence_name(name)])
+        found[name] = {
+            "lacking": int((present == 0).sum()),
+            "without": evaluate_part(task, *rows, threshold, settings, seed, f"{name} hidden"),
+        }
+    return found
 
 
 @dataclass(frozen=True)

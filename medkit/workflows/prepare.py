@@ -87,10 +87,13 @@ def encode(
     Raises:
         DataError: Targets or inputs that cannot be used.
     """
-    encoder = Encoder({
+    modalities = {
         name: registry.modalities.build(each.name, **each.parameters)
         for name, each in experiment.preprocessing.items()
-    })  # fmt: skip
+    }
+    # A network that learns to do without any input is to be told which ones there are.
+    learns_without = experiment.model.parameters.get("input_dropout")
+    encoder = Encoder(modalities, optional=modalities if learns_without else ())
     dropped: Counter[str] = Counter()
     for name, cohort in divided.items():
         usable = encoder.keep(cohort.inputs)

@@ -1,0 +1,200 @@
+"""Synthetic admissions: vital signs, a table, a radiograph and a note, each with a part of the risk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from medkit.core.lazy import pd
+from medkit.core.registry import datasets
+from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.datasets.synthetic import xray
+from medkit.datasets.synthetic.shared import (
+    SITES,
+    People,
+    admission_times,
+    age_band,
+    binary_scores,
+    draw_people,
+    sample_frame,
+    sigmoid,
+)
+
+INPUTS = {"vitals": "series", "static": "tabular", "xray": "image", "note": "tokens"}
+HOURS, MEASURED = 24, 0.8
+# name, unit, plausible range, mean, spread between patients, spread within a stay
+CHANNELS = (
+    ("heart_rate", "bpm", 20, 250, 84.0, 10.0, 5.0),
+    ("mean_arterial_pressure", "mmHg", 20, 180, 80.0, 8.0, 5.0),
+    ("respiratory_rate", "/min", 2, 70, 18.0, 2.0, 2.0),
+)
+SIZE = 24
+CONCERNS = {"confused": 0.9, "breathless": 0.8, "clammy": 0.7, "worse": 0.6,
+            "comfortable": -0.7, "eating": -0.6, "walking": -0.8, "better": -0.5}  # fmt: skip
+CHATTER = ("family", "visited", "slept", "bed", "by", "window", "asked", "about", "tea", "nurse")
+LACKING = {"xray": 0.25, "note": 0.15}
+BASE = -1.3  # log-odds of an average admission
+
+
+class _Draw(NamedTuple):
+    people: People
+    vitals: np.ndarray
+    table: pd.DataFrame
+    images: np.ndarray
+    notes: np.ndarray
+    present: dict[str, np.ndarray]
+    parts: dict[str, np.ndarray]
+    targets: np.ndarray
+    random: np.random.Generator
+
+
+@datasets.register(yields=lambda parameters: INPUTS, targets=("yes_no", "class"), embedded=True)
+def synthetic_admissions(
+    *,
+    samples: Annotated[int, Field(ge=20, le=100_000)] = 2000,
+    seed: Annotated[int, Field(ge=0)] = 0,
+) -> Cohort:
+    """Synthetic admissions: four inputs, each of which holds a part of the risk of dying.
+
+    ``vitals``: heart rate (bpm), mean arterial pressure (mmHg) and respiratory rate (/min) in 24
+    hours, with gaps: risk rises if the heart gets faster and the pressure falls. ``static``: age
+    (years), sex and number of earlier admissions. ``xray``: a radiograph of 24 × 24 pixels, with
+    an opacity or without; one admission in four has none. ``note``: words of a nurse, some of
+    which mean something; one admission in seven has none. The log-odds are the sum of the four
+    parts, each a function of what its input shows. Patients have one admission or several
+    (``subject``); attributes are ``time``, ``site``, ``sex`` and ``age_band``.
+
+    Best reachable, by the true chance given what each admission has (`best_score`), AUROC 0.86; 0.76
+    without the vitals, 0.84 without the table, 0.82 without the radiograph, 0.82 without the note.
+
+    Args:
+        samples: Number of admissions.
+        seed: Seed of the random numbers; the same seed gives the same admissions.
+
+    Returns:
+        A cohort with the inputs ``vitals``, ``static``, ``xray`` and ``note``.
+    """
+    drawn = _draw(samples, seed)
+    people, subject = drawn.people, drawn.people.of_sample
+    frame = sample_frame(
+        "A",
+        subject,
+        time=admission_times(drawn.random, subject),
+        site=np.array(SITES, dtype=object)[people.site][subject],
+        sex=people.sex[subject],
+        age_band=age_band(drawn.table["age"].to_numpy()),
+    )
+    channels = tuple(Feature(c[0], "numeric", c[1], c[2], c[3]) for c in CHANNELS)
+    columns = (
+        Feature("age", "numeric", "years", 18, 120),
+        Feature("sex", "categorical"),
+        Feature("earlier_admissions", "numeric", None, 0, 50),
+    )
+    table = drawn.table.set_index(frame.index)
+    return Cohort(
+        samples=frame,
+        inputs={
+            "vitals": RawInput("series", drawn.vitals, channels),
+            "static": RawInput("tabular", table, columns),
+            "xray": RawInput("image", drawn.images, present=drawn.present["xray"]),
+            "note": RawInput("tokens", drawn.notes, present=drawn.present["note"]),
+        },
+        targets=drawn.targets,
+        source=Source(
+            rows_read=samples,
+            label="1 if the patient dies in hospital (synthetic)",
+            notes=(f"drawn with seed {seed}",),
+        ),
+        target_names=("died",),
+    )
+
+
+def best_score(
+    *, samples: int = 20_000, seed: int = 0, inputs: Sequence[str] = tuple(INPUTS)
+) -> dict[str, float]:
+    """The score of the true chance given some of the inputs: nothing that sees these can do better.
+
+    What an admission lacks, and the inputs left out, are averaged over the generating model. With
+    the same ``samples`` and ``seed`` it is that of the cohort `synthetic_admissions` draws.
+
+    Returns:
+        ``auroc``, ``auprc``, ``brier`` and ``log_loss``.
+    """
+    drawn = _draw(samples, seed)
+    random = np.random.default_rng(1)
+    logits = np.full((samples, 400), BASE)
+    for name, part in drawn.parts.items():
+        known = drawn.present.get(name, np.ones(samples, dtype=bool)) & (name in inputs)
+        unknown = random.choice(part, size=(samples, 400))
+        logits += np.where(known[:, None], part[:, None], unknown)
+    return binary_scores(drawn.targets, sigmoid(logits).mean(axis=1))
+
+
+def _draw(samples: int, seed: int) -> _Draw:
+    random = np.random.default_rng(seed)
+    people = draw_people(random, samples, again=0.25)
+    subject = people.of_sample
+    vitals, of_vitals = _vitals(random, samples)
+    table, of_table = _table(random, people)
+    images, of_images = _images(random, people)
+    notes, of_notes = _notes(random, samples)
+    parts = {"vitals": of_vitals, "static": of_table, "xray": of_images, "note": of_notes}
+    present = {name: random.random(samples) >= share for name, share in LACKING.items()}
+    chances = sigmoid(BASE + sum(parts.values()))
+    targets = (random.random(samples) < chances).astype(np.int64)
+    images[~present["xray"]] = 0
+    notes[~present["note"]] = ""
+    return _Draw(people, vitals, table, images, notes, present, parts, targets, random)
+
+
+def _vitals(random: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, hours, channels) with gaps, and what heart and pressure add to the log-odds."""
+    mean, between, within = (np.array([c[k] for c in CHANNELS]) for k in (4, 5, 6))
+    level = mean + between * random.normal(size=(samples, 1, len(CHANNELS)))
+    trend = random.normal(size=(samples, 1, 1)) * np.array([10.0, -8.0, 1.0])
+    hours = np.linspace(-0.5, 0.5, HOURS)[None, :, None]
+    values = level + trend * hours + within * random.normal(size=(samples, HOURS, len(CHANNELS)))
+    lows, highs = (np.array([c[k] for c in CHANNELS]) for k in (2, 3))
+    values = np.clip(np.round(values), lows, highs)
+    values[random.random(values.shape) >= MEASURED] = np.nan
+    early, late = (np.nanmean(half, axis=1) for half in np.split(values, 2, axis=1))
+    rise = np.nan_to_num(late - early)
+    return values.astype("float32"), 0.14 * rise[:, 0] - 0.14 * rise[:, 1]
+
+
+def _table(random: np.random.Generator, people: People) -> tuple[pd.DataFrame, np.ndarray]:
+    subject = people.of_sample
+    age, male = np.floor(people.age[subject]), people.sex[subject] == "male"
+    earlier = random.poisson(1.5, len(subject)).astype(float)
+    table = pd.DataFrame({"age": age, "sex": people.sex[subject], "earlier_admissions": earlier})
+    return table, 0.04 * (age - 62) + 0.3 * (male - 0.5) + 0.3 * (earlier - 1.5)
+
+
+def _images(random: np.random.Generator, people: People) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 (n, size, size, 1), and what an opacity, strong enough to be seen, adds."""
+    subject = people.of_sample
+    anatomy, lungs = xray._anatomy(random, len(people.age), SIZE)
+    scene, ill = anatomy[subject], random.random(len(subject)) < 0.4
+    rows = np.flatnonzero(ill)
+    side = random.integers(0, 2, len(rows))
+    angle, distance = random.uniform(0, 2 * np.pi, len(rows)), 0.6 * random.random(len(rows))
+    radius, strength = random.uniform(0.16, 0.24, len(rows)), random.uniform(70, 100, len(rows))
+    along_x, along_y = xray._profiles(
+        distance * np.cos(angle), distance * np.sin(angle), radius, lungs[subject[rows], side], SIZE
+    )
+    scene[rows] += strength[:, None, None] * along_y[:, :, None] * along_x[:, None, :]
+    scene = scene + 6.0 * random.normal(size=scene.shape)
+    images = np.clip(np.round(scene), 0, 255).astype(np.uint8)[..., None]
+    return images, 2.2 * (ill - 0.4)
+
+
+def _notes(random: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Texts of 6 to 12 words in any order, and what their words add."""
+    words = np.array([*CONCERNS, *CHATTER], dtype=object)
+    worth = np.array([*CONCERNS.values(), *(0.0 for _ in CHATTER)])
+    drawn = [random.permutation(len(words))[: random.integers(6, 13)] for _ in range(samples)]
+    texts = np.array([" ".join(words[each]) for each in drawn], dtype=object)
+    return texts, np.array([worth[each].sum() for each in drawn])
