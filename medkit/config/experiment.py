@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from medkit.config.across import across
-from medkit.config.inputs import chosen, described, takes_several
+from medkit.config.inputs import described
 from medkit.config.sections import (
     TRAINING_COMPONENTS,
     Component,
@@ -182,9 +182,7 @@ class _Checker:
         parts["preprocessing"] = self.preprocessing(parts["dataset"])
         parts["task"] = self.component("task", registry.tasks)
         parts["split"] = self.section("split", Split)
-        model = self.component("model", registry.models)
-        several = model is not None and takes_several(model.name)
-        parts["model"] = self.branches(model) if model and several else model
+        parts["model"] = self.component("model", registry.models)
         parts["training"] = self.section("training", Training)
         parts["evaluation"] = self.section("evaluation", Evaluation)
         parts["leakage"] = self.section("leakage", Leakage)
@@ -210,34 +208,71 @@ class _Checker:
             example = known.names()[0]
             self.problems.append(((key,), f"is required, such as '{key}: {example}'"))
             return None
+        checked = self.checked((key,), known, data)
+        if checked is None:
+            return None
+        found, self.plain[key] = checked
+        return found
+
+    def checked(
+        self, place: Key, known: registry.Registry, data: Any
+    ) -> tuple[Component, dict[str, Any]] | None:
+        """A name with its parameters, those of components inside it included, and how they are
+        written with every default; None where something is wrong."""
+        if isinstance(data, str):
+            data = {"name": data}
         if not isinstance(data, dict) or not isinstance(data.get("name"), str):
-            self.problems.append(((key,), "must be a name, or a mapping with 'name'"))
+            self.problems.append((place, "must be a name, or a mapping with 'name'"))
             return None
         try:
             schema = known.schema(data["name"])
         except MedkitError as error:
-            self.problems.append(((key, "name"), error.message))
+            self.problems.append(((*place, "name"), error.message))
             return None
-        checked = self.parameters((key,), data["name"], schema, data)
+        checked = self.parameters(place, data["name"], schema, in_full(schema, data))
         if checked is None:
             return None
-        found, self.plain[key] = checked
+        found, plain = checked
         tags = known.get(data["name"]).tags
         choice = tags.get("one_of", ())
         given = [each for each in choice if value_at(found.parameters, each) is not None]
         if choice and not given:
             text = f"is required (or {', '.join(choice[1:])})"
-            self.problems.append(((key, choice[0]), text))
+            self.problems.append(((*place, choice[0]), text))
         elif len(given) > 1:
             text = f"stands beside {given[0]}: give one of them"
-            self.problems.append(((key, *given[1].split(".")), text))
+            self.problems.append(((*place, *given[1].split(".")), text))
         check_declared = tags.get("check")
         if check_declared:
             try:
                 check_declared(found.parameters)
             except DataError as error:
-                self.problems.append(((key,), error.message))
-        return found
+                self.problems.append((place, error.message))
+        for name in tags.get("parts", ()):
+            inside = self.inside((*place, name), known, found.parameters[name])
+            if inside is None:
+                return None
+            found = Component(found.name, {**found.parameters, name: inside[0]})
+            plain[name] = inside[1]
+        return found, plain
+
+    def inside(
+        self, place: Key, known: registry.Registry, data: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """A component that is a parameter of another one, or several by name."""
+        if isinstance(data.get("name"), str):
+            checked = self.checked(place, known, data)
+            if checked is None:
+                return None
+            return {"name": checked[0].name, **checked[0].parameters}, checked[1]
+        each = {name: self.checked((*place, name), known, part) for name, part in data.items()}
+        whole = {name: found for name, found in each.items() if found is not None}
+        if len(whole) < len(each):
+            return None
+        return (
+            {name: {"name": found.name, **found.parameters} for name, (found, _) in whole.items()},
+            {name: plain for name, (_, plain) in whole.items()},
+        )
 
     def parameters(
         self, place: Key, name: str, schema: type[BaseModel], data: dict[str, Any]
@@ -250,29 +285,6 @@ class _Checker:
             return None
         plain = {"name": name, **found.model_dump(mode="json")}
         return Component(name, {each: getattr(found, each) for each in schema.model_fields}), plain
-
-    def branches(self, model: Component) -> Component | None:
-        """A model of several inputs, the parameters of each branch checked and written out."""
-        known, found, plain = registry.models, {}, {}
-        for name, branch in model.parameters["branches"].items():
-            place: Key = ("model", "branches", name)
-            if isinstance(branch, dict) and "name" not in branch:
-                self.problems.append((place, "must be a name, or a mapping with 'name'"))
-                continue
-            wanted = chosen(branch)
-            try:
-                schema = known.schema(wanted.name)
-            except MedkitError as error:
-                self.problems.append((place, error.message))
-                continue
-            checked = self.parameters(place, wanted.name, schema, dict(wanted.parameters))
-            if checked is not None:
-                found[name] = {"name": wanted.name, **checked[0].parameters}
-                plain[name] = checked[1]
-        if len(found) < len(model.parameters["branches"]):
-            return None
-        self.plain["model"]["branches"] = plain
-        return Component(model.name, {**model.parameters, "branches": found})
 
     def preprocessing(self, dataset: Component | None) -> dict[str, Component] | None:
         """Input name -> its modality and settings: flat for one input, else by name."""
@@ -354,6 +366,9 @@ def placed_paths(
             inside = {each: getattr(value, each) for each in type(value).model_fields}
             below = plain[name] if plain else None
             found[name] = value.model_copy(update=placed_paths(inside, folder, below, changed, key))
+        elif isinstance(value, dict):
+            below = plain[name] if plain else None
+            found[name] = placed_paths(value, folder, below, changed, key)
         elif isinstance(value, Path):
             here = any(key[: len(each)] == each for each in changed)
             found[name] = Path(os.path.normpath((Path.cwd() if here else folder) / value))

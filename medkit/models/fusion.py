@@ -15,7 +15,7 @@ from medkit.models._parts import Rate, Units, dense_blocks, finished
 Shape = tuple[int, ...]
 
 
-@models.register(accepts="several")
+@models.register(accepts="several", parts=("branches",))
 def fusion(
     input_shapes: Mapping[str, Shape],
     num_outputs: int | None,

@@ -1,4 +1,4 @@
-"""Synthetic admissions: vital signs, a table, a radiograph and a note, each with a part of the risk."""
+"""Synthetic admissions: vital signs, a table, a radiograph and a note, each with some risk."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ def synthetic_admissions(
     parts, each a function of what its input shows. Patients have one admission or several
     (``subject``); attributes are ``time``, ``site``, ``sex`` and ``age_band``.
 
-    Best reachable, by the true chance given what each admission has (`best_score`), AUROC 0.86; 0.76
-    without the vitals, 0.84 without the table, 0.82 without the radiograph, 0.82 without the note.
+    Best reachable, by the true chance given what each admission has (`best_score`): AUROC 0.86;
+    0.76 without the vitals, 0.84 without the table, 0.82 without the radiograph, 0.82 without the
+    note.
 
     Args:
         samples: Number of admissions.
@@ -136,14 +137,13 @@ def best_score(
 def _draw(samples: int, seed: int) -> _Draw:
     random = np.random.default_rng(seed)
     people = draw_people(random, samples, again=0.25)
-    subject = people.of_sample
     vitals, of_vitals = _vitals(random, samples)
     table, of_table = _table(random, people)
     images, of_images = _images(random, people)
     notes, of_notes = _notes(random, samples)
     parts = {"vitals": of_vitals, "static": of_table, "xray": of_images, "note": of_notes}
     present = {name: random.random(samples) >= share for name, share in LACKING.items()}
-    chances = sigmoid(BASE + sum(parts.values()))
+    chances = sigmoid(BASE + np.sum(list(parts.values()), axis=0))
     targets = (random.random(samples) < chances).astype(np.int64)
     images[~present["xray"]] = 0
     notes[~present["note"]] = ""

@@ -117,7 +117,7 @@ def table(
         require(column, names, place, "input column")
         if column in target_columns:
             raise DataError(f"'{column}' is both input and target", place=str(place))
-    if not chosen:
+    if not chosen and columns.inputs is None:
         raise DataError("no input column is left", place=str(place))
 
     checked = labelled and columns.inputs is None

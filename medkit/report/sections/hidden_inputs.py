@@ -6,7 +6,7 @@ from typing import Any
 
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
-from medkit.report.templates import interval
+from medkit.report.templates import estimate
 
 
 @section("hidden-inputs", "Without an input", 32)
@@ -17,9 +17,9 @@ def hidden_inputs_section(inputs: ReportInputs) -> dict[str, Any] | None:
         return None
     leading = inputs.leading.name
     whole = inputs.metrics["test"]
-    rows = [["all as they are", "", interval(whole["metrics"][leading])]]
+    rows = [["all as they are", "", estimate(whole["metrics"][leading])]]
     for name, found in hidden.items():
-        without = interval(found["without"]["metrics"][leading])
+        without = estimate(found["without"]["metrics"][leading])
         rows.append([f"without {name}", f"{found['lacking']:,} of {whole['n']:,}", without])
     head = ["Inputs of the test samples", "samples that lacked it", inputs.leading.label]
     return {"head": head, "rows": rows}

@@ -1,0 +1,274 @@
+"""Several data sets as the inputs of one cohort, joined by a key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from medkit.core import registry
+from medkit.core.errors import DataError
+from medkit.core.groups import value_at, with_values
+from medkit.core.lazy import pd
+from medkit.core.registry import datasets
+from medkit.data.cohort import Cohort, RawInput
+from medkit.datasets.table.times import as_time
+
+log = logging.getLogger("medkit")
+
+Part = dict[str, Any]
+Repeated = Literal["refuse", "first", "last"]
+
+
+def yields(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Input name -> modality; of a data set with several inputs, ``{input}_{its own name}``."""
+    found = {}
+    for name, part in (parameters.get("inputs") or {}).items():
+        entry = registry.datasets.get(part["name"])
+        kinds = entry.yields({k: v for k, v in part.items() if k != "name"})
+        for own, kind in kinds.items():
+            found[_called(name, own, kinds)] = kind
+    return found
+
+
+@datasets.register(yields=yields, parts=("labels", "inputs"))
+def joined(
+    *,
+    key: str,
+    labels: Part,
+    inputs: dict[str, Part],
+    repeated: Repeated = "refuse",
+    within_hours: Annotated[float, Field(gt=0)] | None = None,
+) -> Cohort:
+    """Any data sets as inputs of one cohort, joined by sample, subject or another key.
+
+    Every sample of ``labels`` gets from each input the row of its key. Where an input has
+    several rows for a key, the join is refused unless ``repeated`` or ``within_hours`` says which
+    one is meant: no sample is ever multiplied. A sample that an input has no row for lacks that
+    input; one that lacks all is left out, and counted.
+
+    Args:
+        key: ``sample`` (the sample ids), ``subject``, or the name of a column that every data set
+            has.
+        labels: The data set, as in a config, whose samples, targets and subjects are taken.
+        inputs: Input name -> data set, as in a config; a target is not needed.
+        repeated: Of several rows for one key: refuse, or take the first or last one by time, or
+            by their order where they have no time.
+        within_hours: Take the latest row at or before the time of the sample, no more than so
+            many hours earlier. Needs a time in ``labels`` and in every input that has several
+            rows for a key.
+
+    Returns:
+        A cohort with the inputs by name, ``present`` where samples lack one.
+
+    Raises:
+        DataError: The key is absent, of another type or repeated; data sets that disagree about
+            a subject; no sample has any input.
+    """
+    base = _read(labels, key, "labels", labelled=True)
+    if base.targets is None:
+        raise DataError("the labels have no target", place="dataset.labels",
+                        hint="Name it: labels: {name: table, path: …, target: died}.")  # fmt: skip
+    keys = _keys(base, labels, key, "labels")
+    found: dict[str, RawInput] = {}
+    notes, files = list(base.source.notes), dict(base.source.files)
+    for name, part in inputs.items():
+        place = f"inputs.{name}"
+        cohort = _read(part, key, place, labelled=False)
+        theirs = _keys(cohort, part, key, place)
+        _same_type(keys, theirs, place)
+        rows = _rows(base, keys, cohort, theirs, place, repeated, within_hours)
+        _same_subjects(base, cohort, rows, place)
+        for own, raw in cohort.inputs.items():
+            called = _called(name, own, cohort.inputs)
+            found[called] = _taken(raw, rows)
+            lacking = int((rows < 0).sum())
+            notes.append(f"{called}: {lacking:,} of {len(rows):,} samples lack it")
+        files |= {f"{name}/{file}": digest for file, digest in cohort.source.files.items()}
+        notes += [f"{name}: {note}" for note in cohort.source.notes]
+    some = [np.ones(len(base), bool) if r.present is None else r.present for r in found.values()]
+    kept = np.flatnonzero(np.logical_or.reduce(some))
+    if not len(kept):
+        raise DataError(f"no sample of the labels is found in any input by '{key}'",
+                        place="dataset.key", hint=f"Labels have {_examples(keys)}.")  # fmt: skip
+    dropped = dict(base.source.dropped)
+    if len(kept) < len(base):
+        dropped["no input"] = len(base) - len(kept)
+    source = replace(base.source, dropped=dropped, notes=tuple(notes), files=files, columns={})
+    whole = replace(base, inputs={n: replace(r, present=None) for n, r in found.items()},
+                    source=source)  # fmt: skip
+    chosen = whole.take(kept)
+    present = {n: None if r.present is None else r.present[kept] for n, r in found.items()}
+    return replace(chosen, inputs={
+        name: replace(raw, present=None if (p := present[name]) is None or p.all() else p)
+        for name, raw in chosen.inputs.items()
+    })  # fmt: skip
+
+
+def _called(name: str, own: str, beside: Mapping[str, Any]) -> str:
+    """What an input of a part is called in the cohort."""
+    return name if len(beside) == 1 or own == next(iter(beside)) else f"{name}_{own}"
+
+
+def _read(part: Mapping[str, Any], key: str, place: str, *, labelled: bool) -> Cohort:
+    """One data set; the key is kept among its attributes, of labels no column is an input."""
+    given = dict(part)
+    name = given.pop("name")
+    schema = registry.datasets.schema(name)
+    given = {**{n: f.default for n, f in schema.model_fields.items() if not f.is_required()},
+             **given}  # fmt: skip
+    columns = given.get("columns")
+    changed: dict[str, Any] = {}
+    known = getattr(columns, "attributes", None)
+    if known is not None and key not in ("sample", "subject") and _role(columns, key) is None:
+        known = (*known, key)
+    # Without a target a reader leaves the time out.
+    time = None if labelled else getattr(columns, "time", None)
+    if known is not None:
+        known = (*known, *([time] if time else []))
+        changed["columns.attributes"] = tuple(dict.fromkeys(known))
+    if labelled and getattr(columns, "inputs", ()) is None:
+        changed["columns.inputs"] = ()
+    if not labelled and value_at(given, "target") is None and "labelled" in given:
+        changed["labelled"] = False
+    try:
+        cohort: Cohort = registry.datasets.build(name, **with_values(given, changed))
+    except DataError as error:
+        raise DataError(error.message, place=f"dataset.{place}", hint=error.hint) from error
+    if columns is None or known is None or time is None:
+        return cohort
+    times = as_time(cohort.samples[time], Path(str(given["path"])), columns.time_format)
+    return replace(cohort, samples=cohort.samples.drop(columns=time).assign(time=times))
+
+
+def _role(columns: Any, key: str) -> str | None:
+    """Which role of a data set's columns the key has: ``id``, ``subject``, ``stay`` …"""
+    roles = getattr(type(columns), "model_fields", {})
+    return next((role for role in roles if getattr(columns, role) == key), None)
+
+
+def _keys(cohort: Cohort, part: Mapping[str, Any], key: str, place: str) -> np.ndarray:
+    """(n,) key of each sample."""
+    role = _role(part.get("columns"), key) or key
+    if role in cohort.samples:
+        values = cohort.samples[role]
+    elif role in ("sample", "id", cohort.samples.index.name):
+        values = cohort.samples.index.to_series()
+    else:
+        has = ["sample", *cohort.samples.columns]
+        raise DataError(
+            f"the data set has no key '{key}'",
+            place=f"dataset.{place}",
+            hint=f"It has: {', '.join(map(str, has))}. Name the column in columns.id or "
+            "columns.attributes, or join on another key.",
+        )
+    if values.isna().any():
+        row = int(np.flatnonzero(values.isna())[0]) + 1
+        raise DataError(f"{values.isna().sum()} rows have no '{key}' (first at row {row})",
+                        place=f"dataset.{place}", hint="Fill them, or leave them out.")  # fmt: skip
+    found: np.ndarray = values.to_numpy()
+    return found.astype(str) if found.dtype == object else found
+
+
+def _same_type(keys: np.ndarray, theirs: np.ndarray, place: str) -> None:
+    if (keys.dtype.kind in "OUS") != (theirs.dtype.kind in "OUS"):
+        raise DataError(
+            f"its keys are {_examples(theirs)}, those of the labels {_examples(keys)}",
+            place=f"dataset.{place}",
+            hint="Read both as text: name the column in columns.id (or columns.categorical).",
+        )
+
+
+def _examples(keys: np.ndarray) -> str:
+    """What keys look like, no key of a patient: ``text of 3 letters``, ``numbers``."""
+    if keys.dtype.kind not in "OUS":
+        return "numbers"
+    lengths = sorted({len(each) for each in keys})
+    return f"text of {lengths[0]}{f' to {lengths[-1]}' if len(lengths) > 1 else ''} characters"
+
+
+def _rows(
+    base: Cohort, keys: np.ndarray, cohort: Cohort, theirs: np.ndarray, place: str,
+    repeated: Repeated, within_hours: float | None,
+) -> np.ndarray:  # fmt: skip
+    """(n,) row of the input for each sample of the labels; -1 where there is none."""
+    several = pd.Series(theirs).duplicated().to_numpy()
+    if within_hours is not None and (several.any() or "time" in cohort.samples):
+        return _latest(base, keys, cohort, theirs, place, within_hours)
+    order = np.arange(len(theirs))
+    if several.any():
+        if repeated == "refuse":
+            count = len(np.unique(theirs[several]))
+            raise DataError(
+                f"{count:,} keys have several rows (first at row {np.flatnonzero(several)[0] + 1})",
+                place=f"dataset.{place}",
+                hint="Say which one is meant: repeated: first or last, or within_hours.",
+            )
+        if "time" in cohort.samples:
+            order = np.argsort(cohort.samples["time"].to_numpy(), kind="stable")
+    place_of = pd.Series(order, index=theirs[order])
+    place_of = place_of[~place_of.index.duplicated(keep="first" if repeated != "last" else "last")]
+    return place_of.reindex(keys).fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _latest(
+    base: Cohort, keys: np.ndarray, cohort: Cohort, theirs: np.ndarray, place: str, hours: float
+) -> np.ndarray:
+    """(n,) the latest row at or before each sample's time, at most so many hours earlier."""
+    for name, each in (("labels", base), (place, cohort)):
+        if "time" not in each.samples:
+            raise DataError("within_hours needs a time", place=f"dataset.{name}",
+                            hint="Name its column: columns.time.")  # fmt: skip
+    dated = pd.api.types.is_datetime64_any_dtype(base.samples["time"])
+    if dated != pd.api.types.is_datetime64_any_dtype(cohort.samples["time"]):
+        raise DataError("its times and those of the labels are not of one kind: dates, or numbers",
+                        place=f"dataset.{place}")  # fmt: skip
+    left, right = (
+        pd.DataFrame({"key": k, "time": c.samples["time"].to_numpy(), "row": np.arange(len(k))})
+        for k, c in ((keys, base), (theirs, cohort))
+    )
+    if dated:
+        left["time"], right["time"] = (f["time"].astype("datetime64[us]") for f in (left, right))
+    found = pd.merge_asof(
+        left.sort_values("time", kind="stable"),
+        right.sort_values("time", kind="stable").rename(columns={"row": "theirs"}),
+        on="time", by="key", tolerance=pd.Timedelta(hours=hours) if dated else hours,  # type: ignore[arg-type]
+    ).sort_values("row")  # fmt: skip
+    return found["theirs"].fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _same_subjects(base: Cohort, cohort: Cohort, rows: np.ndarray, place: str) -> None:
+    if "subject" not in base.samples or "subject" not in cohort.samples:
+        return
+    known = np.flatnonzero(rows >= 0)
+    mine = base.subjects[known].astype(str)
+    differ = mine != cohort.subjects[rows[known]].astype(str)
+    if differ.any():
+        raise DataError(
+            f"{differ.sum():,} samples belong to another subject than in the labels (first at row "
+            f"{rows[known][differ][0] + 1})",
+            place=f"dataset.{place}",
+            hint="Check the key: a split by subject would not keep these patients apart.",
+        )
+
+
+def _taken(raw: RawInput, rows: np.ndarray) -> RawInput:
+    """An input's rows in the order of the labels, blank where there is none."""
+    known = rows >= 0
+    taken = raw.take(np.maximum(rows, 0))
+    if known.all():
+        return taken
+    values = taken.values
+    if isinstance(values, pd.DataFrame):
+        values = values.mask(~known[:, None])
+    elif isinstance(values, np.ndarray) and not isinstance(values, np.memmap):
+        blank = "" if values.dtype == object else np.nan if values.dtype.kind == "f" else 0
+        values = np.array(values)
+        values[~known] = blank
+    present = known if taken.present is None else known & taken.present
+    return replace(taken, values=values, present=present)

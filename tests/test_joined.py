@@ -1,0 +1,187 @@
+"""Data sets joined by a key: what each sample gets, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medkit.config.experiment import check_config
+from medkit.core import registry
+from medkit.core.errors import ConfigError, DataError
+from medkit.data.cohort import Cohort
+
+LABELS = "stay,patient,time,died\n001,p1,2024-01-10,0\n002,p1,2024-02-10,1\n003,p2,2024-01-05,0\n"
+ADMISSIONS = "stay,patient,age\n003,p2,41\n001,p1,60\n002,p1,61\n"
+NOTES = "stay,text\n002,worse today\n001,eating well\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in (("labels", LABELS), ("admissions", ADMISSIONS), ("notes", NOTES)):
+        (tmp_path / f"{name}.csv").write_text(text)
+    return tmp_path
+
+
+def document(folder, **changes):
+    dataset = {
+        "name": "joined",
+        "key": "stay",
+        "labels": {
+            "name": "table", "path": "labels.csv", "target": "died",
+            "columns": {"id": "stay", "subject": "patient", "time": "time"},
+        },
+        "inputs": {
+            "static": {"name": "table", "path": "admissions.csv", "columns": {
+                "id": "stay", "subject": "patient"}},
+            "note": {"name": "sequences", "path": "notes.csv",
+                     "columns": {"id": "stay", "sequence": "text"}},
+        },
+    } | changes  # fmt: skip
+    model = {"name": "fusion", "branches": {"static": "mlp", "note": {"name": "cnn"}}}
+    return {"dataset": dataset, "task": "binary", "model": model}
+
+
+def joined(folder, **changes) -> Cohort:
+    experiment = check_config(document(folder, **changes), folder=folder)
+    return registry.datasets.build("joined", **experiment.dataset.parameters)
+
+
+def inputs_of(folder, **columns):
+    given = document(folder)["dataset"]["inputs"]
+    for name, changed in columns.items():
+        given[name]["columns"] = changed
+    return given
+
+
+def test_each_sample_gets_the_row_of_its_key(folder):
+    cohort = joined(folder)
+    assert list(cohort.samples.index) == ["001", "002", "003"]
+    assert cohort.targets.tolist() == [0, 1, 0]
+    assert cohort.subjects.tolist() == ["p1", "p1", "p2"]
+    assert cohort.inputs["static"].values["age"].tolist() == [60, 61, 41]
+    assert cohort.inputs["static"].present is None
+    assert cohort.inputs["note"].values.tolist() == ["eating well", "worse today", ""]
+    assert cohort.inputs["note"].present.tolist() == [True, True, False]
+    assert "note: 1 of 3 samples lack it" in cohort.source.notes
+    assert set(cohort.source.files) == {"labels.csv", "static/admissions.csv", "note/notes.csv"}
+
+
+def test_a_subject_may_have_several_samples(folder):
+    (folder / "people.csv").write_text("patient,height\np1,170\np2,180\n")
+    people = {"name": "table", "path": "people.csv", "columns": {"subject": "patient"}}
+    given = document(folder, key="patient", inputs={"static": people})
+    given["model"] = "mlp"
+    experiment = check_config(given, folder=folder)
+    cohort = registry.datasets.build("joined", **experiment.dataset.parameters)
+    assert cohort.inputs["static"].values["height"].tolist() == [170, 170, 180]
+
+
+def test_a_join_that_multiplies_rows_is_refused_unless_asked(folder):
+    (folder / "notes.csv").write_text(NOTES + "001,confused\n")
+    given = inputs_of(folder, note={"attributes": ["stay"], "sequence": "text"})
+    (folder / "notes.csv").write_text("stay,text\ns2,worse\ns1,eating\ns1,confused\n")
+    (folder / "labels.csv").write_text(LABELS.replace("00", "s"))
+    (folder / "admissions.csv").write_text(ADMISSIONS.replace("00", "s"))
+    with pytest.raises(DataError, match=r"1 keys have several rows \(first at row 3\)") as caught:
+        joined(folder, inputs=given)
+    assert caught.value.place == "dataset.inputs.note"
+    assert "repeated: first or last, or within_hours" in caught.value.hint
+    first, last = (
+        joined(folder, inputs=given, repeated=which).inputs["note"].values[0]
+        for which in ("first", "last")
+    )
+    assert (first, last) == ("eating", "confused")
+
+
+def test_the_latest_earlier_row_within_a_tolerance(folder):
+    (folder / "notes.csv").write_text(
+        "stay,written,text\ns1,2024-01-09,day before\ns1,2024-01-01,long before\n"
+        "s1,2024-01-11,day after\ns2,2024-01-01,too early\n"
+    )
+    (folder / "labels.csv").write_text(LABELS.replace("00", "s"))
+    (folder / "admissions.csv").write_text(ADMISSIONS.replace("00", "s"))
+    columns = {"attributes": ["stay"], "time": "written", "sequence": "text"}
+    cohort = joined(folder, inputs=inputs_of(folder, note=columns), within_hours=48)
+    assert cohort.inputs["note"].values.tolist() == ["day before", "", ""]
+    without = {"attributes": ["stay"], "sequence": "text"}
+    with pytest.raises(DataError, match="within_hours needs a time"):
+        joined(folder, inputs=inputs_of(folder, note=without), within_hours=48)
+
+
+def test_keys_of_another_type_are_said(folder):
+    given = inputs_of(folder, note={"attributes": ["stay"], "sequence": "text"})
+    with pytest.raises(DataError, match="its keys are numbers, those of the labels text of 3"):
+        joined(folder, inputs=given)
+
+
+def test_an_absent_key_is_said(folder):
+    with pytest.raises(DataError, match=r"admission|'ward'") as caught:
+        joined(folder, key="ward")
+    assert "labels" in caught.value.place
+
+
+def test_disagreement_about_a_subject_is_said(folder):
+    (folder / "admissions.csv").write_text(ADMISSIONS.replace("003,p2", "003,p1"))
+    with pytest.raises(DataError, match=r"1 samples belong to another subject .*first at row 1"):
+        joined(folder)
+
+
+def test_samples_without_any_input_are_left_out_and_counted(folder):
+    given = {"note": document(folder)["dataset"]["inputs"]["note"]}
+    experiment = check_config(document(folder, inputs=given) | {"model": "cnn"}, folder=folder)
+    cohort = registry.datasets.build("joined", **experiment.dataset.parameters)
+    assert list(cohort.samples.index) == ["001", "002"]
+    assert cohort.source.dropped["no input"] == 1
+    (folder / "notes.csv").write_text("stay,text\nxxx,worse\n")
+    with pytest.raises(DataError, match="no sample of the labels is found in any input"):
+        registry.datasets.build("joined", **experiment.dataset.parameters)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset.inputs": {"note": {"name": "sequence", "path": "notes.csv"}}},
+         r"dataset\.inputs\.note\.name: no dataset called 'sequence'; did you mean 'sequences'"),
+        ({"dataset.labels": {"name": "table", "path": "labels.csv", "targets": "died"}},
+         r"dataset\.labels\.targets: not a parameter of 'table'; did you mean 'target'"),
+        ({"model.branches": {"static": "mlp", "notes": "cnn"}},
+         r"model\.branches\.notes: 'joined' yields no input 'notes'; did you mean 'note'"),
+        ({"model.branches": {"static": "mlp"}},
+         r"model\.branches: lacks the input 'note' of 'joined'; models that take tokens data"),
+        ({"model.branches": {"static": "gru", "note": "cnn"}},
+         r"model\.branches\.static: 'gru' cannot take tabular data"),
+        ({"model.branches": {"static": {"name": "mlp", "hidden_unit": [4]}, "note": "cnn"}},
+         r"model\.branches\.static\.hidden_unit: not a parameter of 'mlp'; did you mean"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_before_anything_is_read(folder, changes, message):
+    given = document(folder)
+    for path, value in changes.items():
+        section, name = path.split(".")
+        given[section][name] = value
+    with pytest.raises(ConfigError, match=message):
+        check_config(given, folder=folder)
+
+
+def test_a_model_of_one_input_is_ambiguous_with_two_that_are_no_tables(folder):
+    given = document(folder)
+    given["dataset"]["inputs"]["history"] = given["dataset"]["inputs"]["note"]
+    given["model"] = "cnn"
+    with pytest.raises(ConfigError, match=r"'cnn' takes one input; 'joined' yields .*: write "):
+        check_config(given, folder=folder)
+
+
+def test_paths_are_taken_from_the_config_and_variables_expanded(folder, monkeypatch):
+    monkeypatch.setenv("NOTES", "notes")
+    given = document(folder)
+    given["dataset"]["inputs"]["note"]["path"] = "${NOTES}.csv"
+    experiment = check_config(given, folder=folder)
+    assert experiment.dataset.parameters["inputs"]["note"]["path"] == folder / "notes.csv"
+    assert experiment.plain["dataset"]["inputs"]["note"]["path"] == "${NOTES}.csv"
+
+
+def test_a_row_of_numbers_is_a_frame_of_the_labels(folder):
+    cohort = joined(folder)
+    assert isinstance(cohort.samples, pd.DataFrame)
+    assert np.issubdtype(cohort.samples["time"].dtype, np.datetime64)
