@@ -43,7 +43,10 @@ def run(tmp_path_factory):
 def test_each_modality_is_fitted_as_it_is_alone(cohort):
     encoder = Encoder({"series": Series(), "static": Tabular()}).fit(cohort.inputs)
     series, table = Series().fit(cohort.inputs["series"]), Tabular().fit(cohort.inputs["static"])
-    assert encoder.to_dict() == {"series": series.to_dict(), "static": table.to_dict()}
+    assert encoder.to_dict() == {
+        "series": {**series.to_dict(), "optional": False},
+        "static": {**table.to_dict(), "optional": False},
+    }
     inputs = encoder.encode(cohort.inputs)
     assert {name: inputs[name].shape for name in inputs} == {
         "series": (120, 24, 7), "static": (120, 2),
@@ -203,6 +206,115 @@ def test_many_categories_of_a_static_table_are_embedded():
     assert "CategoryEmbedding" in names
     outputs = network.full.predict(dict(parts["test"].inputs.arrays), verbose=0)
     assert np.isfinite(outputs).all()
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """A tiny run on four inputs, two of which some samples lack."""
+    few = ["dataset.samples=160", "training.epochs=1", "evaluation.baselines=false"]
+    return train(SMOKE / "admissions_fusion.yaml", overrides=few,
+                 out=tmp_path_factory.mktemp("runs"))  # fmt: skip
+
+
+def test_a_sample_may_lack_an_input(four):
+    cohort = registry.datasets.build("synthetic_admissions", samples=40, seed=3)
+    plain = four.predict(cohort.inputs)["probability"].to_numpy()
+    raw = cohort.inputs["xray"]
+    lacking = np.flatnonzero(~raw.present)
+    pixels = np.array(raw.values)
+    pixels[lacking] = 200  # what stands in the place of an image that is not there means nothing
+    other = four.predict({**cohort.inputs, "xray": replace(raw, values=pixels)})[
+        "probability"
+    ].to_numpy()
+    np.testing.assert_allclose(other, plain, atol=1e-6)
+    none = {name: each for name, each in cohort.inputs.items() if name != "xray"}
+    without = four.predict(none)["probability"].to_numpy()
+    np.testing.assert_allclose(without[lacking], plain[lacking], atol=1e-6)
+    assert np.abs(without - plain).max() > 1e-4
+    with pytest.raises(DataError, match="no input is given; the model takes: vitals, static"):
+        four.predict({})
+
+
+def test_the_run_says_how_it_does_without_each_input(four):
+    found = four.metrics["inputs"]
+    assert set(found) == {"vitals", "static", "xray", "note"}
+    assert found["vitals"]["lacking"] == 0 < found["xray"]["lacking"]
+    assert "auroc" in found["xray"]["without"]["metrics"]
+    page = (four.path / "report.html").read_text()
+    assert "without xray" in page
+    assert "Without an input" in page
+
+
+def test_what_a_sample_lacks_is_missing_in_its_summary(four):
+    cohort = registry.datasets.build("synthetic_admissions", samples=40, seed=3)
+    summary = four.encoder.summarize(four.encoder.encode(cohort.inputs))
+    lacking = ~cohort.inputs["note"].present
+    columns = [name for name in summary if "confused" in name]
+    assert columns
+    assert summary.loc[lacking, columns].isna().all(axis=None)
+    assert summary.loc[~lacking, columns].notna().all(axis=None)
+
+
+def test_four_inputs_are_explained_each_in_its_way(four):
+    cohort = registry.datasets.build("synthetic_admissions", samples=20, seed=3)
+    inputs = four.encoder.encode(cohort.inputs)
+    found = explain(four.model, four.encoder, four.task, inputs)
+    assert {name: each.axes for name, each in found.items()} == {
+        "vitals": "step feature", "static": "feature", "xray": "pixel", "note": "position",
+    }  # fmt: skip
+    assert found["xray"].method == "grad_cam"
+    gradients = explain(four.model, four.encoder, four.task, inputs, method="integrated_gradients")
+    total = sum(each.attributions.reshape(20, -1).sum(axis=1) for each in gradients.values())
+    first = gradients["vitals"]
+    np.testing.assert_allclose(total + first.reference + first.gap, first.explained, atol=1e-4)
+    lacking = ~cohort.inputs["xray"].present
+    assert np.abs(gradients["xray"].attributions[lacking]).max() < 1e-6
+
+
+def test_a_sample_without_any_input_is_refused(cohort):
+    absent = np.arange(120) == 7
+    given = {n: replace(raw, present=~absent) for n, raw in cohort.inputs.items()}
+    with pytest.raises(DataError, match=r"1 samples have no input at all \(first at row 8\)"):
+        replace(cohort, inputs=given)
+
+
+def test_an_input_that_training_always_had_may_not_be_lacking(run, cohort):
+    some = replace(cohort.inputs["static"], present=np.arange(120) > 4)
+    with pytest.raises(DataError, match="5 samples lack the input 'static', which every sample"):
+        run.predict({**cohort.inputs, "static": some})
+
+
+@pytest.mark.parametrize("join", ["concatenate", "gated", "attention"])
+def test_inputs_are_joined(join, tmp_path):
+    import keras
+
+    from medkit.models import fusion
+
+    shapes = {"a": (6, 3), "a_present": (1,), "b": (4,)}
+    model = fusion(shapes, 1, branches={"a": {"name": "gru", "units": [4]}, "b": "mlp"},
+                   join=join, joint_units=(5,), input_dropout=0.5)  # fmt: skip
+    random = np.random.default_rng(0)
+    x = {"a": random.normal(size=(8, 6, 3)), "b": random.normal(size=(8, 4))}
+    x["a_present"] = np.array([[1.0], [0.0]] * 4)
+    outputs = model.predict(x, verbose=0)
+    other = model.predict({**x, "a": x["a"] + 1}, verbose=0)
+    assert (np.abs(outputs - other)[::2] > 0).all()
+    np.testing.assert_array_equal(outputs[1::2], other[1::2])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(again.predict(x, verbose=0), outputs, atol=1e-6)
+    model.compile("adam", "mse")
+    before = [np.array(each) for each in model.get_weights()]
+    model.train_on_batch(x, np.ones((8, 1)))
+    changed = [not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+    assert sum(changed) > len(changed) // 2
+
+
+def test_branches_that_are_not_the_inputs_are_refused():
+    from medkit.models import fusion
+
+    with pytest.raises(MedkitError, match="the branches are a, the inputs a, b"):
+        fusion({"a": (6, 3), "b": (4,)}, 1, branches={"a": "gru"})
 
 
 def test_padding_beyond_the_stay_is_zero_and_skipped():
