@@ -1,6 +1,7 @@
 """Masks: read, learned, measured from sums of each image, written as files and drawn."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_sco
 from medkit.cli import main
 from medkit.core.errors import DataError, MedkitError, RunError
 from medkit.core.registry import datasets, tasks
+from medkit.data.splits.strata import outcome_strata
 from medkit.models import unet
 from medkit.runs.run import Run
 from medkit.runs.stored import stored_part
@@ -118,6 +120,13 @@ def test_synthetic_masks_are_where_the_opacities_are():
     assert cohort.targets[~labels.any(axis=1)].sum() == 0
 
 
+def test_masks_are_stratified_by_what_they_show():
+    y, _ = masks(structures=2)
+    strata = outcome_strata(y, np.arange(len(y)), len(y))
+    assert len(set(strata)) == 2
+    assert [each.any() for each in y] == (strata == strata[-1]).tolist()
+
+
 # From files.
 
 
@@ -197,6 +206,18 @@ def test_metrics_have_intervals_and_baselines(run):
         assert run.metrics["test"][block]["not_estimable"]
 
 
+def test_masks_that_lie_on_no_image_are_refused(monkeypatch):
+    xray = datasets.build("synthetic_xray", samples=40, target="mask")
+    cut = replace(xray, targets=xray.targets[:, :16])
+    monkeypatch.setattr("medkit.workflows.train.read", lambda dataset: cut)
+    with pytest.raises(DataError) as error:
+        train(CONFIG)
+    assert "the masks have 16 × 32 pixels, and no input has that size (image: 32 × 32)" in str(
+        error.value
+    )
+    assert "Give each mask the size of its image" in str(error.value)
+
+
 def test_the_report_draws_truth_and_answer(run):
     text = (run.path / "report.html").read_text(encoding="utf-8")
     assert 'id="masks"' in text
@@ -207,12 +228,14 @@ def test_the_report_draws_truth_and_answer(run):
     assert "positive class" not in text
 
 
-def test_a_saved_run_predicts_masks(run):
+def test_a_saved_run_predicts_masks(run, tmp_path):
     cohort = datasets.build("synthetic_xray", samples=20, seed=9, target="mask")
     outputs = Run.open(run.path).outputs(cohort.inputs)
     assert outputs.shape == (20, 32, 32, 1)
     assert np.isfinite(outputs).all()
-    table = run.predict(cohort.inputs)
+    table = run.predict(cohort.inputs, tmp_path / "new.csv")
+    with np.load(tmp_path / "masks-new.npz") as kept:
+        np.testing.assert_allclose(kept["probability"], outputs, atol=1e-6)
     assert table["predicted_pixels"].tolist() == (outputs >= 0.5).sum(axis=(1, 2, 3)).tolist()
 
 

@@ -91,7 +91,7 @@ def predict(
         check_output(output)
     found = opened(run, allow_code)
     select_backend(backend, preferred=found.environment["backend"])
-    table = predict_file(found, source, query, url)
+    table = predict_file(found, source, query, url, output)
     if output is None:
         table.to_csv(sys.stdout, index=False)
         return

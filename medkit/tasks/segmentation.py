@@ -196,10 +196,11 @@ class Segmentation(Task):
         """None: the outputs are files."""
         return []
 
-    def write(self, folder: Path, part: str, y: np.ndarray, p: np.ndarray) -> None:
-        """``masks-<part>.npz``: ``truth`` uint8 and ``probability`` float32, rows in order."""
+    def write(self, folder: Path, part: str, y: np.ndarray | None, p: np.ndarray) -> None:
+        """``masks-<part>.npz``: ``probability`` float32 and ``truth`` uint8, rows in order."""
+        arrays = {"probability": np.asarray(p, np.float32)} | ({} if y is None else {"truth": y})
         with written_whole(folder / _file(part)) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, truth=y, probability=np.asarray(p, np.float32))
+            np.savez_compressed(file, **arrays)
 
     def read(
         self, folder: Path, part: str, rows: pandas.DataFrame

@@ -192,13 +192,13 @@ class Task:
         named = self.prediction_columns(np.full((1, self.num_outputs), 0.5))
         return [name for name in named if not name.startswith("predicted")]
 
-    def write(self, folder: Path, part: str, y: np.ndarray, p: np.ndarray) -> None:
+    def write(self, folder: Path, part: str, y: np.ndarray | None, p: np.ndarray) -> None:
         """Write targets and outputs that fit no table, such as masks, as files; here none.
 
         Args:
-            folder: Of the run.
-            part: Which part the rows are of.
-            y: Encoded targets, in the order of predictions.parquet.
+            folder: Of the run, or where predictions for new samples go.
+            part: Which part the rows are of, or what the predictions are called.
+            y: Encoded targets, in the order of predictions.parquet; None of new samples.
             p: The model's outputs.
         """
 

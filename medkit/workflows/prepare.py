@@ -115,6 +115,8 @@ def encode(
         name: Part(cohort, encoder.encode(cohort.inputs), task.encode(cohort.targets))
         for name, cohort in divided.items()
     }
+    if task.answers == "pixel":
+        _check_sizes(parts["train"])
     flow.parts = {name: len(part) for name, part in parts.items()}
     log.info(
         "%d training, %d validation and %d test samples of %d subjects",
@@ -122,6 +124,19 @@ def encode(
         sum(len(np.unique(part.cohort.subjects.astype(str))) for part in parts.values()),
     )
     return encoder, task, parts
+
+
+def _check_sizes(part: Part) -> None:
+    """Refuse targets of pixels that lie on no input of their size."""
+    height, width = part.y.shape[1:3]
+    sizes = {name: each.shape[1:3] for name, each in part.inputs.arrays.items() if each.ndim > 3}
+    if (height, width) not in sizes.values():
+        there = ", ".join(f"{name}: {size[0]} × {size[1]}" for name, size in sizes.items())
+        raise DataError(
+            f"the masks have {height} × {width} pixels, and no input has that size "
+            f"({there or 'none is an image'})",
+            hint="Give each mask the size of its image.",
+        )
 
 
 def read_unlabelled(

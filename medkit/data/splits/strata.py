@@ -26,8 +26,11 @@ def outcome_strata(targets: np.ndarray, subject: np.ndarray, count: int) -> np.n
 
     Two classes: whether any of the subject's rows is of the rarer one. More: its most common
     class. Several columns: which of the binary ones ever occur. Continuous: quintiles of the mean.
+    Masks (n, height, width[, structures]): which structures ever occur.
     """
     targets = np.asarray(targets)
+    if targets.ndim > 2:
+        targets = np.asarray(targets.any(axis=(1, 2)))
     columns = targets.reshape(len(targets), -1)
     coded = [pd.factorize(_sortable(column), sort=True) for column in columns.T]
     yes_no = [label for label, kinds in coded if len(kinds) <= 2]

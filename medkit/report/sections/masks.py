@@ -46,15 +46,15 @@ class Masks(OutcomeReport):
         if hashed is None:
             return None
         found = [
-            (float(dice), hashed[row], outcome.name, int(outcome.y[row].sum()),
+            (float(dice), -int(outcome.y[row].sum()), hashed[row], outcome.name,
              int((outcome.p[row] >= outcome.threshold).sum()))
             for outcome in self.inputs.outcomes
             for row, dice in enumerate(_dice(outcome))
             if not np.isnan(dice)
         ]  # fmt: skip
         rows = [
-            [sample, name, readable(dice), f"{true:,}", f"{marked:,}"]
-            for dice, sample, name, true, marked in sorted(found)[:_WORST]
+            [sample, name, readable(dice), f"{-less:,}", f"{marked:,}"]
+            for dice, less, sample, name, marked in sorted(found)[:_WORST]
         ]
         head = ["Sample", "Structure", "Dice", "Pixels of it", "Pixels marked"]
         caption = f"The images of {self.inputs.where} that show it and overlap least."

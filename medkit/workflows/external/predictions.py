@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def predict_file(
-    run: Run, path: Path | None, query: str | None = None, url: str | None = None
+    run: Run,
+    path: Path | None,
+    query: str | None = None,
+    url: str | None = None,
+    output: Path | None = None,
 ) -> pandas.DataFrame:
     """Predict for every sample of a new file, folder or query, laid out as the run's own data.
 
@@ -28,6 +32,7 @@ def predict_file(
         query: A select statement, for the database in ``path``, at ``url``, or at the address
             that the run was trained from.
         url: The database, as SQLAlchemy takes it; ``${VAR}`` is taken from the environment.
+        output: Where the table will be written; masks are written beside it.
 
     Returns:
         Column ``sample`` (the file's own sample ids), then the task's prediction columns.
@@ -37,7 +42,7 @@ def predict_file(
     """
     rows = _rows_of(run, path, query, url)
     cohort = read_unlabelled(dataset_of(run), path, run.encoder, rows)
-    table = run.predict(cohort.inputs)
+    table = run.predict(cohort.inputs, output)
     table.insert(0, "sample", cohort.samples.index.to_numpy())
     return table.reset_index(drop=True)
 
