@@ -133,8 +133,8 @@ def check_dataset(
         assert again.targets is not None
         assert np.array_equal(cohort.targets, again.targets), f"{name}: targets must not change"
         assert cohort.source.label, f"{name}: Source.label must define the target in words"
-    few = cohort.take(np.arange(min(3, len(cohort))))
-    alike = all(len(few) == len(raw) for raw in few.inputs.values())
+    small = cohort.take(np.arange(min(3, len(cohort))))
+    alike = all(len(small) == len(raw) for raw in small.inputs.values())
     assert alike, f"{name}: take must cut inputs and samples alike"
     return cohort
 
@@ -158,8 +158,8 @@ def check_modality(name: str, raw: RawInput, **parameters: Any) -> None:
     x = modality.encode(raw)
     assert x.shape == (len(raw), *modality.input_shape_), f"{name}: encode gave {x.shape}"
     assert x.dtype == modality.input_dtype_, f"{name}: encode gave {x.dtype}"
-    few = np.array([2, 0, 1])
-    _equal(modality.encode(raw.take(few)), x[few], f"{name}: a row must not hang on the others")
+    small = np.array([2, 0, 1])
+    _equal(modality.encode(raw.take(small)), x[small], f"{name}: a row must not hang on the others")
     state = json.loads(json.dumps(modality.to_dict(), allow_nan=False))
     twin = factory.from_dict(state)
     assert np.array_equal(twin.encode(raw), x, equal_nan=x.dtype.kind == "f"), f"{name}: JSON"

@@ -400,9 +400,9 @@ def test_nearly_copied_stays_are_found_whatever_stands_beside_them():
         cohort = Cohort(pd.DataFrame(index=np.arange(420)), inputs, random.integers(0, 2, 420))
         return only(audited(cohort, parts=parts), "near_duplicates")
 
-    alone, beside = near(vitals), near(vitals | static)
-    assert alone.count == beside.count >= 15  # of 20
-    assert (alone.where, beside.where) == ("train and test", "train and test (vitals)")
+    alone, both = near(vitals), near(vitals | static)
+    assert alone.count == both.count >= 15  # of 20
+    assert (alone.where, both.where) == ("train and test", "train and test (vitals)")
 
 
 IMAGES = {

@@ -67,11 +67,11 @@ class Experiment:
     def seed(self) -> int:
         return self.header.seed
 
-    def to_yaml(self, beside: Path | None = None) -> str:
+    def to_yaml(self, target_folder: Path | None = None) -> str:
         """The config with every default; ``folder`` is relative to the folder ``beside``."""
         plain = dict(self.plain)
-        if beside is not None:
-            plain["folder"] = _relative(self.folder, beside)
+        if target_folder is not None:
+            plain["folder"] = _relative(self.folder, target_folder)
         return dump_yaml(plain)
 
 

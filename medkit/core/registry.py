@@ -57,15 +57,15 @@ class Entry:
         changes it, ``yields_beside={"static": "tabular"}`` for one that adds an input of its name.
         Empty where the dataset does not say.
         """
-        said = self.tags.get("yields")
-        if callable(said):
-            return dict(said(parameters))
+        given = self.tags.get("yields")
+        if callable(given):
+            return dict(given(parameters))
         for name, modality_of in self.tags.get("yields_by", {}).items():
             if parameters.get(name) in modality_of:
-                said = modality_of[parameters[name]]
-        beside = self.tags.get("yields_beside", {})
-        found = {} if said is None else {said: said}
-        return found | {name: kind for name, kind in beside.items() if parameters.get(name)}
+                given = modality_of[parameters[name]]
+        further = self.tags.get("yields_beside", {})
+        found = {} if given is None else {given: given}
+        return found | {name: kind for name, kind in further.items() if parameters.get(name)}
 
     def targets(self, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
         """The kinds of outcome a dataset's targets can be learned as: the tag ``targets``, or what

@@ -30,7 +30,7 @@ def doubts(task: Task, y: np.ndarray, p: np.ndarray, codes: np.ndarray) -> list[
     """
     if len(y) == 0:
         return []
-    found = [few for few in _few(task, y, codes) if few]
+    found = [note for note in _few(task, y, codes) if note]
     columns = p.reshape(len(p), -1)
     if len(p) > 1 and (columns == columns[0]).all():
         found.append("every row has the same output: the model tells nothing apart")

@@ -143,7 +143,7 @@ def _curves(
     notes = [note] if note else []
     if len(names) > _OUTPUTS:
         notes.append(f"The first {_OUTPUTS} of {len(names)} outputs.")
-    said = {"note": " ".join(notes)} if notes else {}
+    noted = {"note": " ".join(notes)} if notes else {}
     return [
         {
             **base,
@@ -151,7 +151,7 @@ def _curves(
             "grid": shown,
             "partial": partial[:, i],
             "ale": None if ale is None else ale[:, i],
-            **said,
+            **noted,
         }
         for i, name in enumerate(names[:_OUTPUTS])
     ]

@@ -44,14 +44,14 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
     if len(own) < 2:
         return
     keys = hashed.keys(own)
-    few = max(2, round(CHANGED * len(own)))
+    tolerated = max(2, round(CHANGED * len(own)))
     searched = _searched(evidence, len(own))
     held = hashed.rows(searched, own)
     for a, b in evidence.pairs():
         first, second = (np.flatnonzero(evidence.part == each) for each in (a, b))
         same = np.isin(keys[second], keys[first])
         copies = second[same]
-        if len(copies) and _stand_alone(hashed, own, copies, None, few):
+        if len(copies) and _stand_alone(hashed, own, copies, None, tolerated):
             # Columns depend on each other: half of their information counts.
             telling = -np.log2(agreement).sum() / 2 > np.log2(len(first) * len(second) / RARE)
             few_copies = len(copies) < max(3, RARE * len(second))
@@ -62,7 +62,7 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
         places = (np.flatnonzero(np.isin(searched, rows)) for rows in (first, second[~same]))
         found = _changed(held, agreement, *places)
         copies, partners = (searched[each] for each in found)
-        if len(copies) > 1 and _stand_alone(hashed, own, copies, partners, 2 * few):
+        if len(copies) > 1 and _stand_alone(hashed, own, copies, partners, 2 * tolerated):
             relation = "identical in most columns to"
             yield pair_finding("near_duplicates", evidence, a, b, np.unique(copies), relation)
 
@@ -103,7 +103,7 @@ def _own_columns(hashed: Hashes, agreement: np.ndarray) -> list[int]:
 
 
 def _stand_alone(
-    hashed: Hashes, own: list[int], copies: np.ndarray, partners: np.ndarray | None, few: int
+    hashed: Hashes, own: list[int], copies: np.ndarray, partners: np.ndarray | None, tolerated: int
 ) -> bool:
     """Whether half of the copies or more have no neighbour but what they are copies of.
 
@@ -112,7 +112,7 @@ def _stand_alone(
         own: Columns that are compared.
         copies: Rows that are copies.
         partners: What each is a copy of; None: the rows identical to it.
-        few: A neighbour differs in at most so many columns.
+        tolerated: A neighbour differs in at most so many columns.
     """
     random = np.random.default_rng(0)
     judged = random.permutation(len(copies))[:MOST_JUDGED]
@@ -125,7 +125,7 @@ def _stand_alone(
     alone = 0
     for copy, partner in zip(mine, theirs, strict=True):
         differ = (rows != copy).sum(axis=1)
-        near = (differ <= few) & (differ > 0) & (rows != partner).any(axis=1)
+        near = (differ <= tolerated) & (differ > 0) & (rows != partner).any(axis=1)
         alone += not near.any()
     return alone >= 0.5 * len(judged)
 

@@ -193,14 +193,14 @@ class Text:
 
     def _typed(self, texts: pd.Series, numeric: bool) -> tuple[pd.Series, bool]:
         """Texts as truth values or numbers where they are, and whether by a decimal comma."""
-        few = condensed(texts)
-        if few.dropna().isin([*_TRUTH]).all():
+        distinct = condensed(texts)
+        if distinct.dropna().isin([*_TRUTH]).all():
             return texts.map(_TRUTH).astype(object if texts.isna().any() else bool), False
         found_out = self.decimal is None and self.delimiter != ","
-        share = share_of_commas(few) if self.decimal == "," or found_out else 0.0
+        share = share_of_commas(distinct) if self.decimal == "," or found_out else 0.0
         if share >= 0.5 or (share and (self.decimal == "," or numeric)):
             return with_points(texts), True
-        others = share_of_numbers(few) == 1.0 or (texts == "None").any()
+        others = share_of_numbers(distinct) == 1.0 or (texts == "None").any()
         return (numbers_if_all(texts) if others else texts), False
 
 

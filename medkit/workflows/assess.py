@@ -121,8 +121,8 @@ def assess(
     with stages("evaluate: description"):
         metrics["table_one"] = table_one(described, encoder, task, settings.minimum_group, features)
         if described["train"] is not parts["train"]:
-            few, all_rows = len(described["train"]), len(parts["train"])
-            note = f"the training column describes a random {few:,} of {all_rows:,} rows"
+            sampled, all_rows = len(described["train"]), len(parts["train"])
+            note = f"the training column describes a random {sampled:,} of {all_rows:,} rows"
             metrics["table_one"]["notes"].append(note)
         metrics["sample_size"] = sample_size(
             task,

@@ -142,7 +142,7 @@ def begin(experiment: Experiment, cohort: Cohort, out: Path) -> Path:
     folder = runs.new_folder(out, experiment.name)
     # The config last: a folder that has one can be resumed.
     runs.write_json(folder / runs.CHECKPOINT / "data.json", dict(cohort.source.files))
-    write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
+    write_text(folder / "config.yaml", experiment.to_yaml(target_folder=folder))
     return folder
 
 

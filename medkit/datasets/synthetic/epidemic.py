@@ -188,12 +188,12 @@ def _draw(
     # Every epidemic begins on a Monday in autumn.
     mean = people[:, None] * infections * WEEKDAY[np.arange(infections.shape[1]) % 7]
     # Drawn once for a region and day: where two windows overlap, they hold the same count.
-    counted = random.negative_binomial(DISPERSION, DISPERSION / (DISPERSION + mean))
+    observed = random.negative_binomial(DISPERSION, DISPERSION / (DISPERSION + mean))
     epidemic = epidemic.ravel()
     start = _starts(mean[:, : STARTS + window - 1], window, population)[epidemic]
     start = (start.cumsum(axis=1) > place[:, None] * start.sum(axis=1)[:, None]).argmax(axis=1)
     rows, days = epidemic[:, None], start[:, None] + np.arange(window + horizon)
-    expected, cases = mean[rows, days], counted[rows, days]
+    expected, cases = mean[rows, days], observed[rows, days]
     seen = random.random((samples, window)) >= MISSING
     begins = np.datetime64("2015-10-05") + 364 * season
     return _Draw(subject, setting, begins + start + window, expected, cases, seen)

@@ -118,16 +118,16 @@ def synthetic_icu(
     )
     known = {"age": people.age[subject].astype("float64"), "sex": people.sex[subject]}
     kinds = {"age": Feature("age", unit="years"), "sex": Feature("sex", "categorical")}
-    beside = {}
+    further = {}
     if static:
         columns = pd.DataFrame({name: known[name] for name in static}, index=frame.index)
-        beside["static"] = RawInput("tabular", columns, tuple(kinds[name] for name in static))
+        further["static"] = RawInput("tabular", columns, tuple(kinds[name] for name in static))
     kind, values = "series", drawn.values
     if form == "triplets":
         kind, values = "triplets", of_grid(values)
     return Cohort(
         samples=frame.rename_axis("stay"),
-        inputs={kind: RawInput(kind, values, FEATURES)} | beside,
+        inputs={kind: RawInput(kind, values, FEATURES)} | further,
         targets=drawn.targets,
         source=Source(
             rows_read=samples,

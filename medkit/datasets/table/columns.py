@@ -211,6 +211,6 @@ def source_of(
     columns: Mapping[str, str] | None = None,
 ) -> Source:
     """The Source of one file or, with ``files``, several; reasons without cases left out."""
-    counted = {reason: int(count) for reason, count in dropped.items() if count}
+    dropped_rows = {reason: int(count) for reason, count in dropped.items() if count}
     found = {path.name: sha256(path)} if files is None else files
-    return Source(found, rows_read, counted, label, notes, columns or {})
+    return Source(found, rows_read, dropped_rows, label, notes, columns or {})

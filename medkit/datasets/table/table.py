@@ -102,8 +102,8 @@ def table(
     if large is None:
         frame, late = reading.rows(opened)
     else:
-        few = [name for name in names if name in own or name in telling]
-        frame, late = large.described_columns(few or names[:1])
+        needed = [name for name in names if name in own or name in telling]
+        frame, late = large.described_columns(needed or names[:1])
     found_roles = infer_roles(frame[telling], roles, place)
     roles, passed_over = found_roles.roles, {*columns.ignore, *found_roles.ignored}
     samples = roles.samples(frame, place, labelled)

@@ -112,8 +112,8 @@ class Decisions:
         events, others = int(self.y.sum()), int((1 - self.y).sum())
         if min(events, others) < _FEWEST:
             rarer = ("event", events) if events <= others else ("non-event", others)
-            counted = f"{rarer[1]} {rarer[0]}{'s' * (rarer[1] != 1)}"
-            note = f"{counted} among {len(self.y)} rows: these numbers say little"
+            rare = f"{rarer[1]} {rarer[0]}{'s' * (rarer[1] != 1)}"
+            note = f"{rare} among {len(self.y)} rows: these numbers say little"
             found["notes"] = [note]
         return found
 

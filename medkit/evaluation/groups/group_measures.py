@@ -38,8 +38,8 @@ def rates(truth: np.ndarray, predicted: np.ndarray, score: np.ndarray) -> list[G
 
     def share(of: np.ndarray, among: np.ndarray) -> Callable[..., np.ndarray]:
         def measure(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            counted = among[rows].astype(float)
-            return (weights @ (counted * of[rows])) / (weights @ counted)
+            members = among[rows].astype(float)
+            return (weights @ (members * of[rows])) / (weights @ members)
 
         return measure
 

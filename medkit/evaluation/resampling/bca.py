@@ -97,10 +97,10 @@ def correction(
     if total < _SAME**2:
         return Correction(bias, 0.0, subjects - 1, float(np.sqrt(subjects / (subjects - 1))))
     acceleration = (losses**3).sum() / (6 * total**1.5)
-    counted = np.bincount(groups.stratum)
-    means = np.bincount(groups.stratum, losses) / counted
+    counts = np.bincount(groups.stratum)
+    means = np.bincount(groups.stratum, losses) / counts
     within = np.bincount(groups.stratum, (losses - means[groups.stratum]) ** 2)
-    variances = np.append(within, (counted * (means - losses.mean()) ** 2).sum())
+    variances = np.append(within, (counts * (means - losses.mean()) ** 2).sum())
     sizes = np.append(groups.sizes, subjects)
     freedom = variances.sum() ** 2 / (variances**2 / np.maximum(sizes - 1, 1)).sum()
     unbiased = (variances * sizes / np.maximum(sizes - 1, 1)).sum() / variances.sum()

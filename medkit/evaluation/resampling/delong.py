@@ -139,10 +139,10 @@ def delong_covariance(
     from scipy.stats import rankdata
 
     positive = y == 1
-    many, few = int(positive.sum()), int((~positive).sum())
+    positives, negatives = int(positive.sum()), int((~positive).sum())
     together = rankdata(scores, axis=1)
-    wins = (together[:, positive] - rankdata(scores[:, positive], axis=1)) / few
-    losses = 1 - (together[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / many
+    wins = (together[:, positive] - rankdata(scores[:, positive], axis=1)) / negatives
+    losses = 1 - (together[:, ~positive] - rankdata(scores[:, ~positive], axis=1)) / positives
     areas = wins.mean(axis=1)
     count = int(codes.max()) + 1
     a = _summed(wins - areas[:, None], codes[positive], count)
@@ -150,9 +150,9 @@ def delong_covariance(
     of_positive, of_negative = (len(np.unique(codes[rows])) for rows in (positive, ~positive))
     mixed = a @ b.T
     covariance = (
-        _unbiased(of_positive) * (a @ a.T) / many**2
-        + _unbiased(of_negative) * (b @ b.T) / few**2
-        + _unbiased(count) * (mixed + mixed.T) / (many * few)
+        _unbiased(of_positive) * (a @ a.T) / positives**2
+        + _unbiased(of_negative) * (b @ b.T) / negatives**2
+        + _unbiased(count) * (mixed + mixed.T) / (positives * negatives)
     )
     return areas, covariance
 
@@ -175,8 +175,8 @@ def _too_few(y: np.ndarray, codes: np.ndarray) -> str | None:
     for name, rows in (("positive", y == 1), ("negative", y == 0)):
         subjects = len(np.unique(codes[rows]))
         if subjects < 2:
-            counted = "no subject has" if subjects == 0 else "one subject only has"
-            return f"{counted} {name} rows; DeLong's variance needs two"
+            who = "no subject has" if subjects == 0 else "one subject only has"
+            return f"{who} {name} rows; DeLong's variance needs two"
     return None
 
 

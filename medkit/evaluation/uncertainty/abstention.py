@@ -107,9 +107,9 @@ def abstention_of(
         sums = kept(totals, shares)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = {name: sums[a] / sums[b] for name, (a, b) in of.items()}
-        counted = {f"n {name}": sums[b] for name, (_, b) in of.items()}
+        counts = {f"n {name}": sums[b] for name, (_, b) in of.items()}
         aurc, oracle = area(totals), area(best.totals(weights, {"risk": risk}))
-        return {**found, **counted, "aurc": aurc, "oracle": oracle, "excess": aurc - oracle}
+        return {**found, **counts, "aurc": aurc, "oracle": oracle, "excess": aurc - oracle}
 
     values = {name: each[0] for name, each in measured(np.ones((1, len(risk)))).items()}
     chunks: dict[str, list[np.ndarray]] = {name: [] for name in values}

@@ -46,13 +46,13 @@ def difference_figure(result: dict[str, Any], metric: Metric) -> list[Figure]:
         axes.set_yticks(range(len(shown)), [label for label, _ in shown])
 
     reference = labels[result["reference"]]
-    said = "; ".join(f"{label} {readable(found['difference'])}" for label, found in shown)
+    alt = "; ".join(f"{label} {readable(found['difference'])}" for label, found in shown)
     return [
         draw(
             "differences",
             f"Difference in {metric.label} from {reference}",
             f"On the same test rows, with {100 * result['confidence']:g}\u00a0% intervals.",
-            f"Differences in {metric.label} from {reference}: {said}",
+            f"Differences in {metric.label} from {reference}: {alt}",
             plot,
             size=(7.6, 0.9 + 0.3 * len(shown)),
             left=1.6,

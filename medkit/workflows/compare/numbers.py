@@ -37,5 +37,5 @@ def _error_curve(i: int, name: str, rows: Sequence[TestRows]) -> Figure:
         for each, error in zip(rows, errors, strict=True)
     )
     caption = "How many rows are predicted at least that closely; the higher, the better."
-    said = f"Absolute errors of {name}; medians of {medians}"
-    return draw(f"errors-{i}", f"Errors of {name}", caption, said, plot)
+    alt = f"Absolute errors of {name}; medians of {medians}"
+    return draw(f"errors-{i}", f"Errors of {name}", caption, alt, plot)

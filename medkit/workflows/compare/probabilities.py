@@ -28,10 +28,10 @@ def probability_curves(rows: Sequence[TestRows]) -> list[Figure]:
                 for label, each in zip(labels, asked, strict=True)]  # fmt: skip
 
     if len(names) == 1:
-        said = "; ".join(
+        alt = "; ".join(
             f"{each.label}: {areas(each.run.task, each.run.metrics['test'])}" for each in rows
         )
-        figures = discrimination(drawn(0), [each[0].threshold for each in asked], said)
+        figures = discrimination(drawn(0), [each[0].threshold for each in asked], alt)
         return [*figures, *_calibration("calibration", "Calibration", drawn(0))]
     ranking, calibrated = [], []
     for i, name in enumerate(names[:MOST_OUTCOMES]):
@@ -53,8 +53,8 @@ def _roc(name: str, title: str, drawn: Drawn) -> list[Figure]:
         unit_square(axes)
         axes.legend(loc="lower right")
 
-    said = f"{title} of {len(known)} runs"
-    return [draw(name, title, "Against all others. Dashed: chance.", said, plot)]
+    alt = f"{title} of {len(known)} runs"
+    return [draw(name, title, "Against all others. Dashed: chance.", alt, plot)]
 
 
 def _calibration(name: str, title: str, drawn: Drawn) -> list[Figure]:
@@ -78,6 +78,6 @@ def _calibration(name: str, title: str, drawn: Drawn) -> list[Figure]:
         axes.legend(loc="upper left")
 
     gaps = [f"{label}: {np.nanmax(np.abs(at - share)):.2f}" for label, at, share in smoothed]
-    said = f"{title}; largest distance from the dashed line of {'; '.join(gaps)}"
+    alt = f"{title}; largest distance from the dashed line of {'; '.join(gaps)}"
     caption = "On the dashed line probabilities can be taken at their word. Smoothed by loess."
-    return [draw(name, title, caption, said, plot)]
+    return [draw(name, title, caption, alt, plot)]

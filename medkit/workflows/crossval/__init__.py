@@ -187,7 +187,7 @@ def _folder(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot be made: {error.strerror}", place=str(folder)) from error
-    write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
+    write_text(folder / "config.yaml", experiment.to_yaml(target_folder=folder))
     runs.write_json(folder / "plan.json", now)
     return folder
 

@@ -121,7 +121,7 @@ def _nested(experiment: Experiment) -> str:
 
 def _not_kept(by: str) -> list[str]:
     """What the config's own split guards against, and folds by subject do not."""
-    said = {
+    unguarded = {
         "site": "no site was held out: the config is split by site, but these folds mix the sites, "
         "so the result says nothing of a new hospital (--folds sites leaves one out at a time)",
         "time": "the config is split by time, but these folds mix early and late samples, so the "
@@ -129,7 +129,7 @@ def _not_kept(by: str) -> list[str]:
         "column": "the config's own column of parts is not used: its test rows are tested and "
         "trained on like all others",
     }
-    return [said[by]] if by in said else []
+    return [unguarded[by]] if by in unguarded else []
 
 
 def _by_site(experiment: Experiment, cohort: Cohort, repeats: int) -> FoldPlan:

@@ -132,15 +132,15 @@ def _in_a_process(
     )
     if done.returncode != 0 or finished_run(folder, fold) is None:
         # What a fold said is shown, not kept: it may name files of patients.
-        said = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
+        output = done.stdout.decode(errors="replace").strip().splitlines()[-12:]
         if done.returncode < 0:
-            said.append(f"was killed by signal {-done.returncode}; if memory has run out, "
+            output.append(f"was killed by signal {-done.returncode}; if memory has run out, "
                         "give fewer --jobs")  # fmt: skip
-        raise _failed(fold, folder, "\n".join(said) or f"ended with status {done.returncode}")
+        raise _failed(fold, folder, "\n".join(output) or f"ended with status {done.returncode}")
 
 
-def _failed(fold: Fold, folder: Path, said: str) -> FoldError:
-    last = "\n    ".join(said.splitlines())
+def _failed(fold: Fold, folder: Path, output: str) -> FoldError:
+    last = "\n    ".join(output.splitlines())
     return FoldError(
         f"{fold.name} failed:\n    {last}",
         place=str(folder),

@@ -117,8 +117,8 @@ def _values(metrics: dict[str, Any]) -> dict[str, float | None]:
 
 def _shared_notes(folds: Sequence[tuple[Fold, Run]]) -> list[str]:
     """What every fold's run says of its split."""
-    said = [run.metrics.get("flow", {}).get("notes", []) for _, run in folds]
-    return [note for note in said[0] if all(note in each for each in said)]
+    notes_of_folds = [run.metrics.get("flow", {}).get("notes", []) for _, run in folds]
+    return [note for note in notes_of_folds[0] if all(note in each for each in notes_of_folds)]
 
 
 def spread(values: Sequence[dict[str, float | None]]) -> dict[str, dict[str, Any]]:

@@ -246,7 +246,7 @@ def _write(
     kept: LogKeeper,
 ) -> None:
     """Write and seal the new run."""
-    write_text(folder / "config.yaml", experiment.to_yaml(beside=folder))
+    write_text(folder / "config.yaml", experiment.to_yaml(target_folder=folder))
     save(
         folder, run.encoder, run.task, predictions, network, history or {"loss": []}, metrics,
         cohort.source.columns,

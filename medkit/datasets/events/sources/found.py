@@ -64,7 +64,7 @@ class FoundEvents:
 def channels_of(
     variables: pd.DataFrame,
     chosen: tuple[str, ...] | str | None,
-    counted: Callable[[str], bool],
+    without_value: Callable[[str], bool],
     labelled: bool,
     path: Path,
 ) -> list[str]:
@@ -73,14 +73,14 @@ def channels_of(
     Args:
         variables: As in `FoundEvents`.
         chosen: Names, a regular expression, or None.
-        counted: Whether a variable's events count even without a value.
+        without_value: Whether a variable's events count even without a value.
         labelled: Whether to train: a name may then not be absent.
         path: Where the events are, for messages.
 
     Raises:
         DataError: No event has a value, a name is absent (if ``labelled``), or no name matches.
     """
-    counts = variables["name"].map(counted).astype(bool) & (variables["events"] > 0)
+    counts = variables["name"].map(without_value).astype(bool) & (variables["events"] > 0)
     known = sorted(set(variables["name"][(variables["usable"] > 0) | counts]))
     if chosen is None:
         if not known:

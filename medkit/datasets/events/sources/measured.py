@@ -35,7 +35,7 @@ def measured_events(
     missing_values: Mapping[str, tuple[Any, ...]],
     ignore: set[str],
     units: Mapping[str, str],
-    counted: bool,
+    without_value: bool,
     time_format: str | None,
 ) -> FoundEvents:
     """The events of a frame ``stay, time, variable, value[, unit]``, as `FoundEvents`.
@@ -49,7 +49,7 @@ def measured_events(
         missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
         ignore: Variables that are no measurements.
         units: The units the user states.
-        counted: Keep events without a value, which may be counted.
+        without_value: Keep events without a value, which may be counted.
         time_format: How timestamps are written.
 
     Raises:
@@ -62,7 +62,7 @@ def measured_events(
     times, timestamps, zoned = times_of(frame["time"].rename(columns.time), str(path), time_format)
     timed = times.notna().to_numpy()
     numbers = _numbers(values, variables, meant & given & timed, columns.value, path)
-    kept = meant & timed & (given | counted)
+    kept = meant & timed & (given | without_value)
     names = variables[kept].astype("str").str.strip().astype("category")
     of_unit: dict[str, str] = {}
     notes = nameless_note(int((variables.isna().to_numpy() & given & timed).sum()))

@@ -140,7 +140,8 @@ def _found(
         frame, read = read_events(given.path, source.columns, source.skip, source.layout == "wide")
         found = measured_events(
             frame, source.columns, given.path, read, hand,
-            counted="count" in aggregates, time_format=source.time_format, units=units, **settings,
+            without_value="count" in aggregates, time_format=source.time_format,
+            units=units, **settings,
         )  # fmt: skip
     if not store.kept:
         return found, given.path
