@@ -156,8 +156,8 @@ class Summarized:
         """Unit of a column of the summaries: ``pulse mean`` has the pulse's, a count has none."""
         named = {feature.name: feature.unit for feature in self.features}
         for name in sorted(named, key=len, reverse=True):
-            counted = summary.endswith(" count") and summary != name
-            if summary == name or (summary.startswith(f"{name} ") and not counted):
+            count_occurrences = summary.endswith(" count") and summary != name
+            if summary == name or (summary.startswith(f"{name} ") and not count_occurrences):
                 return named[name]
         return None
 

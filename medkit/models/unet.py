@@ -84,15 +84,15 @@ def unet(
         return x
 
     inputs = keras.Input(input_shape)
-    x, beside = inputs, []
+    x, skipped = inputs, []
     for count in filters[:-1]:
         x = level(x, count)
-        beside.append(x)
+        skipped.append(x)
         x = keras.layers.MaxPooling2D()(x)
     x = level(x, filters[-1])
     if dropout:
         x = keras.layers.SpatialDropout2D(dropout)(x)
-    for count, finer in zip(reversed(filters[:-1]), reversed(beside), strict=True):
+    for count, finer in zip(reversed(filters[:-1]), reversed(skipped), strict=True):
         x = keras.layers.UpSampling2D()(x)
         x = level(keras.layers.Concatenate()([finer, x]), count)
     return finished("unet", inputs, x, num_outputs, output_activation)

@@ -115,13 +115,13 @@ def _overlays(
             axes.set_axis_off()
 
         true, marked = outcome.y[row].sum(), (outcome.p[row] >= outcome.threshold).sum()
-        said = (
+        alt = (
             f"{outcome.name}, {called} ({name}): Dice {readable(float(dice[row]))}, "
             f"{int(true):,} pixels of it and {int(marked):,} marked"
         )
         caption = f"{name.capitalize()}: Dice {readable(float(dice[row]))}. Blue: truth; orange: "
         title = f"{outcome.name}: {called}"
-        drawn.append(draw(f"mask{number}-{called.split()[1]}", title, f"{caption}answer.", said,
+        drawn.append(draw(f"mask{number}-{called.split()[1]}", title, f"{caption}answer.", alt,
                           plot, left=0.12))  # fmt: skip
     return drawn
 
@@ -143,6 +143,6 @@ def _spread(number: int, name: str, dice: np.ndarray) -> Figure:
         axes.spines["bottom"].set_color(GREY)
 
     quartiles = ", ".join(readable(float(each)) for each in np.quantile(known, [0.25, 0.5, 0.75]))
-    said = f"Dice of {name} in {len(known)} images; quartiles {quartiles}"
+    alt = f"Dice of {name} in {len(known)} images; quartiles {quartiles}"
     caption = "Of the images that show it; dashed: the middle one."
-    return draw(f"dice{number}", f"{name}: Dice of each image", caption, said, plot)
+    return draw(f"dice{number}", f"{name}: Dice of each image", caption, alt, plot)
