@@ -208,10 +208,10 @@ LEAKAGE = {
     "findings": [
         {"name": "same_period", "severity": "warn", "what": "train and test are of one period",
          "where": "train and test", "count": 1, "why": "practice changes",
-         "mend": "Split by time.", "waived": None},
+         "remedy": "Split by time.", "waived": None},
         {"name": "duplicates", "severity": "fail", "what": "12 of 80 test rows are copies",
          "where": "train and test", "count": 12, "why": "they are remembered",
-         "mend": "Drop them.", "waived": "twins <both kept>"},
+         "remedy": "Drop them.", "waived": "twins <both kept>"},
     ],
     "notes": ["200 of 300 rows were looked at"],
 }  # fmt: skip
@@ -236,7 +236,7 @@ EXPLANATIONS = {
 def uncertainty(kind):
     group = {"n": 80, "subjects": 80, "coverage": measured(0.88, 0.05)}
     if kind == "regression":
-        entropy = {"not_estimable": "one network's number does not say how sure it is"}
+        entropy = {"not_estimable": "one network's number does not say how certain it is"}
         output = {"quantile": 19.1, "overall": {**group, "width": 38.2}, "expected": None}
         return {"entropy": entropy, "abstention": entropy, "conformal": {
             "method": "absolute_residual", "coverage": 0.9, "note": "calibrated on validation",

@@ -1,4 +1,4 @@
-"""Every mistake in a config is reported, at once, with its line and how to mend it."""
+"""Every mistake in a config is reported, at once, with its line and how to fix it."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ def test_one_file_a_stay(stays, name):
         (("1,0.5,HR,90", "1,soon,HR,90"), {},
          "column 'time' has 1 values that are no time (first at row 2)"),
         (("1,0.5,HR,90", "1,0.5,HR,high"), {},
-         "column 'value' has 1 texts where numbers are due (first at row 2, variable 'HR')"),
+         "column 'value' has 1 texts where numbers are expected (first at row 2, variable 'HR')"),
         (("1,0.5,HR,90", "1,0.5,HR,inf"), {},
          "column 'value' has 1 infinite values (first at row 2, variable 'HR')"),
         (("1,0.5,HR,90", ",0.5,HR,90"), {}, "column 'stay' is empty in 1 rows (first at row 2)"),

@@ -274,7 +274,7 @@ def test_a_range_includes_its_ends(file):
          "column 'x' looks numeric but has text: 1 of 3 values, first at row 3\n"
          "  If they mean 'missing': values.missing_values: {x: [\"?\"]}."),
         ("x,y\n1,0\na,1\nb,1\n", {"columns": {"numeric": ("x",)}},
-         "column 'x' has text where numbers are due: 2 of 3 values, first at row 2"),
+         "column 'x' has text where numbers are expected: 2 of 3 values, first at row 2"),
         ("x,y\n1,0\n", {"columns": {"inputs": ("x", "y")}}, "'y' is both input and target"),
         ("y\n1\n", {}, "no input column is left"),
         ("x,y\n1,0\n", {"columns": {"numeric": ("x",), "categorical": ("x",)}},
@@ -291,7 +291,7 @@ def test_a_range_includes_its_ends(file):
         ("x,y,site,h\n1,0,a,b\n", {"columns": {"site": "h", "attributes": ("site",)}},
          "the attribute 'site' has the name that medkit gives to the site column, which is 'h'"),
         ("x,y\n1,a\n2,3\n", {"target": {"column": "y", "above": 0}},
-         "column 'y' has text where numbers are due: 1 of 2 values, first at row 1"),
+         "column 'y' has text where numbers are expected: 1 of 2 values, first at row 1"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(file, text, settings, message):

@@ -890,7 +890,7 @@ def test_a_dictionary_with_mistakes(labs, file, text, message):
         ("height: {unit: cm}", "the data dictionary names none of the table's columns"),
         ("SBP: {unit: mmHg}\nsex: {categories: [F]}", "describes 'SBP'; the table's column is "
          "called 'sbp'"),
-        ("sex: {unit: kg}", "column 'sex' has text where numbers are due"),
+        ("sex: {unit: kg}", "column 'sex' has text where numbers are expected"),
         ("glucose: {unit: mg/dL, convert_to: mmol/L}", "glucose: mg/dL cannot become mmol/L\n  "
          "Between mass and amount of a substance, give its molar_mass"),
         ("sbp: {unit: mmHg, convert_to: kg}", "sbp: mmHg cannot become kg"),
@@ -992,7 +992,7 @@ def test_one_row_alone_has_the_same_durations(file):
          {"columns": {"time": "t", "durations": ("d",)}},
          'time_format: "%d.%m.%Y"'),
         ("t,d,y\n2024-01-01,5,0\n2024-01-02,6,1\n", {"columns": {"time": "t", "durations": ("d",)}},
-         "column 'd' holds numbers where dates are due"),
+         "column 'd' holds numbers where dates are expected"),
     ],
 )  # fmt: skip
 def test_bad_durations_are_refused(file, text, settings, message):

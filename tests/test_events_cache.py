@@ -572,7 +572,9 @@ def test_texts_in_a_query(base):
     change(base, "insert into measurements values ('p01', 1.0, 'HR', 'high')")
     with pytest.raises(DataError) as error:
         events(path=base, source={"query": "select * from measurements"})
-    text = "column 'value' has 1 texts where numbers are due (first at row 1501, variable 'HR')"
+    text = (
+        "column 'value' has 1 texts where numbers are expected (first at row 1501, variable 'HR')"
+    )
     assert text in str(error.value)
     for way_out in (
         {"values": {"missing_values": {"HR": ("high",)}}},

@@ -683,7 +683,7 @@ def test_an_index_event_that_is_nowhere(tmp_path, suffix):
         ),
         (
             {"window": {"index": "every_step", "first_prediction_hours": 90}},
-            "no stay is observed until a prediction is due",
+            "no stay is observed until a prediction is to be made",
         ),
         (
             {"window": {"index": "every_step"}, "target": {"flag": "HR"}},

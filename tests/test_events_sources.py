@@ -159,7 +159,7 @@ def test_texts_in_parquet_are_read_with_care(tmp_path):
         {"stay": [1, 1], "time": ["00:10", "01:10"], "variable": "HR", "value": ["80", "x"]}
     )
     frame.to_parquet(tmp_path / "long.parquet")
-    with pytest.raises(DataError, match="1 texts where numbers are due"):
+    with pytest.raises(DataError, match="1 texts where numbers are expected"):
         events(path=tmp_path / "long.parquet")
     cohort = events(
         path=tmp_path / "long.parquet",

@@ -320,7 +320,7 @@ def test_slope_and_intercept_against_statsmodels(run, away, monkeypatch):
 def test_the_same_rows_are_tested_before_and_again(recalibrated):
     account, test = recalibrated.metrics["recalibration"], recalibrated.metrics["test"]
     assert account["before"]["n"] == test["n"] == 120
-    # A monotone recalibration leaves the ranking, and mends the calibration.
+    # A monotone recalibration leaves the ranking, and corrects the calibration.
     before, after = account["before"]["metrics"], test["metrics"]
     assert after["auroc"]["value"] == pytest.approx(before["auroc"]["value"], abs=1e-3)
     assert after["brier"]["value"] < before["brier"]["value"]

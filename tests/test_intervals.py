@@ -117,7 +117,7 @@ def test_a_constant_prediction_keeps_the_uncertainty_of_the_prevalence():
     brier = found["metrics"]["brier"]
     error = (0.8**2 - 0.2**2) * np.sqrt(0.3 * 0.7 / 200)
     assert brier["high"] - brier["low"] == pytest.approx(2 * 1.96 * error, rel=0.08)
-    assert found["notes"] == ["every row has the same output: the model tells nothing apart"]
+    assert found["notes"] == ["every row has the same output: the model does not discriminate"]
     auroc = found["metrics"]["auroc"]
     assert (auroc["value"], auroc["degenerate"]) == (0.5, True)
     assert auroc["delong"]["low"] is None

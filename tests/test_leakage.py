@@ -929,7 +929,7 @@ def test_a_waived_finding_keeps_its_reason(caplog):
     assert kept["findings"][0] == {
         "name": "duplicates", "severity": "fail", "what": "3 of 10 test rows are copies",
         "where": "train and test", "count": 3, "why": "it is remembered",
-        "mend": "Drop the copies.", "waived": "twins",
+        "remedy": "Drop the copies.", "waived": "twins",
     }  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def test_another_grid_is_refused():
     series = Series().fit(raw())
     with pytest.raises(DataError, match="4 time steps were given where the model was trained on 6"):
         series.encode(raw(values()[:, :4]))
-    with pytest.raises(DataError, match="3 channels were given where 2 are due"):
+    with pytest.raises(DataError, match="3 channels were given where 2 are expected"):
         series.encode(np.zeros((1, 6, 3)))
     with pytest.raises(DataError, match=r"shape \(samples, time steps, channels\)"):
         series.encode(np.zeros((6, 2)))

@@ -172,7 +172,7 @@ def test_plain_arrays_have_the_fitted_columns():
     tabular = Tabular().fit(np.array([[1.0, 2], [3, 4]]))
     assert tabular.names == ["column_1", "column_2"]
     np.testing.assert_array_equal(tabular.encode(np.array([[5, NAN]])), [[5, NAN]])
-    with pytest.raises(DataError, match=r"shape \(1, 3\) was given where \(rows, 2\) is due"):
+    with pytest.raises(DataError, match=r"shape \(1, 3\) was given; expected \(rows, 2\)"):
         tabular.encode(np.zeros((1, 3)))
 
 
@@ -188,7 +188,7 @@ def test_text_where_numbers_are_due():
     tabular = Tabular().fit(raw())
     bad = frame().astype({"pressure": object})
     bad.loc[1, "pressure"] = "high"
-    message = "column 'pressure' holds text where numbers are due: 1 value, first in row 2"
+    message = "column 'pressure' holds text where numbers are expected: 1 value, first in row 2"
     with pytest.raises(DataError, match=message) as caught:
         tabular.encode(bad)
     assert "high" not in str(caught.value)
@@ -204,7 +204,7 @@ def test_infinite_values_and_dates_are_refused():
     dates = RawInput(
         "tabular", pd.DataFrame({"a": pd.to_datetime(["2020-01-01"])}), (Feature("a"),)
     )
-    with pytest.raises(DataError, match="'a' holds dates where numbers are due"):
+    with pytest.raises(DataError, match="'a' holds dates where numbers are expected"):
         Tabular().fit(dates)
 
 
@@ -243,7 +243,7 @@ def test_wrong_parameters_and_use_before_fit():
         Tabular(missing="medain").fit(raw())
     with pytest.raises(DataError, match="learned nothing yet"):
         Tabular().encode(frame())
-    with pytest.raises(DataError, match="'image' input was given where 'tabular' is due"):
+    with pytest.raises(DataError, match="'image' input was given where 'tabular' is expected"):
         Tabular().fit(RawInput("image", np.zeros((1, 2, 2, 1))))
 
 
@@ -254,7 +254,7 @@ def test_state_is_strict_json_and_gives_the_same_model(tmp_path):
     assert again.to_dict() == tabular.to_dict()
     np.testing.assert_array_equal(again.encode(raw()), tabular.encode(raw()))
     np.testing.assert_array_equal(inside(again, raw()), inside(tabular, raw()))
-    with pytest.raises(DataError, match="'series' modality was given where 'tabular' is due"):
+    with pytest.raises(DataError, match="'series' modality was given where 'tabular' is expected"):
         Tabular.from_dict({"modality": "series"})
     inputs = keras.Input(tabular.input_shape_)
     keras.Model(inputs, tabular.preprocessing()(inputs)).save(tmp_path / "model.keras")

@@ -94,7 +94,7 @@ def test_large_vocabularies_are_embedded():
 
 
 def test_only_text_is_taken():
-    with pytest.raises(DataError, match="sequence 2 is of type int where text is due"):
+    with pytest.raises(DataError, match="sequence 2 is of type int where text is expected"):
         Tokens().fit(["ACGT", 5])
     with pytest.raises(DataError, match="every training sequence is empty"):
         Tokens().fit(["", None, np.nan])

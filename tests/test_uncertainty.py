@@ -294,7 +294,7 @@ def test_one_network_of_numbers_says_nothing():
     found = uncertainty_of(task_of("regression"), y, y, np.arange(20), None, Evaluation(), 0)
     for block in ("entropy", "abstention"):
         assert found[block] == {
-            "not_estimable": "one network's number does not say how sure it is; "
+            "not_estimable": "one network's number does not say how certain it is; "
             "training.ensemble or evaluation.monte_carlo_dropout does"
         }
 

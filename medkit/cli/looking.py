@@ -32,7 +32,7 @@ def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOpti
 
 @app.command()
 def audit(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
-    """Look for leakage without training; prints the findings as JSON, fails if one is grave."""
+    """Look for leakage without training; prints the findings as JSON, fails if one is serious."""
     from medkit.config.experiment import load_config
     from medkit.core.registry import allow_code as allow
     from medkit.leakage import summary

@@ -156,7 +156,7 @@ class Split(Section):
 
 
 class Evaluation(Section):
-    """What is reported, and how sure it is."""
+    """What is reported, and how certain it is."""
 
     bootstrap: Annotated[int, Field(ge=0)] = 1000
     """Resamples of subjects for the intervals; 0: none."""

@@ -43,7 +43,7 @@ def begin(module: str, *given: str, **streams: Any) -> subprocess.Popen[bytes]:
 def when_parent_is_gone(act: Callable[[], Any]) -> None:
     """In a child: call ``act`` as soon as nobody holds the other end of standard input.
 
-    That is when the parent ends, killed or not: no orphan goes on with its work.
+    That is when the parent ends, killed or not: no orphan continues its work.
     """
 
     def wait() -> None:

@@ -1,4 +1,4 @@
-"""The errors medkit raises: each names what is wrong, where, and how to mend it."""
+"""The errors medkit raises: each names what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MedkitError(Exception):
     Args:
         message: What is wrong.
         place: Where: a file, a config path, a column.
-        hint: How to mend it.
+        hint: How to fix it.
     """
 
     exit_status = 1

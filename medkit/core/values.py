@@ -87,7 +87,7 @@ def bounded(
             f"{int(wrong.sum())} values lie outside the plausible range "
             f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'} "
             f"(first in row {int(np.argwhere(wrong)[0][0]) + 1})",
-            hint="Mend them, or choose outside: missing, clip or keep.",
+            hint="Correct them, or choose outside: missing, clip or keep.",
         )
     if outside == "missing":
         values = np.where(wrong, values.dtype.type(np.nan), values)

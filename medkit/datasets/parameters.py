@@ -18,7 +18,7 @@ class Source(Group):
     """A database instead of ``path``, as SQLAlchemy takes it. Its password comes from the
     environment: ``"postgresql+psycopg://user:${DB_PASSWORD}@host/db"``, or from PGPASSWORD."""
     query: str | None = None
-    """The select statement, for a database; with ``order by``, where no id tells its rows apart."""
+    """The select statement, for a database; with ``order by``, where its rows have no id."""
     timeout: Annotated[float, Field(gt=0)] = 600
     """Seconds to wait for the database's connection and for each part of its rows."""
     cache: Path | None = None

@@ -33,7 +33,7 @@ def doubts(task: Task, y: np.ndarray, p: np.ndarray, codes: np.ndarray) -> list[
     found = [note for note in _few(task, y, codes) if note]
     columns = p.reshape(len(p), -1)
     if len(p) > 1 and (columns == columns[0]).all():
-        found.append("every row has the same output: the model tells nothing apart")
+        found.append("every row has the same output: the model does not discriminate")
     return found
 
 

@@ -110,7 +110,7 @@ def grid_of(values: np.ndarray, points: int = POINTS) -> np.ndarray:
     if 2 <= len(common) <= points and counts[counts >= _SHOWN].sum() >= 0.9 * len(values):
         return common
     found = np.quantile(values, np.linspace(0.025, 0.975, points))
-    # Digits that tell neighbours apart, however far from zero they lie.
+    # Digits that distinguish neighbours, however far from zero they lie.
     spread = found[-1] - found[0]
     if spread == 0:
         return found[:1]

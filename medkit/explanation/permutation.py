@@ -178,7 +178,7 @@ def _features(encoder: Encoder, inputs: Inputs) -> list[Tried]:
             called = f"{name} {group.name}" if unnamed else group.name
             found.append(Tried(name, replace(group, name=called)))
     known = [feature.name for feature in encoder.features]
-    if len(known) == len(found):  # told apart as they are everywhere
+    if len(known) == len(found):  # distinguished as they are everywhere
         found = [
             t._replace(group=replace(t.group, name=name))
             for t, name in zip(found, known, strict=True)

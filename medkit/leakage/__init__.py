@@ -15,7 +15,7 @@ keeps (``metrics["leakage"]``, and what ``medkit audit`` prints) is ``summary(fi
           "what": "12 of 114 test rows are identical to a train row",
           "where": "train and test",    # parts, or the names of columns or features
           "count": 12,                  # rows, subjects or columns, as ``what`` says
-          "why": "why it matters", "mend": "what to do",
+          "why": "why it matters", "remedy": "what to do",
           "waived": "the reason given in the config"    # or None
         }
       ],

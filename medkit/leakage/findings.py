@@ -71,7 +71,7 @@ class Finding:
         where: Parts, or names of columns or features.
         count: How many rows, subjects or columns, as ``what`` says.
         why: Why it matters.
-        mend: What to do.
+        remedy: What to do.
         waived: The reason given in the config; None if not waived.
     """
 
@@ -81,7 +81,7 @@ class Finding:
     where: str
     count: int
     why: str
-    mend: str
+    remedy: str
     waived: str | None = None
 
     @property
@@ -189,7 +189,7 @@ def _lines(each: Finding) -> list[str]:
     return [
         f"  {each.name} ({each.where}): {each.what}",
         f"    Why it matters: {each.why}.",
-        f"    What to do: {each.mend}",
+        f"    What to do: {each.remedy}",
     ]
 
 

@@ -156,8 +156,8 @@ class Summarized:
         """Unit of a column of the summaries: ``pulse mean`` has the pulse's, a count has none."""
         named = {feature.name: feature.unit for feature in self.features}
         for name in sorted(named, key=len, reverse=True):
-            count_occurrences = summary.endswith(" count") and summary != name
-            if summary == name or (summary.startswith(f"{name} ") and not count_occurrences):
+            is_count = summary.endswith(" count") and summary != name
+            if summary == name or (summary.startswith(f"{name} ") and not is_count):
                 return named[name]
         return None
 

@@ -119,7 +119,7 @@ class Modality(Explained, Summarized, Compared):
         if document.get("modality") != cls.modality:
             raise DataError(
                 f"the state of a '{document.get('modality')}' modality was given where "
-                f"'{cls.modality}' is due"
+                f"'{cls.modality}' is expected"
             )
         found = cls(**document["parameters"])
         for name, value in json.loads(json.dumps(document)).items():
@@ -157,7 +157,7 @@ class Modality(Explained, Summarized, Compared):
         if not isinstance(raw, RawInput):
             return raw
         if raw.modality != self.modality:
-            raise DataError(f"'{raw.modality}' input was given where '{self.modality}' is due")
+            raise DataError(f"'{raw.modality}' input was given where '{self.modality}' is expected")
         return raw.values
 
     def _check_rows(self, count: int) -> None:

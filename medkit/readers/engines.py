@@ -160,14 +160,14 @@ def _microseconds(native: Any, columns: Sequence[str], engine: Engine, module: A
         }
         times = ", ".join(f'epoch_us("{n}"::{kinds[n]}) AS "{n}"' for n in columns)
         return native.select(", ".join(filter(None, (others, times))))
-    ways = {
+    conversions = {
         "timestamp": "unix_micros(`{}`)",
         "timestamp_ntz": "timestampdiff(MICROSECOND, TIMESTAMP_NTZ'1970-01-01 00:00:00', `{}`)",
         "bigint": "(`{0}` - pmod(`{0}`, 1000)) div 1000",  # nanoseconds, read as numbers
     }
     kinds = dict(native.dtypes)
     return native.withColumns(
-        {name: module.functions.expr(ways[kinds[name]].format(name)) for name in columns}
+        {name: module.functions.expr(conversions[kinds[name]].format(name)) for name in columns}
     )
 
 

@@ -30,7 +30,7 @@ EMBEDDED = {".sqlite": "sqlite", ".sqlite3": "sqlite", ".db": "sqlite", ".duckdb
 # Seconds before each further attempt.
 PAUSES: tuple[float, ...] = (1.0, 2.0, 4.0)
 _EXAMPLE = 'As in url: "postgresql+psycopg://user:${DB_PASSWORD}@host/database".'
-# What a further attempt cannot mend, though drivers report it as they report a lost connection.
+# What a further attempt cannot fix, though drivers report it as they report a lost connection.
 _FINAL = re.compile(
     r"authentication failed|no password supplied|does not exist|permission denied|no such table|"
     r"no such column|syntax error|unable to open|not a database|readonly|read-only", re.I

@@ -121,7 +121,7 @@ def as_numbers(values: pd.Series, path: Path) -> pd.Series:
     if wrong.any():
         refuse_decimal_commas(values, path)
         raise DataError(
-            f"column '{values.name}' has text where numbers are due: {describe_texts(values)}",
+            f"column '{values.name}' has text where numbers are expected: {describe_texts(values)}",
             place=str(path),
             hint=f"If they mean 'missing': values.missing_values: {suggest_missing(values)}. "
             f"If the column holds categories: columns.categorical: [{values.name}].",
@@ -207,5 +207,5 @@ def check_finite(values: pd.Series, path: Path, what: str = "column") -> None:
             f"{what} '{values.name}' has {len(infinite)} infinite values "
             f"(first at row {infinite[0]})",
             place=str(path),
-            hint="Mend them, or leave the cells empty: they then count as missing.",
+            hint="Correct them, or leave the cells empty: they then count as missing.",
         )

@@ -72,7 +72,7 @@ def labels(targets: Any) -> list[Any]:
     refuse(missing(array), "missing", "Drop those rows, or fill the target column.")
     values = array.tolist()
     infinite = [isinstance(v, float) and abs(v) == float("inf") for v in values]
-    refuse(np.array(infinite), "infinite", "Drop those rows, or mend the target column.")
+    refuse(np.array(infinite), "infinite", "Drop those rows, or correct the target column.")
     return [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
 
 
@@ -158,7 +158,7 @@ def numeric_targets(targets: Any, names: Sequence[str] = ()) -> np.ndarray:
             column=name,
         )
         values = np.array(parsed, np.float64)
-        refuse(~np.isfinite(values), "infinite", "Drop or mend those rows.", column=name)
+        refuse(~np.isfinite(values), "infinite", "Drop or fix those rows.", column=name)
         columns.append(values)
     return np.stack(columns, axis=1)
 

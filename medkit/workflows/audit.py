@@ -40,6 +40,6 @@ def findings_table(findings: Findings) -> Group:
             grave,
             each.name,
             f"{escape(each.what)}\n({escape(each.where)})",
-            f"{escape(each.why)}. {escape(each.mend)}{reason}",
+            f"{escape(each.why)}. {escape(each.remedy)}{reason}",
         )
     return Group(table, *notes)

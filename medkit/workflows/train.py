@@ -57,7 +57,7 @@ def train(
         The finished run.
 
     Raises:
-        MedkitError: Config, data or training at fault; the message says how to mend it.
+        MedkitError: Config, data or training at fault; the message says how to fix it.
         Interrupted: Ctrl-C; the folder it names can be resumed.
     """
     experiment = config if isinstance(config, Experiment) else load_config(config, overrides)

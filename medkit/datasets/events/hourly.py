@@ -82,7 +82,7 @@ def every_step(
         refuse_strangers(labels)
     if not len(hours.row):
         raise DataError(
-            "no stay is observed until a prediction is due",
+            "no stay is observed until a prediction is to be made",
             place=str(path),
             hint="The first is made at first_prediction_hours, by default every_hours.",
         )

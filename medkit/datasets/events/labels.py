@@ -68,7 +68,7 @@ def read_labels(
         target: The columns to predict.
         moment: The column by which a row's window is placed.
         discharge: The column with the end of the stay.
-        repeated: Several rows may be of one stay; they are told apart by ``moment``.
+        repeated: Several rows may be of one stay; they are distinguished by ``moment``.
         like: Whether the events have timestamps, and whether these have a time zone.
         onset: The column with the onset of what is predicted.
 

@@ -99,7 +99,7 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
 
 def _checked(pixels: np.ndarray, path: Path) -> np.ndarray:
     if pixels.dtype.kind not in "uif":
-        raise DataError(f"its images are {pixels.dtype}; numbers are due", place=str(path))
+        raise DataError(f"its images are {pixels.dtype}; numbers are expected", place=str(path))
     # (n, height, width), (n, depth, height, width), or either with channels last
     if pixels.ndim not in (3, 4, 5):
         raise DataError(

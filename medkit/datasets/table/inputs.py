@@ -137,7 +137,7 @@ def _fail_if(wrong: pd.Series, feature: Feature) -> None:
         raise DataError(
             f"{int(wrong.sum())} values are no declared category (first at row {wrong.idxmax()})",
             place=f"column '{feature.name}'",
-            hint=f"Declared: {', '.join(feature.categories[:20])}. Mend them, or choose "
+            hint=f"Declared: {', '.join(feature.categories[:20])}. Correct them, or choose "
             "values.outside: missing or keep.",
         )
 

@@ -77,7 +77,7 @@ def days_before(
             continue
         if pd.api.types.is_numeric_dtype(column):
             raise DataError(
-                f"column '{column.name}' holds numbers where dates are due",
+                f"column '{column.name}' holds numbers where dates are expected",
                 place=str(path),
                 hint="Durations are taken between dates; a number can be an input as it is.",
             )
@@ -152,10 +152,10 @@ def _found_out(texts: pd.Series, name: str, path: Path) -> pd.Series:
         elif days.notna().sum() > best.notna().sum():
             best = days
     if len(fitting) > 1:
-        ways = " or ".join(_shown(each) for each in fitting)
+        readings = " or ".join(_shown(each) for each in fitting)
         first = next(iter(fitting))
         raise DataError(
-            f"the dates in column '{name}' may be {ways}: {int(texts.notna().sum())} different "
+            f"the dates in column '{name}' may be {readings}: {int(texts.notna().sum())} different "
             "texts fit both",
             place=str(path),
             hint=f'Give their format: columns.time_format: "{first}".',

@@ -95,7 +95,7 @@ def _cross_fitted(x: np.ndarray, label: np.ndarray, subjects: np.ndarray, seed: 
             LogisticRegression(max_iter=1000),
         )
         with warnings.catch_warnings():
-            # Data sets that can be told apart at sight have no finite maximum.
+            # Data sets that can be distinguished at sight have no finite maximum.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(x[fit], label[fit])
         scores[held] = model.decision_function(x[held])

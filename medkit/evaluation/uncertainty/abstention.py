@@ -81,7 +81,7 @@ def abstention_of(
     if methods.deviates:
         if deviation is None:
             return {
-                "not_estimable": "one network's number does not say how sure it is; "
+                "not_estimable": "one network's number does not say how certain it is; "
                 "training.ensemble or evaluation.monte_carlo_dropout does"
             }
         source, certain = (

@@ -1,4 +1,4 @@
-"""How sure a model is of each row: entropy, spread between networks, and what abstaining gains.
+"""How certain a model is of each row: entropy, spread between networks, and what abstaining gains.
 
 Entropy H(p) = -sum_k p_k ln p_k, in nats. Of several networks' probabilities p_1 … p_M (a deep
 ensemble: Lakshminarayanan, Pritzel and Blundell, NeurIPS 2017; or passes with dropout left on:
@@ -141,7 +141,7 @@ def _numbers(
         described[source]["standard_deviation"] = of_each
     if not found:
         return {
-            "not_estimable": "one network's number does not say how sure it is; "
+            "not_estimable": "one network's number does not say how certain it is; "
             "training.ensemble or evaluation.monte_carlo_dropout does"
         }
     return described

@@ -187,7 +187,7 @@ class Series(SeriesExplained, SeriesCompared):
         if not given:
             if values.shape[2] != len(names):
                 raise DataError(
-                    f"{values.shape[2]} channels were given where {len(names)} are due",
+                    f"{values.shape[2]} channels were given where {len(names)} are expected",
                     hint=f"They must be, in this order: {', '.join(names)}.",
                 )
             given = names

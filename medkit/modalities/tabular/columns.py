@@ -33,7 +33,7 @@ def numeric_values(name: str, column: pandas.Series) -> np.ndarray:
     """
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
         raise DataError(
-            f"column '{name}' holds dates where numbers are due",
+            f"column '{name}' holds dates where numbers are expected",
             hint="Derive a number from it (an age in years, hours since admission).",
         )
     given = column.notna().to_numpy()
@@ -45,9 +45,9 @@ def numeric_values(name: str, column: pandas.Series) -> np.ndarray:
     refused = np.flatnonzero(given & np.isnan(values))
     if len(refused):
         raise DataError(
-            f"column '{name}' holds text where numbers are due: {len(refused)} "
+            f"column '{name}' holds text where numbers are expected: {len(refused)} "
             f"value{'s' * (len(refused) > 1)}, first in row {refused[0] + 1}",
-            hint="Declare it categorical, name the text as a sentinel for missing, or mend it.",
+            hint="Declare it categorical, name the text as a sentinel for missing, or correct it.",
         )
     with np.errstate(over="ignore"):
         values = values.astype("float32")

@@ -189,7 +189,7 @@ class Tabular(TabularExplained, TabularCompared):
         'missing', and those outside a range, are treated as the dataset treated them.
 
         Raises:
-            DataError: A column is missing, or holds text where numbers are due, or infinities.
+            DataError: A column is missing, or holds text where numbers are expected, or infinities.
         """
         frame = self._aligned(self._frame(raw))
         to_clean, columns = self._to_clean(raw), len(self.features)
@@ -257,7 +257,7 @@ class Tabular(TabularExplained, TabularCompared):
             names = self.names
         if values.ndim != 2 or values.shape[1] != len(names):
             raise DataError(
-                f"an array of shape {values.shape} was given where (rows, {len(names)}) is due",
+                f"an array of shape {values.shape} was given; expected (rows, {len(names)})",
                 hint=f"Its columns must be, in this order: {', '.join(names)}.",
             )
         return pd.DataFrame(values, columns=names)

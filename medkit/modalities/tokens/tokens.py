@@ -156,7 +156,7 @@ class Tokens(TokensExplained, TokensCompared):
             missing = value is None or (isinstance(value, float) and np.isnan(value))
             if not missing and not isinstance(value, str):
                 raise DataError(
-                    f"sequence {row} is of type {type(value).__name__} where text is due"
+                    f"sequence {row} is of type {type(value).__name__} where text is expected"
                 )
             texts.append("" if missing else str(value))
         return texts

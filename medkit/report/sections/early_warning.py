@@ -63,7 +63,7 @@ def early_warning_section(inputs: ReportInputs) -> dict[str, Any] | None:
 
 
 def _telling(block: Mapping[str, Any] | None) -> bool:
-    """Whether a baseline tells stays apart: one output for all has a threshold below or above."""
+    """Whether a baseline discriminates at all: a constant is below or above any threshold."""
     return bool(block) and len((block or {}).get("curve", {}).get("thresholds", ())) > 2
 
 
@@ -112,8 +112,8 @@ def _words(found: Mapping[str, Any]) -> list[str]:
     auroc = found["metrics"]["stay_auroc"]
     if auroc["value"] is not None:
         words.append(
-            "Ranked by their highest risk, stays with and without an event are told apart with an "
-            f"AUROC of {estimate(auroc)}; a longer stay has more hours to be high in."
+            "The highest risk of a stay discriminates stays with an event from those without: "
+            f"AUROC {estimate(auroc)}; a longer stay has more hours to be high in."
         )
     return [*words, f"At the threshold in use ({readable(point['threshold'])}) {'; '.join(parts)}."]
 

@@ -71,7 +71,7 @@ def future_values(targets: Any, names: Sequence[str]) -> np.ndarray:
         raise DataError(
             f"{len(rows)} targets are infinite (first at row {rows[0] + 1})",
             place=f"target '{names[index]}'" if index < len(names) else None,
-            hint="Drop or mend those rows.",
+            hint="Drop or fix those rows.",
         )
     return values
 

@@ -58,7 +58,7 @@ def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> Ex
 
     All of another data set is evaluated. Where it is the very data set the run was developed on,
     and its config divides it by site or column, its ``test`` part is: so the hospitals of one
-    file can be told apart.
+    file can be distinguished.
 
     Raises:
         ConfigError, DataError: What is wrong with the config or the data.
@@ -78,7 +78,7 @@ def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> Ex
     if own:
         if not same:
             raise DataError(
-                "the data have changed since the run, so its test part cannot be told apart",
+                "the data have changed since the run, so its test part cannot be recognised",
                 hint="Put the former files back, or evaluate on all of the new data as another "
                 "data set: --config, or --set dataset.path=FILE.",
             )

@@ -270,7 +270,7 @@ def _range_notes(counts: Mapping[str, int], outside: Outside, path: Path) -> tup
         raise DataError(
             f"values outside their plausible range: {shown}",
             place=str(path),
-            hint="Mend them, or choose values.outside: missing or clip.",
+            hint="Correct them, or choose values.outside: missing or clip.",
         )
     return note_of(counts, outside)
 

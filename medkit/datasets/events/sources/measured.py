@@ -124,7 +124,7 @@ def _numbers(
     for wrong, what, hint in (
         (
             used & np.isnan(numbers),
-            "texts where numbers are due",
+            "texts where numbers are expected",
             "List the variable under ignore, or the text under missing_values.",
         ),
         (used & np.isinf(numbers), "infinite values", None),

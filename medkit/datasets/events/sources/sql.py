@@ -221,7 +221,7 @@ def _refuse_texts(
             count += times
     if count:
         raise DataError(
-            f"column '{column}' has {count} texts where numbers are due (first at row "
+            f"column '{column}' has {count} texts where numbers are expected (first at row "
             f"{first[0]}, variable '{first[1]}')",
             place=str(place),
             hint="List the variable under ignore, or the text under missing_values.",
