@@ -8,10 +8,11 @@ import numpy as np
 
 from medkit.data.inputs import Inputs
 from medkit.explanation.intermediate import branch_of
+from medkit.modalities.modality import Modality
 from medkit.models.attention import attention_weights
 
 
-def attention_received(model: Any, modality: Any, inputs: Inputs, name: str) -> np.ndarray:
+def attention_received(model: Any, modality: Modality, inputs: Inputs, name: str) -> np.ndarray:
     """The share of attention that each step gets, the mean over blocks, heads and queries.
 
     It says where the network looked, not what it made of it: other weights may give the same

@@ -18,6 +18,7 @@ from medkit.explanation.predict import of_one_input
 from medkit.explanation.shap_engine import shapley_values
 from medkit.modalities.encoder import Encoder
 from medkit.modalities.modality import Modality
+from medkit.tasks.task import Task
 from medkit.training import validation
 
 Method = Literal["auto", "integrated_gradients", "occlusion", "grad_cam", "attention", "shap"]
@@ -57,7 +58,7 @@ class Local:
 def explain(
     model: Any,
     encoder: Encoder,
-    task: Any,
+    task: Task,
     inputs: Inputs,
     *,
     method: str = "auto",

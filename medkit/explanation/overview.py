@@ -9,6 +9,7 @@ import numpy as np
 from medkit.explanation.partial_dependence import dependence
 from medkit.explanation.permutation import permutation_importance
 from medkit.explanation.predict import Predict
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def explanations(
     predict: Predict,
-    task: Any,
+    task: Task,
     encoder: Encoder,
     inputs: Inputs,
     y: np.ndarray,

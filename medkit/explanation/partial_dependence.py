@@ -11,6 +11,7 @@ from medkit.data.inputs import Inputs
 from medkit.evaluation.resampling.intervals import plain
 from medkit.explanation.predict import OfOne, Predict, of_one_input
 from medkit.modalities.modality import Modality
+from medkit.tasks.task import Task
 
 FEATURES = 6
 POINTS = 20
@@ -22,7 +23,7 @@ _SHOWN = 5  # rows that must share a value before it is printed as such
 
 def dependence(
     predict: Predict,
-    task: Any,
+    task: Task,
     inputs: Inputs,
     source: str,
     modality: Modality,
@@ -118,7 +119,7 @@ def grid_of(values: np.ndarray, points: int = POINTS) -> np.ndarray:
 
 
 def _curves(
-    task: Any, some: Sequence[tuple[OfOne, np.ndarray]], modality: Modality, column: int
+    task: Task, some: Sequence[tuple[OfOne, np.ndarray]], modality: Modality, column: int
 ) -> list[dict[str, Any]]:
     """The curves of one column; for partial dependence, and for ALE, outputs and rows."""
     feature = modality.features[column]

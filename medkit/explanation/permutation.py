@@ -13,6 +13,7 @@ from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
 from medkit.explanation.predict import Predict
 from medkit.modalities.groups import Group
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -28,7 +29,7 @@ _RESAMPLES, _WEIGHINGS = 200, 10_000_000
 
 def permutation_importance(
     predict: Predict,
-    task: Any,
+    task: Task,
     inputs: Inputs,
     y: np.ndarray,
     encoder: Encoder,
@@ -149,7 +150,7 @@ def _described(
 
 
 def _weights(
-    task: Any, y: np.ndarray, subjects: np.ndarray, bootstrap: int, copies: int, seed: int
+    task: Task, y: np.ndarray, subjects: np.ndarray, bootstrap: int, copies: int, seed: int
 ) -> np.ndarray:
     """(1 + resamples, n): the rows as they are, then how often each is drawn."""
     codes = subject_codes(subjects)

@@ -13,6 +13,7 @@ from medkit.core.lazy import pd
 from medkit.explanation.local import Local
 from medkit.modalities.groups import Group
 from medkit.modalities.modality import Modality
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     import pandas
@@ -36,7 +37,7 @@ class Explained:
 
     name: str
     modality: Modality
-    task: Any
+    task: Task
     samples: np.ndarray
     x: np.ndarray
     local: Local

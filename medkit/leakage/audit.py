@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.features import outcome_findings
@@ -17,6 +17,7 @@ from medkit.leakage.rows import duplicates, subject_overlap
 from medkit.leakage.stretches import overlapping
 from medkit.leakage.tables import table_duplicates
 from medkit.leakage.times import after_prediction, same_period
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.sections import Split
@@ -29,7 +30,7 @@ log = logging.getLogger("medkit")
 OF_OUTCOMES = ("copied_target", "predictive_feature", "informative_missingness")
 
 
-def audit(parts: Mapping[str, Part], encoder: Encoder, task: Any, split: Split) -> Findings:
+def audit(parts: Mapping[str, Part], encoder: Encoder, task: Task, split: Split) -> Findings:
     """Look for leakage between the parts and from the outcome into the inputs.
 
     Args:

@@ -13,6 +13,7 @@ from medkit.core.lazy import pd
 from medkit.data.stored_arrays import chosen
 from medkit.leakage.raw_table import RawTable
 from medkit.tasks.outcomes import Outcome
+from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +40,7 @@ class Evidence:
     parts: Mapping[str, Part]
     input: str
     modality: Modality
-    task: Any
+    task: Task
     notes: list[str] = field(default_factory=list)
 
     @property

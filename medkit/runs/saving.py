@@ -20,6 +20,7 @@ from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
 from medkit.runs.predictions import Predictions
 from medkit.runs.recording import Hasher
+from medkit.tasks.task import Task
 from medkit.training import ensemble
 from medkit.training.network import Network, trainable_weights
 
@@ -29,7 +30,7 @@ History = dict[str, list[float]]
 def save(
     folder: Path,
     encoder: Encoder,
-    task: Any,
+    task: Task,
     predictions: Predictions,
     network: Network,
     history: History,
@@ -68,7 +69,7 @@ def save(
 
 def save_rows(
     folder: Path,
-    task: Any,
+    task: Task,
     parts: dict[str, Part],
     predictions: Predictions,
     metrics: dict[str, Any],
@@ -116,7 +117,7 @@ def save_report(
     folder: Path,
     experiment: Experiment,
     encoder: Encoder,
-    task: Any,
+    task: Task,
     cohort: Cohort,
     parts: dict[str, Part],
     predictions: Predictions,

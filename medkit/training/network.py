@@ -14,6 +14,7 @@ from medkit.core.errors import MedkitError
 from medkit.core.lazy import keras
 from medkit.data.inputs import Inputs
 from medkit.modalities.encoder import Encoder
+from medkit.tasks.task import Task
 from medkit.training.ensemble import AVERAGE, member_seed
 
 # Preprocessed copies larger than this stay in the graph, batch by batch.
@@ -49,7 +50,7 @@ class Network:
 
 
 def build_network(
-    encoder: Encoder, task: Any, model: Component, rows: int, members: int = 1, seed: int = 0
+    encoder: Encoder, task: Task, model: Component, rows: int, members: int = 1, seed: int = 0
 ) -> Network:
     """Build the network for a fitted encoder and task; several make a deep ensemble.
 
@@ -99,7 +100,7 @@ def build_network(
 
 
 def _core(
-    encoder: Encoder, shapes: Mapping[str, tuple[int, ...]], task: Any, model: Component
+    encoder: Encoder, shapes: Mapping[str, tuple[int, ...]], task: Task, model: Component
 ) -> keras.Model:
     """The factory's model, behind the embedding of categories where an input has one.
 
@@ -124,7 +125,7 @@ def _core(
     return keras.Model(prepared[name], core(embedded[name]), name=core.name)
 
 
-def _built(model: Component, shapes: Any, task: Any) -> keras.Model:
+def _built(model: Component, shapes: Any, task: Task) -> keras.Model:
     try:
         core: keras.Model = registry.models.build(
             model.name, shapes, task.num_outputs, output_activation=task.output_activation,

@@ -15,6 +15,7 @@ import numpy as np
 from medkit.config.experiment import Training
 from medkit.core import registry
 from medkit.core.progress import duration
+from medkit.tasks.task import Task
 from medkit.training import feed, validation
 from medkit.training.backend import device
 from medkit.training.callbacks import EarlyStopping, Recorder
@@ -94,7 +95,7 @@ class Trainer:
     def __init__(
         self,
         model: keras.Model,
-        task: Any = "binary",
+        task: Task | str = "binary",
         seed: int = 0,
         settings: Training | None = None,
         folder: Path | str | None = None,

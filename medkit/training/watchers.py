@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from medkit.core.errors import TrainingError, did_you_mean
+from medkit.tasks.task import Task
 from medkit.training.callbacks import EarlyStopping, Plateau, Recorder, StopOnNaN, Validation
 from medkit.training.validation import Evaluator
 
@@ -20,7 +21,7 @@ log = logging.getLogger("medkit")
 _RANKINGS = ("auroc", "auprc")
 
 
-def make_watchers(settings: Any, task: Any, evaluator: Evaluator | None) -> dict[str, Any]:
+def make_watchers(settings: Any, task: Task, evaluator: Evaluator | None) -> dict[str, Any]:
     """Name -> callback, in order: those that read a value come after those that add it.
 
     Args:
@@ -76,7 +77,7 @@ def _is_plateau(schedule: Any) -> bool:
     return schedule is not None and schedule.name == "plateau"
 
 
-def _one_class(task: Any, evaluator: Evaluator) -> bool:
+def _one_class(task: Task, evaluator: Evaluator) -> bool:
     """Whether no output has both classes among the validation rows; False of a stream, unread."""
     if task.outcome != "yes_no" or evaluator.y is None:
         return False
@@ -84,7 +85,7 @@ def _one_class(task: Any, evaluator: Evaluator) -> bool:
     return bool((y == y[:1]).all())
 
 
-def monitor(task: Any, asked: str | None) -> tuple[str, str]:
+def monitor(task: Task, asked: str | None) -> tuple[str, str]:
     """Watched metric and ``max`` or ``min``: the one asked for, or the task's own choice.
 
     Raises:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from medkit.core.errors import TrainingError, did_you_mean
+from medkit.tasks.task import Task
 
 
-def class_weights(asked: Any, task: Any, y: np.ndarray | None) -> dict[int, float] | None:
+def class_weights(asked: Any, task: Task, y: np.ndarray | None) -> dict[int, float] | None:
     """Class index -> weight.
 
     Args:

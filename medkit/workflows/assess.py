@@ -25,13 +25,14 @@ from medkit.leakage import Findings, summary
 from medkit.modalities.encoder import Encoder
 from medkit.runs.predictions import Predictions
 from medkit.runs.recording import Stages
+from medkit.tasks.task import Task
 from medkit.training import ensemble, validation
 from medkit.training.network import Network, trainable_weights
 
 log = logging.getLogger("medkit")
 
 
-def predict(network: Network, task: Any, parts: dict[str, Part], calibration: str) -> Predictions:
+def predict(network: Network, task: Task, parts: dict[str, Part], calibration: str) -> Predictions:
     """Predict for every part, after adding the recalibration that was asked for to the network.
 
     Args:
@@ -66,7 +67,7 @@ def predict_parts(model: keras.Model, parts: Mapping[str, Part]) -> dict[str, np
 def assess(
     network: Network,
     encoder: Encoder,
-    task: Any,
+    task: Task,
     parts: Mapping[str, Part],
     predictions: Predictions,
     experiment: Experiment,

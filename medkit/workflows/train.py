@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from medkit.config.experiment import Experiment, load_config
 from medkit.config.inputs import as_fusion
@@ -21,6 +20,7 @@ from medkit.runs import run as runs
 from medkit.runs.recording import LogKeeper, Stages, environment
 from medkit.runs.run import Run
 from medkit.runs.saving import save, save_report, save_rows
+from medkit.tasks.task import Task
 from medkit.training import ensemble
 from medkit.training.backend import select_backend, start
 from medkit.training.network import Network, build_network
@@ -115,7 +115,7 @@ def train(
     return Run.open(folder)
 
 
-def build(experiment: Experiment, encoder: Encoder, task: Any, rows: int) -> Network:
+def build(experiment: Experiment, encoder: Encoder, task: Task, rows: int) -> Network:
     """Build the seeded network, under mixed precision if asked for."""
     import keras
 
@@ -188,7 +188,7 @@ def resumed(folder: Path | str, overrides: Sequence[str] = ()) -> Experiment:
 
 def fit(
     network: Network,
-    task: Any,
+    task: Task,
     parts: dict[str, Part],
     experiment: Experiment,
     folder: Path,

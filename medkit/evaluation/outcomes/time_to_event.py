@@ -22,6 +22,7 @@ from medkit.evaluation.baselines.baselines import Fitted
 from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.baselines.linear import preparation
 from medkit.evaluation.methods import Methods, methods
+from medkit.modalities.encoder import Encoder
 from medkit.tasks.survival import Survival, kaplan_meier, step_at
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class TimeToEvent(Methods):
         return {"event": np.asarray(y)[:, 1] == 1}
 
     def baselines(
-        self, modality: Any, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
+        self, encoder: Encoder | None, rows: Mapping[str, PastRows], y: Mapping[str, np.ndarray],
         subjects: np.ndarray, seed: int,
     ) -> tuple[list[Fitted], dict[str, str]]:  # fmt: skip
         """One curve for all (Kaplan and Meier), and Cox's regression with a ridge penalty.
