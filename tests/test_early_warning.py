@@ -596,7 +596,7 @@ def cohort():
 
 
 def test_the_synthetic_stays_keep_the_contract():
-    check_dataset(dataset.synthetic_deterioration, "series", stays=20)
+    check_dataset(dataset.synthetic_deterioration, {"series": "series"}, stays=20)
 
 
 def test_a_sample_is_a_stay_at_one_hour(cohort):

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 from medkit.core.registry import signature_model
 from medkit.data.cohort import Feature, RawInput
+from medkit.modalities.files import Rows, Written
 from medkit.modalities.hooks import Compared, Explained, Summarized
 
 if TYPE_CHECKING:
@@ -98,6 +100,14 @@ class Modality(Explained, Summarized, Compared):
         given = raw.features if isinstance(raw, RawInput) else ()
         done = {(f.name, *_cleaning(f)) for f in given}
         return [f for f in self.features if _cleaning(f) and (f.name, *_cleaning(f)) not in done]
+
+    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+        """Write a raw input as ordinary files that a data set reads back; needs no fit.
+
+        Raises:
+            DataError: It cannot be written so.
+        """
+        raise DataError(f"{self.noun} cannot be written as ordinary files")
 
     def keep(self, raw: Any) -> np.ndarray:
         """(n,) boolean: the rows that can be used; all, unless rows with gaps are dropped."""

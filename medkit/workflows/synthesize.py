@@ -10,21 +10,22 @@ from typing import Any
 from medkit.core.checking import check
 from medkit.core.errors import ConfigError, Problem, RunError
 from medkit.core.files import write_text
-from medkit.core.registry import datasets
+from medkit.core.registry import datasets, modalities
 from medkit.core.yaml_file import dump_yaml, override
 from medkit.data.cohort import Cohort
+from medkit.modalities.modality import Modality
 from medkit.tasks.scores.courses import ahead
 from medkit.workflows.cohort_files import task_for, write_files
 
 log = logging.getLogger("medkit")
 
-# A first model for each modality.
+# A first model for what a modality gives.
 MODELS: Mapping[str, dict[str, Any]] = {
-    "tabular": {"name": "mlp", "hidden_units": [64, 32], "dropout": 0.2},
-    "series": {"name": "gru", "units": [32]},
-    "triplets": {"name": "strats", "units": 32},
-    "image": {"name": "cnn", "filters": [16, 32], "dense_units": [32]},
-    "tokens": {"name": "cnn", "filters": [32], "dense_units": [32]},
+    "vector": {"name": "mlp", "hidden_units": [64, 32], "dropout": 0.2},
+    "steps": {"name": "cnn", "filters": [32], "dense_units": [32]},
+    "regular steps": {"name": "gru", "units": [32]},
+    "events": {"name": "strats", "units": 32},
+    "grid": {"name": "cnn", "filters": [16, 32], "dense_units": [32]},
 }
 
 
@@ -75,7 +76,7 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
         "dataset": section,
         "task": _forecast(cohort, step_hours) or task_for(cohort.targets),
         "split": {"by": "subject", "valid": 0.15, "test": 0.15},
-        "model": MODELS[next(iter(cohort.inputs.values())).modality],
+        "model": _first_model(next(iter(cohort.inputs.values())).modality),
         "training": {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 10}},
     }
     settings = ", ".join(f"{key}={value}" for key, value in given.items())
@@ -84,6 +85,11 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
     )
     write_text(config, head + dump_yaml(document))
     return [*paths, config]
+
+
+def _first_model(modality: str) -> dict[str, Any]:
+    kind: Modality = modalities.get(modality).factory
+    return MODELS["regular steps" if kind.regular else kind.gives]
 
 
 def _forecast(cohort: Cohort, step_hours: float) -> dict[str, Any] | None:

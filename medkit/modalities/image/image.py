@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from medkit.core.errors import ConfigError, DataError, Problem
+from medkit.core.files import written_whole
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
+from medkit.modalities.files import Rows, Written, file_name
 from medkit.modalities.image.compared import ImageCompared
 from medkit.modalities.image.explained import ImageExplained
 from medkit.modalities.image.pixels import pixel_statistics, refuse_not_finite, summarize_pixels
@@ -169,6 +172,38 @@ class Image(ImageExplained, ImageCompared):
         layer.build((None, *self.input_shape_))
         layer.set_statistics(self.low_, self.high_, self.center_, self.scale_)
         return layer
+
+    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+        """``images/<class>/<sample>.png`` and the manifest's column of their paths, read by
+        ``images``.
+
+        Raises:
+            DataError: Images that are neither 2-D uint8 nor 2-D grey uint16, or sample ids that
+                are the same as file names.
+        """
+        from PIL import Image as Pillow
+
+        pixels = raw.values
+        deep = pixels.dtype == np.uint16 and pixels.shape[-1] == 1
+        flat = pixels.ndim == 4 and pixels.shape[3] in (1, 3)
+        if not flat or not (deep or pixels.dtype == np.uint8):
+            raise DataError(
+                f"images of shape {pixels.shape[1:]} and type {pixels.dtype} cannot be PNG files",
+                hint="uint8 images (height, width, 1 or 3) and grey uint16 ones can be written.",
+            )
+        files = []
+        for row, sample in enumerate(rows.ids):
+            within = (file_name(rows.classes[row]),) if rows.classes is not None else ()
+            files.append("/".join(("images", *within, f"{file_name(sample)}.png")))
+            with written_whole(folder / files[-1]) as temporary:
+                Pillow.fromarray(pixels[row] if pixels.shape[3] == 3 else pixels[row, ..., 0]).save(
+                    temporary
+                )
+            if (row + 1) % 2000 == 0:
+                log.info("wrote %d of %d images", row + 1, len(pixels))
+        if len(set(files)) < len(files):
+            raise DataError("sample ids are not different as file names")
+        return Written("images", columns={"path": files}, table=("path", "manifest.csv"), key="")
 
     def summarize(self, x: np.ndarray) -> pandas.DataFrame:
         """Per channel: mean, standard deviation and percentiles of the pixels, and the means of

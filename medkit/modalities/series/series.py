@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from medkit.core.registry import modalities
 from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import as_array, blocks, by_channel, chosen
+from medkit.modalities.files import Rows, Written, write_events
 from medkit.modalities.modality import (
     Gives,
     absent_names,
@@ -291,6 +293,23 @@ class Series(SeriesExplained, SeriesCompared):
         bounds = None if self.bounds_ is None else (self.bounds_[0], self.bounds_[1])
         layer.set_statistics(self.fill_, self.center_, self.scale_, bounds)
         return layer
+
+    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+        """``events.csv``, read by ``events``: what was measured, by hours from the start."""
+        values = np.asarray(raw.values)
+        names = [feature.name for feature in raw.features]
+        names = names or [f"channel_{k + 1}" for k in range(values.shape[2])]
+        sample, steps, channels = np.nonzero(~np.isnan(values))
+        hours: Any = steps * rows.step_hours
+        if rows.start_hours is not None:
+            hours = rows.start_hours[sample] + hours
+        measured = values[sample, steps, channels]
+        cells = (rows.ids[sample], hours, np.array(names)[channels], measured)
+        window = {"hours": float(values.shape[1] * rows.step_hours)}
+        window |= {"step_hours": rows.step_hours} if rows.step_hours != 1 else {}
+        return write_events(
+            folder, cells, raw.features, names, rows.start_hours is not None, window=window
+        )
 
     def gaps(self) -> tuple[str, bool]:
         return filling(self.missing, self.indicators)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_columns import StoredColumns, stored_rows
+from medkit.modalities.files import Rows, Written, values_of
 from medkit.modalities.modality import (
     Gives,
     absent_names,
@@ -346,6 +348,14 @@ class Tabular(TabularExplained, TabularCompared):
         from medkit.layers.tabular import CategoryEmbedding
 
         return CategoryEmbedding(groups)
+
+    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+        """Its columns stand in the table of the samples, read by ``table``."""
+        features = raw.features or tuple(Feature(column) for column in raw.values.columns)
+        columns = {feature.name: raw.values[feature.name] for feature in features}
+        codes = [feature.name for feature in features if feature.kind == "categorical"]
+        uses = {"inputs": list(columns), **({"categorical": codes} if codes else {})}
+        return Written("table", values_of(features), columns=columns, uses=uses)
 
     def gaps(self) -> tuple[str, bool]:
         return filling(self.missing, self.indicators)

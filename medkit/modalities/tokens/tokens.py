@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
+from medkit.modalities.files import Rows, Written
 from medkit.modalities.modality import Gives, log
 from medkit.modalities.tokens.compared import TokensCompared
 from medkit.modalities.tokens.explained import TokensExplained
@@ -181,6 +183,10 @@ class Tokens(TokensExplained, TokensCompared):
         layer = TokenPreprocessing(known + FIRST, dimensions=size, unseen=self.unseen_)
         layer.build((None, self.length_))
         return layer
+
+    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+        """The column ``sequence`` of the table of the samples, read by ``sequences``."""
+        return Written("sequences", columns={"sequence": raw.values})
 
     def summarize(self, x: np.ndarray) -> pandas.DataFrame:
         """Named features: for short sequences of one length, which token is at which position;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from medkit.core.registry import modalities
 from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import blocks
+from medkit.modalities.files import Rows, Written, write_events
 from medkit.modalities.modality import (
     Gives,
     absent_names,
@@ -241,6 +243,16 @@ class Triplets(TripletsExplained, TripletsCompared):
         layer.build((None, *self.input_shape_))
         layer.set_statistics((self.time_[0], self.time_[1]), self.center_, self.scale_)
         return layer
+
+    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+        """``events.csv``, read by ``events``."""
+        values = np.asarray(raw.values)
+        sample, places = np.nonzero(~np.isnan(values).any(axis=2))
+        hours, channels, numbers = values[sample, places].T
+        names = [feature.name for feature in raw.features]
+        cells = (rows.ids[sample], hours, np.array(names)[channels.astype(int)], numbers)
+        window = {"hours": float(np.floor(hours.max(initial=0.0)) + 1)}
+        return write_events(folder, cells, raw.features, names, form="triplets", window=window)
 
     def gaps(self) -> tuple[str, bool]:
         return "nothing is filled: what was not measured is no event", False
