@@ -22,7 +22,7 @@ from medkit.datasets.table import large as _large
 from medkit.datasets.table.table import table
 from medkit.modalities.tabular import Tabular
 from medkit.readers import cache as _cache
-from medkit.readers import sql_large as _sql_large
+from medkit.readers import sql_rows as _sql_rows
 from medkit.readers.text import Text
 
 N = 400
@@ -43,8 +43,8 @@ def always_large(monkeypatch):
 
     def switch():
         monkeypatch.setattr(sys.modules["medkit.datasets.table.table"], "LARGE", -1)
-        monkeypatch.setattr(_sql_large, "IN_MEMORY", -1)
-        monkeypatch.setattr(_sql_large, "ROWS_A_PART", 30)
+        monkeypatch.setattr(_sql_rows, "IN_MEMORY", -1)
+        monkeypatch.setattr(_sql_rows, "ROWS_A_PART", 30)
 
     return switch
 

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,8 +19,7 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.readers.cache import Store
-from medkit.readers.sql_large import Gathering, StoredQuery
-from medkit.readers.sql_rows import TooSlow, all_rows
+from medkit.readers.sql_rows import StoredQuery, TooSlow, gathered
 from medkit.readers.tables import Table, check_names
 from medkit.readers.values import with_dates
 
@@ -57,14 +57,14 @@ def open_query(url: str, query: str, timeout: float, store: Store | None = None)
         url: Address as SQLAlchemy takes it; a password in it must come from the environment.
         query: One select statement.
         timeout: Seconds to wait for a connection, and for each further part of the rows.
-        store: Where rows go that are too many for memory; None: all are held.
+        store: Where rows go that are too many for memory; None: a temporary folder.
 
     Raises:
         DataError: The address or the query is wrong, the database cannot be reached, or no row
             is found. No message holds the password.
     """
     address, secrets, place = known_as(url)
-    attempt: Any = all_rows if store is None else Gathering(store)
+    attempt = partial(gathered, store=store or Store(None))
     names, frame = _persistently(address, query, timeout, place, secrets, attempt)
     check_names(names, place)
     if isinstance(frame, StoredQuery):
@@ -195,7 +195,7 @@ def _persistently(
     timeout: float,
     place: Path,
     secrets: tuple[str, ...],
-    attempt: Callable[[Any, str, float, Path], Any] = all_rows,
+    attempt: Callable[[Any, str, float, Path], Any],
 ) -> Any:
     import sqlalchemy.exc
 

@@ -1,56 +1,137 @@
-"""One attempt at the rows of a query: streamed, in time, typed alike wherever a part ends."""
+"""The rows of a query: streamed, in time, in memory or on disk, typed as a whole."""
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import queue
 import threading
-import time
+import uuid
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
-
-log = logging.getLogger("medkit")
+from medkit.core.progress import Progress
+from medkit.core.values import category_key
+from medkit.readers.cache import Store, key_of
+from medkit.readers.values import with_dates
 
 CHUNK = 20_000
+# Above so many bytes the rows go to disk, then so many rows at a time.
+IN_MEMORY = 512 * 1024**2
+ROWS_A_PART = 250_000
 
 
 class TooSlow(Exception):
     """No rows came in time."""
 
 
-def all_rows(
-    address: Any, query: str, timeout: float, place: Path
-) -> tuple[list[str], pd.DataFrame]:
-    """Names of the columns and all rows of a query, fetched in parts, with progress in the log.
+@dataclass
+class StoredQuery:
+    """The rows of a query on disk, in the parts that came; a column is read whole.
+
+    Args:
+        names: Names of the columns.
+        files: The parts, in their order.
+        count: Number of rows.
+        order: The rows' order; None: as they came.
+    """
+
+    names: list[str]
+    files: list[Path]
+    count: int
+    order: np.ndarray | None = None
+
+    def column(self, name: str) -> pd.Series:
+        """One column, its type that of all parts together."""
+        key = str(self.names.index(name))
+        parts = [pd.read_parquet(file, columns=[key])[key] for file in self.files]
+        return with_dates(joined(parts).rename(name).to_frame())[name]
+
+    def __call__(self, columns: Sequence[str] | None = None, **_: Any) -> pd.DataFrame:
+        """Some columns, as a `Table` reads."""
+        names = self.names if columns is None else columns
+        frame = pd.DataFrame({name: self.column(name) for name in names}, copy=False)
+        if self.order is None:
+            return frame
+        return frame.take(self.order).reset_index(drop=True)
+
+    def marks(self) -> np.ndarray:
+        """(n,) uint64 hash of each row as it came, the same whatever the order of the rows."""
+        found: np.ndarray = np.zeros(self.count, dtype=np.uint64)
+        for name in self.names:
+            mark = pd.util.hash_pandas_object(self.column(name), index=False).to_numpy()
+            found = (found * np.uint64(1_000_003)) ^ mark
+        return found
+
+
+def gathered(
+    address: Any, query: str, timeout: float, place: Path, store: Store
+) -> tuple[list[str], pd.DataFrame | StoredQuery]:
+    """Names of the columns and all rows of a query: in memory, or in ``store`` where they are many.
+
+    What breaks off leaves nothing there.
 
     Raises:
         TooSlow: The next part does not come within ``timeout`` seconds.
         DataError: There are no rows.
+        RunError: The disk is full.
         sqlalchemy.exc.DBAPIError: What the driver says.
     """
     names: list[str] = []
-    chunks: list[pd.DataFrame] = []
-    read, start, reported = 0, time.monotonic(), time.monotonic()
-    for rows in _in_time(_parts(address, query, timeout, place), timeout):
-        if not names:
-            names = rows
-            continue
-        chunks.append(_frame(rows, len(names)))
-        read += len(rows)
-        if time.monotonic() - reported > 5:
-            reported = time.monotonic()
-            log.info("%s: %s rows read (%s a second)", place, f"{read:,}",
-                     f"{read / (reported - start):,.0f}")  # fmt: skip
-    if not chunks:
-        raise DataError("the query finds no rows", place=str(place))
-    frame = pd.DataFrame({i: joined([c[i] for c in chunks]) for i in range(len(names))})
-    frame.columns = pd.Index(names)
-    log.info("%s: %s rows read", place, f"{read:,}")
-    return names, frame
+    held: list[pd.DataFrame] = []
+    files: list[Path] = []
+    count = waiting = 0
+    name, folder = key_of("query", uuid.uuid4()), None
+    with contextlib.ExitStack() as stack, Progress(str(place), None, "rows") as reading:
+        for frame in frames(address, query, timeout, place):
+            names = [str(each) for each in frame.columns]
+            held.append(frame.set_axis(range(len(names)), axis=1))
+            count += len(frame)
+            waiting += len(frame)
+            reading.advance(len(frame))
+            many = folder is not None or count * len(names) * 8 > IN_MEMORY
+            if many and waiting >= ROWS_A_PART:
+                folder = folder or stack.enter_context(store.building(name, "once"))
+                files.append(_write(held, folder, len(files)))
+                held, waiting = [], 0
+        if not count:
+            raise DataError("the query finds no rows", place=str(place))
+        if folder is None:
+            whole = _together(held)
+            whole.columns = pd.Index(names)
+            return names, whole
+        if held:
+            files.append(_write(held, folder, len(files)))
+    entry = store.path(name, "once")
+    return names, StoredQuery(names, [entry / file.name for file in files], count)
+
+
+def _together(held: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.DataFrame({i: joined([part[i] for part in held]) for i in held[0].columns})
+
+
+def _write(held: list[pd.DataFrame], folder: Path, number: int) -> Path:
+    import pyarrow.lib
+
+    frame = _together(held)
+    frame.columns = frame.columns.astype(str)
+    file = folder / f"part_{number:05d}.parquet"
+    try:
+        frame.to_parquet(file, index=False)
+    except (pyarrow.lib.ArrowException, TypeError):
+        # Columns of values of several kinds: texts, numbers and truth values.
+        mixed = {
+            name: frame[name].map(category_key, na_action="ignore")
+            for name in frame.columns
+            if frame[name].dtype == object
+        }
+        frame.assign(**mixed).to_parquet(file, index=False)
+    return file
 
 
 def frames(address: Any, query: str, timeout: float, place: Path) -> Iterator[pd.DataFrame]:
@@ -61,18 +142,12 @@ def frames(address: Any, query: str, timeout: float, place: Path) -> Iterator[pd
         DataError: The query returns no rows.
         sqlalchemy.exc.DBAPIError: What the driver says.
     """
-    names: list[str] = []
-    for rows in _in_time(_parts(address, query, timeout, place), timeout):
-        if not names:
-            names = rows
-            continue
-        frame = _frame(rows, len(names))
-        frame.columns = pd.Index(names)
-        yield frame
+    for frame in _in_time(_parts(address, query, timeout, place), timeout):
+        columns = {i: _plain(frame.iloc[:, i]) for i in range(frame.shape[1])}
+        yield pd.DataFrame(columns).set_axis(frame.columns, axis=1)
 
 
-def _parts(address: Any, query: str, timeout: float, place: Path) -> Generator[Any]:
-    """First the columns' names, then lists of rows."""
+def _parts(address: Any, query: str, timeout: float, place: Path) -> Generator[pd.DataFrame]:
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(
@@ -84,12 +159,15 @@ def _parts(address: Any, query: str, timeout: float, place: Path) -> Generator[A
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout * 1000)}")
         # Without parameters: '%' and ':' in the query are its own.
         options = {"stream_results": True, "max_row_buffer": CHUNK, "no_parameters": True}
-        result = connection.execution_options(**options).exec_driver_sql(query.strip(" \n\t;"))
-        if not result.returns_rows:
-            raise DataError("the query returns no rows", place=str(place), hint="Write a select.")
-        yield [str(each[0]) for each in result.cursor.description]
-        while rows := result.fetchmany(CHUNK):
-            yield rows
+        try:
+            yield from pd.read_sql_query(
+                query.strip(" \n\t;"), connection.execution_options(**options), chunksize=CHUNK
+            )
+        except pd.errors.DatabaseError as error:
+            raise error.__cause__ or error from None  # the driver's, as sql.py knows it
+        except sqlalchemy.exc.ResourceClosedError:
+            text = "the query returns no rows"
+            raise DataError(text, place=str(place), hint="Write a select.") from None
 
 
 def _arguments(address: Any, timeout: float) -> dict[str, Any]:
@@ -146,13 +224,6 @@ def _in_time(parts: Generator[Any], timeout: float) -> Iterator[Any]:
             yield part
     finally:
         over.set()
-
-
-def _frame(rows: Sequence[Any], width: int) -> pd.DataFrame:
-    frame = pd.DataFrame.from_records(
-        [tuple(row) for row in rows], columns=range(width), coerce_float=True
-    )
-    return pd.DataFrame({i: _plain(frame[i]) for i in range(width)})
 
 
 _KNOWN = ("string", "boolean", "date", "datetime", "datetime64", "empty", "floating", "integer",

@@ -26,6 +26,9 @@ _TEXTS = 100
 class EventRows:
     """Rows of events, cleaned part by part and written to one Parquet file.
 
+    A `StoredQuery` keeps columns as the database types them; here stays become text, times one
+    kind and values numbers before they are written, so that the file reads like any of events.
+
     Args:
         file: The file: columns stay, time, variable, value and, where asked for, unit.
         columns: The columns' names in the rows.
