@@ -3,12 +3,18 @@
 Keras' own ``steps_per_execution`` computes every metric's result at every step and asks an
 iterator for every batch. Here one call takes the rows of many batches and computes the results
 once. What is done to the weights is Keras' own ``train_step``, batch after batch.
+
+All of Keras' internals that training relies on are here: ``fit`` calls ``model.train_function``
+if there is one, with an iterator (TensorFlow, with state on JAX) or a list of one batch (PyTorch),
+and ``train_step`` takes and returns what it does on each backend. None of this is promised from
+one minor version to the next, hence the range in pyproject.toml: widen it when
+tests/test_trainer.py passes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from medkit.core.lazy import keras
@@ -29,6 +35,19 @@ def train_function(model: Any, plan: Execution, batch_size: int) -> Callable[...
     if backend == "jax":
         return _jax(model, batch_size, plan.compiled, plan.scanned)
     return _torch(model, batch_size, plan.compiled)
+
+
+def test_on_batches(model: Any, batches: Iterable[Any]) -> dict[str, Any]:
+    """Metric name -> value over batches that are kept from epoch to epoch.
+
+    ``evaluate`` would make a new iterator each time, which costs a small cohort more than its rows.
+    """
+    model.make_test_function()
+    model.reset_metrics()
+    tensorflow, logs = keras.backend.backend() == "tensorflow", {}
+    for batch in batches:
+        logs = model.test_function(iter((batch,)) if tensorflow else [batch])
+    return logs
 
 
 def _tensorflow(model: Any, batch_size: int, compiled: bool, fixed: bool) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from medkit.training.feed import (
     row_count,
     rows_without_gradient,
 )
+from medkit.training.fused import test_on_batches
 
 _KEPT_BYTES = 512 * 1024**2  # more than this is read again each epoch
 
@@ -53,11 +54,7 @@ class Evaluator:
         elif len(self.batches) == 1:
             logs = model.test_on_batch(*self.batches[0], return_dict=True)
         else:
-            model.make_test_function()
-            model.reset_metrics()
-            tensorflow = keras.backend.backend() == "tensorflow"
-            for batch in self.batches:
-                logs = model.test_function(iter((batch,)) if tensorflow else [batch])
+            logs = test_on_batches(model, self.batches)
         return {name: float(value) for name, value in logs.items()}
 
 
