@@ -18,7 +18,7 @@ CONFIG = """\
 name: example  # <script>alert(1)</script>
 seed: 7
 calibration: platt
-dataset: {name: table, target: died}
+dataset: {name: table, target: {column: died}}
 preprocessing: {name: tabular, missing: median, indicators: true, standardize: true}
 task: {name: binary, threshold: youden, fixed_threshold: null}
 split: {by: subject, valid: 0.2, test: 0.25}

@@ -10,7 +10,10 @@ import pytest
 
 from medkit.config.experiment import Training, load_config, same_experiment
 from medkit.core import registry
+from medkit.core.checking import check
 from medkit.core.errors import ConfigError, MedkitError
+from medkit.core.groups import Group, groups_of
+from medkit.core.registry import signature_model, with_groups
 
 GOOD = """\
 name: trial
@@ -324,6 +327,40 @@ def test_a_plain_value_is_short_for_a_group(tmp_path):
     # A group of which nothing but comments is written has its defaults.
     bare = load_config(write(tmp_path, TABLE.replace("{subject: patient}", "")))
     assert bare.dataset.parameters["columns"].subject is None
+
+
+class Two(Group):
+    """Two parameters."""
+
+    one: int = 1
+    """The first."""
+    two: int = 2
+    """The second."""
+
+
+def test_a_group_in_part_keeps_what_its_signature_gives_the_rest():
+    @with_groups
+    def factory(*, pair: Two = Two(two=5)) -> tuple[int, int]:  # noqa: B008
+        """A pair.
+
+        Args:
+            pair: Two numbers.
+        """
+        return pair.one, pair.two
+
+    assert factory(pair={"one": 3}) == (3, 5)
+    found, _ = check(signature_model(factory), {"pair": {"one": 3}}, "a parameter")
+    assert (found.pair.one, found.pair.two) == (3, 5)
+    with pytest.raises(ConfigError, match=r"pair\.three: not a parameter of the group pair"):
+        factory(pair={"three": 3})
+
+
+def test_groups_of_different_kinds_have_different_names():
+    # In the JSON Schema a group goes by its name, whichever data set it is of.
+    kinds = {}
+    for name in registry.datasets.names():
+        for group in groups_of(registry.datasets.schema(name)).values():
+            assert kinds.setdefault(group.__name__, group) is group
 
 
 def test_overrides_within_groups(tmp_path):

@@ -52,7 +52,7 @@ def description(registry: Registry, name: str) -> Group:
             continue
         short = f"; or its {group.short} alone" if group.short else ""
         table.add_row(f"[bold]{row[0]}[/bold]", f"group{short}", "", "", f"[bold]{escape(row[4])}")
-        for inner in _rows(group):
+        for inner in _rows(group, model.model_fields[row[0]].default):
             table.add_row(f"  {inner[0]}", *map(escape, inner[1:]))
     text = inspect.getdoc(entry.factory) or ""
     return Group(
@@ -60,14 +60,17 @@ def description(registry: Registry, name: str) -> Group:
     )
 
 
-def _rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str, str, str]]:
-    """Name, type, bounds, default and meaning of each parameter."""
+def _rows(
+    model: type[BaseModel], usual: BaseModel | None = None
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """Name, type, bounds, default (that of ``usual``, if given) and meaning of each parameter."""
+    given = {} if usual is None else usual.model_dump(mode="json")
     schema = model.model_json_schema()
     # What has a short form may be that or an object.
     schema = next((s for s in schema.get("anyOf", []) if "properties" in s), schema)
     for name, facts in schema.get("properties", {}).items():
         required = name in schema.get("required", [])
-        default = "required" if required else json.dumps(facts.get("default"))
+        default = "required" if required else json.dumps(given.get(name, facts.get("default")))
         meaning = " ".join((model.model_fields[name].description or "").split())
         yield name, _type(facts), _bounds(facts), default, meaning
 

@@ -56,11 +56,11 @@ def check(model: type[Model], data: Any, what: str) -> tuple[Model | None, list[
 
 
 def group_from(group: type[Group], value: Any, name: str, what: str) -> Group:
-    """A group of parameters from itself, a mapping, or the plain value that is short for it.
+    """A group of parameters from itself or a mapping.
 
     Args:
         group: The kind of group.
-        value: What was given for it.
+        value: What was given for it, in full.
         name: The parameter's name, for messages.
         what: What it is a parameter of.
 
@@ -69,8 +69,6 @@ def group_from(group: type[Group], value: Any, name: str, what: str) -> Group:
     """
     if isinstance(value, Group):
         return value
-    if group.short and not isinstance(value, dict):
-        value = {group.short: value}
     found, problems = check(group, value, f"a parameter of the group {name}")
     if found is None:
         listed = [Problem(".".join(map(str, (name, *path))), text) for path, text in problems]

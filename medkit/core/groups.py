@@ -42,15 +42,24 @@ def groups_of(model: type[pydantic.BaseModel]) -> dict[str, type[Group]]:
 
 
 def in_full(model: type[pydantic.BaseModel], data: Any) -> Any:
-    """The data with plain values that are short for a group written out, empty groups left out."""
+    """The data with groups written out: from short forms, and with what the signature gives them.
+
+    ``columns: Columns = Columns(id="record")`` keeps its id where only a subject is given.
+    """
     if not isinstance(data, dict):
         return data
     found = dict(data)
     for name, group in groups_of(model).items():
-        if name in data and data[name] is None and model.model_fields[name].default is not None:
+        usual = model.model_fields[name].default
+        if name in data and data[name] is None and isinstance(usual, Group):
             del found[name]  # 'columns:' with nothing but comments below it
-        elif group.short and data.get(name) is not None and not isinstance(data[name], dict):
+        elif (
+            group.short and data.get(name) is not None and not isinstance(data[name], dict | Group)
+        ):
             found[name] = {group.short: data[name]}
+        if isinstance(found.get(name), dict) and isinstance(usual, Group):
+            own = usual.model_dump(mode="json", exclude_defaults=True)
+            found[name] = {**own, **found[name]}
     return found
 
 

@@ -199,9 +199,11 @@ def with_groups(factory: F) -> F:
     @wraps(factory)
     def called(*args: Any, **parameters: Any) -> Any:
         from medkit.core.checking import group_from
-        from medkit.core.groups import groups_of
+        from medkit.core.groups import groups_of, in_full
 
-        for name, group in groups_of(signature_model(factory)).items():
+        model = signature_model(factory)
+        parameters = in_full(model, parameters)
+        for name, group in groups_of(model).items():
             if parameters.get(name) is not None:
                 parameters[name] = group_from(group, parameters[name], name, factory.__name__)
         return factory(*args, **parameters)
