@@ -116,9 +116,10 @@ def test_keys_of_another_type_are_said(folder):
 
 
 def test_an_absent_key_is_said(folder):
-    with pytest.raises(DataError, match=r"admission|'ward'") as caught:
+    with pytest.raises(DataError, match="the data set has no key 'ward'") as caught:
         joined(folder, key="ward")
-    assert "labels" in caught.value.place
+    assert caught.value.place == "dataset.inputs.static"
+    assert "It has: sample, subject" in caught.value.hint
 
 
 def test_disagreement_about_a_subject_is_said(folder):
@@ -185,3 +186,38 @@ def test_a_row_of_numbers_is_a_frame_of_the_labels(folder):
     cohort = joined(folder)
     assert isinstance(cohort.samples, pd.DataFrame)
     assert np.issubdtype(cohort.samples["time"].dtype, np.datetime64)
+
+
+def test_a_run_predicts_for_a_folder_with_a_file_for_each_input(folder):
+    from medkit.runs.run import Run
+    from medkit.workflows.external import predict_file
+    from medkit.workflows.train import train
+
+    random = np.random.default_rng(0)
+    stays, died = [f"{i:03d}" for i in range(80)], random.integers(0, 2, 80)
+    frame = pd.DataFrame({"stay": stays, "patient": [f"p{i}" for i in range(80)]})
+    frame.assign(time="2024-01-01", died=died).to_csv(folder / "labels.csv", index=False)
+    frame.assign(age=60 + 5 * died + random.normal(0, 5, 80)).to_csv(
+        folder / "admissions.csv", index=False
+    )
+    texts = np.where(died ^ (random.random(80) < 0.3), "worse today", "eating well")
+    notes = frame.assign(text=texts)[["stay", "text"]].iloc[:60]
+    notes.to_csv(folder / "notes.csv", index=False)
+    given = document(folder) | {"training": {"epochs": 1}, "evaluation": {"bootstrap": 0,
+                                "baselines": False}}  # fmt: skip
+    run = train(check_config(given, folder=folder), out=folder / "runs")
+    new = folder / "new"
+    new.mkdir()
+    (new / "static.csv").write_text("stay,patient,age\n900,p900,70\n901,p901,50\n")
+    (new / "note.csv").write_text("stay,text\n901,eating well\n")
+    found = predict_file(Run.open(run.path), new)
+    assert found["sample"].tolist() == ["900", "901"]
+    one = run.predict({"static": pd.DataFrame({"age": [70.0]})})["probability"]
+    assert found["probability"][0] == pytest.approx(one[0], abs=1e-6)
+    (new / "note.csv").unlink()
+    assert len(predict_file(run, new)) == 2
+    (new / "static.csv").unlink()
+    with pytest.raises(DataError, match="0 files are called 'static'; one is needed"):
+        predict_file(run, new)
+    with pytest.raises(DataError, match="'joined' data predicts for a folder"):
+        predict_file(run, folder / "labels.csv")

@@ -139,6 +139,24 @@ def check_config(
     return Experiment(**parts, folder=Path(folder), plain=plain, place=place)
 
 
+def check_dataset(section: Mapping[str, Any], *, folder: Path, place: str) -> Component:
+    """Check the dataset section of a config by itself, its variables expanded already.
+
+    Args:
+        section: The mapping, as read from YAML.
+        folder: Folder that relative paths are taken from.
+        place: What to call the config in messages.
+
+    Raises:
+        ConfigError: Every problem found.
+    """
+    problems: list[tuple[Key, str]] = []
+    found = _Checker({"dataset": dict(section)}, problems).component("dataset", registry.datasets)
+    if found is None or problems:
+        raise ConfigError([Problem(dotted(path), text) for path, text in problems], place=place)
+    return Component(found.name, placed_paths(found.parameters, folder))
+
+
 def same_experiment(given: Experiment, before: Experiment) -> None:
     """Check that a config given beside ``--resume`` is the interrupted run's own.
 
@@ -249,6 +267,8 @@ class _Checker:
             except DataError as error:
                 self.problems.append((place, error.message))
         for name in tags.get("parts", ()):
+            if found.parameters[name] is None:
+                continue
             inside = self.inside((*place, name), known, found.parameters[name])
             if inside is None:
                 return None
@@ -395,5 +415,5 @@ def _relative(path: Any, start: Path) -> str:
 __all__ = [
     "Component", "EarlyStopping", "Evaluation", "Experiment", "Header", "Split",
     "Training",
-    "check_config", "load_config", "same_experiment",
+    "check_config", "check_dataset", "load_config", "same_experiment",
 ]  # fmt: skip

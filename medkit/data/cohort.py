@@ -139,7 +139,7 @@ class Cohort:
         for name, raw in self.inputs.items():
             if len(raw) != count:
                 raise DataError(f"input '{name}' has {len(raw)} rows for {count} samples")
-        nowhere = np.ones(count, dtype=bool)
+        nowhere = np.full(count, bool(self.inputs))
         for raw in self.inputs.values():
             nowhere &= False if raw.present is None else ~raw.present
         if nowhere.any():

@@ -16,7 +16,7 @@ from medkit.core.errors import DataError
 from medkit.core.groups import value_at, with_values
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, RawInput
+from medkit.data.cohort import Cohort, RawInput, Source
 from medkit.datasets.table.times import as_time
 
 log = logging.getLogger("medkit")
@@ -40,8 +40,8 @@ def yields(parameters: Mapping[str, Any]) -> dict[str, str]:
 def joined(
     *,
     key: str,
-    labels: Part,
     inputs: dict[str, Part],
+    labels: Part | None = None,
     repeated: Repeated = "refuse",
     within_hours: Annotated[float, Field(gt=0)] | None = None,
 ) -> Cohort:
@@ -55,8 +55,9 @@ def joined(
     Args:
         key: ``sample`` (the sample ids), ``subject``, or the name of a column that every data set
             has.
-        labels: The data set, as in a config, whose samples, targets and subjects are taken.
         inputs: Input name -> data set, as in a config; a target is not needed.
+        labels: The data set, as in a config, whose samples, targets and subjects are taken; None
+            where only predicting: then every key of an input is a sample.
         repeated: Of several rows for one key: refuse, or take the first or last one by time, or
             by their order where they have no time.
         within_hours: Take the latest row at or before the time of the sample, no more than so
@@ -70,19 +71,26 @@ def joined(
         DataError: The key is absent, of another type or repeated; data sets that disagree about
             a subject; no sample has any input.
     """
-    base = _read(labels, key, "labels", labelled=True)
-    if base.targets is None:
-        raise DataError("the labels have no target", place="dataset.labels",
-                        hint="Name it: labels: {name: table, path: …, target: died}.")  # fmt: skip
-    keys = _keys(base, labels, key, "labels")
+    parts = {name: _read(part, key, f"inputs.{name}", labelled=False)
+             for name, part in inputs.items()}  # fmt: skip
+    keys_of = {name: _keys(cohort, inputs[name], key, f"inputs.{name}")
+               for name, cohort in parts.items()}  # fmt: skip
+    if labels is None:
+        base, keys = _of_keys(keys_of)
+        # The sample is predicted for now: of several rows, the latest one is meant.
+        repeated, within_hours = ("last" if within_hours else repeated), None
+    else:
+        base = _read(labels, key, "labels", labelled=True)
+        keys = _keys(base, labels, key, "labels")
+        if base.targets is None:
+            raise DataError("the labels have no target", place="dataset.labels",
+                            hint="Name it: labels: {name: table, …, target: died}.")  # fmt: skip
     found: dict[str, RawInput] = {}
     notes, files = list(base.source.notes), dict(base.source.files)
-    for name, part in inputs.items():
+    for name, cohort in parts.items():
         place = f"inputs.{name}"
-        cohort = _read(part, key, place, labelled=False)
-        theirs = _keys(cohort, part, key, place)
-        _same_type(keys, theirs, place)
-        rows = _rows(base, keys, cohort, theirs, place, repeated, within_hours)
+        _same_type(keys, keys_of[name], place)
+        rows = _rows(base, keys, cohort, keys_of[name], place, repeated, within_hours)
         _same_subjects(base, cohort, rows, place)
         for own, raw in cohort.inputs.items():
             called = _called(name, own, cohort.inputs)
@@ -108,6 +116,15 @@ def joined(
         name: replace(raw, present=None if (p := present[name]) is None or p.all() else p)
         for name, raw in chosen.inputs.items()
     })  # fmt: skip
+
+
+def _of_keys(keys_of: Mapping[str, np.ndarray]) -> tuple[Cohort, np.ndarray]:
+    """A sample for every key that an input has, and these keys."""
+    first, *others = keys_of
+    for name in others:
+        _same_type(keys_of[first], keys_of[name], f"inputs.{name}", first)
+    keys = pd.unique(np.concatenate(list(keys_of.values())))
+    return Cohort(pd.DataFrame(index=pd.Index(keys, name="id")), {}, None, Source()), keys
 
 
 def _called(name: str, own: str, beside: Mapping[str, Any]) -> str:
@@ -175,10 +192,10 @@ def _keys(cohort: Cohort, part: Mapping[str, Any], key: str, place: str) -> np.n
     return found.astype(str) if found.dtype == object else found
 
 
-def _same_type(keys: np.ndarray, theirs: np.ndarray, place: str) -> None:
+def _same_type(keys: np.ndarray, theirs: np.ndarray, place: str, of: str = "the labels") -> None:
     if (keys.dtype.kind in "OUS") != (theirs.dtype.kind in "OUS"):
         raise DataError(
-            f"its keys are {_examples(theirs)}, those of the labels {_examples(keys)}",
+            f"its keys are {_examples(theirs)}, those of {of} {_examples(keys)}",
             place=f"dataset.{place}",
             hint="Read both as text: name the column in columns.id (or columns.categorical).",
         )

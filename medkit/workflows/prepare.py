@@ -158,10 +158,58 @@ def read_unlabelled(
     Raises:
         DataError: The new data cannot be read, or the dataset is read from no database.
     """
+    if "parts" in registry.datasets.get(dataset.name).tags:
+        reader, given = _parts_unlabelled(dataset, path, encoder)
+    else:
+        reader, given = _unlabelled(dataset, path, encoder, rows)
+    cohort: Cohort = registry.datasets.build(reader, **given)
+    for reason, count in cohort.source.dropped.items():
+        log.warning("%d samples get no prediction: %s", count, reason)
+    return cohort
+
+
+def _parts_unlabelled(
+    dataset: Component, path: Path | None, encoder: Encoder
+) -> tuple[str, dict[str, Any]]:
+    """Joined data sets without labels: the file or folder of each input lies in one folder."""
+    if path is None or not path.is_dir():
+        raise DataError(
+            f"a run on '{dataset.name}' data predicts for a folder",
+            place=str(path),
+            hint="Put there a file or folder for each input, called like it: "
+            + ", ".join(dataset.parameters["inputs"]),
+        )
+    inputs = {}
+    for name, part in dataset.parameters["inputs"].items():
+        files = sorted(each for each in path.iterdir() if each.name.split(".")[0] == name)
+        mine = {n: m for n, m in encoder.modalities.items() if n == name or f"{name}_" in n}
+        if len(files) != 1 and not (encoder.optional >= {*mine} and not files):
+            raise DataError(
+                f"{len(files)} files are called '{name}'; one is needed",
+                place=str(path),
+                hint=f"Such as {name}.csv, or a folder {name}.",
+            )
+        if files:
+            parameters = {key: value for key, value in part.items() if key != "name"}
+            component = Component(part["name"], parameters)
+            reader, given = _unlabelled(component, files[0], Encoder(mine))
+            inputs[name] = {"name": reader, **given}
+    return dataset.name, {**dataset.parameters, "labels": None, "inputs": inputs}
+
+
+def _unlabelled(
+    dataset: Component, path: Path | None, encoder: Encoder, rows: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The reader of new files laid out like a dataset's own, and its parameters."""
     entry = registry.datasets.get(dataset.name)
     reader = entry.tags.get("reader", dataset.name)
     tags = registry.datasets.get(reader).tags
     schema = registry.datasets.schema(reader)
+    if "path" not in schema.model_fields:
+        raise DataError(
+            f"no files are laid out like '{dataset.name}'",
+            hint="Predict in Python: Run.open(folder).predict({input: data}).",
+        )
     if rows and "source" not in schema.model_fields:
         raise DataError(f"'{dataset.name}' is read from no database", place="query",
                         hint="Give the new samples as a file: --input FILE.")  # fmt: skip
@@ -176,10 +224,7 @@ def read_unlabelled(
     if "described" in tags:
         found[tags["described"]] = {each.name: each for each in _features(encoder)}
     found |= {**tags.get("unlabelled", {}), "path": path, **(rows or {})}
-    cohort: Cohort = registry.datasets.build(reader, **with_values(given, found))
-    for reason, count in cohort.source.dropped.items():
-        log.warning("%d samples get no prediction: %s", count, reason)
-    return cohort
+    return reader, with_values(given, found)
 
 
 def as_trained(

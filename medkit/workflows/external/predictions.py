@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medkit.config.experiment import Component, placed_paths
+from medkit.config.experiment import Component, check_dataset
 from medkit.core import registry
 from medkit.core.errors import DataError
 from medkit.core.files import written_whole
@@ -104,13 +104,14 @@ def dataset_of(run: Run) -> Component:
         DataError: A path that is read again names an environment variable that is not set.
     """
     given = dict(run.config["dataset"])
-    name = given.pop("name")
-    entry, schema = registry.datasets.get(name), registry.datasets.schema(name)
-    unread = ("path", entry.tags.get("described"), *entry.tags.get("unlabelled", {}))
+    tags = registry.datasets.get(given["name"]).tags
+    unread = ["path", tags.get("described"), *tags.get("unlabelled", {})]
+    if "parts" in tags:
+        unread += ["labels", *(f"inputs.{name}.path" for name in given["inputs"])]
     expanded, problems = expand(given)
     for path, text in problems:
-        if path[0] not in unread and ".".join(map(str, path[:2])) not in unread:
+        above = {".".join(map(str, path[: i + 1])) for i in range(len(path))}
+        if above.isdisjoint(unread):
             raise DataError(text, place=".".join(map(str, ("dataset", *path))))
-    values = schema.model_validate(expanded, strict=False)
-    parameters = {each: getattr(values, each) for each in schema.model_fields}
-    return Component(name, placed_paths(parameters, run.path / (run.config.get("folder") or "")))
+    folder = run.path / (run.config.get("folder") or "")
+    return check_dataset(expanded, folder=folder, place=str(run.path / "config.yaml"))
