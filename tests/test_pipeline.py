@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from merging import merged
 import medkit
 from medkit.config.experiment import check_config
 from medkit.core.errors import DataError, MedkitError, RunError, TrainingError
+from medkit.data.inputs import Inputs
+from medkit.data.parts import Part
 from medkit.runs import run as runs
 from medkit.runs.run import Run
 from medkit.workflows import train as pipeline
+from medkit.workflows.assess import predict_parts
 
 
 def patients(folder: Path, rows: int = 240, seed: int = 0) -> Path:
@@ -284,6 +288,29 @@ def test_full_disk_leaves_no_finished_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_predictions_read_a_large_array_on_disk_in_batches(tmp_path):
+    import keras
+
+    x = np.memmap(tmp_path / "x", "float32", "w+", shape=(40_000, 500))  # 76 MiB
+    taken = keras.Input((500,), name="x")
+    model = keras.Model({"x": taken}, keras.layers.Dense(1, name="y")(taken))
+    rows = {"train": slice(0, 20_000), "valid": slice(20_000, 30_000), "test": slice(30_000, None)}
+    parts = {
+        name: Part(cohort=None, inputs=Inputs({"x": x[some]}), y=np.zeros(len(x[some])))
+        for name, some in rows.items()
+    }
+    tracemalloc.start()
+    try:
+        outputs = predict_parts(model, parts)
+        held = tracemalloc.get_traced_memory()[1] / 1024**2
+    finally:
+        tracemalloc.stop()
+    assert {name: each.shape for name, each in outputs.items()} == {
+        "train": (20_000, 1), "valid": (10_000, 1), "test": (10_000, 1),
+    }  # fmt: skip
+    assert held < 20
+
+
 def test_heart_disease_by_site(real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_DATA", str(real_data))
     configs = Path(__file__).parents[1] / "configs"
