@@ -113,7 +113,7 @@ class Aside:
         folder = self._folder
         for line in _lines(folder / "log.jsonl"):
             record = json.loads(line)
-            log.log(record["level"], "%s", record["text"])
+            log.log(record["level"], "%s", record["text"], extra={"private": record["private"]})
         if status != 0:
             output = _lines(folder / "said.txt")[-12:]
             if status < 0:

@@ -30,7 +30,8 @@ class _Told(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with open(self.file, "a", encoding="utf-8") as file:
-            line = {"level": record.levelno, "text": record.getMessage()}
+            private = getattr(record, "private", False)
+            line = {"level": record.levelno, "text": record.getMessage(), "private": private}
             file.write(json.dumps(line) + "\n")
 
 
