@@ -374,6 +374,26 @@ def test_overrides_within_groups(tmp_path):
     )
 
 
+def test_short_forms_within_a_joined_data_set(tmp_path, monkeypatch):
+    joined = """\
+dataset:
+  name: joined
+  key: sample
+  labels: {name: table, path: labels.csv, target: died}
+  inputs:
+    vitals: {name: events, path: events.csv, labels: "${MEDKIT_X}/stays.csv"}
+"""
+    text = GOOD.replace("dataset: breast_cancer\n", joined)
+    text = text.replace("{name: mlp, hidden_units: [8]}", "gru")
+    monkeypatch.setenv("MEDKIT_X", "/elsewhere")
+    found = load_config(write(tmp_path, text), ["dataset.labels.target.above=3"])
+    assert found.dataset.parameters["labels"]["target"].above == 3
+    vitals = found.dataset.parameters["inputs"]["vitals"]
+    assert vitals["labels"].path == Path("/elsewhere/stays.csv")
+    plain = found.plain["dataset"]["inputs"]["vitals"]
+    assert plain["labels"]["path"] == "${MEDKIT_X}/stays.csv"
+
+
 def test_paths_and_variables_within_groups(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_X", "known")
     dictionary = "values: {dictionary: '${MEDKIT_X}/d.yaml'}"

@@ -400,11 +400,22 @@ def placed_paths(
 def _in_full(document: dict[str, Any]) -> dict[str, Any]:
     """The document with short forms written out, in place: ``model: mlp``, ``target: died``."""
     document.update(named(document, "dataset", "task", "model", "preprocessing"))
-    dataset = document.get("dataset")
-    if isinstance(dataset, dict) and isinstance(dataset.get("name"), str):
-        with contextlib.suppress(MedkitError):  # an unknown name is reported later
-            document["dataset"] = in_full(registry.datasets.schema(dataset["name"]), dataset)
+    if "dataset" in document:
+        document["dataset"] = _dataset_in_full(document["dataset"])
     return document
+
+
+def _dataset_in_full(data: Any) -> Any:
+    """A data set, or several by name, and those that are parts of it, with groups written out."""
+    if not isinstance(data, dict):
+        return data
+    if not isinstance(data.get("name"), str):
+        return {key: _dataset_in_full(each) for key, each in data.items()}
+    with contextlib.suppress(MedkitError):  # an unknown name is reported later
+        data = in_full(registry.datasets.schema(data["name"]), data)
+        parts = registry.datasets.get(data["name"]).tags.get("parts", ())
+        data |= {part: _dataset_in_full(data[part]) for part in parts if part in data}
+    return data
 
 
 def _relative(path: Any, start: Path) -> str:

@@ -107,8 +107,7 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
         elif len(path) > 1:
             group = issubclass(model, Group)
             what = f"a parameter of the group {path[-2]}" if group else f"a setting of '{path[-2]}'"
-        known = [name for name in model.model_fields if name not in data]
-        return _unknown(str(path[-1]), known, groups, what)
+        return _unknown(str(path[-1]), data, model, groups, what)
     if kind == "missing":
         return "is required"
     if kind == "union_tag_not_found":
@@ -141,9 +140,14 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
 
 
 def _unknown(
-    name: str, known: list[str], groups: typing.Mapping[str, type[Group]], what: str
+    name: str,
+    given: typing.Container[str],
+    model: type[pydantic.BaseModel],
+    groups: typing.Mapping[str, type[Group]],
+    what: str,
 ) -> str:
     """What to write instead of a name that nothing has: in a group, or nearly the same."""
+    known = [each for each in model.model_fields if each not in given]
     inside = [(group, field) for group, each in groups.items() for field in each.model_fields]
     homes = [(g, field) for g, field in inside if name in (field, f"{g}_{field}")]
     if homes:
@@ -156,7 +160,7 @@ def _unknown(
     field = nearest(name, [field for _, field in inside])
     for group in (group for group, each in inside if each == field):
         return f"not {what}; did you mean '{group}: {{{field}: ...}}'?"
-    return f"not {what}; known: {', '.join(known)}"
+    return f"not {what}; known: {', '.join(model.model_fields)}"
 
 
 def _place_of(
