@@ -31,6 +31,8 @@ def test_config_validates(path):
 def test_every_dataset_and_model_has_a_smoke_config():
     experiments = [load_config(path) for path in SMOKE]
     for name in registry.datasets.names():
+        if not registry.datasets.get(name).yielded:
+            continue  # what it gives, its parameters decide: there is no data set by itself
         assert name in {e.dataset.name for e in experiments}, f"configs/smoke lacks one of {name}"
     of_one_input = [registry.models_for(modality) for modality in registry.modalities.names()]
     for name in {name for names in of_one_input for name in names}:

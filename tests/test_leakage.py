@@ -405,6 +405,20 @@ def test_nearly_copied_stays_are_found_whatever_stands_beside_them():
     assert (alone.where, both.where) == ("train and test", "train and test (vitals)")
 
 
+def test_samples_that_lack_an_input_are_no_copies_of_each_other():
+    random = np.random.default_rng(0)
+    values = random.normal(size=(400, 4)).round(3)
+    present = random.random(400) < 0.6
+    values[~present] = np.nan
+    table = pd.DataFrame(values, columns=list("abcd"))
+    inputs = {
+        "laboratory": RawInput("tabular", table, tuple(map(Feature, "abcd")), present=present),
+        "vitals": RawInput("series", random.normal(size=(400, 10, 3)).astype("float32"), ()),
+    }
+    cohort = Cohort(pd.DataFrame(index=np.arange(400)), inputs, random.integers(0, 2, 400))
+    assert {each.name for each in audited(cohort)} == set()
+
+
 IMAGES = {
     "brighter": lambda x, _: np.clip(x * 0.8 + 30, 0, 255).astype("uint8"),
     "mirrored": lambda x, _: x[:, :, ::-1],

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.features import outcome_findings
@@ -45,16 +48,26 @@ def audit(parts: Mapping[str, Part], encoder: Encoder, task: Task, split: Split)
     """
     gathered: list[str] = []
     every = [
-        Evidence(parts, name, modality, task, gathered)
+        Evidence(_having(parts, name), name, modality, task, gathered)
         for name, modality in encoder.modalities.items()
     ]
-    found = [*_of_samples(every[0], split), *(each for one in every for each in _of_input(one))]
+    whole = replace(every[0], parts=parts)
+    found = [*_of_samples(whole, split), *(each for one in every for each in _of_input(one))]
     found.sort(key=lambda each: list(CHECKS).index(each.name))
     notes = list(dict.fromkeys(gathered))
     for note in notes:
         log.info("leakage gate: %s", note)
-    skipped = () if every[0].outcomes else OF_OUTCOMES
+    skipped = () if whole.outcomes else OF_OUTCOMES
     return Findings(found, notes, skipped)
+
+
+def _having(parts: Mapping[str, Part], name: str) -> dict[str, Part]:
+    """The samples that have an input: what stands for it in the others is the same in all."""
+    found = {}
+    for part, samples in parts.items():
+        present = samples.cohort.inputs[name].present
+        found[part] = samples if present is None else samples.take(np.flatnonzero(present))
+    return {part: samples for part, samples in found.items() if len(samples)} or found
 
 
 def _of_samples(evidence: Evidence, split: Split) -> Iterator[Finding]:

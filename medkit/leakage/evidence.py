@@ -51,7 +51,7 @@ class Evidence:
     @property
     def among(self) -> str:
         """`` (vitals)`` where a finding must say in which of several inputs it was."""
-        several = len(next(iter(self.parts.values())).inputs.arrays) > 1
+        several = len(next(iter(self.parts.values())).cohort.inputs) > 1
         return f" ({self.input})" if several else ""
 
     @property
