@@ -16,6 +16,7 @@ from medkit.data.splits.strata import outcome_strata
 from medkit.models import unet
 from medkit.runs.run import Run
 from medkit.runs.stored import stored_part
+from medkit.workflows.explain import explain_file
 from medkit.workflows.train import train
 
 CONFIG = "configs/smoke/synthetic_xray_unet.yaml"
@@ -206,6 +207,14 @@ def test_metrics_have_intervals_and_baselines(run):
         assert run.metrics["test"][block]["not_estimable"]
 
 
+def test_an_answer_for_each_pixel_is_not_explained(run, tmp_path):
+    with pytest.raises(MedkitError) as error:
+        explain_file(run, tmp_path)
+    assert "task 'segmentation' gives one answer a pixel, and one a sample is explained" in str(
+        error.value
+    )
+
+
 def test_masks_that_lie_on_no_image_are_refused(monkeypatch):
     xray = datasets.build("synthetic_xray", samples=40, target="mask")
     cut = replace(xray, targets=xray.targets[:, :16])
@@ -225,6 +234,7 @@ def test_the_report_draws_truth_and_answer(run):
         assert f"<h3>{title}</h3>" in text
     assert "The output is a probability for each pixel; from 0.5 on a pixel is marked." in text
     assert "What a threshold does" not in text
+    assert "Not estimable: task &#39;segmentation&#39; gives one answer a pixel" in text
     assert "positive class" not in text
 
 

@@ -8,6 +8,11 @@ from medkit.core.errors import DataError, did_you_mean
 from medkit.tasks.task import Task
 
 
+def not_explained(task: Task) -> str:
+    """Why an answer that is not one per sample has no explanation."""
+    return f"task '{task.kind}' gives one answer a {task.answers}, and one a sample is explained"
+
+
 def explained_outputs(task: Task, outputs: np.ndarray, wanted: str | None) -> np.ndarray:
     """(n,) position of the output to explain for each row.
 

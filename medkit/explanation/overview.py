@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.explanation.outputs import not_explained
 from medkit.explanation.partial_dependence import dependence
 from medkit.explanation.permutation import permutation_importance
 from medkit.explanation.predict import Predict
@@ -46,6 +47,8 @@ def explanations(
     Returns:
         ``metrics["explanations"]`` as the package's docstring has it.
     """
+    if task.answers != "sample":
+        return {"note": f"Not estimable: {not_explained(task)}."}
     importance = permutation_importance(
         predict, task, inputs, y, encoder, subjects, threshold, settings, seed, outputs=outputs
     )

@@ -12,6 +12,7 @@ from medkit.core.files import write_text, written_whole
 from medkit.data.cohort import Cohort
 from medkit.data.inputs import Inputs
 from medkit.explanation.local import METHODS, explain
+from medkit.explanation.outputs import not_explained
 from medkit.explanation.tables import Explained, table_of
 from medkit.modalities.encoder import Encoder
 from medkit.report.pages.explanation import render
@@ -50,6 +51,8 @@ def explain_file(
         MedkitError: The method is unknown or does not fit this network.
     """
     check_method(method)
+    if run.task.answers != "sample":
+        raise MedkitError(not_explained(run.task), place=run.path.name)
     cohort = read_unlabelled(dataset_of(run), path, run.encoder)
     usable = np.flatnonzero(run.encoder.keep(cohort.inputs))
     if len(usable) == 0:
