@@ -436,24 +436,28 @@ def test_the_vector_is_that_of_the_category():
 def test_every_model_of_tables_trains_vectors_and_is_saved_with_them(name, tmp_path):
     from medkit.config.experiment import Component
     from medkit.core import registry
+    from medkit.data.inputs import Inputs
+    from medkit.explanation.intermediate import layers_within
     from medkit.layers.tabular import CategoryEmbedding
+    from medkit.modalities.encoder import Encoder
     from medkit.training.network import build_network
 
     table = diagnoses(64)
     modality = embedded(table, embedding=5, rare_below=2)
     task = registry.tasks.build("binary").fit(np.arange(64) % 2)
-    network = build_network(modality, task, Component(name, {}), 64)
-    assert network.prepared, "statistics are still applied before training"
-    (layer,) = [each for each in network.trained.layers if isinstance(each, CategoryEmbedding)]
+    network = build_network(Encoder({"table": modality}), task, Component(name, {}), 64)
+    assert network.preprocessing is not None, "statistics are still applied before training"
+    (layer,) = layers_within(network.trained, CategoryEmbedding)
     before = keras.ops.convert_to_numpy(layer.vectors[0]).copy()
-    x = modality.encode(table)
+    x = Inputs({"table": modality.encode(table)})
     network.trained.compile("adam", "binary_crossentropy", run_eagerly=True)
     network.trained.train_on_batch(network.prepare(x), np.arange(64)[:, None] % 2)
     assert np.abs(keras.ops.convert_to_numpy(layer.vectors[0]) - before).max() > 0
-    network.saved.save(tmp_path / "model.keras")
+    network.full.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     mine, theirs = (
-        keras.ops.convert_to_numpy(each(x, training=False)) for each in (network.full, loaded)
+        keras.ops.convert_to_numpy(each(x.arrays, training=False))
+        for each in (network.full, loaded)
     )
     np.testing.assert_allclose(theirs, mine, atol=1e-6)
 
@@ -463,12 +467,13 @@ def test_members_of_an_ensemble_have_vectors_of_their_own():
     from medkit.core import registry
     from medkit.explanation.intermediate import layers_within
     from medkit.layers.tabular import CategoryEmbedding
+    from medkit.modalities.encoder import Encoder
     from medkit.training.network import build_network
 
-    modality = embedded()
+    encoder = Encoder({"table": embedded()})
     task = registry.tasks.build("binary").fit(np.array([0, 1]))
     mlp = Component("mlp", {"hidden_units": [2]})
-    network = build_network(modality, task, mlp, 500, members=2)
+    network = build_network(encoder, task, mlp, 500, members=2)
     first, second = layers_within(network.full, CategoryEmbedding)
     assert not np.array_equal(first.vectors[0], second.vectors[0])
 

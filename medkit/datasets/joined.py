@@ -127,9 +127,9 @@ def _of_keys(keys_of: Mapping[str, np.ndarray]) -> tuple[Cohort, np.ndarray]:
     return Cohort(pd.DataFrame(index=pd.Index(keys, name="id")), {}, None, Source()), keys
 
 
-def _called(name: str, own: str, beside: Mapping[str, Any]) -> str:
+def _called(name: str, own: str, siblings: Mapping[str, Any]) -> str:
     """What an input of a part is called in the cohort."""
-    return name if len(beside) == 1 or own == next(iter(beside)) else f"{name}_{own}"
+    return name if len(siblings) == 1 or own == next(iter(siblings)) else f"{name}_{own}"
 
 
 def _read(part: Mapping[str, Any], key: str, place: str, *, labelled: bool) -> Cohort:

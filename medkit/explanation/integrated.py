@@ -68,13 +68,13 @@ def integrated_gradients(
     ends = [prepared(layer, x) for layer, x in zip(layers, raw, strict=True)]
     each_input = list(zip(encoder.modalities.values(), layers, ends, raw, strict=True))
     starts = [modality.reference(*each) for modality, *each in each_input]
-    beside = [name for name in inputs if name not in names]
-    fixed = [one_hot(which, model.output_shape[-1]), *(np.asarray(inputs[n]) for n in beside)]
+    others = [name for name in inputs if name not in names]
+    fixed = [one_hot(which, model.output_shape[-1]), *(np.asarray(inputs[n]) for n in others)]
 
     def output(tensors: list[Any]) -> Any:
         inner, picked, given = tensors[: len(names)], tensors[len(names)], tensors[len(names) + 1 :]
         with tapped(layers, lambda position, usual, inputs: inner[position]):
-            outputs = output_of(model, len(picked), dict(zip(beside, given, strict=True)))
+            outputs = output_of(model, len(picked), dict(zip(others, given, strict=True)))
             return ops.sum(outputs * picked, axis=-1)
 
     gradients = differentiated(output)

@@ -62,8 +62,8 @@ def fusion(
         >>> model.output_shape
         (None, 1)
     """
-    beside = {presence_name(name) for name in input_shapes}
-    named = [name for name in input_shapes if name not in beside]
+    flags = {presence_name(name) for name in input_shapes}
+    named = [name for name in input_shapes if name not in flags]
     if set(branches) != set(named):
         raise MedkitError(
             f"fusion: the branches are {', '.join(branches)}, the inputs {', '.join(named)}",

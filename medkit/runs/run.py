@@ -208,7 +208,7 @@ class Run:
         path = self.path / "model.keras"
         return keras.saving.load_model(path, compile=False, safe_mode=True)
 
-    def predict(self, data: Any, beside: Path | None = None) -> pandas.DataFrame:
+    def predict(self, data: Any, output_file: Path | None = None) -> pandas.DataFrame:
         """Predict for new samples, one row each.
 
         Args:
@@ -216,8 +216,8 @@ class Run:
                 it: a DataFrame with the training columns (tabular), an array (n, time, channels),
                 (n, height, width[, channels]), a list of texts, or a RawInput. Columns the model
                 does not know are ignored.
-            beside: The file that the table will be written to: outputs that fit no table, such as
-                masks, are written beside it.
+            output_file: The file that the table will be written to: outputs that fit no table,
+                such as masks, are written beside it.
 
         Returns:
             The task's prediction columns, then ``prediction_set``, or ``low`` and ``high``, at the
@@ -227,8 +227,8 @@ class Run:
             DataError: An input or columns lacking, a wrong image size, infinite values, …
         """
         outputs = self.outputs(data)
-        if beside is not None:
-            self.task.write(beside.parent, beside.stem, None, outputs)
+        if output_file is not None:
+            self.task.write(output_file.parent, output_file.stem, None, outputs)
         usable = np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim)))
         columns = self.task.prediction_columns(outputs[usable], self.threshold)
         columns |= conformal_columns(self.task, self.conformal, outputs[usable])
