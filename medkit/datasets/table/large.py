@@ -64,8 +64,7 @@ class ColumnReader:
         frame = rows_of(opened, columns=columns, text=text, numeric=self.numeric)
         sentinels = {name: each.missing_values for name, each in self.described.items()}
         frame = without_sentinels(frame, sentinels, text=(*self.categorical, *self.text))
-        timeless = self.time is None  # to be refused, whichever columns are read
-        durations = [name for name in self.durations if timeless or name in frame]
+        durations = [name for name in self.durations if name in frame]
         frame, late = with_durations(frame, durations, self.time, self.time_format, self.place)
         frame, units = converted(frame, self.described, self.place)
         return frame, (*late, *units)
