@@ -15,6 +15,7 @@ import medkit
 from medkit.config.experiment import load_config
 from medkit.core import registry
 from medkit.data.cohort import Cohort
+from medkit.evaluation.results import Metrics
 from medkit.workflows.prepare import divide, encode, read
 from medkit.workflows.synthesize import synthesize
 from medkit.workflows.train import build
@@ -115,7 +116,9 @@ def test_smoke_config(path, model, tmp_path, synthetic_files, monkeypatch):
         training = experiment.training.model_copy(update={"epochs": 1})
         evaluation = experiment.evaluation.model_copy(update={"baselines": trained()[path]})
         faster = dataclasses.replace(experiment, training=training, evaluation=evaluation)
-        assert medkit.train(faster, out=tmp_path).metrics["test"]["n"] > 0
+        metrics = medkit.train(faster, out=tmp_path).metrics
+        assert metrics["test"]["n"] > 0
+        Metrics.model_validate(metrics)
         return
     key = repr(experiment.dataset)
     if key not in COHORTS:

@@ -123,6 +123,7 @@ HEAVY = (
         ["tasks"],
         ["tasks", "binary"],
         ["schema"],
+        ["schema", "metrics"],
         ["validate", "--config", str(PACKAGE.parent / "configs" / "breast_cancer_mlp.yaml")],
     ],
     ids=" ".join,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -71,11 +71,15 @@ def preprocessing(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] 
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of a config, for editors."""
+def schema(
+    what: Annotated[Literal["config", "metrics"], typer.Argument(metavar="[WHAT]")] = "config",
+) -> None:
+    """Print the JSON Schema of a config, for editors, or of a run's metrics.json."""
     from medkit.config.schema import experiment_schema
+    from medkit.evaluation.results import metrics_schema
 
-    print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+    found = metrics_schema() if what == "metrics" else experiment_schema()
+    print(json.dumps(found, indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation.early_warning.stays import has_stays
 from medkit.evaluation.forecasting.baselines import known_course
+from medkit.evaluation.results import written
 from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
 from medkit.runs.predictions import Predictions
@@ -64,7 +65,7 @@ def save(
             epochs = frame.groupby("member").cumcount() + 1
         frame.insert(0, "epoch", epochs)
         frame.to_csv(temporary, index=False)
-    runs.write_json(folder / "metrics.json", metrics)
+    runs.write_json(folder / "metrics.json", written(metrics))
 
 
 def save_rows(
