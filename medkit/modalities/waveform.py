@@ -234,17 +234,19 @@ class Waveform(SeriesCompared):
         self, x: np.ndarray, row: int, attribution: np.ndarray | None = None
     ) -> Drawing | None:
         """The leads as curves, orange where they speak for the output and blue against it."""
+        from matplotlib.colors import LinearSegmentedColormap
         from matplotlib.figure import Figure
 
         values = x[row]
         share = shares(None if attribution is None else attribution[row], values.shape)
         step, unit = (self.step_seconds_, "s") if self.step_seconds_ else (1, "samples")
         time = np.arange(len(values)) * step
+        colours = LinearSegmentedColormap.from_list("share", ["#1f5fa8", "#dddddd", "#e25d14"])
         figure = Figure(figsize=(7, 1.8 * values.shape[1]), layout="constrained")
         panels = figure.subplots(values.shape[1], sharex=True, squeeze=False)[:, 0]
         for position, (axes, feature) in enumerate(zip(panels, self.features, strict=True)):
             axes.plot(time, values[:, position], color="0.6", linewidth=1)
-            axes.scatter(time, values[:, position], c=share[:, position], cmap="PuOr_r",
+            axes.scatter(time, values[:, position], c=share[:, position], cmap=colours,
                          vmin=-1, vmax=1, s=30 * np.abs(share[:, position]))  # fmt: skip
             axes.set_ylabel(feature.name + (f" ({feature.unit})" if feature.unit else ""))
         panels[-1].set_xlabel(unit)

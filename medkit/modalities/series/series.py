@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -14,7 +13,7 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
-from medkit.data.stored_arrays import as_array, blocks, by_channel, chosen
+from medkit.data.stored_arrays import as_array, by_channel, chosen
 from medkit.modalities.files import Rows, Written, write_events
 from medkit.modalities.modality import (
     Gives,
@@ -25,6 +24,13 @@ from medkit.modalities.modality import (
     statistics,
 )
 from medkit.modalities.preparation import filling
+from medkit.modalities.series.channels import (
+    channel_summary,
+    frequency,
+    refuse_infinite,
+    rows_with,
+    tails,
+)
 from medkit.modalities.series.compared import SeriesCompared
 from medkit.modalities.series.explained import SeriesExplained
 
@@ -116,14 +122,14 @@ class Series(SeriesExplained, SeriesCompared):
         if self.missing == "drop":
             values = chosen(values, self.keep(values))
         self._check_rows(len(values))
-        _refuse_infinite(values)
+        refuse_infinite(values)
         self.given_, self.steps_ = [feature.name for feature in features], int(values.shape[1])
         self.missing_, self.fill_, self.center_, self.scale_ = [], [], [], []
         self.bounds_: list[list[float]] | None = [[], []] if self.winsorize else None
         frequent, empty = [], []
         for position, channel in by_channel(values):  # one at a time: the whole may not fit
             feature = features[position]
-            if self.minimum_frequency and _frequency(channel) < self.minimum_frequency:
+            if self.minimum_frequency and frequency(channel) < self.minimum_frequency:
                 continue
             observed = channel[~np.isnan(channel)]
             if not observed.size:  # a network's weights for it would stay as they were drawn
@@ -137,7 +143,7 @@ class Series(SeriesExplained, SeriesCompared):
                 observed = np.log1p(np.maximum(observed, 0))
                 constant = float(np.log1p(max(constant, 0)))
             if self.bounds_ is not None:
-                low, high = _tails(observed, self.winsorize)
+                low, high = tails(observed, self.winsorize)
                 observed = np.clip(observed, low, high)
                 self.bounds_[0].append(low)
                 self.bounds_[1].append(high)
@@ -193,7 +199,7 @@ class Series(SeriesExplained, SeriesCompared):
                     hint=f"They must be, in this order: {', '.join(names)}.",
                 )
             given = names
-        _refuse_infinite(values)
+        refuse_infinite(values)
         if given != names:
             values = self._aligned(values, given)
         return self._cleaned(values, self._to_clean(raw))
@@ -242,7 +248,7 @@ class Series(SeriesExplained, SeriesCompared):
             return np.ones(len(values), dtype=bool)
         if "features_" in vars(self):
             values = self.encode(raw)
-        return ~_rows_with(np.isnan, values)
+        return ~rows_with(np.isnan, values)
 
     def _array(self, raw: Any) -> np.ndarray:
         values = as_array(self._values(raw))
@@ -319,59 +325,6 @@ class Series(SeriesExplained, SeriesCompared):
         measured; NaN where nothing was."""
         columns: dict[str, np.ndarray] = {}
         for position, channel in by_channel(x):
-            for summary, values in _channel_summary(channel).items():
+            for summary, values in channel_summary(channel).items():
                 columns[f"{self.names[position]} {summary}"] = values
         return pd.DataFrame(columns)
-
-
-def _tails(observed: np.ndarray, share: float) -> tuple[float, float]:
-    if not observed.size:
-        return 0.0, 0.0
-    low, high = np.quantile(observed, [share, 1 - share])
-    return float(low), float(high)
-
-
-def _frequency(channel: np.ndarray) -> float:
-    """Share of the rows (n, steps) in which a channel was measured, or counted, at least once."""
-    measured = ~np.isnan(channel)
-    if measured.all():  # a count of events is 0 where there was none
-        measured = channel != 0
-    return float(measured.any(axis=1).mean())
-
-
-def _channel_summary(channel: np.ndarray) -> dict[str, np.ndarray]:
-    """Summaries (n,) of one channel (n, steps)."""
-    measured = ~np.isnan(channel)
-    count = measured.sum(axis=1)
-    never = count == 0
-    rows = np.arange(len(channel))
-    first = np.argmax(measured, axis=1)
-    last = channel.shape[1] - 1 - np.argmax(measured[:, ::-1], axis=1)
-    number = np.maximum(count, 1)
-    mean = np.where(measured, channel, 0.0).sum(axis=1, dtype="float64") / number
-    spread = np.where(measured, channel - mean[:, None], 0.0)
-    found = {
-        "mean": mean,
-        "min": np.where(measured, channel, np.inf).min(axis=1),
-        "max": np.where(measured, channel, -np.inf).max(axis=1),
-        "first": channel[rows, first],
-        "last": channel[rows, last],
-        "standard deviation": np.sqrt((spread**2).sum(axis=1) / number),
-    }
-    summary = {k: np.where(never, np.nan, v).astype("float32") for k, v in found.items()}
-    return {**summary, "count": count.astype("float32")}
-
-
-def _refuse_infinite(values: np.ndarray) -> None:
-    infinite = _rows_with(np.isinf, values)
-    if infinite.any():
-        raise DataError(
-            f"infinite values in {infinite.sum()} series, first in row {infinite.argmax() + 1}",
-            hint="Replace them by numbers, or by NaN for not measured.",
-        )
-
-
-def _rows_with(wrong: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
-    """(n,) boolean: rows with any such value, read in blocks as they may be a large memmap."""
-    found = [wrong(part).reshape(len(part), -1).any(axis=1) for _, part in blocks(values)]
-    return np.concatenate(found) if found else np.zeros(0, dtype=bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +24,14 @@ from medkit.modalities.modality import (
     statistics,
 )
 from medkit.modalities.triplets.compared import TripletsCompared
+from medkit.modalities.triplets.events import (
+    FlatEvents,
+    fill,
+    flat,
+    in_order,
+    kept_events,
+    summaries,
+)
 from medkit.modalities.triplets.explained import TripletsExplained
 
 if TYPE_CHECKING:
@@ -33,18 +41,6 @@ if TYPE_CHECKING:
 # Share of the training samples whose events are all kept, where `most_events` allows it: a few
 # stays of thousands of events must not make every other one as long.
 _WHOLE = 0.99
-
-
-class _Events(NamedTuple):
-    """Events of some samples, flat: each (events,), by row."""
-
-    row: np.ndarray
-    time: np.ndarray
-    variable: np.ndarray
-    value: np.ndarray
-
-    def where(self, kept: np.ndarray) -> _Events:
-        return _Events(*(each[kept] for each in self))
 
 
 @modalities.register(name="triplets")
@@ -102,7 +98,7 @@ class Triplets(TripletsExplained, TripletsCompared):
         self._check_parameters()
         values = self._array(raw)
         self._check_rows(len(values))
-        parts = [(start, _flat(block)) for start, block in blocks(values)]
+        parts = [(start, flat(block)) for start, block in blocks(values)]
         variable = np.concatenate([part.variable for _, part in parts])
         value = np.concatenate([part.value for _, part in parts])
         time = np.concatenate([part.time for _, part in parts])
@@ -159,20 +155,20 @@ class Triplets(TripletsExplained, TripletsCompared):
         encoded = np.full((len(values), room, 3), np.nan, dtype="float32")
         cut, left_out = 0, 0
         for start, block in blocks(values):
-            events = _flat(block)
+            events = flat(block)
             if len(events.variable) and int(events.variable.max()) >= len(number):
                 raise DataError(
                     f"variable {int(events.variable.max()) + 1} of {len(number)} was given",
                     hint=f"They are, in this order: {', '.join(self.names)}.",
                 )
             events = events._replace(variable=number[events.variable])
-            events = _in_order(events.where(events.variable >= 0))
+            events = in_order(events.where(events.variable >= 0))
             for feature in to_clean:
                 events = self._cleaned(events, feature)
-            kept = _kept(events, len(block), room)
+            kept = kept_events(events, len(block), room)
             cut += len(np.unique(events.row[~kept]))
             left_out += int((~kept).sum())
-            _fill(encoded[start : start + len(block)], events.where(kept))
+            fill(encoded[start : start + len(block)], events.where(kept))
         if cut:
             log.info(
                 "%d of %d samples have more than %d events: %d events left out (each variable's "
@@ -201,7 +197,7 @@ class Triplets(TripletsExplained, TripletsCompared):
                      len(extra), ", ".join(extra))  # fmt: skip
         return np.array([names.index(name) if name in names else -1 for name in given])
 
-    def _cleaned(self, events: _Events, feature: Feature) -> _Events:
+    def _cleaned(self, events: FlatEvents, feature: Feature) -> FlatEvents:
         """Without the events whose value means 'missing'; a range applied to the others."""
         mine = np.flatnonzero(events.variable == self.names.index(feature.name))
         texts = pd.Series([str(each) for each in feature.missing_values], dtype=object)
@@ -261,79 +257,10 @@ class Triplets(TripletsExplained, TripletsCompared):
         """Per variable: mean, min, max, first, last, standard deviation and count of its values;
         NaN where nothing was measured."""
         width = len(self.names)
-        found = [_summaries(_flat(block), len(block), width) for _, block in blocks(x)]
+        found = [summaries(flat(block), len(block), width) for _, block in blocks(x)]
         columns = {}
         for position, name in enumerate(self.names):
             for summary in found[0] if found else ():
                 parts = [part[summary][:, position] for part in found]
                 columns[f"{name} {summary}"] = np.concatenate(parts)
         return pd.DataFrame(columns)
-
-
-def _flat(values: np.ndarray) -> _Events:
-    """The events of (n, most, 3): those of which nothing is NaN."""
-    rows, places = np.nonzero(~np.isnan(values).any(axis=2))
-    time, variable, value = (values[rows, places, i] for i in range(3))
-    if not (np.isfinite(time).all() and np.isfinite(value).all()):
-        raise DataError(
-            "infinite times or values among the triplets", hint="Leave those events out."
-        )
-    if ((variable < 0) | (variable != np.floor(variable))).any():
-        raise DataError("the second of each triplet is the variable's position: 0, 1, 2, …")
-    return _Events(rows, time, variable.astype("int64"), value)
-
-
-def _in_order(events: _Events) -> _Events:
-    """By row, time, variable and value."""
-    return events.where(np.lexsort((events.value, events.variable, events.time, events.row)))
-
-
-def _kept(events: _Events, rows: int, room: int) -> np.ndarray:
-    """(events,) boolean: of events in order, each variable's last and the latest others, ``room``
-    a row."""
-    row, count = events.row, len(events.row)
-    lengths = np.bincount(row, minlength=rows)
-    if not count or lengths.max() <= room:
-        return np.ones(count, dtype=bool)
-    key = row * (int(events.variable.max()) + 1) + events.variable
-    last = np.zeros(count, dtype=bool)
-    # The first of each in reverse is the last.
-    last[count - 1 - np.unique(key[::-1], return_index=True)[1]] = True
-    order = np.lexsort((-np.arange(count), ~last, row))
-    rank = np.empty(count, dtype="int64")
-    rank[order] = np.arange(count) - (np.cumsum(lengths) - lengths)[row]
-    return rank < room
-
-
-def _fill(encoded: np.ndarray, events: _Events) -> None:
-    """Write events in order into (n, room, 3)."""
-    lengths = np.bincount(events.row, minlength=len(encoded))
-    place = np.arange(len(events.row)) - (np.cumsum(lengths) - lengths)[events.row]
-    for i, each in enumerate((events.time, events.variable, events.value)):
-        encoded[events.row, place, i] = each
-
-
-def _summaries(events: _Events, rows: int, width: int) -> dict[str, np.ndarray]:
-    """Summary -> (rows, width), float32."""
-    events = events.where(np.lexsort((events.value, events.time, events.variable, events.row)))
-    value, key = events.value.astype("float64"), events.row * width + events.variable
-    count = np.bincount(key, minlength=rows * width)
-    number = np.maximum(count, 1)
-    mean = np.bincount(key, weights=value, minlength=rows * width) / number
-    square = np.bincount(key, weights=(value - mean[key]) ** 2, minlength=rows * width)
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.zeros(0, int)
-    ends = np.r_[starts[1:], len(key)] - 1 if len(key) else starts
-    at = {
-        "min": np.minimum.reduceat(value, starts) if len(key) else value,
-        "max": np.maximum.reduceat(value, starts) if len(key) else value,
-        "first": value[starts],
-        "last": value[ends],
-    }
-    found = {"mean": mean}
-    for name, each in at.items():
-        found[name] = np.full(rows * width, np.nan)
-        found[name][key[starts]] = each
-    found["standard deviation"] = np.sqrt(square / number)
-    found = {name: np.where(count == 0, np.nan, each) for name, each in found.items()}
-    found["count"] = count.astype("float64")
-    return {name: each.reshape(rows, width).astype("float32") for name, each in found.items()}

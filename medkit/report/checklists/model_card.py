@@ -166,7 +166,7 @@ def _training_data(inputs: ReportInputs) -> CardSection:
     return CardSection(
         "Training data",
         (
-            ("Source", " ".join([sentence(files), *map(sentence, inputs.source.notes)]).strip()),
+            ("Source", ". ".join(filter(None, [files, *inputs.source.notes]))),
             ("Rows", " ".join(filter(None, [facts.rows(inputs), facts.participants(inputs)]))),
             ("Missing values", facts.missing(inputs) or "Not told by the config."),
             ("Class imbalance", facts.imbalance(inputs)),
