@@ -223,11 +223,8 @@ def test_a_sample_may_lack_an_input(four):
     lacking = np.flatnonzero(~raw.present)
     pixels = np.array(raw.values)
     pixels[lacking] = 200  # what stands in the place of an image that is not there means nothing
-    other = (
-        four.predict({**cohort.inputs, "xray": replace(raw, values=pixels)})["probability"]
-        .to_numpy()
-        .to_numpy()
-    )
+    changed = {**cohort.inputs, "xray": replace(raw, values=pixels)}
+    other = four.predict(changed)["probability"].to_numpy()
     np.testing.assert_allclose(other, plain, atol=1e-6)
     none = {name: each for name, each in cohort.inputs.items() if name != "xray"}
     without = four.predict(none)["probability"].to_numpy()
