@@ -29,7 +29,8 @@ def names_table(registry: Registry) -> Table:
     table = Table("name", *(_TAGS[tag] for tag in tags), "what it is", box=None)
     for entry in entries:
         shown = (
-            tuple(entry.yielded) if tag == "yields" else entry.tags.get(tag, "") for tag in tags
+            tuple(entry.yielded) or "several" if tag == "yields" else entry.tags.get(tag, "")
+            for tag in tags
         )
         cells = (", ".join(each) if isinstance(each, tuple) else each for each in shown)
         table.add_row(entry.name, *cells, escape(entry.summary))

@@ -1,0 +1,61 @@
+"""Four inputs with known shares of the risk: what the best model reaches, and what ours does."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medkit.datasets.synthetic.admissions import INPUTS, best_score, synthetic_admissions
+from medkit.workflows.train import train
+
+CONFIG = Path(__file__).parents[1] / "configs" / "synthetic_admissions_fusion.yaml"
+
+
+def without(name):
+    return [each for each in INPUTS if each != name]
+
+
+def test_the_docstring_states_the_best_score():
+    assert best_score()["auroc"] == pytest.approx(0.86, abs=0.005)
+    stated = {"vitals": 0.76, "static": 0.84, "xray": 0.82, "note": 0.82}
+    for name, score in stated.items():
+        assert best_score(inputs=without(name))["auroc"] == pytest.approx(score, abs=0.006)
+
+
+def test_more_inputs_never_make_the_best_score_worse():
+    scores = {
+        each: best_score(samples=4000, inputs=each)["auroc"]
+        for count in range(5)
+        for each in itertools.combinations(INPUTS, count)
+    }
+    for few, score in scores.items():
+        for many, higher in scores.items():
+            if set(few) < set(many):
+                assert higher > score, (few, many)
+    assert scores[()] == pytest.approx(0.5, abs=0.02)
+
+
+def test_some_admissions_lack_an_image_or_a_note():
+    cohort = synthetic_admissions(samples=2000)
+    assert {name: raw.modality for name, raw in cohort.inputs.items()} == INPUTS
+    lacking = {n: (~r.present).mean() for n, r in cohort.inputs.items() if r.present is not None}
+    assert lacking == pytest.approx({"xray": 0.25, "note": 0.15}, abs=0.03)
+    blank = cohort.inputs["xray"].values[~cohort.inputs["xray"].present]
+    assert not blank.any()
+    again = synthetic_admissions(samples=2000)
+    np.testing.assert_array_equal(cohort.inputs["vitals"].values, again.inputs["vitals"].values)
+
+
+@pytest.mark.slow
+def test_the_fusion_reaches_what_can_be_reached_and_each_input_is_worth_what_it_should(tmp_path):
+    quick = ["evaluation.baselines=false", "evaluation.explanations=false",
+             "evaluation.bootstrap=0"]  # fmt: skip
+    metrics = train(CONFIG, overrides=quick, out=tmp_path).metrics
+    reached, best = metrics["test"]["metrics"]["auroc"]["value"], best_score()["auroc"]
+    assert (reached - 0.5) / (best - 0.5) >= 0.95
+    for name, found in metrics["inputs"].items():
+        loss = reached - found["without"]["metrics"]["auroc"]["value"]
+        assert loss == pytest.approx(best - best_score(inputs=without(name))["auroc"], abs=0.025)
