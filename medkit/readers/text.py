@@ -121,7 +121,10 @@ class Text:
                     return take(self._relation(base, file, columns, blank))
             except UnicodeError:
                 encoding = encoding_of(self.path, self.given)
-            except duckdb.Error as error:
+            except (duckdb.Error, OSError) as error:
+                # Arrow, while it streams, raises DuckDB's errors as these; others are the disk's.
+                if isinstance(error, OSError) and "Invalid Input Error" not in str(error):
+                    raise
                 if "Invalid unicode" in str(error):
                     encoding = encoding_of(self.path, self.given)
                 elif "Line: " in str(error) or copied:
