@@ -16,6 +16,8 @@ from medkit.data.cohort import Cohort, RawInput
 from medkit.data.inputs import Inputs
 from medkit.data.parts import Part
 from medkit.evaluation import (
+    Rows,
+    assess_part,
     check_subgroups,
     evaluate_part,
     evaluate_run,
@@ -23,8 +25,10 @@ from medkit.evaluation import (
     subgroup_metrics,
 )
 from medkit.evaluation.baselines.baselines import fit_baselines
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import interval, resample_weights
 from medkit.evaluation.resampling.proportions import denominators, wilson
+from medkit.tasks.binary import Binary
 from medkit.tasks.regression import Regression
 from medkit.tasks.scores.metrics import REGRESSION
 
@@ -475,3 +479,24 @@ def test_baselines_are_recalibrated_where_the_network_is():
         )
         assert auroc[0] == pytest.approx(auroc[1])  # the order of the rows stays
         assert log_loss[0] != log_loss[1]
+
+
+def test_an_unknown_kind_of_outcome_is_not_estimable(monkeypatch):
+    """Nobody registered it: its metrics are there, and it is never taken for yes/no."""
+    monkeypatch.setattr(Binary, "outcome", "mystery")
+    monkeypatch.setattr(Binary, "probabilities", False)
+    y, p = np.tile([[0.0], [1.0]], (30, 1)), np.linspace(0, 1, 60)[:, None]
+    samples = pd.DataFrame({"sex": ["f", "m"] * 30})
+    rows = Rows(y, p, np.arange(60), samples)
+    settings = Evaluation(bootstrap=20, subgroups=("sex",))
+    found = assess_part(binary(), rows, 0.5, settings, 0, valid=rows)
+    assert found["metrics"]["auroc"]["value"] > 0.4
+    assert "delong" not in found["metrics"]["auroc"]
+    known = "is known for this kind of outcome"
+    assert known in found["calibration"]["not_estimable"]
+    assert found["decisions"]["not_estimable"] == "the task predicts no probability to decide on"
+    assert "no conformal method" in found["uncertainty"]["conformal"]["not_estimable"]
+    assert known in found["uncertainty"]["entropy"]["not_estimable"]
+    assert known in found["subgroups"]["sex"]["f"]["calibration"]["not_estimable"]
+    assert found["fairness"] == {}
+    assert methods_for(binary()).baselines(None, {}, {}, np.arange(0), 0) == ([], {})

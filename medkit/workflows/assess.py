@@ -140,7 +140,7 @@ def assess(
 def without_each_input(
     model: keras.Model,
     encoder: Encoder,
-    task: Any,
+    task: Task,
     test: Part,
     threshold: Any,
     settings: Evaluation,
