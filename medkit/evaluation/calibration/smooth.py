@@ -20,6 +20,9 @@ class Loess:
     rows as they are, for every resample: the nearest ``span`` of them, 0.75 of up to 200 rows and
     less by (200 / n)^(1/5) of more, down to 0.3, so that the bias shrinks as the noise does.
 
+    Not scikit-learn's isotonic curve (CORP): the ICI is defined on loess, and a thousand resamples
+    are one product of matrices here where they would be as many fits.
+
     Args:
         x: (n,) the variable.
         y: (n,) what is smoothed.
