@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _METRICS = (
     Metric("dice", "Dice"), Metric("iou", "IoU"), Metric("recall", "pixel recall"),
     Metric("precision", "pixel precision"),
-    Metric("false_alarms", "share of images without it where it is marked", "less"),
+    Metric("false_alarms", "images without it that are marked", "less"),
 )  # fmt: skip
 
 
