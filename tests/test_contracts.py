@@ -57,6 +57,12 @@ def test_embedded_dataset_and_its_modality(name, modality):
     check_modality(modality, only_input(cohort))
 
 
+def test_embedded_dataset_with_several_inputs():
+    entry = registry.datasets.get("synthetic_admissions")
+    cohort = check_dataset(entry.factory, entry.yields({}), **small("synthetic_admissions"))
+    assert len(cohort.inputs) == 4
+
+
 @pytest.mark.parametrize("name", registry.tasks.names())
 def test_task(name):
     check_task(registry.tasks.get(name).factory)
