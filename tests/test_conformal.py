@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -369,6 +370,7 @@ def test_a_run_predicts_sets(monkeypatch):
     p = np.array([[0.1], [np.nan], [0.5], [0.9]])
     monkeypatch.setattr(Run, "outputs", lambda self, data: p)
     run = object.__new__(Run)
+    run.encoder = SimpleNamespace(by_name=lambda data: {"tabular": data})
     run.task, run.threshold = yes_no(), 0.5
     run.conformal = calibrate(yes_no(), *split(80), 0.6)
     table = run.predict(np.zeros((4, 2)))
