@@ -639,7 +639,7 @@ def test_the_true_risk_is_calibrated_and_its_score_is_stated():
     p, y = dataset.true_risk(drawn.values, drawn.hour), drawn.targets
     for low, high in ((0, 0.02), (0.02, 0.1), (0.1, 0.4), (0.4, 1)):
         rows = (p >= low) & (p < high)
-        stays = len(np.unique(drawn.stay[rows]))
+        stays = drawn.frame["stay"][rows].nunique()
         spread = np.sqrt(p[rows].mean() * (1 - p[rows].mean()) / stays)
         assert abs(y[rows].mean() - p[rows].mean()) < 3 * spread
     text = " ".join(inspect.getdoc(dataset.synthetic_deterioration).split())
@@ -652,7 +652,7 @@ def test_the_true_risk_is_calibrated_and_its_score_is_stated():
 def test_true_risk_is_that_of_the_joint_normal_distribution():
     from scipy.stats import multivariate_normal
 
-    values = np.full((1, 5, 6), np.nan)
+    channels, values = dataset.CHANNELS, np.full((1, 5, 6), np.nan)
     values[0, :, 0] = [84, 88, np.nan, 97, 103]
     values[0, [0, 4], 5] = [1.2, 2.6]
     log_odds = []
@@ -662,8 +662,8 @@ def test_true_risk_is_that_of_the_joint_normal_distribution():
             x = values[0, :, k] if k == 0 else np.log(values[0, :, k])
             seen = np.flatnonzero(~np.isnan(x))
             left = ahead + 4 - seen if ahead < 13 else np.full(len(seen), 99)
-            mean = dataset.MEAN[k] + dataset.DRIFT[k] * np.clip(1 - left / 12, 0, 1)
-            spread = np.eye(len(seen)) * dataset.NOISE[k] + dataset.BETWEEN[k] ** 2
+            mean = channels.mean[k] + channels.effect[k] * np.clip(1 - left / 12, 0, 1)
+            spread = np.eye(len(seen)) * channels.noise[k] + channels.between[k] ** 2
             total += multivariate_normal.logpdf(x[seen], mean, spread)
         log_odds.append(total)
     likelihood = np.exp(np.array(log_odds) - log_odds[-1])

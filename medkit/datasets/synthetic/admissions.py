@@ -10,26 +10,30 @@ from pydantic import Field
 
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.datasets.synthetic import xray
 from medkit.datasets.synthetic.shared import (
-    SITES,
+    Channels,
     People,
     admission_times,
-    age_band,
     binary_scores,
     draw_people,
-    sample_frame,
+    drawn_cohort,
     sigmoid,
 )
 
 INPUTS = {"vitals": "series", "static": "tabular", "xray": "image", "note": "tokens"}
-HOURS, MEASURED = 24, 0.8
-# name, unit, plausible range, mean, spread between patients, spread within a stay
-CHANNELS = (
-    ("heart_rate", "bpm", 20, 250, 84.0, 10.0, 5.0),
-    ("mean_arterial_pressure", "mmHg", 20, 180, 80.0, 8.0, 5.0),
-    ("respiratory_rate", "/min", 2, 70, 18.0, 2.0, 2.0),
+HOURS = 24
+# The effect is that of a trend of 1 SD over the hours.
+CHANNELS = Channels(
+    ("heart_rate", "bpm", 20, 250, 84.0, 10.0, 10.0, 5.0, 0.8, 0, False),
+    ("mean_arterial_pressure", "mmHg", 20, 180, 80.0, -8.0, 8.0, 5.0, 0.8, 0, False),
+    ("respiratory_rate", "/min", 2, 70, 18.0, 1.0, 2.0, 2.0, 0.8, 0, False),
+)
+COLUMNS = (
+    Feature("age", "numeric", "years", 18, 120),
+    Feature("sex", "categorical"),
+    Feature("earlier_admissions", "numeric", None, 0, 50),
 )
 SIZE = 24
 CONCERNS = {"confused": 0.9, "breathless": 0.8, "clammy": 0.7, "worse": 0.6,
@@ -40,7 +44,7 @@ BASE = -1.3  # log-odds of an average admission
 
 
 class _Draw(NamedTuple):
-    people: People
+    frame: pd.DataFrame
     vitals: np.ndarray
     table: pd.DataFrame
     images: np.ndarray
@@ -48,7 +52,6 @@ class _Draw(NamedTuple):
     present: dict[str, np.ndarray]
     parts: dict[str, np.ndarray]
     targets: np.ndarray
-    random: np.random.Generator
 
 
 @datasets.register(yields=lambda parameters: INPUTS, targets=("yes_no", "class"), embedded=True)
@@ -79,38 +82,15 @@ def synthetic_admissions(
         A cohort with the inputs ``vitals``, ``static``, ``xray`` and ``note``.
     """
     drawn = _draw(samples, seed)
-    people, subject = drawn.people, drawn.people.of_sample
-    frame = sample_frame(
-        "A",
-        subject,
-        time=admission_times(drawn.random, subject),
-        site=np.array(SITES, dtype=object)[people.site][subject],
-        sex=people.sex[subject],
-        age_band=age_band(drawn.table["age"].to_numpy()),
-    )
-    channels = tuple(Feature(c[0], "numeric", c[1], c[2], c[3]) for c in CHANNELS)
-    columns = (
-        Feature("age", "numeric", "years", 18, 120),
-        Feature("sex", "categorical"),
-        Feature("earlier_admissions", "numeric", None, 0, 50),
-    )
-    table = drawn.table.set_index(frame.index)
-    return Cohort(
-        samples=frame,
-        inputs={
-            "vitals": RawInput("series", drawn.vitals, channels),
-            "static": RawInput("tabular", table, columns),
-            "xray": RawInput("image", drawn.images, present=drawn.present["xray"]),
-            "note": RawInput("tokens", drawn.notes, present=drawn.present["note"]),
-        },
-        targets=drawn.targets,
-        source=Source(
-            rows_read=samples,
-            label="1 if the patient dies in hospital (synthetic)",
-            notes=(f"drawn with seed {seed}",),
-        ),
-        target_names=("died",),
-    )
+    inputs = {
+        "vitals": RawInput("series", drawn.vitals, CHANNELS.features),
+        "static": RawInput("tabular", drawn.table.set_index(drawn.frame.index), COLUMNS),
+        "xray": RawInput("image", drawn.images, present=drawn.present["xray"]),
+        "note": RawInput("tokens", drawn.notes, present=drawn.present["note"]),
+    }
+    label = "1 if the patient dies in hospital"
+    how = f"drawn with seed {seed}"
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("died",), label, how)
 
 
 def best_score(
@@ -147,19 +127,18 @@ def _draw(samples: int, seed: int) -> _Draw:
     targets = (random.random(samples) < chances).astype(np.int64)
     images[~present["xray"]] = 0
     notes[~present["note"]] = ""
-    return _Draw(people, vitals, table, images, notes, present, parts, targets, random)
+    frame = people.frame("A", admission_times(random, people.of_sample))
+    return _Draw(frame, vitals, table, images, notes, present, parts, targets)
 
 
 def _vitals(random: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
     """(n, hours, channels) with gaps, and what heart and pressure add to the log-odds."""
-    mean, between, within = (np.array([c[k] for c in CHANNELS]) for k in (4, 5, 6))
-    level = mean + between * random.normal(size=(samples, 1, len(CHANNELS)))
-    trend = random.normal(size=(samples, 1, 1)) * np.array([10.0, -8.0, 1.0])
-    hours = np.linspace(-0.5, 0.5, HOURS)[None, :, None]
-    values = level + trend * hours + within * random.normal(size=(samples, HOURS, len(CHANNELS)))
-    lows, highs = (np.array([c[k] for c in CHANNELS]) for k in (2, 3))
-    values = np.clip(np.round(values), lows, highs)
-    values[random.random(values.shape) >= MEASURED] = np.nan
+    level = CHANNELS.mean + CHANNELS.between * random.normal(size=(samples, 1, len(CHANNELS)))
+    trend = random.normal(size=(samples, 1, 1)) * CHANNELS.effect
+    exact = level + trend * np.linspace(-0.5, 0.5, HOURS)[None, :, None]
+    exact = exact + CHANNELS.within * random.normal(size=exact.shape)
+    values = CHANNELS.recorded(exact)
+    values[random.random(values.shape) >= CHANNELS.rate] = np.nan
     early, late = (np.nanmean(half, axis=1) for half in np.split(values, 2, axis=1))
     rise = np.nan_to_num(late - early)
     return values.astype("float32"), 0.14 * rise[:, 0] - 0.14 * rise[:, 1]

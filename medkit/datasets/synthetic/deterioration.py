@@ -9,34 +9,23 @@ from pydantic import Field
 
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.data.cohort import Cohort, RawInput
 from medkit.datasets.synthetic.shared import (
-    SITES,
-    People,
+    Channels,
     admission_times,
-    age_band,
     binary_scores,
     draw_people,
+    drawn_cohort,
 )
 
-# name, unit, plausible range, mean, change up to the onset, spread between patients, spread within
-# a stay, chance of being measured in an hour, digits recorded; in logarithms if the last is True
-CHANNELS = (
+# The effect is the change up to the onset.
+CHANNELS = Channels(
     ("heart_rate", "bpm", 20, 250, 84.0, 8.0, 9.0, 7.0, 0.90, 0, False),
     ("mean_arterial_pressure", "mmHg", 20, 180, 81.0, -6.5, 8.0, 6.0, 0.85, 0, False),
     ("respiratory_rate", "breaths/min", 2, 70, 18.0, 2.5, 2.0, 2.6, 0.80, 0, False),
     ("temperature", "°C", 30, 43, 37.1, 0.25, 0.35, 0.3, 0.30, 1, False),
     ("oxygen_saturation", "%", 50, 100, 95.5, -1.0, 1.0, 1.1, 0.90, 0, False),
     ("lactate", "mmol/L", 0.2, 30, np.log(1.5), 0.4, 0.25, 0.2, 0.10, 1, True),
-)
-FEATURES = tuple(Feature(c[0], "numeric", c[1], c[2], c[3]) for c in CHANNELS)
-MEAN, DRIFT, BETWEEN, WITHIN, RATE = (
-    np.array([c[k] for c in CHANNELS], float) for k in (4, 5, 6, 7, 8)
-)
-LOGARITHMIC = np.array([c[10] for c in CHANNELS])
-# Recording 87.4 bpm as 87 adds the variance of a rounding error.
-NOISE = WITHIN**2 + np.where(
-    LOGARITHMIC, 0.0, 10.0 ** (-2 * np.array([c[9] for c in CHANNELS])) / 12
 )
 SHORTEST, LONGEST = 24, 96  # hours from admission to discharge, all equally likely
 FIRST = 6  # hour of the first prediction
@@ -45,14 +34,10 @@ COURSE = 12  # hours before the onset in which the vital signs drift
 
 
 class _Draw(NamedTuple):
-    people: People
-    length: np.ndarray
-    onset: np.ndarray
+    frame: pd.DataFrame
     values: np.ndarray
-    stay: np.ndarray
     hour: np.ndarray
     targets: np.ndarray
-    random: np.random.Generator
 
 
 @datasets.register(
@@ -105,37 +90,10 @@ def synthetic_deterioration(
         before admission.
     """
     drawn = _draw(stays, seed, hours, horizon_hours, every_hours)
-    people, stay = drawn.people, drawn.stay
-    subject = people.of_sample[stay]
-    names = np.array([f"S{number:05d}" for number in range(1, stays + 1)], dtype=object)
-    admitted = admission_times(drawn.random, people.of_sample)
-    frame = pd.DataFrame(
-        {
-            "subject": np.array([f"P{number + 1:05d}" for number in subject], dtype=object),
-            "stay": names[stay],
-            "hour": drawn.hour.astype(float),
-            "onset_hour": drawn.onset[stay],
-            "time": admitted[stay] + drawn.hour.astype("timedelta64[h]"),
-            "site": np.array(SITES, dtype=object)[people.site][subject],
-            "sex": people.sex[subject],
-            "age_band": age_band(people.age[subject]),
-        },
-        index=pd.Index(
-            [f"{names[s]} at {h} h" for s, h in zip(stay, drawn.hour, strict=True)], name="id"
-        ),
-    )
-    return Cohort(
-        samples=frame,
-        inputs={"series": RawInput("series", drawn.values, FEATURES)},
-        targets=drawn.targets,
-        source=Source(
-            rows_read=len(stay),
-            label=f"1 if the patient deteriorates within the next {horizon_hours} hours "
-            "(synthetic)",
-            notes=(f"{stays} stays drawn with seed {seed}",),
-        ),
-        target_names=("deterioration",),
-    )
+    inputs = {"series": RawInput("series", drawn.values, CHANNELS.features)}
+    label = f"1 if the patient deteriorates within the next {horizon_hours} hours"
+    how = f"{stays} stays drawn with seed {seed}"
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("deterioration",), label, how)
 
 
 def best_score(
@@ -175,29 +133,36 @@ def true_risk(values: np.ndarray, hour: np.ndarray, horizon_hours: int = 6) -> n
 def _draw(stays: int, seed: int, hours: int, horizon: int, every: int = 1) -> _Draw:
     random = np.random.default_rng(seed)
     people = draw_people(random, stays, again=0.15)
-    usual = MEAN + BETWEEN * random.normal(size=(len(people.age), len(CHANNELS)))
+    usual = random.normal(size=(len(people.age), len(CHANNELS)))
+    usual = CHANNELS.mean + CHANNELS.between * usual
     length = random.integers(SHORTEST, LONGEST + 1, size=stays)
     onset = FIRST + random.geometric(HAZARD, size=stays).astype(float)
     onset[onset > length] = np.nan
     clock = np.arange(LONGEST)
     course = _course(np.where(np.isnan(onset), np.inf, onset)[:, None] - clock)
-    exact = usual[people.of_sample][:, None] + course[:, :, None] * DRIFT
-    exact += WITHIN * random.normal(size=exact.shape)
-    measured = random.random(exact.shape) < RATE
+    exact = usual[people.of_sample][:, None] + course[:, :, None] * CHANNELS.effect
+    exact += CHANNELS.within * random.normal(size=exact.shape)
+    measured = random.random(exact.shape) < CHANNELS.rate
     measured[:, 0] = True
     # Before admission there is nothing.
     charts = np.full((stays, hours + LONGEST, len(CHANNELS)), np.nan, dtype=np.float32)
-    for k, (_, _, low, high, *_, digits, logarithmic) in enumerate(CHANNELS):
-        channel = np.exp(exact[:, :, k]) if logarithmic else exact[:, :, k]
-        recorded = np.clip(np.round(channel, digits), low, high)
-        charts[:, hours:, k] = np.where(measured[:, :, k], recorded, np.nan)
+    charts[:, hours:] = np.where(measured, CHANNELS.recorded(exact), np.nan)
     end = np.fmin(onset, length)
     predicted = (clock >= FIRST) & (clock < end[:, None]) & ((clock - FIRST) % every == 0)
     stay, hour = np.nonzero(predicted)
     window = hour[:, None] + 1 + np.arange(hours)  # the last of them is the hour itself
     targets = (onset[stay] - hour <= horizon).astype(np.int64)
     values = charts[stay[:, None], window]
-    return _Draw(people, length, onset, values, stay, hour, targets, random)
+    of_stay = people.frame("S", admission_times(random, people.of_sample))
+    frame = of_stay.iloc[stay]
+    names = [f"{name} at {h} h" for name, h in zip(frame.index, hour, strict=True)]
+    frame = frame.assign(
+        stay=frame.index.to_numpy(),
+        hour=hour.astype(float),
+        onset_hour=onset[stay],
+        time=frame["time"].to_numpy() + hour.astype("timedelta64[h]"),
+    ).set_axis(pd.Index(names, name="id"))
+    return _Draw(frame, values, hour, targets)
 
 
 def _course(left: np.ndarray) -> np.ndarray:
@@ -212,15 +177,13 @@ def _evidence(values: np.ndarray, ahead: np.ndarray) -> np.ndarray:
     covariance is s² I + b² 11', of inverse (I - b² / (s² + m b²) 11') / s² for m values.
     """
     seen = (~np.isnan(values)).astype(float)
-    with np.errstate(divide="ignore"):
-        scaled = np.where(LOGARITHMIC, np.log(np.where(LOGARITHMIC, values, 1.0)), values)
-    off = np.where(np.isnan(values), 0.0, scaled - MEAN)
+    off, between, noise = CHANNELS.off_mean(values), CHANNELS.between**2, CHANNELS.noise
     steps = np.arange(values.shape[1] - 1, -1, -1)
     course = _course(ahead[:, None] + steps)
-    drift = course @ seen * DRIFT
-    square = course**2 @ seen * DRIFT**2
-    along = course @ off * DRIFT
+    drift = course @ seen * CHANNELS.effect
+    square = course**2 @ seen * CHANNELS.effect**2
+    along = course @ off * CHANNELS.effect
     total, count = off.sum(axis=1)[:, None], seen.sum(axis=1)[:, None]
-    shrunk = BETWEEN**2 / (NOISE + count * BETWEEN**2)
+    shrunk = between / (noise + count * between)
     distance = square - 2 * along - shrunk * ((total - drift) ** 2 - total**2)
-    return (-distance / (2 * NOISE)).sum(axis=2)
+    return (-distance / (2 * noise)).sum(axis=2)

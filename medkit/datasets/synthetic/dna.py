@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, RawInput, Source
+from medkit.data.cohort import Cohort, RawInput
 from medkit.datasets.synthetic.shared import (
     binary_scores,
     class_scores,
+    drawn_cohort,
     sample_frame,
     subject_of_each,
 )
@@ -30,13 +31,16 @@ FIDELITY = 0.94  # share of the consensus letters at each place
 UNREAD = 0.01  # share of bases read as N
 SPECIES = ("human", "mouse", "rat")
 DISTANCE = 0.3  # share of bases that differ between a gene and its ancestor
+LABELS = {
+    "promoter": "1 if the sequence carries a promoter element",
+    "element": "which promoter element the sequence carries",
+}
 
 
 class _Draw(NamedTuple):
     letters: np.ndarray
     gene: np.ndarray
     classes: np.ndarray
-    random: np.random.Generator
 
 
 @datasets.register(
@@ -78,23 +82,13 @@ def synthetic_dna(
     starts = np.r_[True, drawn.gene[1:] != drawn.gene[:-1]]
     order = np.arange(samples) - np.flatnonzero(starts)[drawn.gene]
     species = np.array(SPECIES, dtype=object)[order % len(SPECIES)]
-    names = np.array(CLASSES, dtype=object)
-    promoter = (drawn.classes > 0).astype(np.int64)
-    labels = {
-        "promoter": "1 if the sequence carries a promoter element (synthetic)",
-        "element": "which promoter element the sequence carries (synthetic)",
-    }
-    return Cohort(
-        samples=sample_frame("D", drawn.gene, who="G", species=species),
-        inputs={"tokens": RawInput("tokens", np.array(texts, dtype=object))},
-        targets=promoter if target == "promoter" else names[drawn.classes],
-        source=Source(
-            rows_read=samples,
-            label=labels[target],
-            notes=(f"drawn with seed {seed}; the subject is the gene",),
-        ),
-        target_names=(target,),
-    )
+    frame = sample_frame("D", drawn.gene, who="G", species=species)
+    inputs = {"tokens": RawInput("tokens", np.array(texts, dtype=object))}
+    targets: np.ndarray = (drawn.classes > 0).astype(np.int64)
+    if target == "element":
+        targets = np.array(CLASSES, dtype=object)[drawn.classes]
+    how = f"drawn with seed {seed}; the subject is the gene"
+    return drawn_cohort(frame, inputs, targets, (target,), LABELS[target], how)
 
 
 def best_score(
@@ -157,4 +151,4 @@ def _draw(samples: int, seed: int, length: int) -> _Draw:
         columns = place[:, None] + np.arange(len(matrix))
         letters[rows[:, None], columns] = np.minimum(drawn.sum(axis=2), 3)
     letters[random.random(letters.shape) < UNREAD] = 4
-    return _Draw(letters, gene, classes, random)
+    return _Draw(letters, gene, classes)

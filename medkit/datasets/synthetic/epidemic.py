@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, Feature, RawInput, Source
-from medkit.datasets.synthetic.shared import sample_frame, subject_of_each
+from medkit.data.cohort import Cohort, Feature, RawInput
+from medkit.datasets.synthetic.shared import drawn_cohort, sample_frame, subject_of_each
 
 SETTINGS = ("rural", "town", "city")
 REPORTED = (0.30, 0.45, 0.60)  # share of the infections that is reported, by setting
@@ -93,17 +93,11 @@ def synthetic_epidemic(
     )
     seen = np.where(drawn.seen, drawn.cases[:, :window], np.nan).astype(np.float32)
     feature = Feature("cases", "numeric", "cases/day", 0, float(population))
-    return Cohort(
-        samples=frame,
-        inputs={"series": RawInput("series", seen[:, :, None], (feature,))},
-        targets=drawn.cases[:, window:].astype(np.float64),
-        source=Source(
-            rows_read=samples,
-            label=f"reported cases on each of the {horizon} days after {window} days (synthetic)",
-            notes=(f"drawn with seed {seed}",),
-        ),
-        target_names=tuple(f"cases +{day} d" for day in range(1, horizon + 1)),
-    )
+    inputs = {"series": RawInput("series", seen[:, :, None], (feature,))}
+    targets = drawn.cases[:, window:].astype(np.float64)
+    names = tuple(f"cases +{day} d" for day in range(1, horizon + 1))
+    label = f"reported cases on each of the {horizon} days after {window} days"
+    return drawn_cohort(frame, inputs, targets, names, label, f"drawn with seed {seed}")
 
 
 def expected_cases(

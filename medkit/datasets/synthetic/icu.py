@@ -9,23 +9,19 @@ from pydantic import Field
 
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.datasets.events.triplets import YIELDS_BY, Form, of_grid
 from medkit.datasets.synthetic.shared import (
-    SITES,
-    People,
+    Channels,
     admission_times,
-    age_band,
     binary_scores,
     draw_people,
-    sample_frame,
+    drawn_cohort,
     sigmoid,
 )
 
-# name, unit, plausible range, mean, effect of severity (1 SD), spread between patients, spread
-# within a stay, chance of being measured in an hour, digits recorded; in logarithms if the last
-# entry is True
-CHANNELS = (
+# The effect is that of severity (1 SD).
+CHANNELS = Channels(
     ("heart_rate", "bpm", 20, 250, 85.0, 8.0, 9.0, 5.0, 0.85, 0, False),
     ("respiratory_rate", "/min", 2, 70, 18.0, 2.2, 2.0, 2.0, 0.75, 0, False),
     ("mean_arterial_pressure", "mmHg", 20, 180, 80.0, -6.0, 7.0, 5.0, 0.80, 0, False),
@@ -35,15 +31,7 @@ CHANNELS = (
     ("creatinine", "mg/dL", 0.1, 20, np.log(1.0), 0.12, 0.35, 0.05, 0.05, 2, True),
 )
 HEART, PRESSURE = 0, 2
-FEATURES = tuple(Feature(c[0], "numeric", c[1], c[2], c[3]) for c in CHANNELS)
-MEAN, LOADING, BETWEEN, WITHIN, RATE = (
-    np.array([c[k] for c in CHANNELS], float) for k in (4, 5, 6, 7, 8)
-)
-LOGARITHMIC = np.array([c[10] for c in CHANNELS])
-# Recording 87.4 bpm as 87 adds the variance of a rounding error.
-NOISE = WITHIN**2 + np.where(
-    LOGARITHMIC, 0.0, 10.0 ** (-2 * np.array([c[9] for c in CHANNELS])) / 12
-)
+STATIC = {"age": Feature("age", unit="years"), "sex": Feature("sex", "categorical")}
 
 # Severity of a stay: level + trend × time, time from 0 to 1; normal, the mean by label.
 SEVERITY_MEAN = np.array([[0.0, -0.2], [0.3, 1.3]])
@@ -53,11 +41,11 @@ PREVALENCE = 0.22
 
 
 class _Draw(NamedTuple):
-    people: People
+    frame: pd.DataFrame
+    static: pd.DataFrame
     values: np.ndarray
     chances: np.ndarray
     targets: np.ndarray
-    random: np.random.Generator
 
 
 @datasets.register(
@@ -107,36 +95,15 @@ def synthetic_icu(
         and with the ``tabular`` input ``static``, where static features are asked for.
     """
     drawn = _draw(samples, seed, hours)
-    people, subject = drawn.people, drawn.people.of_sample
-    frame = sample_frame(
-        "S",
-        subject,
-        time=admission_times(drawn.random, subject),
-        site=np.array(SITES, dtype=object)[people.site][subject],
-        sex=people.sex[subject],
-        age_band=age_band(people.age[subject]),
-    )
-    known = {"age": people.age[subject].astype("float64"), "sex": people.sex[subject]}
-    kinds = {"age": Feature("age", unit="years"), "sex": Feature("sex", "categorical")}
-    further = {}
-    if static:
-        columns = pd.DataFrame({name: known[name] for name in static}, index=frame.index)
-        further["static"] = RawInput("tabular", columns, tuple(kinds[name] for name in static))
-    kind, values = "series", drawn.values
+    inputs = {"series": RawInput("series", drawn.values, CHANNELS.features)}
     if form == "triplets":
-        kind, values = "triplets", of_grid(values)
-    return Cohort(
-        samples=frame.rename_axis("stay"),
-        inputs={kind: RawInput(kind, values, FEATURES)} | further,
-        targets=drawn.targets,
-        source=Source(
-            rows_read=samples,
-            label=f"1 if the patient deteriorates in the day after the first {hours} hours "
-            "(synthetic)",
-            notes=(f"drawn with seed {seed}",),
-        ),
-        target_names=("deterioration",),
-    )
+        inputs = {form: RawInput(form, of_grid(drawn.values), CHANNELS.features)}
+    if static:
+        kinds = tuple(STATIC[name] for name in static)
+        inputs["static"] = RawInput("tabular", drawn.static[list(static)], kinds)
+    label = f"1 if the patient deteriorates in the day after the first {hours} hours"
+    how = f"drawn with seed {seed}"
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("deterioration",), label, how)
 
 
 def best_score(*, samples: int = 10_000, seed: int = 0, hours: int = 24) -> dict[str, float]:
@@ -161,15 +128,13 @@ def _draw(samples: int, seed: int, hours: int) -> _Draw:
     subject = people.of_sample
     targets = (random.random(samples) < PREVALENCE).astype(np.int64)
     severity = SEVERITY_MEAN[targets] + SEVERITY_SPREAD * random.normal(size=(samples, 2))
-    usual = MEAN + BETWEEN * random.normal(size=(len(people.age), len(CHANNELS)))[subject]
+    usual = random.normal(size=(len(people.age), len(CHANNELS)))[subject]
+    usual = CHANNELS.mean + CHANNELS.between * usual
     clock = np.linspace(0, 1, hours)
     course = severity[:, :1] + severity[:, 1:] * clock
-    exact = usual[:, None] + course[:, :, None] * LOADING
-    exact += WITHIN * random.normal(size=exact.shape)
-    complete = np.empty(exact.shape, dtype=np.float32)
-    for k, (_, _, low, high, *_, digits, logarithmic) in enumerate(CHANNELS):
-        channel = np.exp(exact[:, :, k]) if logarithmic else exact[:, :, k]
-        complete[:, :, k] = np.clip(np.round(channel, digits), low, high)
+    exact = usual[:, None] + course[:, :, None] * CHANNELS.effect
+    exact += CHANNELS.within * random.normal(size=exact.shape)
+    complete = CHANNELS.recorded(exact).astype(np.float32)
 
     chances = np.ones((2, *exact.shape))
     values = np.full(exact.shape, np.nan, dtype=np.float32)
@@ -181,13 +146,15 @@ def _draw(samples: int, seed: int, hours: int) -> _Draw:
         measured = random.random(chance.shape) < chance
         values[:, hour] = np.where(measured, complete[:, hour], np.nan)
         last = np.where(measured, complete[:, hour], last)
-    return _Draw(people, values, chances, targets, random)
+    frame = people.frame("S", admission_times(random, subject)).rename_axis("stay")
+    static = pd.DataFrame({"age": people.age[subject], "sex": people.sex[subject]}, frame.index)
+    return _Draw(frame, static, values, chances, targets)
 
 
 def _chance_of_measuring(last: np.ndarray) -> np.ndarray:
     """Chance that each channel is measured next, by label: (2, samples, channels)."""
     alarm = (last[:, HEART] - 85) / 24 - (last[:, PRESSURE] - 80) / 20
-    usual = np.log(RATE / (1 - RATE)) + 0.4 * np.clip(alarm, -2, 3)[:, None]
+    usual = np.log(CHANNELS.rate / (1 - CHANNELS.rate)) + 0.4 * np.clip(alarm, -2, 3)[:, None]
     return sigmoid(np.stack([usual, usual + CONCERN]))
 
 
@@ -208,23 +175,22 @@ def _value_evidence(values: np.ndarray) -> np.ndarray:
     """
     samples, hours, channels = values.shape
     seen = ~np.isnan(values)
-    with np.errstate(divide="ignore"):
-        scaled = np.where(LOGARITHMIC, np.log(np.where(LOGARITHMIC, values, 1.0)), values)
-    off = np.where(seen, scaled - MEAN, 0.0) / NOISE
+    loading, noise = CHANNELS.effect, CHANNELS.noise
+    off = CHANNELS.off_mean(values) / noise
     clock = np.linspace(0, 1, hours)
     powers = np.stack([np.ones(hours), clock])
     # H' R⁻¹ H and H' R⁻¹ (x - mean) for the latent (level, trend, usual values).
     latent = 2 + channels
     precision = np.zeros((samples, latent, latent))
-    counts = np.einsum("ntc,pt,qt->npqc", seen, powers, powers) / NOISE
-    precision[:, :2, :2] = counts @ LOADING**2
-    precision[:, :2, 2:] = counts[:, 0] * LOADING
+    counts = np.einsum("ntc,pt,qt->npqc", seen, powers, powers) / noise
+    precision[:, :2, :2] = counts @ loading**2
+    precision[:, :2, 2:] = counts[:, 0] * loading
     precision[:, 2:, :2] = precision[:, :2, 2:].transpose(0, 2, 1)
     precision[:, range(2, latent), range(2, latent)] = counts[:, 0, 0]
     pull = np.concatenate(
-        [np.einsum("ntc,pt,c->np", off, powers, LOADING), off.sum(axis=1)], axis=1
+        [np.einsum("ntc,pt,c->np", off, powers, loading), off.sum(axis=1)], axis=1
     )
-    spread = np.concatenate([SEVERITY_SPREAD, BETWEEN]) ** 2
+    spread = np.concatenate([SEVERITY_SPREAD, CHANNELS.between]) ** 2
     means = np.zeros((2, latent))
     means[:, :2] = SEVERITY_MEAN
     inner = np.eye(latent) + precision * spread

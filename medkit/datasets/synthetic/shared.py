@@ -1,12 +1,14 @@
-"""What the synthetic datasets share: patients, hospitals, dates, and scores of a known model."""
+"""What the synthetic datasets share: patients, channels, dates, and scores of a known model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from medkit.core.lazy import pd
+from medkit.data.cohort import Cohort, Feature, RawInput, Source
 
 SITES = ("harbour", "north", "university")
 AGE_BANDS = ("under 40", "40 to 59", "60 to 74", "75 and over")
@@ -19,6 +21,58 @@ class People(NamedTuple):
     age: np.ndarray
     sex: np.ndarray
     site: np.ndarray
+
+    def frame(self, prefix: str, time: np.ndarray, age: np.ndarray | None = None) -> pd.DataFrame:
+        """The samples of a cohort, with ``subject``, ``time``, ``site``, ``sex`` and ``age_band``.
+
+        Args:
+            prefix: What the samples' ids begin with.
+            time: When each sample is taken, (n,).
+            age: Of each sample's patient in years, (n,); by default as drawn.
+        """
+        subject = self.of_sample
+        return sample_frame(
+            prefix,
+            subject,
+            time=time,
+            site=np.array(SITES, dtype=object)[self.site][subject],
+            sex=self.sex[subject],
+            age_band=age_band(self.age[subject] if age is None else age),
+        )
+
+
+class Channels:
+    """Vital signs and blood values: what is measured, how it varies, and how it is recorded.
+
+    Args:
+        rows: Of each channel its name, unit, plausible range, mean, effect of what moves all
+            channels, spread between patients, spread within a stay, chance of being measured in
+            an hour, digits recorded, and whether all this is of its logarithm.
+    """
+
+    def __init__(self, *rows: tuple[Any, ...]):
+        self.features = tuple(Feature(row[0], "numeric", *row[1:4]) for row in rows)
+        numbers = [np.array(column) for column in zip(*(row[2:] for row in rows), strict=True)]
+        self.low, self.high, self.mean, self.effect, self.between, self.within = numbers[:6]
+        self.rate, self.digits, self.logarithmic = numbers[6:]
+        # Recording 87.4 bpm as 87 adds the variance of a rounding error.
+        rounding = np.where(self.logarithmic, 0.0, 10.0 ** (-2 * self.digits) / 12)
+        self.noise = self.within**2 + rounding
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def recorded(self, exact: np.ndarray) -> np.ndarray:
+        """Values (..., channels) as they are written down: rounded, and within their range."""
+        natural = np.where(self.logarithmic, np.exp(np.where(self.logarithmic, exact, 0.0)), exact)
+        rounded = [np.round(natural[..., k], digits) for k, digits in enumerate(self.digits)]
+        return np.clip(np.stack(rounded, axis=-1), self.low, self.high)
+
+    def off_mean(self, values: np.ndarray) -> np.ndarray:
+        """What recorded values (..., channels) are off the mean; 0 where nothing was measured."""
+        with np.errstate(divide="ignore"):
+            logs = np.log(np.where(self.logarithmic, values, 1.0))
+        return np.nan_to_num(np.where(self.logarithmic, logs, values) - self.mean)
 
 
 def subject_of_each(random: np.random.Generator, samples: int, again: float) -> np.ndarray:
@@ -59,6 +113,19 @@ def sample_frame(prefix: str, subject: np.ndarray, who: str = "P", **columns: An
     subjects = np.array([f"{who}{number + 1:05d}" for number in subject], dtype=object)
     index = pd.Index(ids, name="id", dtype=object)
     return pd.DataFrame({"subject": subjects, **columns}, index=index)
+
+
+def drawn_cohort(
+    frame: pd.DataFrame,
+    inputs: Mapping[str, RawInput],
+    targets: np.ndarray,
+    names: tuple[str, ...],
+    label: str,
+    how: str,
+) -> Cohort:
+    """A cohort whose source says that it is synthetic, and ``how`` it was drawn."""
+    source = Source(rows_read=len(frame), label=f"{label} (synthetic)", notes=(how,))
+    return Cohort(frame, inputs, targets, source, names)
 
 
 def sigmoid(value: np.ndarray) -> np.ndarray:

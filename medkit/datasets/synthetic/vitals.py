@@ -9,15 +9,12 @@ from pydantic import Field
 
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.datasets.synthetic.shared import (
-    SITES,
-    People,
     admission_times,
-    age_band,
     binary_scores,
     draw_people,
-    sample_frame,
+    drawn_cohort,
     sigmoid,
 )
 
@@ -44,15 +41,14 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "systolic_pressure": ("age", "heart_rate", "respiratory_rate", "temperature", "bmi"),
 }
 LABELS = {
-    "risk": "1 if the patient deteriorates within 24 hours of the visit (synthetic)",
-    "systolic_pressure": "systolic blood pressure at the visit, in mmHg (synthetic)",
+    "risk": "1 if the patient deteriorates within 24 hours of the visit",
+    "systolic_pressure": "systolic blood pressure at the visit, in mmHg",
 }
 PATIENT_SPREAD, VISIT_SPREAD = 5.0, 6.0  # mmHg that no input explains
 
 
 class _Draw(NamedTuple):
-    people: People
-    time: np.ndarray
+    frame: pd.DataFrame
     age: np.ndarray
     male: np.ndarray
     complete: np.ndarray
@@ -98,27 +94,11 @@ def synthetic_vitals(
     """
     drawn = _draw(samples, seed, target)
     columns = {"age": drawn.age, **{v[0]: drawn.vitals[:, k] for k, v in enumerate(VITALS)}}
-    sex = drawn.people.sex[drawn.people.of_sample]
-    samples_frame = sample_frame(
-        "V",
-        drawn.people.of_sample,
-        time=drawn.time,
-        site=np.array(SITES, dtype=object)[drawn.people.site][drawn.people.of_sample],
-        sex=sex,
-        age_band=age_band(drawn.age),
-    )
-    table = pd.DataFrame(columns, index=samples_frame.index).assign(
-        sex=pd.Series(sex, index=samples_frame.index, dtype=object)
-    )
+    table = pd.DataFrame(columns, index=drawn.frame.index).assign(sex=drawn.frame["sex"])
     kept = tuple(feature for feature in FEATURES if feature.name in INPUTS[target])
-    values = table[[feature.name for feature in kept]]
-    return Cohort(
-        samples=samples_frame,
-        inputs={"tabular": RawInput("tabular", values, kept)},
-        targets=drawn.targets,
-        source=Source(rows_read=samples, label=LABELS[target], notes=(f"drawn with seed {seed}",)),
-        target_names=(target,),
-    )
+    inputs = {"tabular": RawInput("tabular", table[[each.name for each in kept]], kept)}
+    how = f"drawn with seed {seed}"
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, (target,), LABELS[target], how)
 
 
 def best_score(
@@ -172,7 +152,7 @@ def _draw(samples: int, seed: int, target: str) -> _Draw:
     risk = (random.random(samples) < _risk(age, male, complete)).astype(np.int64)
     targets = risk if target == "risk" else np.round(pressure, 1)
     vitals = np.where(measured, complete, np.nan)
-    return _Draw(people, time, age, male, complete, vitals, targets)
+    return _Draw(people.frame("V", time, age), age, male, complete, vitals, targets)
 
 
 def _mean(age: np.ndarray) -> np.ndarray:

@@ -7,17 +7,15 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from medkit.core.lazy import pd
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, RawInput, Source
+from medkit.data.cohort import Cohort, RawInput
 from medkit.datasets.synthetic.shared import (
-    SITES,
-    People,
     admission_times,
-    age_band,
     binary_scores,
     class_scores,
     draw_people,
-    sample_frame,
+    drawn_cohort,
     sigmoid,
 )
 
@@ -36,10 +34,10 @@ NOISE = 14.0  # grey levels, at the reference exposure
 RADIUS, STRENGTH, FAINT, FAINT_SHARE = (0.14, 0.24), (30.0, 70.0), (1.0, 6.0), 0.2
 _HALF = 0.5  # of an opacity's strength: the edge of its mask
 LABELS = {
-    "opacity": "1 if there is an opacity in either lung (synthetic)",
-    "location": "lungs with an opacity, of the patient: none, left, right or both (synthetic)",
-    "findings": "an opacity in the patient's left lung; in the right lung (synthetic)",
-    "mask": "pixels that an opacity brightens by more than half its strength (synthetic)",
+    "opacity": "1 if there is an opacity in either lung",
+    "location": "lungs with an opacity, of the patient: none, left, right or both",
+    "findings": "an opacity in the patient's left lung; in the right lung",
+    "mask": "pixels that an opacity brightens by more than half its strength",
 }
 NAMES = {
     "opacity": ("opacity",),
@@ -50,14 +48,13 @@ NAMES = {
 
 
 class _Draw(NamedTuple):
-    people: People
+    frame: pd.DataFrame
     images: np.ndarray
     masks: np.ndarray
     anatomy: np.ndarray
     lungs: np.ndarray
     exposure: np.ndarray
     location: np.ndarray
-    random: np.random.Generator
 
 
 @datasets.register(
@@ -99,7 +96,6 @@ def synthetic_xray(
         A cohort with one ``image`` input: uint8 (samples, size, size, 1).
     """
     drawn = _draw(samples, seed, size)
-    people, subject = drawn.people, drawn.people.of_sample
     targets: np.ndarray = (drawn.location > 0).astype(np.int64)
     if target == "location":
         targets = np.array(LOCATIONS, dtype=object)[drawn.location]
@@ -107,21 +103,9 @@ def synthetic_xray(
         targets = PRESENT[drawn.location]
     elif target == "mask":
         targets = drawn.masks
-    frame = sample_frame(
-        "X",
-        subject,
-        time=admission_times(drawn.random, subject),
-        site=np.array(SITES, dtype=object)[people.site][subject],
-        sex=people.sex[subject],
-        age_band=age_band(people.age[subject]),
-    )
-    return Cohort(
-        samples=frame,
-        inputs={"image": RawInput("image", drawn.images)},
-        targets=targets,
-        source=Source(rows_read=samples, label=LABELS[target], notes=(f"drawn with seed {seed}",)),
-        target_names=NAMES[target],
-    )
+    inputs = {"image": RawInput("image", drawn.images)}
+    how = f"drawn with seed {seed}"
+    return drawn_cohort(drawn.frame, inputs, targets, NAMES[target], LABELS[target], how)
 
 
 def best_score(
@@ -173,9 +157,8 @@ def _draw(samples: int, seed: int, size: int) -> _Draw:
     bright = exposure[:, :1, None] * scene + exposure[:, 1:, None]
     bright = bright + NOISE * random.normal(size=scene.shape)
     images = np.clip(np.round(bright), 0, 255).astype(np.uint8)[..., None]
-    return _Draw(
-        people, images, masks, anatomy[subject], lungs[subject], exposure, location, random
-    )
+    frame = people.frame("X", admission_times(random, subject))
+    return _Draw(frame, images, masks, anatomy[subject], lungs[subject], exposure, location)
 
 
 def _axis(size: int) -> np.ndarray:
