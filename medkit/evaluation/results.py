@@ -176,7 +176,7 @@ class Conformal(Result):
 
 
 class Uncertainty(Result):
-    """How sure the model is of a row."""
+    """How certain the model is of a row."""
 
     conformal: Conformal | None = None
     """Prediction sets or intervals."""
@@ -196,7 +196,7 @@ class Assessed(Measured):
     decisions: Decisions | None = None
     """What thresholds would mean at the bedside."""
     uncertainty: Uncertainty | None = None
-    """How sure the model is."""
+    """How certain the model is."""
     early_warning: dict[str, Any] | None = None
     """Of stays at one hour each."""
 
