@@ -13,20 +13,8 @@ from typing import Any
 from medkit.core.errors import DataError, RunError
 from medkit.core.files import write_text
 from medkit.core.lazy import pd
-from medkit.datasets.table.columns import Roles
-from medkit.datasets.table.roles import (
-    BIRTH_NAME,
-    GROUP_NAME,
-    OWN_ID_NAME,
-    TIME_NAME,
-    are_dates,
-    candidates,
-    folded,
-    infer_roles,
-    is_row_number,
-    is_site,
-    is_subject,
-)
+from medkit.datasets.table.columns import MOST_CLASSES, Roles
+from medkit.datasets.table.roles import TIME_NAME, are_dates, folded, infer_roles, is_row_number
 from medkit.datasets.table.times import as_time
 from medkit.readers.tables import column_names, read_table, require
 from medkit.readers.values import check_finite, is_text, share_of_commas, share_of_numbers
@@ -34,26 +22,19 @@ from medkit.readers.values import check_finite, is_text, share_of_commas, share_
 # Numbers often written for 'missing', checked only where they stand apart from the others.
 STAND_INS = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
 
-MOST_CLASSES = 20
-
 
 @dataclass
 class _Guess:
     """What was found, in the order of the columns."""
 
+    roles: Roles
     ignored: dict[str, str] = field(default_factory=dict)
     categorical: list[str] = field(default_factory=list)
     codes: list[str] = field(default_factory=list)
     missing: dict[str, list[Any]] = field(default_factory=dict)
     doubtful: dict[str, tuple[float, str]] = field(default_factory=dict)
-    ids: list[str] = field(default_factory=list)
-    unique: list[str] = field(default_factory=list)
-    subject: str | None = None
-    subjects: list[str] = field(default_factory=list)
-    sites: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
     time_formats: dict[str, str] = field(default_factory=dict)
-    groups: list[str] = field(default_factory=list)
 
 
 def write_config(
@@ -109,21 +90,20 @@ def propose_config(
     # Where commas separate the columns, only a wish makes them decimal marks too.
     comma = any(share_of_commas(frame[name]) >= 0.5 for name in names)
     frame = read_table(file, decimal=",") if comma else frame
-    guess = _Guess()
-    if subject is None:
-        # As in training, where nobody named it.
-        known = {target}
-        telling = frame[candidates(names, known, known)]
-        subject = guess.subject = infer_roles(telling, Roles(), file).roles.subject
+    # As in training, where nobody named them.
+    found = infer_roles(frame.drop(columns=target), Roles(subject=subject), file)
+    guess = _Guess(found.roles)
     values = frame[target]
     if is_text(values) and share_of_numbers(values) >= 0.5:
         values, guess.missing[target] = _numbers_and_texts(values)
     task, about = _task(values, file)
     for name in names:
-        if name not in (target, subject):
+        if name in found.ignored:
+            guess.ignored[name] = found.ignored[name]
+        elif name not in (target, guess.roles.subject, guess.roles.id):
             _inspect(frame[name], guess, file)
-    _choose_id(guess, subject)
-    used = [n for n in names if n not in (target, subject, *guess.ids[:1], *guess.ignored)]
+    no_inputs = (target, guess.roles.subject, guess.roles.id, *guess.ignored)
+    used = [name for name in names if name not in no_inputs]
     if not used:
         reasons = "; ".join(f"{_shown(name)}: {why}" for name, why in guess.ignored.items())
         raise DataError(
@@ -144,7 +124,7 @@ def propose_config(
         f"  target: {_quoted(target)}",
         *(['  source: {decimal: ","}'] if comma else []),
         "  columns:",
-        *_column_lines(guess, subject),
+        *_column_lines(guess, by_name=subject is None),
         "  values:",
         *_value_lines(guess, used),
         *about,
@@ -160,32 +140,31 @@ def propose_config(
         "  early_stopping: {patience: 10}",
         *(["  # class_weight: balanced"] if task in ("binary", "multiclass") else []),
     ]
-    if guess.groups:
-        lines.append(f"evaluation: {{subgroups: {_list(guess.groups)}}}")
+    if guess.roles.attributes:
+        lines.append(f"evaluation: {{subgroups: {_list(guess.roles.attributes)}}}")
     return "\n".join(lines) + "\n"
 
 
-def _column_lines(guess: _Guess, subject: str | None) -> list[str]:
-    lines = []
-    if subject is not None:
-        if guess.subject is not None:
+def _column_lines(guess: _Guess, by_name: bool) -> list[str]:
+    lines, roles = [], guess.roles
+    if roles.subject is not None:
+        if by_name:
             lines.append("    # The patient, by the column's name:")
-        lines.append(f"    subject: {_quoted(subject)}")
+        lines.append(f"    subject: {_quoted(roles.subject)}")
     else:
         lines.append("    # No subject column was given: rows are treated as independent patients.")
         lines.append("    # If a patient can have several rows, name the patient's column, or the")
         lines.append("    # same patient may be in train and test.")
-        lines += [f"    # subject: {_quoted(name)}" for name in guess.subjects[:1]]
-    if guess.ids:
-        lines.append(f"    id: {_quoted(guess.ids[0])}")
-    for role, columns in (("site", guess.sites), ("time", guess.times)):
-        if columns:
+    if roles.id is not None:
+        lines.append(f"    id: {_quoted(roles.id)}")
+    for role, column in (("site", roles.site), ("time", next(iter(guess.times), None))):
+        if column is not None:
             lines.append(f"    # Looks like the {role} of the sample; for splits by {role}:")
-            lines.append(f"    # {role}: {_quoted(columns[0])}")
-            if role == "time" and columns[0] in guess.time_formats:
-                lines.append(f"    # time_format: {guess.time_formats[columns[0]]}")
-    if guess.groups:
-        lines.append(f"    attributes: {_list(guess.groups)}")
+            lines.append(f"    # {role}: {_quoted(column)}")
+            if column in guess.time_formats:
+                lines.append(f"    # time_format: {guess.time_formats[column]}")
+    if roles.attributes:
+        lines.append(f"    attributes: {_list(roles.attributes)}")
     if guess.ignored:
         lines.append("    # No inputs:")
         lines += [f"    #   {_shown(name)}: {why}" for name, why in guess.ignored.items()]
@@ -260,39 +239,21 @@ def _counts(values: pd.Series) -> list[str]:
     return lines
 
 
-def _choose_id(guess: _Guess, subject: str | None) -> None:
-    """Keep one column as the samples' ids, and no longer ignore it."""
-    if not guess.ids and subject is None:
-        guess.ids = [n for n in guess.subjects if n in guess.unique]
-    for name in guess.ids[:1]:
-        del guess.ignored[name]
-
-
 def _inspect(values: pd.Series, guess: _Guess, file: Path) -> None:
     """Put one column where it seems to belong."""
     name = str(values.name)
-    called = folded(name)
     present = values.dropna()
     kinds, count = present.nunique(), len(present)
-    unique = kinds == count == len(values) >= 10
-    if unique:
-        guess.unique.append(name)
     dates = are_dates(values)
     if kinds <= 1:
         guess.ignored[name] = "empty" if not count else "the same value in every row"
-    elif (BIRTH_NAME.search(called) and kinds > 2) or (dates and "birth" in called):
-        guess.ignored[name] = "a date of birth, by its name; an age would be an input"
-    elif dates or (TIME_NAME.search(called) and not is_text(values)):
+    elif name == guess.roles.site:
+        guess.ignored[name] = "the hospital, by its name"
+    elif dates or (TIME_NAME.search(folded(name)) and not is_text(values)):
         guess.times.append(name)
         guess.ignored[name] = "dates" if dates else "a point in time, by its name"
         if dates and (question := _doubtful_format(values, file)):
             guess.time_formats[name] = question
-    elif is_subject(name, kinds, count):
-        guess.subjects.append(name)
-        guess.ignored[name] = "identifies the patient, by its name"
-    elif is_site(name, kinds, count):
-        guess.sites.append(name)
-        guess.ignored[name] = "the hospital, by its name"
     elif is_text(values) and share_of_numbers(values) >= 0.5:
         numbers, texts = _numbers_and_texts(values)
         if is_row_number(numbers.dropna(), name):
@@ -307,11 +268,6 @@ def _inspect(values: pd.Series, guess: _Guess, file: Path) -> None:
         guess.ignored[name] = "a different whole number in every row: an identifier"
     else:
         _inspect_numbers(present, guess)
-    own = unique and OWN_ID_NAME.search(called) and name in guess.ignored
-    if own and not (dates or name in guess.subjects):
-        guess.ids.append(name)
-    if GROUP_NAME.search(called) and name not in guess.ignored:
-        guess.groups.append(name)
 
 
 def _numbers_and_texts(values: pd.Series) -> tuple[pd.Series, list[str]]:

@@ -30,9 +30,6 @@ ROW_NAME = re.compile(r"^(unnamed.*|index|row(_?(no|nr|number|index))?)$")
 SURE_ID_NAME = re.compile(r"(^|_)(id|ids|uid|uuid|guid|mrn|record|identifier)$")
 # An id that may stand in a list of predictions: a name may not.
 OWN_ID_NAME = re.compile(r"(^|_)(id|ids|uid|uuid|record|index|row|no|nr|number)$")
-SITE_NAME = re.compile(
-    r"(^|_)(site|hospital|cent(er|re)|clinic|institution|facility|ward)(_?(id|name|no))?$"
-)
 # From the name's beginning: the site of a tumour is none of a study.
 SURE_SITE_NAME = re.compile(
     r"^(study_)?(site|hospital|cent(er|re)|institution|facility)(_?(id|name|no|nr|number|code))?$"
@@ -74,19 +71,6 @@ def is_row_number(present: pd.Series, name: str) -> bool:
         return False
     in_order = bool(present.is_monotonic_increasing and (present.diff().dropna() == 1).all())
     return in_order or bool(ID_NAME.search(folded(name)))
-
-
-def is_subject(name: str, kinds: int, count: int) -> bool:
-    """Whether a column names the patient: by its name and its ``kinds`` of ``count`` values."""
-    called = folded(name)
-    if SURE_SUBJECT_NAME.search(called):
-        return kinds > 1
-    return bool(SUBJECT_NAME.search(called)) and kinds > 0.05 * count
-
-
-def is_site(name: str, kinds: int, count: int) -> bool:
-    """Whether a column names the hospital."""
-    return bool(SITE_NAME.search(folded(name))) and kinds <= max(MANY, 0.05 * count)
 
 
 @dataclass
