@@ -167,7 +167,7 @@ def check_modality(name: str, raw: RawInput, **parameters: Any) -> None:
     first = _outputs(keras.Model(inputs, modality.preprocessing()(inputs)), x)
     second = _outputs(keras.Model(inputs, twin.preprocessing()(inputs)), x)
     assert np.isfinite(first).all(), f"{name}: preprocessing must give finite numbers"
-    if modality.static:
+    if modality.deterministic:
         np.testing.assert_allclose(first, second, atol=1e-6, err_msg=f"{name}: after JSON")
     rank = {"vector": (2,), "steps": (3,), "grid": (4, 5), "events": (3,)}[modality.gives]
     assert first.ndim in rank, f"{name} gives '{modality.gives}', but {first.shape} in the model"

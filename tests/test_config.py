@@ -12,7 +12,7 @@ from medkit.config.experiment import Training, load_config, same_experiment
 from medkit.core import registry
 from medkit.core.checking import check
 from medkit.core.errors import ConfigError, MedkitError
-from medkit.core.groups import Group, groups_of
+from medkit.core.groups import ParameterGroup, groups_of
 from medkit.core.registry import signature_model, with_groups
 
 GOOD = """\
@@ -329,7 +329,7 @@ def test_a_plain_value_is_short_for_a_group(tmp_path):
     assert bare.dataset.parameters["columns"].subject is None
 
 
-class Two(Group):
+class Two(ParameterGroup):
     """Two parameters."""
 
     one: int = 1

@@ -30,7 +30,11 @@ def test_uint8_stays_uint8_and_is_standardized_in_the_model():
     x = images()
     image = Image().fit(RawInput("image", x))
     assert image.encode(x) is x
-    assert (image.input_shape_, image.input_dtype_, image.static) == ((10, 9, 3), "uint8", False)
+    assert (image.input_shape_, image.input_dtype_, image.deterministic) == (
+        (10, 9, 3),
+        "uint8",
+        False,
+    )
     scaled = x / 255
     mean, deviation = scaled.mean((0, 1, 2)), scaled.std((0, 1, 2))
     np.testing.assert_allclose(image.center_, mean, rtol=1e-12)

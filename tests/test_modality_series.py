@@ -56,7 +56,7 @@ def test_the_layer_equals_numpy(missing):
         "heart rate", "lactate", "heart rate measured", "lactate measured",
     ]  # fmt: skip
     assert series.input_shape_ == (6, 2)
-    assert series.static
+    assert series.deterministic
 
 
 def test_values_are_clipped_in_standard_deviations():

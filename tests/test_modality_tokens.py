@@ -35,7 +35,11 @@ def test_letters_become_ids_in_order_of_frequency():
     assert encoded.dtype == np.int32
     expected = [[2, 3, 4, 5], [0, 0, 0, 2], [0, 0, 0, 0], [0, 2, 1, 6], [2, 2, 2, 2]]
     np.testing.assert_array_equal(encoded, expected)
-    assert (tokens.input_shape_, tokens.input_dtype_, tokens.static) == ((4,), "int32", False)
+    assert (tokens.input_shape_, tokens.input_dtype_, tokens.deterministic) == (
+        (4,),
+        "int32",
+        False,
+    )
     assert tokens.keep(raw()).all()
 
 

@@ -15,7 +15,7 @@ from medkit.config.experiment import Training
 from medkit.core import keras_names
 from medkit.core.errors import ConfigError, DataError, RunError, TrainingError
 from medkit.training import feed, plan, watchers
-from medkit.training.callbacks import EarlyStopping
+from medkit.training.callbacks import StoppingCallback
 from medkit.training.optimizer import build_optimizer, learning_rate
 from medkit.training.trainer import Trainer, set_mixed_precision
 from medkit.training.weights import row_weights
@@ -250,7 +250,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
 
 
 def test_early_stopping_keeps_the_best_weights_and_ignores_undefined_values():
-    stopping = EarlyStopping("val_a", "max", patience=2, min_delta=0.1, restore_best=True)
+    stopping = StoppingCallback("val_a", "max", patience=2, min_delta=0.1, restore_best=True)
     layer = keras.layers.Dense(1)
     layer.build((None, 1))
     stopping.set_model(layer)
@@ -263,7 +263,7 @@ def test_early_stopping_keeps_the_best_weights_and_ignores_undefined_values():
 
 
 def stopped_at(epochs, stopping=None, first=0, **settings):
-    stopping = stopping or EarlyStopping("val_a", "max", min_delta=0.0, **settings)
+    stopping = stopping or StoppingCallback("val_a", "max", min_delta=0.0, **settings)
     layer = keras.layers.Dense(1)
     layer.build((None, 1))
     stopping.set_model(layer)
@@ -282,10 +282,10 @@ def test_of_equal_values_the_lower_loss_is_kept_without_more_patience():
     assert (found.wait, found.stopped) == (3, True)
     # In two halves, by way of a checkpoint.
     half = stopped_at(epochs[:3], patience=3, restore_best=True)
-    again = EarlyStopping("val_a", "max", patience=3, min_delta=0.0, restore_best=True)
+    again = StoppingCallback("val_a", "max", patience=3, min_delta=0.0, restore_best=True)
     again.restore(json.loads(json.dumps(half.state())))
     assert stopped_at(epochs[3:], again, first=3).state() == found.state()
-    unseen = EarlyStopping("val_a", "max", patience=3, min_delta=0.0, restore_best=True)
+    unseen = StoppingCallback("val_a", "max", patience=3, min_delta=0.0, restore_best=True)
     unseen.restore(json.loads(json.dumps(unseen.state())))
     assert (unseen.best, unseen.best_loss) == (-np.inf, np.inf)
 

@@ -30,7 +30,7 @@ from medkit.config.sections import (
 from medkit.core import registry
 from medkit.core.checking import check
 from medkit.core.errors import ConfigError, DataError, MedkitError, Problem, did_you_mean
-from medkit.core.groups import Group, in_full, value_at
+from medkit.core.groups import ParameterGroup, in_full, value_at
 from medkit.core.yaml_file import (
     Key,
     dump_yaml,
@@ -382,7 +382,7 @@ def placed_paths(
     found = dict(parameters)
     for name, value in parameters.items():
         key = (*above, name)
-        if isinstance(value, Group):
+        if isinstance(value, ParameterGroup):
             inside = {each: getattr(value, each) for each in type(value).model_fields}
             below = plain[name] if plain else None
             found[name] = value.model_copy(update=placed_paths(inside, folder, below, changed, key))

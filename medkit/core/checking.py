@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pydantic
 
 from medkit.core.errors import ConfigError, Problem, did_you_mean, nearest
-from medkit.core.groups import Group, groups_of, in_full
+from medkit.core.groups import ParameterGroup, groups_of, in_full
 from medkit.core.yaml_file import Key
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -55,7 +55,7 @@ def check(model: type[Model], data: Any, what: str) -> tuple[Model | None, list[
         return None, [(path, _joined(by_path[path])) for path in last]
 
 
-def group_from(group: type[Group], value: Any, name: str, what: str) -> Group:
+def group_from(group: type[ParameterGroup], value: Any, name: str, what: str) -> ParameterGroup:
     """A group of parameters from itself or a mapping.
 
     Args:
@@ -67,7 +67,7 @@ def group_from(group: type[Group], value: Any, name: str, what: str) -> Group:
     Raises:
         ConfigError: The value is wrong; all mistakes are named.
     """
-    if isinstance(value, Group):
+    if isinstance(value, ParameterGroup):
         return value
     found, problems = check(group, value, f"a parameter of the group {name}")
     if found is None:
@@ -105,7 +105,7 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
         if isinstance(data.get("name"), str):
             what = f"a setting of '{data['name']}'"
         elif len(path) > 1:
-            group = issubclass(model, Group)
+            group = issubclass(model, ParameterGroup)
             what = f"a parameter of the group {path[-2]}" if group else f"a setting of '{path[-2]}'"
         return _unknown(str(path[-1]), data, model, groups, what)
     if kind == "missing":
@@ -143,7 +143,7 @@ def _unknown(
     name: str,
     given: typing.Container[str],
     model: type[pydantic.BaseModel],
-    groups: typing.Mapping[str, type[Group]],
+    groups: typing.Mapping[str, type[ParameterGroup]],
     what: str,
 ) -> str:
     """What to write instead of a name that nothing has: in a group, or nearly the same."""

@@ -10,7 +10,7 @@ import pydantic
 from pydantic_core import core_schema
 
 
-class Group(pydantic.BaseModel):
+class ParameterGroup(pydantic.BaseModel):
     """Parameters that belong together, described by the docstrings below them.
 
     ``short`` names the one that a plain value stands for: with ``short = "column"``,
@@ -31,12 +31,12 @@ class Group(pydantic.BaseModel):
         return schema if plain is None else {"anyOf": [plain, schema]}
 
 
-def groups_of(model: type[pydantic.BaseModel]) -> dict[str, type[Group]]:
+def groups_of(model: type[pydantic.BaseModel]) -> dict[str, type[ParameterGroup]]:
     """The groups among a model's fields, by name."""
     found = {}
     for name, field in model.model_fields.items():
         for each in (field.annotation, *typing.get_args(field.annotation)):
-            if isinstance(each, type) and issubclass(each, Group):
+            if isinstance(each, type) and issubclass(each, ParameterGroup):
                 found[name] = each
     return found
 
@@ -51,13 +51,15 @@ def in_full(model: type[pydantic.BaseModel], data: Any) -> Any:
     found = dict(data)
     for name, group in groups_of(model).items():
         usual = model.model_fields[name].default
-        if name in data and data[name] is None and isinstance(usual, Group):
+        if name in data and data[name] is None and isinstance(usual, ParameterGroup):
             del found[name]  # 'columns:' with nothing but comments below it
         elif (
-            group.short and data.get(name) is not None and not isinstance(data[name], dict | Group)
+            group.short
+            and data.get(name) is not None
+            and not isinstance(data[name], dict | ParameterGroup)
         ):
             found[name] = {group.short: data[name]}
-        if isinstance(found.get(name), dict) and isinstance(usual, Group):
+        if isinstance(found.get(name), dict) and isinstance(usual, ParameterGroup):
             own = usual.model_dump(mode="json", exclude_defaults=True)
             found[name] = {**own, **found[name]}
     return found

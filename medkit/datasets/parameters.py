@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from medkit.core.groups import Group
+from medkit.core.groups import ParameterGroup
 from medkit.core.values import Outside
 
 
-class Source(Group):
+class ReadFrom(ParameterGroup):
     """Where the rows are, if not simply in the file at ``path``, and how they are read."""
 
     url: str | None = None
@@ -27,7 +27,7 @@ class Source(Group):
     names."""
 
 
-class SampleColumns(Group):
+class SampleColumns(ParameterGroup):
     """Columns that say of whom, when and where a sample is."""
 
     subject: str | None = None
@@ -44,7 +44,7 @@ class SampleColumns(Group):
     names them."""
 
 
-class Target(Group):
+class Target(ParameterGroup):
     """What is predicted: ``died``, ``[died, readmitted]`` or ``{column: lactate, above: 4}``."""
 
     short = "column"
@@ -61,7 +61,7 @@ class Target(Group):
         return (self.column,) if isinstance(self.column, str) else self.column
 
 
-class Values(Group):
+class Values(ParameterGroup):
     """What the numbers mean: their units, what is plausible, and what stands for 'missing'."""
 
     units: dict[str, str] = {}

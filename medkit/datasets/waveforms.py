@@ -13,7 +13,7 @@ from pydantic import Field
 
 from medkit.core.errors import DataError, MedkitError, did_you_mean
 from medkit.core.files import existing
-from medkit.core.groups import Group
+from medkit.core.groups import ParameterGroup
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, Feature, RawInput, Source
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Window(Group):
+class Window(ParameterGroup):
     """What one sample is: so many seconds around each beat, or one stretch after the other."""
 
     short = "seconds"

@@ -1,7 +1,7 @@
 """What a model is worth: metrics with intervals, subgroups, and baselines on the same split."""
 
 from medkit.evaluation.evaluate import (
-    Rows,
+    EvaluatedRows,
     assess_part,
     evaluate_part,
     evaluate_run,
@@ -12,6 +12,6 @@ from medkit.evaluation.resampling.intervals import resampled_scores
 from medkit.evaluation.wording import readable
 
 __all__ = [
-    "Rows", "assess_part", "check_subgroups", "evaluate_part", "evaluate_run",
+    "EvaluatedRows", "assess_part", "check_subgroups", "evaluate_part", "evaluate_run",
     "headline", "readable", "resampled_scores", "subgroup_metrics",
 ]  # fmt: skip

@@ -42,7 +42,7 @@ _NO_VALIDATION = "the validation rows are not known"
 
 
 @dataclass(frozen=True)
-class Rows:
+class EvaluatedRows:
     """Rows of one part, and what a model says of them.
 
     Args:
@@ -58,7 +58,7 @@ class Rows:
     samples: pd.DataFrame | None = None
 
     @classmethod
-    def of(cls, part: Part, p: np.ndarray) -> Rows:
+    def of(cls, part: Part, p: np.ndarray) -> EvaluatedRows:
         """The rows of an encoded part."""
         return cls(part.y, p, part.cohort.subjects, part.cohort.samples)
 
@@ -114,12 +114,12 @@ def evaluate_part(
 
 def assess_part(
     task: Task,
-    rows: Rows,
+    rows: EvaluatedRows,
     threshold: Threshold,
     settings: Evaluation,
     seed: int,
     *,
-    valid: Rows | None,
+    valid: EvaluatedRows | None,
     no_valid: str = _NO_VALIDATION,
     spread: Mapping[str, Iterable[np.ndarray]] | None = None,
     before: np.ndarray | None = None,
@@ -225,7 +225,7 @@ def evaluate_run(
         ``test`` as ``assess_part`` has it, of ``valid`` the metrics, of ``train`` the values alone,
         since an interval there says nothing about new patients; see ``_compared`` for a baseline.
     """
-    rows = {name: Rows.of(part, outputs[name]) for name, part in parts.items()}
+    rows = {name: EvaluatedRows.of(part, outputs[name]) for name, part in parts.items()}
     baselines: list[Predicted] = []
     absent: dict[str, str] = {}
     if settings.baselines:
@@ -287,7 +287,7 @@ def evaluate_run(
 def _compared(
     task: Task,
     baseline: Predicted,
-    rows: Mapping[str, Rows],
+    rows: Mapping[str, EvaluatedRows],
     threshold: Threshold,
     settings: Evaluation,
     seed: int,

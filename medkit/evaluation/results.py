@@ -201,7 +201,7 @@ class Assessed(Measured):
     """Of stays at one hour each."""
 
 
-class Group(Result):
+class GroupResult(Result):
     """A subgroup, or why it is not shown."""
 
     n: int | None = None
@@ -326,7 +326,7 @@ class Metrics(Result):
     """The validation part: metrics alone."""
     train: Measured
     """The training part: values alone, since an interval there says nothing about new patients."""
-    subgroups: dict[str, dict[str, Group]] | None = None
+    subgroups: dict[str, dict[str, GroupResult]] | None = None
     """Attribute -> group of the test part."""
     fairness: dict[str, Gaps] | None = None
     """Attribute -> gaps between its groups."""

@@ -18,7 +18,7 @@ from medkit.explanation.intermediate import (
     without_recalibration,
 )
 from medkit.explanation.predict import OfOne
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 from medkit.modalities.modality import Modality
 
 _BYTES = 64 * 2**20
@@ -138,7 +138,11 @@ def occlusion(predict: OfOne, modality: Modality, x: np.ndarray, which: np.ndarr
 
 
 def _without(
-    predict: OfOne, modality: Modality, x: np.ndarray, which: np.ndarray, parts: Sequence[Group]
+    predict: OfOne,
+    modality: Modality,
+    x: np.ndarray,
+    which: np.ndarray,
+    parts: Sequence[FeatureGroup],
 ) -> Iterator[np.ndarray]:
     """(n,) the output of all samples without each part, many in one prediction."""
     size = max(1, min(len(parts), _BYTES // max(x.nbytes, 1)))

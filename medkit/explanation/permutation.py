@@ -12,7 +12,7 @@ import numpy as np
 from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
 from medkit.explanation.predict import Predict
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Tried(NamedTuple):
     """A feature, and of which input it is."""
 
     input: str
-    group: Group
+    group: FeatureGroup
 
 
 def _features(encoder: Encoder, inputs: Inputs) -> list[Tried]:

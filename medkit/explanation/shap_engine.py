@@ -10,7 +10,7 @@ from medkit.core.errors import MedkitError
 from medkit.data.inputs import Inputs
 from medkit.explanation.predict import Predict
 from medkit.modalities.encoder import Encoder
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 
 BACKGROUND = 30  # samples that stand for an unknown feature
 _FEATURES = 100
@@ -72,7 +72,7 @@ def shapley_values(
     return {name: values[:, sources == name] for name in encoder.modalities}, reference
 
 
-def _features(encoder: Encoder) -> list[tuple[str, Group]]:
+def _features(encoder: Encoder) -> list[tuple[str, FeatureGroup]]:
     if importlib.util.find_spec("shap") is None:
         raise MedkitError(
             "the method 'shap' needs the package shap, which is not installed",
@@ -90,7 +90,7 @@ def _features(encoder: Encoder) -> list[tuple[str, Group]]:
 
 def _payoff(
     predict: Predict,
-    groups: list[tuple[str, Group]],
+    groups: list[tuple[str, FeatureGroup]],
     sample: Inputs,
     which: int,
     background: Inputs,

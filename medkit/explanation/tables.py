@@ -11,7 +11,7 @@ import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.explanation.local import Local
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 from medkit.modalities.modality import Modality
 from medkit.tasks.task import Task
 
@@ -82,7 +82,7 @@ def totals(explained: Explained) -> tuple[list[str], list[str | None], np.ndarra
     return [group.name for group in groups], [group.unit for group in groups], found
 
 
-def _groups(explained: Explained) -> list[Group]:
+def _groups(explained: Explained) -> list[FeatureGroup]:
     return explained.modality.groups(fine=explained.local.axes in ("position", "pixel"))
 
 

@@ -20,7 +20,7 @@ EVENT_COLUMNS = ("stay", "time", "variable", "value")
 
 
 @dataclass(frozen=True)
-class Rows:
+class FileRows:
     """What is known of the samples that are written.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Group:
+class FeatureGroup:
     """One feature of an encoded input.
 
     Args:
@@ -47,7 +47,7 @@ class Group:
         return together(mine, axis=tuple(range(1, mine.ndim)))
 
 
-def blocks_of(sizes: Sequence[int], count: int, axes: Sequence[str]) -> list[Group]:
+def blocks_of(sizes: Sequence[int], count: int, axes: Sequence[str]) -> list[FeatureGroup]:
     """Blocks of a grid, ``count`` along each axis where it is as long as that.
 
     Args:
@@ -58,7 +58,7 @@ def blocks_of(sizes: Sequence[int], count: int, axes: Sequence[str]) -> list[Gro
     found = []
     for parts in itertools.product(*(spans(size, count) for size in sizes)):
         name = ", ".join(spelt(axis, part) for axis, part in zip(axes, parts, strict=True))
-        found.append(Group(name, None, parts))
+        found.append(FeatureGroup(name, None, parts))
     return found
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from medkit.core.lazy import ops
 from medkit.modalities.drawing import Drawing
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 from medkit.modalities.likeness import Cells, Runs, Texts, array_keys
 from medkit.modalities.preparation import Preparation
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medkit.data.stored_columns import StoredColumns
 
 
-class Explained:
+class ExplanationHooks:
     """What explanations permute, hide, start from and show; defaults for an input of features.
 
     Throughout, ``x`` is (n, …) as ``encode`` gives it.
@@ -47,24 +47,24 @@ class Explained:
         @property
         def input_shape_(self) -> tuple[int, ...]: ...
 
-    def groups(self, fine: bool = False) -> list[Group]:
+    def groups(self, fine: bool = False) -> list[FeatureGroup]:
         """The features of a sample: what is permuted or hidden as a whole.
 
         Args:
             fine: Of an input without named features, smaller parts, for single samples.
         """
-        return [Group(f.name, f.unit, (i,)) for i, f in enumerate(self.features)]
+        return [FeatureGroup(f.name, f.unit, (i,)) for i, f in enumerate(self.features)]
 
-    def ranked_groups(self, x: np.ndarray) -> list[Group]:
+    def ranked_groups(self, x: np.ndarray) -> list[FeatureGroup]:
         """The features whose importance for all samples is told."""
         return self.groups()
 
-    def hidden_parts(self) -> tuple[list[Group], bool]:
+    def hidden_parts(self) -> tuple[list[FeatureGroup], bool]:
         """What occlusion hides one after the other, and whether these overlap: then a place gets
         the mean over those that cover it."""
         return self.groups(fine=True), False
 
-    def hide(self, x: np.ndarray, group: Group) -> None:
+    def hide(self, x: np.ndarray, group: FeatureGroup) -> None:
         """Take one feature away, in place: a number, category or channel is missing."""
         group.of(x)[...] = np.nan
 
@@ -90,7 +90,7 @@ class Explained:
         """(n, steps) boolean: the steps that are no padding; None where there is none."""
         return None
 
-    def shown(self, x: np.ndarray, group: Group) -> Any:
+    def shown(self, x: np.ndarray, group: FeatureGroup) -> Any:
         """What the first sample holds of a feature, as a reader knows it; None for nothing."""
         values = np.asarray(group.of(x)[0], dtype=float)
         known = values[~np.isnan(values)]
@@ -162,7 +162,7 @@ class Summarized:
         return None
 
 
-class Compared:
+class LeakageHooks:
     """What the leakage gate keys rows by, compares and judges; defaults for arrays."""
 
     if TYPE_CHECKING:

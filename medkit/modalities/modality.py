@@ -15,8 +15,8 @@ import numpy as np
 from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 from medkit.core.registry import signature_model
 from medkit.data.cohort import Feature, RawInput
-from medkit.modalities.files import Rows, Written
-from medkit.modalities.hooks import Compared, Explained, Summarized
+from medkit.modalities.files import FileRows, Written
+from medkit.modalities.hooks import ExplanationHooks, LeakageHooks, Summarized
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +29,7 @@ log = logging.getLogger("medkit")
 Gives: TypeAlias = Literal["vector", "steps", "grid", "events"]
 
 
-class Modality(Explained, Summarized, Compared):
+class Modality(ExplanationHooks, Summarized, LeakageHooks):
     """How one kind of raw input becomes arrays; what is learned in ``fit`` ends in ``_``.
 
     A subclass takes keyword-only parameters, keeps each under its own name, and learns only
@@ -40,7 +40,7 @@ class Modality(Explained, Summarized, Compared):
     gives: ClassVar[Gives]
     #: Whether its steps are equally far apart in time.
     regular: ClassVar[bool] = False
-    static: ClassVar[bool]
+    deterministic: ClassVar[bool]
     #: Settings that move pixels in training, which a mask would have to follow.
     moves_pixels: ClassVar[tuple[str, ...]] = ()
     features_: list[dict[str, Any]]
@@ -101,7 +101,7 @@ class Modality(Explained, Summarized, Compared):
         done = {(f.name, *_cleaning(f)) for f in given}
         return [f for f in self.features if _cleaning(f) and (f.name, *_cleaning(f)) not in done]
 
-    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+    def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """Write a raw input as ordinary files that a data set reads back; needs no fit.
 
         Raises:

@@ -14,7 +14,7 @@ from medkit.core.registry import modalities
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import blocks, by_channel
 from medkit.modalities.drawing import Drawing, shares
-from medkit.modalities.groups import Group, spans
+from medkit.modalities.groups import FeatureGroup, spans
 from medkit.modalities.modality import (
     Gives,
     absent_names,
@@ -55,7 +55,7 @@ class Waveform(SeriesCompared):
     gives: ClassVar[Gives] = "steps"
     noun: ClassVar[str] = "waveforms"
     regular: ClassVar[bool] = True
-    static: ClassVar[bool] = True
+    deterministic: ClassVar[bool] = True
     value_axes: ClassVar[str] = "step feature"
     step_axes: ClassVar[str] = "step"
     no_curves: ClassVar[str] = "A signal has a course, not one value to vary."
@@ -211,16 +211,19 @@ class Waveform(SeriesCompared):
 
     # -- Explanations
 
-    def groups(self, fine: bool = False) -> list[Group]:
+    def groups(self, fine: bool = False) -> list[FeatureGroup]:
         """Stretches of each lead; times in seconds from the window's start."""
         step = self.step_seconds_ or 1.0
         unit = "s" if self.step_seconds_ else ""
+
+        def named(lead: str, part: slice) -> str:
+            return f"{lead}, {part.start * step:.3g}–{part.stop * step:.3g} {unit}".strip()
+
         return [
-            Group(f"{f.name}, {p.start * step:.3g}–{p.stop * step:.3g} {unit}".strip(), f.unit,
-                  (p, i))
-            for i, f in enumerate(self.features)
-            for p in spans(self.samples_, 2 * PARTS if fine else PARTS)
-        ]  # fmt: skip
+            FeatureGroup(named(feature.name, part), feature.unit, (part, i))
+            for i, feature in enumerate(self.features)
+            for part in spans(self.samples_, 2 * PARTS if fine else PARTS)
+        ]
 
     def reference(self, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Each lead's training mean throughout."""

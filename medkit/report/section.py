@@ -22,7 +22,7 @@ Fill = Callable[[ReportInputs], Any]
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One section.
 
     Args:
@@ -44,7 +44,7 @@ class Section:
     external: bool
 
 
-_registered: dict[str, Section] = {}
+_registered: dict[str, ReportSection] = {}
 
 
 def section(
@@ -55,7 +55,7 @@ def section(
     kinds: tuple[str, ...] | None = None,
     external: bool = False,
 ) -> Callable[[Fill], Fill]:
-    """Register the decorated function as a section; see ``Section``.
+    """Register the decorated function as a section; see ``ReportSection``.
 
     Raises:
         ValueError: Another module has a section of that name.
@@ -66,7 +66,7 @@ def section(
         before = _registered.get(name)
         if before is not None and before.fill.__module__ != fill.__module__:
             raise ValueError(f"section '{name}' is registered twice: {before.fill.__module__}")
-        _registered[name] = Section(name, title, order, fill, template, kinds, external)
+        _registered[name] = ReportSection(name, title, order, fill, template, kinds, external)
         return fill
 
     return decorate
@@ -81,7 +81,7 @@ def discover() -> None:
             importlib.import_module(f"{PACKAGE}.{module.name}")
 
 
-def filled(inputs: ReportInputs, *, external: bool = False) -> list[tuple[Section, Any]]:
+def filled(inputs: ReportInputs, *, external: bool = False) -> list[tuple[ReportSection, Any]]:
     """The sections that these inputs fill, in order, each with what its template shows.
 
     Args:

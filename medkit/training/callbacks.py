@@ -77,7 +77,7 @@ class StopOnNaN(keras.callbacks.Callback):
         )
 
 
-class EarlyStopping(keras.callbacks.Callback):
+class StoppingCallback(keras.callbacks.Callback):
     """Stops after ``patience`` epochs without a better value; keeps the best epoch's weights.
 
     Of epochs whose values are equal (an AUPRC of 1.0 reached twice, an accuracy of few rows) the
@@ -139,7 +139,7 @@ class EarlyStopping(keras.callbacks.Callback):
         self.stopped = state["stopped"]
 
 
-class Plateau(keras.callbacks.Callback):
+class PlateauCallback(keras.callbacks.Callback):
     """Multiplies the rate by ``factor`` after ``patience`` epochs without a better value."""
 
     def __init__(self, name: str, mode: str, *, factor: float, patience: int, minimum: float):

@@ -13,7 +13,7 @@ import numpy as np
 
 from medkit.core.errors import RunError
 from medkit.core.files import written_whole
-from medkit.training.callbacks import EarlyStopping, Resumable, copies
+from medkit.training.callbacks import Resumable, StoppingCallback, copies
 
 log = logging.getLogger("medkit")
 
@@ -98,7 +98,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.random = _group("random", arrays)
         for name, other in self.others.items():
             other.restore(state["callbacks"][name])
-            if isinstance(other, EarlyStopping):
+            if isinstance(other, StoppingCallback):
                 other.weights = _group("best", arrays) or None
         self.snapshot = None
         return int(state["epochs"])
@@ -114,7 +114,7 @@ class Checkpoint(keras.callbacks.Callback):
         groups = {name: copies(variables) for name, variables in self._variables().items()}
         groups["random"] = random_state()
         for other in self.others.values():
-            if isinstance(other, EarlyStopping) and other.weights is not None:
+            if isinstance(other, StoppingCallback) and other.weights is not None:
                 groups["best"] = other.weights
         state = {
             "epochs": epochs,

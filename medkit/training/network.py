@@ -92,7 +92,7 @@ def build_network(
     head = task.output_layer()
     full = keras.Model(inputs, whole if head is None else head(whole), name="medkit")
     size = rows * 4 * sum(int(np.prod(prepared.shape[1:])) for prepared in ready.values())
-    if all(modality.static for modality in each.values()) and size <= PREPARED_BYTES_AT_MOST:
+    if all(modality.deterministic for modality in each.values()) and size <= PREPARED_BYTES_AT_MOST:
         return Network(full, tuple(cores), keras.Model(inputs, taken))
     if members == 1 and head is None:
         return Network(full, (full,))

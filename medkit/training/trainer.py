@@ -18,7 +18,7 @@ from medkit.core.progress import duration
 from medkit.tasks.task import Task
 from medkit.training import feed, validation
 from medkit.training.backend import device
-from medkit.training.callbacks import EarlyStopping, Recorder
+from medkit.training.callbacks import Recorder, StoppingCallback
 from medkit.training.checkpoint import Checkpoint
 from medkit.training.fused import train_function
 from medkit.training.optimizer import build_optimizer
@@ -266,7 +266,7 @@ class Trainer:
         )
 
     def _finish(
-        self, stopping: EarlyStopping | None, recorder: Recorder, seconds: float
+        self, stopping: StoppingCallback | None, recorder: Recorder, seconds: float
     ) -> History:
         epochs = len(recorder.history.get("loss", ()))
         best, stopped = epochs, False

@@ -12,7 +12,13 @@ import numpy as np
 
 from medkit.core.errors import TrainingError, did_you_mean
 from medkit.tasks.task import Task
-from medkit.training.callbacks import EarlyStopping, Plateau, Recorder, StopOnNaN, Validation
+from medkit.training.callbacks import (
+    PlateauCallback,
+    Recorder,
+    StopOnNaN,
+    StoppingCallback,
+    Validation,
+)
 from medkit.training.validation import Evaluator
 
 log = logging.getLogger("medkit")
@@ -54,7 +60,7 @@ def make_watchers(settings: Any, task: Task, evaluator: Evaluator | None) -> dic
         averaged = bool(settings.optimizer.use_ema)
         if averaged and asked.restore_best:
             log.info("use_ema: the last epoch's averaged weights are kept, not the best epoch's")
-        watchers["early_stopping"] = EarlyStopping(
+        watchers["early_stopping"] = StoppingCallback(
             name,
             mode,
             patience=asked.patience,
@@ -63,7 +69,7 @@ def make_watchers(settings: Any, task: Task, evaluator: Evaluator | None) -> dic
         )
     watchers["recorder"] = Recorder(with_rate=schedule is not None)
     if _is_plateau(schedule):
-        watchers["plateau"] = Plateau(
+        watchers["plateau"] = PlateauCallback(
             name,
             mode,
             factor=schedule.factor,

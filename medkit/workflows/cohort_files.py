@@ -14,7 +14,7 @@ from medkit.core.lazy import pd
 from medkit.core.registry import datasets, modalities
 from medkit.data.cohort import Cohort, RawInput
 from medkit.evaluation.early_warning.stays import reserved_columns
-from medkit.modalities.files import Rows, values_of, write_csv
+from medkit.modalities.files import FileRows, values_of, write_csv
 from medkit.modalities.modality import Modality
 
 MOST_CLASSES = 20
@@ -63,7 +63,7 @@ def write_files(
     classes = None
     if cohort.targets is not None and task_for(cohort.targets) in ("binary", "multiclass"):
         classes = [str(value) for value in cohort.targets.ravel()]
-    rows = Rows(cohort.samples.index.to_numpy(), classes, step_hours)
+    rows = FileRows(cohort.samples.index.to_numpy(), classes, step_hours)
     written = modality.write(raw, folder, rows)
     section = {"name": written.reader, **written.section}
     parameter, file = written.table
@@ -111,7 +111,7 @@ def _write_stays(cohort: Cohort, raw: RawInput, modality: Modality, folder: Path
     samples = cohort.samples
     hour = samples["hour"].to_numpy(float)
     steps = raw.values.shape[1]
-    rows = Rows(samples["stay"].to_numpy(), start_hours=hour - steps + 1)
+    rows = FileRows(samples["stay"].to_numpy(), start_hours=hour - steps + 1)
     written = modality.write(raw, folder, rows)
     first = samples.assign(onset=samples["onset_hour"] + 1).drop_duplicates("stay")
     last = samples.groupby("stay")["hour"].max()[first["stay"]].to_numpy() + 1

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from medkit.core.groups import Group
+from medkit.core.groups import ParameterGroup
 from medkit.datasets.events.grid.featurise import Aggregate
 from medkit.datasets.events.labels import Unmatched
 from medkit.datasets.events.sources.parquet import Layout
-from medkit.datasets.parameters import SampleColumns, Source
+from medkit.datasets.parameters import ReadFrom, SampleColumns
 from medkit.readers.engines import Engine
 
 Hours = Annotated[float, Field(gt=0)]
@@ -21,7 +21,7 @@ Index = Literal["first_event", "admission", "prediction", "every_step"]
 _STEPS = ("every_hours", "first_prediction_hours", "last_prediction_hours")
 
 
-class StaySource(Source):
+class StaySource(ReadFrom):
     """Where the events are, if not simply in files at ``path``, and how they are read."""
 
     layout: Layout = "long"
@@ -33,7 +33,7 @@ class StaySource(Source):
     """Ask a database again although its rows are in the cache."""
 
 
-class LabelTable(Group):
+class LabelTable(ParameterGroup):
     """The table with one row a stay, or one a prediction: ``labels.csv``, or a query."""
 
     short = "path"
@@ -75,7 +75,7 @@ class StayColumns(SampleColumns):
     """The time of prediction, with ``index: prediction``."""
 
 
-class IndexEvent(Group):
+class IndexEvent(ParameterGroup):
     """The event that the window ends before."""
 
     event: str
@@ -84,7 +84,7 @@ class IndexEvent(Group):
     """The stay's first or last such event."""
 
 
-class InputWindow(Group):
+class InputWindow(ParameterGroup):
     """What is known at the prediction: from when to when, in which steps."""
 
     index: Index | IndexEvent | None = None
@@ -131,7 +131,7 @@ class InputWindow(Group):
             )
 
 
-class Channels(Group):
+class Channels(ParameterGroup):
     """Which variables become inputs, and how several values within one step become one."""
 
     short = "include"
@@ -163,7 +163,7 @@ class Channels(Group):
         return {self.aggregate.get("*", "mean"), *self.aggregate.values()}
 
 
-class EventTarget(Group):
+class EventTarget(ParameterGroup):
     """What is predicted: a column of the labels (``died``), or what follows in the events."""
 
     short = "column"
@@ -245,7 +245,7 @@ class EventTarget(Group):
         return found
 
 
-class StaticFeatures(Group):
+class StaticFeatures(ParameterGroup):
     """Variables that do not change during a stay: no channels but a second input."""
 
     short = "features"

@@ -26,7 +26,7 @@ from medkit.readers.values import as_numbers, sentinels_of
 log = logging.getLogger("medkit")
 
 
-class Entry(pydantic.BaseModel):
+class DictionaryEntry(pydantic.BaseModel):
     """What a data dictionary says of one column."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -59,10 +59,10 @@ class Entry(pydantic.BaseModel):
         return any(v is not None for v in (self.unit, self.convert_to, self.low, self.high))
 
 
-Described = Mapping[str, Entry | Feature]
+Described = Mapping[str, DictionaryEntry | Feature]
 
 
-def read_dictionary(path: Path) -> dict[str, Entry]:
+def read_dictionary(path: Path) -> dict[str, DictionaryEntry]:
     """The entries of a YAML or CSV file by column.
 
     YAML is a mapping ``sbp: {unit: mmHg, low: 40, high: 300}``. A CSV has a column ``name`` and
@@ -77,11 +77,13 @@ def read_dictionary(path: Path) -> dict[str, Entry]:
         document, lines = read_yaml(path)
     else:
         document, lines = _from_table(path), {}
-    entries: dict[str, Entry] = {}
+    entries: dict[str, DictionaryEntry] = {}
     problems: list[Problem] = []
     for name, given in document.items():
         plain = {str(k): v for k, v in given.items()} if isinstance(given, dict) else given
-        found, wrong = check(Entry, {} if plain is None else plain, "a setting of a dictionary")
+        found, wrong = check(
+            DictionaryEntry, {} if plain is None else plain, "a setting of a dictionary"
+        )
         wrong += _contradictions(found) if found else []
         for where, text in wrong:
             line = lines.get((name, *where), lines.get((name,)))
@@ -93,7 +95,7 @@ def read_dictionary(path: Path) -> dict[str, Entry]:
     return entries
 
 
-def _contradictions(entry: Entry) -> list[tuple[tuple[str, ...], str]]:
+def _contradictions(entry: DictionaryEntry) -> list[tuple[tuple[str, ...], str]]:
     found: list[tuple[tuple[str, ...], str]] = []
     if entry.categories and entry.numeric:
         found.append((("categories",), "has no unit or range beside it: numbers or categories"))
@@ -125,7 +127,7 @@ def _from_table(path: Path) -> dict[str, dict[str, Any]]:
 class TableValues(Values):
     """What the numbers mean: units, plausible ranges, 'missing', or a dictionary of all columns."""
 
-    dictionary: Path | dict[str, Entry] | None = None
+    dictionary: Path | dict[str, DictionaryEntry] | None = None
     """A data dictionary, YAML or CSV, or its entries: by column ``unit``, ``low`` and ``high`` (in
     that unit), ``outside``, ``missing_values``, ``categories``, and ``convert_to``, the unit that
     the model is to take (from mass to amount also ``molar_mass`` in g/mol). Numbers are converted
@@ -161,7 +163,7 @@ def describe(values: TableValues, names: Sequence[str]) -> dict[str, Feature]:
         if isinstance(entry, Feature):
             found[name] = entry
             continue
-        entry = entry or Entry()
+        entry = entry or DictionaryEntry()
         low, high = values.ranges.get(name, (entry.low, entry.high))
         unit = values.units.get(name, entry.unit)
         scale, shift = 1.0, 0.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from medkit.datasets.parameters import Source
+from medkit.datasets.parameters import ReadFrom
 from medkit.datasets.table.columns import Roles
 from medkit.readers.tables import Decimal
 
 
-class TableSource(Source):
+class TableSource(ReadFrom):
     """Where the rows are, if not simply in the file at ``path``, and how they are read."""
 
     sheet: str | None = None

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from medkit.modalities.drawing import Drawing, shares
-from medkit.modalities.groups import Group, blocks_of
+from medkit.modalities.groups import FeatureGroup, blocks_of
 from medkit.modalities.hooks import prepared
 from medkit.modalities.modality import Modality
 
@@ -35,17 +35,17 @@ class ImageExplained(Modality):
     high_: float
     center_: list[float]
 
-    def groups(self, fine: bool = False) -> list[Group]:
+    def groups(self, fine: bool = False) -> list[FeatureGroup]:
         sizes = self.input_shape_[:-1]
         axes = ("row", "column") if len(sizes) == 2 else ("slice", "row", "column")
         return blocks_of(sizes, 2 * BLOCKS if fine else BLOCKS, axes)
 
-    def hidden_parts(self) -> tuple[list[Group], bool]:
+    def hidden_parts(self) -> tuple[list[FeatureGroup], bool]:
         """Windows that slide over the image by half their size (Zeiler and Fergus, Visualizing and
         understanding convolutional networks, ECCV 2014)."""
-        return [Group("", None, place) for place in _windows(self.input_shape_[:-1])], True
+        return [FeatureGroup("", None, place) for place in _windows(self.input_shape_[:-1])], True
 
-    def hide(self, x: np.ndarray, group: Group) -> None:
+    def hide(self, x: np.ndarray, group: FeatureGroup) -> None:
         group.of(x)[...] = self._mean_pixel.astype(x.dtype)
 
     def reference(self, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from medkit.core.errors import ConfigError, DataError, Problem
 from medkit.core.files import written_whole
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
-from medkit.modalities.files import Rows, Written, file_name
+from medkit.modalities.files import FileRows, Written, file_name
 from medkit.modalities.image.compared import ImageCompared
 from medkit.modalities.image.explained import ImageExplained
 from medkit.modalities.image.pixels import pixel_statistics, refuse_not_finite, summarize_pixels
@@ -51,7 +51,7 @@ class Image(ImageExplained, ImageCompared):
     modality: ClassVar[str] = "image"
     gives: ClassVar[Gives] = "grid"
     noun: ClassVar[str] = "images"
-    static: ClassVar[bool] = False
+    deterministic: ClassVar[bool] = False
     moves_pixels: ClassVar[tuple[str, ...]] = ("flip", "rotation", "translation", "zoom")
     shape_: list[int]
     dtype_: str
@@ -173,7 +173,7 @@ class Image(ImageExplained, ImageCompared):
         layer.set_statistics(self.low_, self.high_, self.center_, self.scale_)
         return layer
 
-    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+    def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """``images/<class>/<sample>.png`` and the manifest's column of their paths, read by
         ``images``.
 

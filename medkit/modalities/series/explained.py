@@ -8,7 +8,7 @@ import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.modalities.drawing import Drawing, Mark, shares, spelt
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 from medkit.modalities.hooks import prepared
 from medkit.modalities.modality import Modality
 
@@ -28,8 +28,8 @@ class SeriesExplained(Modality):
     numbers_at_once: ClassVar[int] = 80_000_000
     standardize: bool | str
 
-    def groups(self, fine: bool = False) -> list[Group]:
-        return [Group(f.name, f.unit, (slice(None), i)) for i, f in enumerate(self.features)]
+    def groups(self, fine: bool = False) -> list[FeatureGroup]:
+        return [FeatureGroup(f.name, f.unit, (slice(None), i)) for i, f in enumerate(self.features)]
 
     def reference(self, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:
         """The training mean of each channel (or what fills it) throughout, nothing measured."""

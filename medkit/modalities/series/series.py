@@ -14,7 +14,7 @@ from medkit.core.registry import modalities
 from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import as_array, by_channel, chosen
-from medkit.modalities.files import Rows, Written, write_events
+from medkit.modalities.files import FileRows, Written, write_events
 from medkit.modalities.modality import (
     Gives,
     absent_names,
@@ -76,7 +76,7 @@ class Series(SeriesExplained, SeriesCompared):
     gives: ClassVar[Gives] = "steps"
     noun: ClassVar[str] = "time series"
     regular: ClassVar[bool] = True
-    static: ClassVar[bool] = True
+    deterministic: ClassVar[bool] = True
     steps_: int
     missing_: list[str]
     fill_: list[float]
@@ -300,7 +300,7 @@ class Series(SeriesExplained, SeriesCompared):
         layer.set_statistics(self.fill_, self.center_, self.scale_, bounds)
         return layer
 
-    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+    def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """``events.csv``, read by ``events``: what was measured, by hours from the start."""
         values = np.asarray(raw.values)
         names = [feature.name for feature in raw.features]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from medkit.modalities.drawing import plain
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 from medkit.modalities.hooks import prepared
 from medkit.modalities.modality import Modality
 
@@ -42,7 +42,7 @@ class TabularExplained(Modality):
         found[np.arange(len(columns)), columns] = 1.0
         return np.asarray(inner @ found)
 
-    def shown(self, x: np.ndarray, group: Group) -> Any:
+    def shown(self, x: np.ndarray, group: FeatureGroup) -> Any:
         feature, value = self.features[group.where[0]], x[0, group.where[0]]
         if feature.kind != "categorical":
             return plain(value)

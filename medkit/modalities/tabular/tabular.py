@@ -14,7 +14,7 @@ from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_columns import StoredColumns, stored_rows
-from medkit.modalities.files import Rows, Written, values_of
+from medkit.modalities.files import FileRows, Written, values_of
 from medkit.modalities.modality import (
     Gives,
     absent_names,
@@ -80,7 +80,7 @@ class Tabular(TabularExplained, TabularCompared):
     modality: ClassVar[str] = "tabular"
     gives: ClassVar[Gives] = "vector"
     noun: ClassVar[str] = "tables"
-    static: ClassVar[bool] = True
+    deterministic: ClassVar[bool] = True
     categories_: dict[str, list[str]]
     whole_: list[str]
     spellings_: dict[str, dict[str, str]]
@@ -349,7 +349,7 @@ class Tabular(TabularExplained, TabularCompared):
 
         return CategoryEmbedding(groups)
 
-    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+    def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """Its columns stand in the table of the samples, read by ``table``."""
         features = raw.features or tuple(Feature(column) for column in raw.values.columns)
         columns = {feature.name: raw.values[feature.name] for feature in features}

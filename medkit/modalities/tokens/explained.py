@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from medkit.modalities.drawing import Drawing, Mark, shares
-from medkit.modalities.groups import Group, blocks_of
+from medkit.modalities.groups import FeatureGroup, blocks_of
 from medkit.modalities.hooks import prepared
 from medkit.modalities.modality import Modality
 from medkit.modalities.tokens.units import FIRST, PADDING, UNSEEN
@@ -18,7 +18,7 @@ MOST_TYPES = 30
 
 
 @dataclass(frozen=True)
-class TokenType(Group):
+class TokenType(FeatureGroup):
     """A token, wherever it stands: it can be made unseen, but nobody can lend it."""
 
     @property
@@ -42,11 +42,11 @@ class TokensExplained(Modality):
     vocabulary_: list[str]
     aligned_: bool
 
-    def groups(self, fine: bool = False) -> list[Group]:
+    def groups(self, fine: bool = False) -> list[FeatureGroup]:
         length = self.input_shape_[0]
         return blocks_of([length], length if fine else BANDS, ["position"])
 
-    def ranked_groups(self, x: np.ndarray) -> list[Group]:
+    def ranked_groups(self, x: np.ndarray) -> list[FeatureGroup]:
         if self.aligned_:
             return self.groups()
         present = [
@@ -56,7 +56,7 @@ class TokensExplained(Modality):
         words = self.vocabulary_
         return [TokenType(words[code - FIRST], None, (int(code),)) for _, code in common]
 
-    def hide(self, x: np.ndarray, group: Group) -> None:
+    def hide(self, x: np.ndarray, group: FeatureGroup) -> None:
         """Its tokens are unseen ones; padding stays."""
         if isinstance(group, TokenType):
             x[x == group.where[0]] = UNSEEN
@@ -75,7 +75,7 @@ class TokensExplained(Modality):
     def occupied(self, x: np.ndarray) -> np.ndarray | None:
         return np.asarray(x != PADDING)
 
-    def shown(self, x: np.ndarray, group: Group) -> Any:
+    def shown(self, x: np.ndarray, group: FeatureGroup) -> Any:
         known = ["", "(unseen)", *self.vocabulary_]
         return " ".join(filter(None, (known[code] for code in np.ravel(group.of(x)[0]))))
 

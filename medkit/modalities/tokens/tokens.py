@@ -14,7 +14,7 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
-from medkit.modalities.files import Rows, Written
+from medkit.modalities.files import FileRows, Written
 from medkit.modalities.modality import Gives, log
 from medkit.modalities.tokens.compared import TokensCompared
 from medkit.modalities.tokens.explained import TokensExplained
@@ -61,7 +61,7 @@ class Tokens(TokensExplained, TokensCompared):
     modality: ClassVar[str] = "tokens"
     gives: ClassVar[Gives] = "steps"
     noun: ClassVar[str] = "sequences"
-    static: ClassVar[bool] = False
+    deterministic: ClassVar[bool] = False
     vocabulary_: list[str]
     length_: int
     unseen_: bool
@@ -184,7 +184,7 @@ class Tokens(TokensExplained, TokensCompared):
         layer.build((None, self.length_))
         return layer
 
-    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+    def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """The column ``sequence`` of the table of the samples, read by ``sequences``."""
         return Written("sequences", columns={"sequence": raw.values})
 

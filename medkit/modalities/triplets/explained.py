@@ -10,7 +10,7 @@ import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.modalities.drawing import plain
-from medkit.modalities.groups import Group
+from medkit.modalities.groups import FeatureGroup
 from medkit.modalities.modality import Modality
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Events(Group):
+class Events(FeatureGroup):
     """A variable among (time, variable, value) triplets: its events, wherever they stand."""
 
     def among(self, x: np.ndarray) -> np.ndarray:
@@ -62,10 +62,10 @@ class TripletsExplained(Modality):
     standardize: bool | str
     fill_: list[float]
 
-    def groups(self, fine: bool = False) -> list[Group]:
+    def groups(self, fine: bool = False) -> list[FeatureGroup]:
         return [Events(f.name, f.unit, (i,)) for i, f in enumerate(self.features)]
 
-    def hide(self, x: np.ndarray, group: Group) -> None:
+    def hide(self, x: np.ndarray, group: FeatureGroup) -> None:
         """Without the variable's events."""
         x[~np.isnan(group.of(x))] = np.nan
 

@@ -14,7 +14,7 @@ from medkit.core.registry import modalities
 from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import blocks
-from medkit.modalities.files import Rows, Written, write_events
+from medkit.modalities.files import FileRows, Written, write_events
 from medkit.modalities.modality import (
     Gives,
     absent_names,
@@ -70,7 +70,7 @@ class Triplets(TripletsExplained, TripletsCompared):
     modality: ClassVar[str] = "triplets"
     gives: ClassVar[Gives] = "events"
     noun: ClassVar[str] = "events"
-    static: ClassVar[bool] = True
+    deterministic: ClassVar[bool] = True
     events_: int
     time_: list[float]
     fill_: list[float]
@@ -240,7 +240,7 @@ class Triplets(TripletsExplained, TripletsCompared):
         layer.set_statistics((self.time_[0], self.time_[1]), self.center_, self.scale_)
         return layer
 
-    def write(self, raw: RawInput, folder: Path, rows: Rows) -> Written:
+    def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """``events.csv``, read by ``events``."""
         values = np.asarray(raw.values)
         sample, places = np.nonzero(~np.isnan(values).any(axis=2))

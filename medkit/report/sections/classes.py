@@ -15,7 +15,7 @@ _MOST_CLASSES = 20
 
 
 @outcome_reports.register("class")
-class Classes(OutcomeReport):
+class ClassesReport(OutcomeReport):
     """One of several classes, each with its probability."""
 
     def figures(self) -> list[Figure]:

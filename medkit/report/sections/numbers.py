@@ -15,7 +15,7 @@ _MOST_DRAWN = 4
 
 
 @outcome_reports.register("number")
-class Numbers(OutcomeReport):
+class NumbersReport(OutcomeReport):
     """One or several measured numbers."""
 
     unweighted = "The outcome is a measured number: it has no classes."

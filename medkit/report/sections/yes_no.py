@@ -15,7 +15,7 @@ _RULES = {"youden": "sensitivity + specificity − 1", "f1": "F1"}
 
 
 @outcome_reports.register("yes_no")
-class YesNo(OutcomeReport):
+class YesNoReport(OutcomeReport):
     """One or several labels, each with its probability."""
 
     def figures(self) -> list[Figure]:

@@ -31,7 +31,7 @@ import numpy as np
 from medkit.config.experiment import Evaluation
 from medkit.core.errors import RunError
 from medkit.data.parts import Part
-from medkit.evaluation import Rows, assess_part
+from medkit.evaluation import EvaluatedRows, assess_part
 from medkit.evaluation.early_warning.early_warning import early_warning
 from medkit.evaluation.resampling.intervals import plain
 from medkit.runs.run import Run, predict_usable
@@ -100,11 +100,11 @@ def external_metrics(
         settings: Resamples, confidence, subgroups, coverage.
         seed: Seed of the bootstrap.
     """
-    task, rows = run.task, Rows.of(part, outputs)
+    task, rows = run.task, EvaluatedRows.of(part, outputs)
     valid, no_valid = None, ""
     try:
         stored = stored_part(run, "valid")
-        valid = Rows(stored.y, stored.outputs, stored.subjects)
+        valid = EvaluatedRows(stored.y, stored.outputs, stored.subjects)
     except RunError as error:
         no_valid = error.message
     result = assess_part(
