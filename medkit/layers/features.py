@@ -50,10 +50,6 @@ class FeatureTokens(keras.layers.Layer):
         batch, features = input_shape
         return (batch, None if features is None else features + 1, self.width)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "width": self.width}
-
 
 @keras.saving.register_keras_serializable(package="medkit")
 class NumericEmbedding(keras.layers.Layer):
@@ -104,7 +100,7 @@ class NumericEmbedding(keras.layers.Layer):
             angles = 2 * math.pi * numbers * self.frequencies
             seen = ops.concatenate([ops.cos(angles), ops.sin(angles)], axis=-1)
         else:
-            edges = _normal_quantiles(self.pieces)
+            edges = normal_quantiles(self.pieces)
             start, length, least, most = (
                 ops.cast(each, self.compute_dtype)
                 for each in (edges[:-1], edges[1:] - edges[:-1], *_ends(self.pieces))
@@ -120,18 +116,8 @@ class NumericEmbedding(keras.layers.Layer):
         batch, features = input_shape
         return (batch, None if features is None else features * self.width)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {
-            **super().get_config(),
-            "kind": self.kind,
-            "width": self.width,
-            "pieces": self.pieces,
-            "spread": self.spread,
-        }
 
-
-def _normal_quantiles(pieces: int) -> np.ndarray:
+def normal_quantiles(pieces: int) -> np.ndarray:
     """(pieces + 1,) bounds of equally likely bins of a standard normal; the ends at ±4."""
     inner = [NormalDist().inv_cdf(i / pieces) for i in range(1, pieces)]
     return np.array([-4.0, *inner, 4.0], dtype="float32")

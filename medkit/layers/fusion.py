@@ -1,4 +1,4 @@
-"""Several inputs' embeddings as one: what stands for an input a sample lacks, and how they join."""
+"""What stands for an input's embedding in the samples that lack the input."""
 
 from __future__ import annotations
 
@@ -47,49 +47,3 @@ class SubstitutedEmbedding(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """(batch, width)."""
         return tuple(input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
-
-
-@keras.saving.register_keras_serializable(package="medkit")
-class GatedJoin(keras.layers.Layer):
-    """Several embeddings of one width -> their sum, each gated by what all of them hold.
-
-    ``sum over i of sigmoid(W_i e + b_i) * e_i`` with ``e`` the embeddings side by side (gated
-    multimodal units: Arevalo et al., "Gated multimodal networks", Neural Computing and
-    Applications 32, 2020).
-
-    Input shapes: a list of (batch, width). Output shape: (batch, width).
-    """
-
-    def build(self, input_shape: Any) -> None:
-        """Make the gates."""
-        count, width = len(input_shape), input_shape[0][-1]
-        self.kernel = self.add_weight(name="kernel", shape=(count * width, count * width))
-        self.bias = self.add_weight(name="bias", shape=(count * width,), initializer="zeros")
-
-    def call(self, inputs: Any) -> Any:
-        """Open the gates and sum up."""
-        together = ops.concatenate(inputs, axis=-1)
-        passed = ops.sigmoid(ops.matmul(together, self.kernel) + self.bias) * together
-        return sum(ops.split(passed, len(inputs), axis=-1))
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """(batch, width)."""
-        return tuple(input_shape[0])
-
-
-@keras.saving.register_keras_serializable(package="medkit")
-class Stacked(keras.layers.Layer):
-    """Several embeddings of one width -> (batch, inputs, width), as steps to attend to."""
-
-    def call(self, inputs: Any) -> Any:
-        """Stack them."""
-        return ops.stack(inputs, axis=1)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """(batch, inputs, width)."""
-        batch, width = input_shape[0]
-        return (batch, len(input_shape), width)

@@ -60,7 +60,6 @@ class ImageAugmentation(keras.layers.Layer):
                 f"{type(self).__name__} expects (batch, height, width, channels), "
                 f"got input of shape {tuple(input_shape)}"
             )
-        self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if not training:
@@ -113,18 +112,6 @@ class ImageAugmentation(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "flip": self.flip,
-            "rotation": self.rotation,
-            "translation": self.translation,
-            "zoom": self.zoom,
-            "contrast": self.contrast,
-            "noise": self.noise,
-            "seed": self.seed,
-        }
-
 
 @keras.saving.register_keras_serializable(package="medkit")
 class ImagePreprocessing(keras.layers.Layer):
@@ -150,7 +137,6 @@ class ImagePreprocessing(keras.layers.Layer):
         super().__init__(**kwargs)
         self.standardize = standardize
         self.augmentation = ImageAugmentation(**augmentation) if augmentation else None
-        self._arguments = dict(augmentation) if augmentation else None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.low = self.add_weight(shape=(), initializer="zeros", trainable=False, name="low")
@@ -163,7 +149,6 @@ class ImagePreprocessing(keras.layers.Layer):
             )
         if self.augmentation is not None:
             self.augmentation.build(input_shape)
-        self.built = True
 
     def set_statistics(
         self, low: float, high: float, center: Sequence[float], scale: Sequence[float]
@@ -186,10 +171,3 @@ class ImagePreprocessing(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "standardize": self.standardize,
-            "augmentation": self._arguments,
-        }

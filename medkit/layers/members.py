@@ -126,10 +126,6 @@ class MemberMean(keras.layers.Layer):
         """(batch, outputs)."""
         return (input_shape[0], input_shape[2])
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "seed": self.seed}
-
 
 @keras.saving.register_keras_serializable(package="medkit")
 class MemberModel(keras.Model):

@@ -78,7 +78,6 @@ class Recalibration(keras.layers.Layer):
         else:
             self.slope = constant("slope", (width,), 1.0)
             self.intercept = constant("intercept", (width,), 0.0)
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Recalibrate."""

@@ -122,7 +122,6 @@ class SeriesPreprocessing(keras.layers.Layer):
             )
             for name, start in starts.items()
         )
-        self.built = True
 
     def set_statistics(
         self,
@@ -172,14 +171,3 @@ class SeriesPreprocessing(keras.layers.Layer):
         batch, steps, channels = input_shape
         more = len(self.indicators) * (2 if self.since else 1)
         return (batch, steps, None if channels is None else channels + more)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "carry_forward": self.carry_forward,
-            "indicators": self.indicators,
-            "clip": self.clip,
-            "since": self.since,
-            "zero_padding": self.zero_padding,
-            "logarithm": self.logarithm,
-        }

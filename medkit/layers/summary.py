@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from medkit.layers.features import normal_quantiles
 
 STATISTICS = (
     "mean", "min", "max", "first", "last", "deviation", "slope", "count", "since", "ever",
@@ -85,10 +86,6 @@ class SeriesStatistics(keras.layers.Layer):
         batch, _, channels = input_shape
         return (batch, len(self.statistics), None if channels is None else channels // 2)
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "statistics": list(self.statistics)}
-
 
 def _root(square: Any) -> Any:
     # The derivative of a root is infinite at 0.
@@ -115,8 +112,7 @@ class PiecewiseLinear(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """The bins of one feature stand together."""
-        inner = [NormalDist().inv_cdf(i / self.pieces) for i in range(1, self.pieces)]
-        edges = np.array([-4.0, *inner, 4.0], dtype="float32")
+        edges = normal_quantiles(self.pieces)
         start, length = (
             ops.cast(each, self.compute_dtype) for each in (edges[:-1], np.diff(edges))
         )
@@ -128,7 +124,3 @@ class PiecewiseLinear(keras.layers.Layer):
         """(batch, features * pieces)."""
         batch, features = input_shape
         return (batch, None if features is None else features * self.pieces)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "pieces": self.pieces}

@@ -66,7 +66,6 @@ class TabularPreprocessing(keras.layers.Layer):
                 self.add_weight(shape=(count,), initializer=start, trainable=False, name=name)
                 for name, start in (("fill", "zeros"), ("center", "zeros"), ("scale", "ones"))
             )
-        self.built = True
 
     def set_statistics(
         self, fill: Sequence[float], center: Sequence[float], scale: Sequence[float]
@@ -105,14 +104,6 @@ class TabularPreprocessing(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         groups = (self.numeric_columns, self.hot_columns, self.indicator_columns)
         return (input_shape[0], sum(len(group) for group in groups))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "categories": self.categories,
-            "rare": self.rare,
-            "indicators": self.indicators,
-        }
 
 
 @keras.saving.register_keras_serializable(package="medkit")
@@ -164,7 +155,3 @@ class CategoryEmbedding(keras.layers.Layer):
         batch, features = input_shape
         saved = sum(count - width for _, count, width in self.groups)
         return (batch, None if features is None else features - saved)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "groups": [list(each) for each in self.groups]}

@@ -36,7 +36,6 @@ class TokenPreprocessing(keras.layers.Layer):
             self.embedding = self.add_weight(
                 shape=(self.vocabulary, self.dimensions), initializer="uniform", name="embedding"
             )
-        self.built = True
 
     def call(self, inputs: Any) -> Any:
         ids = ops.expand_dims(ops.cast(inputs, "int32"), -1)
@@ -48,11 +47,3 @@ class TokenPreprocessing(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape, self.dimensions or self.vocabulary - self.first)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "vocabulary": self.vocabulary,
-            "dimensions": self.dimensions,
-            "unseen": self.unseen,
-        }

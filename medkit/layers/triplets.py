@@ -52,7 +52,6 @@ class TripletPreprocessing(keras.layers.Layer):
             for name, (shape, start) in shapes.items()
         )
         self.time.assign([0.0, 1.0])
-        self.built = True
 
     def set_statistics(
         self, time: tuple[float, float], center: Sequence[float], scale: Sequence[float]
@@ -86,6 +85,3 @@ class TripletPreprocessing(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*input_shape[:2], 2 + self.channels)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "channels": self.channels, "clip": self.clip}

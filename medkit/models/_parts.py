@@ -28,6 +28,35 @@ def check_rank(model: str, input_shape: tuple[int, ...], known: dict[int, str]) 
         )
 
 
+# How a factory of pairs of channels registers, each variable and whether it was measured: the mean
+# must be 0, since values fade to it; a third channel a variable fits no pairs.
+PAIRS: dict[str, Any] = {
+    "accepts": ("steps",),
+    "requires": {
+        "missing": "forward_fill",
+        "indicators": "all",
+        "standardize": (True, "robust"),
+        "time_since": False,
+    },
+    "shapes": {"steps": ((12, 6),)},
+}
+
+
+def check_pairs(model: str, input_shape: tuple[int, ...]) -> None:
+    """Raise unless ``input_shape`` is (time, 2 * variables).
+
+    Raises:
+        MedkitError: The rank is another one, or the number of channels is odd.
+    """
+    check_rank(model, input_shape, {2: "(time, 2 * variables)"})
+    if input_shape[1] % 2:
+        raise MedkitError(
+            f"{model} takes each variable and whether it was measured: {input_shape[1]} channels "
+            "are no pairs",
+            hint="Set preprocessing: {missing: forward_fill, indicators: all}.",
+        )
+
+
 def penalty(l1: float, l2: float) -> Any:
     """The L1 and L2 weight penalty as a new Keras regularizer; None when both are zero."""
     return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
@@ -92,8 +121,7 @@ def dense_blocks(
 
     for count in units:
         x = activated(x, layer, count, activation, batch_normalization)
-        if dropout:
-            x = keras.layers.Dropout(dropout)(x)
+        x = keras.layers.Dropout(dropout)(x)
     return x
 
 

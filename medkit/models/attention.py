@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -116,7 +117,7 @@ def attention(
             kernel_initializer=kernel_initializer,
             kernel_regularizer=penalty(l1, l2),
         )(attended)
-        attended = keras.layers.Dropout(dropout)(attended) if dropout else attended
+        attended = keras.layers.Dropout(dropout)(attended)
         x = keras.layers.Add()([x, attended])
         hidden = keras.layers.LayerNormalization(epsilon=1e-5)(x)
         hidden = dense_blocks(
@@ -133,7 +134,7 @@ def attention(
             recurrent_regularizer=penalty(l1, l2),
             recurrent_dropout=recurrent_dropout,
         )(x)
-        x = keras.layers.Dropout(dropout)(x) if dropout else x
+        x = keras.layers.Dropout(dropout)(x)
     if recurrent is None or pooling != "last":
         x = pooled(x, pooling)
     x = dense_blocks(x, dense_units, activation=activation, dropout=dropout, **shared)
@@ -169,16 +170,12 @@ def attention_weights(
     count = len(keras.tree.flatten(x)[0])
     parts = []
     for start in range(0, count, batch_size):
-        batch = keras.tree.map_structure(_rows(start, start + batch_size), x)
+        batch = keras.tree.map_structure(itemgetter(slice(start, start + batch_size)), x)
         with contextlib.ExitStack() as stack:
             calls = [stack.enter_context(layer.recorded()) for layer in layers]
             model(batch, training=False)
         parts.append(np.stack([call[-1] for call in calls], axis=1))
     return np.concatenate(parts)
-
-
-def _rows(start: int, stop: int) -> Callable[[Any], Any]:
-    return lambda array: array[start:stop]
 
 
 def _all_layers(model: Any) -> Iterator[Any]:

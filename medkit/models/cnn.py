@@ -115,8 +115,7 @@ def cnn(
     else:
         over_all = "Average" if summary == "mean" else "Max"
         x = getattr(keras.layers, f"Global{over_all}Pooling{rank}D")()(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout)(x)
+    x = keras.layers.Dropout(dropout)(x)
     x = dense_blocks(
         x,
         dense_units,

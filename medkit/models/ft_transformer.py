@@ -67,8 +67,7 @@ def ft_transformer(
         return keras.layers.LayerNormalization(epsilon=1e-5)(x)
 
     def added(x: Any, part: Any) -> Any:
-        part = keras.layers.Dropout(residual_dropout)(part) if residual_dropout else part
-        return keras.layers.Add()([x, part])
+        return keras.layers.Add()([x, keras.layers.Dropout(residual_dropout)(part)])
 
     def dense(units: int, activation: str | None = None) -> Any:
         return keras.layers.Dense(units, activation=activation, kernel_regularizer=penalty(l1, l2))
@@ -84,8 +83,7 @@ def ft_transformer(
         hidden = keras.layers.Multiply()(
             [dense(feed_forward_units, "relu")(ready), dense(feed_forward_units)(ready)]
         )
-        if feed_forward_dropout:
-            hidden = keras.layers.Dropout(feed_forward_dropout)(hidden)
+        hidden = keras.layers.Dropout(feed_forward_dropout)(hidden)
         x = added(x, dense(width)(hidden))
     x = keras.activations.relu(normalized(x[:, 0]))
     return finished("ft_transformer", inputs, x, num_outputs, output_activation)

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from medkit.core.errors import MedkitError
 from medkit.core.keras_names import Activation
-from medkit.core.lazy import keras
+from medkit.core.lazy import keras, ops
 from medkit.core.registry import models
 from medkit.data.inputs import presence_name
-from medkit.models._parts import Rate, Units, dense_blocks, finished
+from medkit.models._parts import Rate, Units, dense_blocks, finished, pooled
 
 Shape = tuple[int, ...]
 
@@ -107,8 +107,10 @@ def _joined(embeddings: list[Any], join: str, width: int) -> Any:
         return embeddings[0]
     if join == "concatenate":
         return keras.layers.Concatenate()(embeddings)
-    from medkit.layers.attention_pooling import AttentionPooling
-    from medkit.layers.fusion import GatedJoin, Stacked
-
     alike = [keras.layers.Dense(width, activation="tanh")(each) for each in embeddings]
-    return GatedJoin()(alike) if join == "gated" else AttentionPooling()(Stacked()(alike))
+    if join == "attention":
+        return pooled(ops.stack(alike, axis=1), "attention")
+    together = keras.layers.Concatenate()(alike)
+    gates = keras.layers.Dense(together.shape[-1], activation="sigmoid")(together)
+    passed = keras.layers.Multiply()([gates, together])
+    return keras.layers.Add()(ops.split(passed, len(alike), axis=-1))

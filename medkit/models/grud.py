@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from medkit.core.errors import MedkitError
 from medkit.core.keras_names import Activation
 from medkit.core.lazy import keras, ops
 from medkit.core.registry import models
 from medkit.models._parts import (
+    PAIRS,
     Penalty,
     Rate,
     Units,
-    check_rank,
+    check_pairs,
     dense_blocks,
     finished,
     penalty,
@@ -20,17 +20,7 @@ from medkit.models._parts import (
 )
 
 
-@models.register(
-    accepts=("steps",),
-    # The mean must be 0, since values fade to it; a third channel a variable fits no pairs.
-    requires={
-        "missing": "forward_fill",
-        "indicators": "all",
-        "standardize": (True, "robust"),
-        "time_since": False,
-    },
-    shapes={"steps": ((12, 6),)},
-)
+@models.register(**PAIRS)
 def grud(
     input_shape: tuple[int, ...],
     num_outputs: int | None,
@@ -80,13 +70,7 @@ def grud(
     """
     from medkit.layers.decay import DecayCell, InputDecay
 
-    check_rank("grud", input_shape, {2: "(time, 2 * variables)"})
-    if input_shape[1] % 2:
-        raise MedkitError(
-            f"grud takes each variable and whether it was measured: {input_shape[1]} channels "
-            "are no pairs",
-            hint="Set preprocessing: {missing: forward_fill, indicators: all}.",
-        )
+    check_pairs("grud", input_shape)
     cell = DecayCell(
         units,
         masked=bool(recurrent_dropout),
@@ -101,7 +85,7 @@ def grud(
         states = [start, keras.layers.Dropout(recurrent_dropout)(ops.ones_like(start))]
     recurrent = keras.layers.RNN(cell, return_sequences=pooling != "last")
     x: Any = recurrent(faded, initial_state=states)
-    x = keras.layers.Dropout(dropout)(x) if dropout else x
+    x = keras.layers.Dropout(dropout)(x)
     x = x if pooling == "last" else pooled(x, pooling)
     x = dense_blocks(
         x, dense_units, activation=dense_activation, kernel_initializer="glorot_uniform",

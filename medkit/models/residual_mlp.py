@@ -74,15 +74,12 @@ def residual_mlp(
             units, kernel_initializer=kernel_initializer, kernel_regularizer=penalty(l1, l2)
         )(x)
 
-    def dropped(x: Any, rate: float) -> Any:
-        return keras.layers.Dropout(rate)(x) if rate else x
-
     inputs = keras.Input(input_shape)
     x = dense(inputs, width)
     for _ in range(num_blocks):
         inner = keras.layers.BatchNormalization()(x)
         inner = activate(dense(inner, hidden_factor * width), activation)
-        inner = dense(dropped(inner, hidden_dropout), width)
-        x = keras.layers.Add()([x, dropped(inner, residual_dropout)])
+        inner = dense(keras.layers.Dropout(hidden_dropout)(inner), width)
+        x = keras.layers.Add()([x, keras.layers.Dropout(residual_dropout)(inner)])
     x = activate(keras.layers.BatchNormalization()(x), activation)
     return finished("residual_mlp", inputs, x, num_outputs, output_activation)

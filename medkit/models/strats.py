@@ -90,8 +90,8 @@ def strats(
         return dense(units, use_bias=False)(hidden)
 
     def added(x: Any, part: Any) -> Any:
-        part = keras.layers.Dropout(dropout)(part) if dropout else part
-        return keras.layers.LayerNormalization(epsilon=1e-5)(keras.layers.Add()([x, part]))
+        total = keras.layers.Add()([x, keras.layers.Dropout(dropout)(part)])
+        return keras.layers.LayerNormalization(epsilon=1e-5)(total)
 
     inputs = keras.Input(input_shape)
     variable = inputs[:, :, 2:]
@@ -111,5 +111,5 @@ def strats(
         hidden = dense(feed_forward_units or 2 * units, activation="gelu")(x)
         x = added(x, dense(units)(hidden))
     x = AttentionPooling(kernel_regularizer=penalty(l1, l2))(x, mask=present)
-    head = keras.layers.Dropout(dropout)(x) if dropout and num_outputs is not None else x
+    head = x if num_outputs is None else keras.layers.Dropout(dropout)(x)
     return finished("strats", inputs, head, num_outputs, output_activation)

@@ -11,7 +11,7 @@ from medkit.core.errors import MedkitError
 from medkit.core.keras_names import Activation, Initializer
 from medkit.core.lazy import keras, ops
 from medkit.core.registry import models
-from medkit.models._parts import Penalty, Rate, Units, check_rank, dense_blocks, finished
+from medkit.models._parts import PAIRS, Penalty, Rate, Units, check_pairs, dense_blocks, finished
 
 Statistic = Literal[
     "mean", "min", "max", "first", "last", "deviation", "slope", "count", "since", "ever",
@@ -19,17 +19,7 @@ Statistic = Literal[
 ]  # fmt: skip
 
 
-@models.register(
-    accepts=("steps",),
-    # What was measured must be told from what was filled, and 0 must be the mean.
-    requires={
-        "missing": "forward_fill",
-        "indicators": "all",
-        "standardize": (True, "robust"),
-        "time_since": False,
-    },
-    shapes={"steps": ((12, 6),)},
-)
+@models.register(**PAIRS)
 def summary_mlp(
     input_shape: tuple[int, ...],
     num_outputs: int | None,
@@ -91,13 +81,7 @@ def summary_mlp(
     from medkit.layers.members import MemberMean, MemberModel
     from medkit.layers.summary import PiecewiseLinear, SeriesStatistics
 
-    check_rank("summary_mlp", input_shape, {2: "(time, 2 * variables)"})
-    if input_shape[1] % 2:
-        raise MedkitError(
-            f"summary_mlp takes each variable and whether it was measured: {input_shape[1]} "
-            "channels are no pairs",
-            hint="Set preprocessing: {missing: forward_fill, indicators: all}.",
-        )
+    check_pairs("summary_mlp", input_shape)
     if not statistics and not binned_statistics:
         raise MedkitError(
             "summary_mlp: statistics and binned_statistics are both empty",
@@ -112,7 +96,7 @@ def summary_mlp(
         chosen = np.array([computed.index(name) for name in names], dtype="int32")
         x = keras.layers.Flatten()(ops.take(summary, chosen, axis=1))
         x = PiecewiseLinear(pieces)(x) if binned else x
-        x = keras.layers.Dropout(input_dropout)(x) if input_dropout else x
+        x = keras.layers.Dropout(input_dropout)(x)
         return dense_blocks(
             x, hidden_units, activation=activation, kernel_initializer=kernel_initializer,
             dropout=dropout, l1=l1, l2=l2,

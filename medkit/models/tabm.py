@@ -82,7 +82,7 @@ def tabm(
             activation=activation,
             kernel_regularizer=penalty(l1, l2),
         )(x)
-        x = keras.layers.Dropout(dropout)(x) if dropout else x
+        x = keras.layers.Dropout(dropout)(x)
     if num_outputs is not None:
         x = MemberDense(
             num_outputs,

@@ -94,7 +94,7 @@ def tcn(
                 convolved(inner, count, kernel_size, 2**block)
             )
             inner = activate(inner, activation)
-            inner = keras.layers.SpatialDropout1D(dropout)(inner) if dropout else inner
+            inner = keras.layers.SpatialDropout1D(dropout)(inner)
         past = x if x.shape[-1] == count else convolved(x, count, 1, 1)
         x = activate(keras.layers.Add()([past, inner]), activation)
     x = dense_blocks(

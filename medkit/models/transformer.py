@@ -84,8 +84,8 @@ def transformer(
         return keras.layers.Dense(units, activation=name, kernel_regularizer=penalty(l1, l2))
 
     def added(x: Any, part: Any) -> Any:
-        part = keras.layers.Dropout(dropout)(part) if dropout else part
-        return keras.layers.BatchNormalization()(keras.layers.Add()([x, part]))
+        total = keras.layers.Add()([x, keras.layers.Dropout(dropout)(part)])
+        return keras.layers.BatchNormalization()(total)
 
     inputs = keras.Input(input_shape)
     x = Positions(positions)(dense(width)(inputs))
@@ -94,6 +94,6 @@ def transformer(
         hidden = activate(dense(feed_forward_units)(x), activation)
         x = added(x, dense(width)(hidden))
     x = activate(x, activation)
-    x = keras.layers.Dropout(dropout)(x) if dropout else x
+    x = keras.layers.Dropout(dropout)(x)
     x = keras.layers.Flatten()(x) if summary == "flatten" else pooled(x, summary)
     return finished("transformer", inputs, x, num_outputs, output_activation)

@@ -90,8 +90,7 @@ def unet(
         skipped.append(x)
         x = keras.layers.MaxPooling2D()(x)
     x = level(x, filters[-1])
-    if dropout:
-        x = keras.layers.SpatialDropout2D(dropout)(x)
+    x = keras.layers.SpatialDropout2D(dropout)(x)
     for count, finer in zip(reversed(filters[:-1]), reversed(skipped), strict=True):
         x = keras.layers.UpSampling2D()(x)
         x = level(keras.layers.Concatenate()([finer, x]), count)

@@ -109,7 +109,7 @@ class Multiclass(Task):
         from medkit.layers.losses import SparseFocalCrossentropy
 
         gamma = self.focal_gamma if self.loss == "focal" else 0.0
-        return SparseFocalCrossentropy(gamma, self.label_smoothing)
+        return SparseFocalCrossentropy(1.0, gamma, label_smoothing=self.label_smoothing)
 
     def watch(self) -> list[Any]:
         """Accuracy of the most probable class."""
