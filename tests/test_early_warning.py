@@ -747,7 +747,7 @@ def test_the_report_says_what_is_not_estimable():
     told = early_warning_section(inputs(empty))
     assert [figure.title for figure in told["figures"]] == ["Some stays, hour by hour"]
     cells = {row[0]: row[1] for row in told["table"]["rows"]}
-    assert cells["Event stays foreseen"] == "– (no stay has an event)"
+    assert cells["Event stays foreseen"] == "not estimable: no stay has an event"
 
 
 def test_a_prediction_at_every_hour_from_the_stays_written_as_files(run, tmp_path):

@@ -449,7 +449,7 @@ def test_a_section_is_one_file_and_stands_where_it_says(tmp_path, monkeypatch):
     now = filled(inputs)
     place = names.index("results") + 1
     assert [each.name for each, _ in now] == [*names[:place], "boxes", *names[place:]]
-    assert now[place][0].template == "test_report.html.j2"  # beside the file with the section
+    assert now[place][0].template == "boxes.html.j2"  # beside the file with the section
     assert now[place][1] == {"text": "binary <example>"}
     with pytest.raises(ValueError, match="section 'results' is registered twice"):
         section("results", "Results", 1)(boxes)

@@ -1,8 +1,8 @@
 """Sections of a page, registered where they are written.
 
-A section is a Python file in ``report/sections/`` with its template beside it: ``calibration.py``
-and ``calibration.html.j2``. It says for which kinds of outcome it stands and where, and the pages
-are built from what registered, so that a new section is no edit elsewhere.
+A section is a function in ``report/sections/``, with a template of its name beside it:
+``early-warning`` has ``early_warning.html.j2``. It says for which kinds of outcome it stands and
+where, and the pages are built from what registered, so that a new section is no edit elsewhere.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def section(
     """
 
     def decorate(fill: Fill) -> Fill:
-        template = f"{fill.__module__.rpartition('.')[2]}.html.j2"
+        template = f"{name.replace('-', '_')}.html.j2"
         before = _registered.get(name)
         if before is not None and before.fill.__module__ != fill.__module__:
             raise ValueError(f"section '{name}' is registered twice: {before.fill.__module__}")

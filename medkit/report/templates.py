@@ -12,11 +12,12 @@ from medkit.tasks.outcomes import Metric
 
 __all__ = [
     "bounds", "count", "estimate", "label", "p_value", "percent", "readable", "render", "sentence",
+    "with_p",
 ]  # fmt: skip
 
 
 # A template lies beside the code that fills it.
-FOLDERS = [Path(__file__).parent / room for room in ("", "sections", "pages")]
+_FOLDERS = [Path(__file__).parent / room for room in ("", "sections", "pages")]
 _SMALLEST_P = 0.001
 
 
@@ -35,7 +36,7 @@ def _environment() -> Any:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDERS),
+        loader=jinja2.FileSystemLoader(_FOLDERS),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -82,11 +83,19 @@ def count(value: Any) -> str:
 
 
 def estimate(found: Mapping[str, Any] | None) -> str:
-    """``0.973 (0.925 to 1.000)``; ``–`` where nothing was measured."""
-    if found is None:
+    """``0.973 (0.925 to 1.000)``, ``not estimable: REASON``; ``–`` where nothing was measured."""
+    if not found:
         return "–"
+    if found.get("value") is None:
+        return f"not estimable: {found['not_estimable']}" if found.get("not_estimable") else "–"
     between = bounds(found)
     return readable(found["value"]) + (f" ({between})" if between else "")
+
+
+def with_p(found: Mapping[str, Any] | None, key: str = "p") -> str:
+    """An estimate and the p-value under ``key``, where there is one."""
+    p = (found or {}).get(key)
+    return estimate(found) if p is None else f"{estimate(found)}, p {p_value(p)}"
 
 
 def bounds(found: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from medkit.core.files import write_text
-from medkit.report.drawing import BLUE, CYCLE, GREY, Figure, draw, unit_square
-from medkit.report.templates import label, readable, render
+from medkit.report.drawing import CYCLE, Figure, draw
+from medkit.report.sections.calibration import calibration_curve
+from medkit.report.templates import bounds, estimate, label, p_value, readable, render
 from medkit.tasks.outcomes import Metric
 
 _MOST_METRICS = 9
@@ -29,8 +30,8 @@ def write_crossval_report(path: Path, content: Mapping[str, Any], config: str) -
     figures = [dots(content, metric) for metric in metrics[:_MOST_METRICS]]
     calibration = content["pooled"].get("calibration", {})
     if calibration.get("bins"):
-        alt = "Out-of-fold predictions of the first repeat."
-        figures.append(calibration_figure(calibration, alt))
+        of = "Out-of-fold predictions of the first repeat"
+        figures.append(calibration_curve("calibration", of, calibration))
     page = render(
         "crossval.html.j2",
         content=content,
@@ -81,18 +82,9 @@ def _pooled_rows(content: Mapping[str, Any], metrics: Sequence[Metric]) -> list[
     if "not_estimable" in described[0]:
         return []
     return [
-        [metric.title, *(_with_interval(each, metric.name) for each in described)]
+        [metric.title, *(estimate(each.get("metrics", {}).get(metric.name)) for each in described)]
         for metric in metrics
     ]
-
-
-def _with_interval(described: Mapping[str, Any], metric: str) -> str:
-    found = described.get("metrics", {}).get(metric)
-    if found is None or found["value"] is None:
-        return "–"
-    if found["low"] is None:
-        return readable(found["value"])
-    return f"{readable(found['value'])} ({readable(found['low'])} to {readable(found['high'])})"
 
 
 def _difference_rows(content: Mapping[str, Any], metrics: Sequence[Metric]) -> list[list[str]]:
@@ -102,16 +94,14 @@ def _difference_rows(content: Mapping[str, Any], metrics: Sequence[Metric]) -> l
             found = described["differences"][metric.name]
             if found["mean"] is None:
                 continue
-            test = found["test"]
-            between, p = "–", test.get("not_estimable") or test.get("note") or "–"
-            if test.get("low") is not None:
-                between = f"{readable(test['low'])} to {readable(test['high'])}"
-            if test.get("p") is not None:
-                p = "below 0.001" if test["p"] < 0.001 else f"{test['p']:.3f}"
-            together = {"metrics": described["pooled"].get("differences", {})}
+            test, together = found["test"], described["pooled"].get("differences", {})
+            p = p_value(test.get("p"))
+            if test.get("p") is None:
+                p = test.get("not_estimable") or test.get("note") or "–"
             rows.append([
                 f"{metric.title}, less {label(name).lower()}",
-                readable(found["mean"]), between, p, _with_interval(together, metric.name),
+                readable(found["mean"]), bounds(test) or "–", p,
+                estimate(together.get(metric.name)),
             ])  # fmt: skip
     return rows
 
@@ -122,11 +112,10 @@ def _fold_rows(content: Mapping[str, Any]) -> list[list[str]]:
     for fold in content["folds"]:
         named = fold["site"] or f"fold {fold['fold']}"
         events = fold["positives"] if isinstance(fold["positives"], int) else "–"
-        own = fold["metrics"][main]
         rows.append([
             f"repeat {fold['repeat']}, {named}", str(fold["seed"]), str(fold["train"]),
             str(fold["valid"]), str(fold["n"]), str(fold["subjects"]), str(events),
-            _with_interval({"metrics": {main: own}}, main),
+            estimate(fold["metrics"][main]),
             *(readable(fold["baselines"].get(name, {}).get(main)) for name in content["baselines"]),
         ])  # fmt: skip
     return rows
@@ -166,33 +155,3 @@ def dots(content: Mapping[str, Any], metric: Metric) -> Figure | None:
     title = metric.title
     caption = "A dot a fold, in their order; the line is the mean."
     return draw(f"dots-{metric.name}", title, caption, f"{title} by fold: {alt}", plot)
-
-
-def calibration_figure(calibration: Mapping[str, Any], of: str) -> Figure:
-    """Observed share against predicted probability: bins, and the smooth curve.
-
-    Args:
-        calibration: A block of ``calibration_of``.
-        of: Whose predictions, as a sentence.
-    """
-    bins = calibration["bins"]
-    predicted, observed, low, high = (
-        np.array([each[key] for each in bins], dtype=float)
-        for key in ("predicted", "observed", "low", "high")
-    )
-    curve = calibration.get("curve")
-
-    def plot(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
-        spread = [np.maximum(observed - low, 0), np.maximum(high - observed, 0)]
-        axes.errorbar(predicted, observed, yerr=spread, color=BLUE, marker="o", markersize=4,
-                      linestyle="none", elinewidth=0.9)  # fmt: skip
-        if curve:
-            axes.plot(curve["predicted"], curve["observed"], color=BLUE, linewidth=1.3)
-        axes.set(xlabel="mean predicted probability", ylabel="observed share of positives")
-        unit_square(axes)
-
-    gap = float(np.abs(predicted - observed).max())
-    alt = f"Calibration in {len(bins)} bins; largest gap to the observed share {gap:.2f}. {of}"
-    caption = f"{of} On the dashed line they can be taken at their word. Bars: 95\u00a0%."
-    return draw("calibration", "Calibration", caption, alt, plot)

@@ -12,7 +12,7 @@ from medkit.evaluation.wording import readable
 from medkit.explanation.local import Local
 from medkit.explanation.tables import Explained, table_of, totals
 from medkit.modalities.drawing import Mark
-from medkit.report.templates import FOLDERS
+from medkit.report import templates
 
 _MOST_BARS = 25
 _MOST_ROWS = 500
@@ -34,19 +34,11 @@ ABOUT = {
 
 def render(explained: Sequence[Explained]) -> str:
     """The explanations of all inputs as HTML."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDERS),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["number"] = _cell
     first, table = explained[0], table_of(explained)
     names, local, single = first.task.output_names, first.local, first.single
-    text = environment.get_template("explain.html.j2").render(
+    return templates.render(
+        "explain.html.j2",
+        cell=_cell,
         title=first.title,
         single=single,
         sample=first.samples[0] if single else None,
@@ -60,7 +52,6 @@ def render(explained: Sequence[Explained]) -> str:
         rows=table.head(_MOST_ROWS).to_numpy(dtype=object).tolist(),
         rows_in_all=len(table),
     )
-    return text.lstrip()
 
 
 def _part(explained: Explained, named: bool) -> dict[str, Any]:

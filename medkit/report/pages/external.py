@@ -15,7 +15,7 @@ from medkit.report.section import filled
 from medkit.report.sections.results import not_estimable
 from medkit.report.sections.summary import plain_words, special
 from medkit.report.sections.table_one import table_one_rows
-from medkit.report.templates import bounds, count, readable, render
+from medkit.report.templates import count, estimate, readable, render
 from medkit.tasks.outcomes import Metric
 
 _MOST_SHOWN = 25  # rows of the figure of standardised differences
@@ -64,59 +64,34 @@ def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportIn
 def _sentence(result: Mapping[str, Any], metric: Metric) -> str:
     main = metric.name
     found = result["metrics"][main]
-    text = f"{metric.title} {_with_bounds(found)} in {count(result['n'])} new samples"
+    text = f"{metric.title} {estimate(found)} in {count(result['n'])} new samples"
     drop = result.get("performance_drop", {}).get("metrics", {}).get(main)
     if drop and drop["value"] is not None:
         text += (
             f", against {readable(drop['development'])} in development: a difference of "
-            f"{readable(drop['value'])}"
+            f"{estimate(drop)}"
         )
-        if drop["low"] is not None:
-            text += f" ({readable(drop['low'])} to {readable(drop['high'])})"
     return f"{text}."
-
-
-def _with_bounds(found: Mapping[str, Any]) -> str:
-    between = bounds(found)
-    return readable(found["value"]) + (f" ({between})" if between else "")
 
 
 def _performance(inputs: ReportInputs, result: Mapping[str, Any]) -> list[list[str]]:
     drops = result.get("performance_drop", {}).get("metrics", {})
     rows = []
     for metric, found in result["metrics"].items():
-        row = [inputs.task.metric(metric).title, _with_bounds(found)]
+        row = [inputs.task.metric(metric).title, estimate(found)]
         if drops:
             drop = drops.get(metric, {})
-            between = ""
-            if drop.get("low") is not None:
-                between = f" ({readable(drop['low'])} to {readable(drop['high'])})"
-            row += [readable(drop.get("development")), readable(drop.get("value")) + between]
+            row += [readable(drop.get("development")), estimate(drop)]
         rows.append(row)
     return rows
 
 
 def _table_one(mix: Mapping[str, Any]) -> dict[str, Any] | None:
     """Table 1 with the standardised difference in the first line of every variable."""
-    whole = mix.get("table_one")
-    if not whole:
+    if not mix.get("table_one"):
         return None
-    values = {(each["role"], each["name"]): each["value"] for each in mix["differences"]}
-    groups = []
-    for role in ("outcome", "input", "attribute"):
-        own = [row for row in whole["rows"] if row["role"] == role]
-        ready = table_one_rows({"table_one": {**whole, "rows": own}})
-        if ready is None:
-            continue
-        left = iter(own)
-        for heading, lines in ready["groups"]:
-            rows = []
-            for line in lines:
-                value = None if line["under"] else values[role, next(left)["name"]]
-                last = "" if line["under"] else "–" if value is None else readable(value)
-                rows.append({**line, "cells": [*line["cells"], last]})
-            groups.append((heading, rows))
-    return {**(table_one_rows({"table_one": whole}) or {}), "groups": groups}
+    values = {(each["role"], each["name"]): readable(each["value"]) for each in mix["differences"]}
+    return table_one_rows(mix, values)
 
 
 def _membership(mix: Mapping[str, Any]) -> str:
@@ -126,7 +101,7 @@ def _membership(mix: Mapping[str, Any]) -> str:
     if found["auroc"] is None:
         return f"Membership model: not estimable, {found['not_estimable']}."
     return (
-        f"Membership model: AUROC {_with_bounds(found['auroc'])} of telling development samples "
+        f"Membership model: AUROC {estimate(found['auroc'])} of telling development samples "
         f"from new ones by inputs and outcome; {found['reading']}."
     )
 

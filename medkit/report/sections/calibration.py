@@ -95,7 +95,7 @@ def _one(
             by_chance = (measured[-1] or {}).get("if_calibrated")
             if by_chance is not None:
                 ideal += f"; by chance {readable(by_chance)}"
-            rows.append([called_so, ideal, *(_told(each) for each in measured)])
+            rows.append([called_so, ideal, *(estimate(each) for each in measured)])
     return {"head": head, "rows": rows, "several": False,
             "caption": f"Calibration on {inputs.where}, with intervals."}  # fmt: skip
 
@@ -113,19 +113,11 @@ def _several(
     for name, block in blocks.items():
         if name in before:
             measured = before[name].get("metrics", {})
-            rows.append([f"{name} (before)", *(_told(measured.get(key)) for key in keys)])
+            rows.append([f"{name} (before)", *(estimate(measured.get(key)) for key in keys)])
         measured = block.get("metrics", {})
-        rows.append([name, *(_told(measured.get(key)) for key in keys)])
+        rows.append([name, *(estimate(measured.get(key)) for key in keys)])
     return {"head": head, "rows": rows, "several": True,
             "caption": f"Calibration of each outcome on {inputs.where}."}  # fmt: skip
-
-
-def _told(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return "–"
-    if found.get("value") is None:
-        return f"not estimable: {found.get('not_estimable', 'no value')}"
-    return estimate(found)
 
 
 def _notes(blocks: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -142,11 +134,21 @@ def _curves(
     drawn = []
     for i, (name, block) in enumerate(list(blocks.items())[:_MOST_DRAWN]):
         if block.get("curve") or block.get("bins"):
-            drawn.append(_curve(f"calibration-{i}", name, block, before.get(name)))
+            drawn.append(calibration_curve(f"calibration-{i}", name, block, before.get(name)))
     return drawn
 
 
-def _curve(key: str, name: str, block: Mapping[str, Any], before: Any) -> Figure:
+def calibration_curve(
+    key: str, name: str, block: Mapping[str, Any], before: Mapping[str, Any] | None = None
+) -> Figure:
+    """Observed share against predicted probability: bins, smooth curve and distribution.
+
+    Args:
+        key: Unique in the page.
+        name: Whose predictions; empty where there is only one outcome.
+        block: Calibration of one outcome, as in ``metrics.json``.
+        before: The same before recalibration, None where there was none.
+    """
     curve, bins, histogram = block.get("curve"), block.get("bins"), block.get("histogram")
     earlier = (before or {}).get("curve")
 
@@ -177,7 +179,7 @@ def _curve(key: str, name: str, block: Mapping[str, Any], before: Any) -> Figure
 
     metrics = block.get("metrics", {})
     alt = ", ".join(
-        f"{_BLOCK[each][0].lower()} {_told(metrics[each])}"
+        f"{_BLOCK[each][0].lower()} {estimate(metrics[each])}"
         for each in ("slope", "observed_expected") if each in metrics
     )  # fmt: skip
     caption = (
@@ -235,7 +237,9 @@ def _bland_altman(
         axes.set(xlabel="mean of predicted and observed", ylabel="predicted − observed")
 
     title = f"Bland–Altman: {name}" if name else "Bland–Altman"
-    alt = "; ".join(f"{_AGREEMENT[each][0].lower()} {_told(metrics.get(each))}" for each in lines)
+    alt = "; ".join(
+        f"{_AGREEMENT[each][0].lower()} {estimate(metrics.get(each))}" for each in lines
+    )
     some = f" {_MOST_POINTS} of {len(y)} rows, at random." if len(rows) < len(y) else ""
     caption = f"Line: bias; dashed: limits of agreement, which hold 95 % of the differences.{some}"
     return draw(key, title, caption, f"{title}; {alt}", plot)

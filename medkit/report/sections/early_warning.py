@@ -10,7 +10,7 @@ import numpy as np
 from medkit.report.drawing import BLUE, CYCLE, GREY, INK, ORANGE, WIDE, Figure, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
-from medkit.report.templates import count, estimate, label, p_value, percent, readable
+from medkit.report.templates import count, estimate, label, percent, readable, with_p
 
 # What is told of each measure, and whether it is a share.
 _MEASURES = {
@@ -127,7 +127,7 @@ def _table(inputs: ReportInputs, found: Mapping[str, Any]) -> dict[str, Any]:
     known = [point for _, point in merged.values()]
     rows = [["Threshold", *(readable(point["threshold"]) for point in known)]]
     for name, words in _MEASURES.items():
-        rows.append([words, *(_cell(point["metrics"][name]) for point in known)])
+        rows.append([words, *(estimate(point["metrics"][name]) for point in known)])
     caption = f"Measured on {inputs.where}, with intervals by subject. "
     if len(points) > 1:
         caption += (
@@ -151,12 +151,6 @@ def _called(point: str) -> str:
     return _POINTS.get(name, name).format(number)
 
 
-def _cell(found: Mapping[str, Any]) -> str:
-    if found.get("value") is None:
-        return f"– ({found.get('not_estimable', 'no value')})"
-    return estimate(found)
-
-
 def _compared(found: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """The network beside each baseline, at thresholds that give as many false alarms."""
     head = ["Model", "AUROC of stays", "AUPRC of stays", "Foreseen, false alarms ≤ 1",
@@ -165,9 +159,9 @@ def _compared(found: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, 
     for name, block in others.items():
         rows.append([name, *_summary(block)])
         less = block.get("difference") or {}
-        cells = [_difference(less.get(key)) for key in
+        cells = [with_p(less.get(key)) for key in
                  ("stay_auroc", "stay_auprc", f"stay_sensitivity at {_MATCHED}")]  # fmt: skip
-        rows.append([f"Network − {name.lower()}", *cells, "", _difference(less.get("utility"))])
+        rows.append([f"Network − {name.lower()}", *cells, "", with_p(less.get("utility"))])
     caption = (
         "Stays are ranked by their highest risk. Thresholds for one false alarm per patient-day "
         "are each model's own, chosen on validation. Differences in pairs of resamples."
@@ -178,17 +172,10 @@ def _compared(found: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, 
 def _summary(block: Mapping[str, Any]) -> list[str]:
     points = {point["name"]: point.get("metrics") or {} for point in block["operating_points"]}
     matched, used = points.get(_MATCHED, {}), points["in_use"]
-    cells = [_cell(block["metrics"][each]) for each in ("stay_auroc", "stay_auprc")]
-    cells += [_cell(matched[each]) if matched else "–"
+    cells = [estimate(block["metrics"][each]) for each in ("stay_auroc", "stay_auprc")]
+    cells += [estimate(matched[each]) if matched else "–"
               for each in ("stay_sensitivity", "lead_median")]  # fmt: skip
-    return [*cells, _cell(used["utility"])]
-
-
-def _difference(found: Mapping[str, Any] | None) -> str:
-    if not found or found.get("value") is None:
-        return "–"
-    text = estimate(found)
-    return text if found.get("p") is None else f"{text.removesuffix(')')}; p {p_value(found['p'])})"
+    return [*cells, estimate(used["utility"])]
 
 
 def _curve(found: Mapping[str, Any], others: Mapping[str, Any]) -> Figure | None:

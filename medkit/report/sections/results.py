@@ -56,46 +56,40 @@ def updated(inputs: ReportInputs) -> dict[str, Any] | None:
 def comparisons(metrics: Mapping[str, Any], main: str) -> dict[str, Any] | None:
     """Paired tests of the network against each baseline; None where none was made."""
     rows = []
-    delong = mcnemar = False
-    for name, described in metrics.get("baselines", {}).items():
-        found = described.get("comparison")
-        if not found:
-            continue
-        paired = found.get("metrics", {}).get(main, {})
-        cells = [label(name), _difference(paired), p_value(paired.get("p"))]
-        tests = [found.get(each) if "p" in (found.get(each) or {}) else None
-                 for each in ("delong", "mcnemar")]  # fmt: skip
-        delong, mcnemar = delong or bool(tests[0]), mcnemar or bool(tests[1])
-        rows.append([*cells, _delong(tests[0]), _mcnemar(tests[1])])
-    if not rows:
+    compared = {
+        label(name): described["comparison"]
+        for name, described in metrics.get("baselines", {}).items()
+        if described.get("comparison")
+    }
+    if not compared:
         return None
     head = ["Baseline", "Network − baseline", "p, bootstrap"]
-    kept = [0, 1, 2, *([3] if delong else []), *([4] if mcnemar else [])]
-    head += (["DeLong"] if delong else []) + (["McNemar"] if mcnemar else [])
-    notes = [note for described in metrics["baselines"].values()
-             for note in (described.get("comparison") or {}).get("notes", ())]  # fmt: skip
-    return {"head": head, "rows": [[row[i] for i in kept] for row in rows],
+    tests = [each for each in _TESTS if any("p" in (c.get(each) or {}) for c in compared.values())]
+    for name, found in compared.items():
+        paired = found.get("metrics", {}).get(main, {})
+        row = [name, _difference(paired), p_value(paired.get("p"))]
+        rows.append([*row, *(_TESTS[each][1](found.get(each) or {}) for each in tests)])
+    notes = [note for found in compared.values() for note in found.get("notes", ())]
+    return {"head": head + [_TESTS[each][0] for each in tests], "rows": rows,
             "notes": list(dict.fromkeys(notes))}  # fmt: skip
 
 
 def _difference(found: Mapping[str, Any]) -> str:
-    if found.get("not_estimable"):
-        return f"not estimable: {found['not_estimable']}"
-    if found.get("difference") is None:
-        return "–"
-    return estimate({**found, "value": found["difference"]})
+    return estimate({**found, "value": found.get("difference")})
 
 
-def _delong(found: Mapping[str, Any] | None) -> str:
-    if not found or found.get("difference") is None:
-        return "–"
-    if found.get("low") is None:
+def _delong(found: Mapping[str, Any]) -> str:
+    if found.get("p") is None and found.get("difference") is not None:
         return f"{readable(found['difference'])}; {found.get('note', 'no interval')}"
-    return f"{_difference(found)}, p {p_value(found.get('p'))}"
+    return f"{_difference(found)}, p {p_value(found['p'])}" if "p" in found else "–"
 
 
-def _mcnemar(found: Mapping[str, Any] | None) -> str:
-    if not found:
+def _mcnemar(found: Mapping[str, Any]) -> str:
+    if "p" not in found:
         return "–"
     right = f"{found['only_a']} against {found['only_b']} rows right alone"
-    return f"{right}, p {p_value(found.get('p'))}"
+    return f"{right}, p {p_value(found['p'])}"
+
+
+# Test -> heading, and its result in words.
+_TESTS = {"delong": ("DeLong", _delong), "mcnemar": ("McNemar", _mcnemar)}

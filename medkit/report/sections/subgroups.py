@@ -11,7 +11,7 @@ from medkit.report.drawing import BLUE, GREY, INK, Figure, draw
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.sections.calibration import blocks_of
-from medkit.report.templates import estimate, label, p_value, readable
+from medkit.report.templates import estimate, label, readable, with_p
 
 # The metrics that the tables have room for, beside the leading one.
 _COLUMNS = ("auprc", "recall", "specificity", "accuracy", "f1_macro", "rmse", "r2")
@@ -166,7 +166,7 @@ def _gaps(
 ) -> dict[str, Any]:
     kinds = list(dict.fromkeys(kind for gaps in groups.values() for kind in gaps))
     rows = [
-        [f"{group} − {reference}", *(_gap(gaps.get(kind)) for kind in kinds)]
+        [f"{group} − {reference}", *(with_p(gaps.get(kind), "p_holm") for kind in kinds)]
         for group, gaps in groups.items()
     ]
     of = f" ({name})" if name else ""
@@ -176,14 +176,3 @@ def _gaps(
     )
     return {"caption": caption, "head": ["Groups", *(_GAPS.get(k, label(k)) for k in kinds)],
             "rows": rows}  # fmt: skip
-
-
-def _gap(found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return "–"
-    if found.get("value") is None:
-        return f"not estimable: {found.get('not_estimable', 'no value')}"
-    text = estimate({**found, "method": None})
-    if found.get("p_holm") is not None:
-        text += f", p {p_value(found['p_holm'])}"
-    return text

@@ -21,11 +21,14 @@ def table_one(inputs: ReportInputs) -> dict[str, Any] | None:
     return table_one_rows(inputs.metrics)
 
 
-def table_one_rows(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+def table_one_rows(
+    metrics: Mapping[str, Any], last: Mapping[tuple[str, str], str] | None = None
+) -> dict[str, Any] | None:
     """Table 1 ready to print.
 
     Args:
         metrics: With ``table_one`` as ``medkit.evaluation.groups.case_mix`` describes it.
+        last: (Role, variable) -> a cell more in the first line of each variable; None: no such.
 
     Returns:
         ``{"parts": [(title, "398 samples of 398 subjects")], "groups": [(title, [row])],
@@ -44,7 +47,13 @@ def table_one_rows(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     groups, notes = [], list(table.get("notes", ()))
     for role, title in _ROLES.items():
         of_role = [each for each in table["rows"] if each.get("role", "input") == role]
-        rows = [line for each in of_role[:_MOST_VARIABLES] for line in _lines(each, parts)]
+        rows = []
+        for each in of_role[:_MOST_VARIABLES]:
+            lines = _lines(each, parts)
+            if last is not None:
+                for line in lines:
+                    line["cells"].append("" if line["under"] else last[role, each["name"]])
+            rows += lines
         if rows:
             groups.append((title, rows))
         if len(of_role) > _MOST_VARIABLES:

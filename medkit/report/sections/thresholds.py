@@ -69,10 +69,10 @@ def _points(inputs: ReportInputs, name: str, points: list[Mapping[str, Any]]) ->
             reason = f"not estimable: {point.get('not_estimable', 'no threshold')}"
             rows.append([called_so, reason, *[""] * (len(head) - 2)])
             continue
-        cells = [_rate(point.get(each)) for each in _RATES]
+        cells = [estimate(point.get(each)) for each in _RATES]
         if stated:
             there = point.get("at_prevalence") or {}
-            cells += [_rate(there.get(each)) for each in _AT_PREVALENCE]
+            cells += [estimate(there.get(each)) for each in _AT_PREVALENCE]
         rows.append([f"{called_so}: {readable(point['threshold'])}", *cells])
     caption = (
         f"Chosen on the validation part, measured on {inputs.where}, with intervals. Net benefit "
@@ -95,14 +95,6 @@ def _merged(points: list[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any
 def rule_name(name: str) -> str:
     """``sensitivity_0.9`` as ``sensitivity 0.9``, ``in_use`` as ``in use``."""
     return _RULES.get(name, name.replace("_", " "))
-
-
-def _rate(found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return "–"
-    if found.get("value") is None:
-        return f"not estimable: {found.get('not_estimable', 'no value')}"
-    return estimate(found)
 
 
 def _curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
