@@ -38,7 +38,7 @@ def render(explained: Sequence[Explained]) -> str:
     names, local, single = first.task.output_names, first.local, first.single
     return templates.render(
         "explain.html.j2",
-        cell=_cell,
+        written=_written,
         title=first.title,
         single=single,
         sample=first.samples[0] if single else None,
@@ -142,7 +142,7 @@ def _largest(values: np.ndarray) -> float:
     return float(np.abs(values).max(initial=0.0)) or 1.0
 
 
-def _cell(value: Any) -> str:
+def _written(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, float | np.floating):
