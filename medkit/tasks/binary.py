@@ -9,16 +9,15 @@ import numpy as np
 from pydantic import Field
 
 from medkit.core.errors import DataError
-from medkit.core.lazy import keras
 from medkit.core.registry import tasks
+from medkit.tasks._yes_no import YesNoTask
 from medkit.tasks.outcomes import Metric, Outcome
 from medkit.tasks.scores.metrics import BINARY, binary_scores
 from medkit.tasks.scores.ranking import best_threshold
-from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
+from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule
 from medkit.tasks.targets import classes_of, labels, many, numbered, shown
 from medkit.tasks.task import (
     Statistics,
-    Task,
     Threshold,
     at_or_above,
     balanced,
@@ -26,12 +25,11 @@ from medkit.tasks.task import (
     fitted,
     log,
     named,
-    yes_no_loss,
 )
 
 
 @tasks.register(name="binary")
-class Binary(Task):
+class Binary(YesNoTask):
     """One of two classes: the probability of the positive one.
 
     Targets (n,), any two values; encoded as float32 (n, 1), 1 for the positive class. The model
@@ -55,14 +53,7 @@ class Binary(Task):
     """
 
     kind: ClassVar[str] = "binary"
-    outcome: ClassVar[str] = "yes_no"
-    probabilities: ClassVar[bool] = True
     one_class_each: ClassVar[bool] = True
-    leading: ClassVar[str] = "auroc"
-    monitors: ClassVar[dict[str, str]] = {
-        "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
-    }  # fmt: skip
-    monitor: ClassVar[str] = "auprc"
     learned: ClassVar[tuple[str, ...]] = ("classes_",)
 
     def __init__(
@@ -78,11 +69,12 @@ class Binary(Task):
         cost_ratio: CostRatio = None,
         fixed_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
     ):
-        check_rule(threshold, at_least, cost_ratio)
-        self.positive, self.loss, self.label_smoothing = positive, loss, label_smoothing
-        self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
-        self.threshold, self.fixed_threshold = threshold, fixed_threshold
-        self.at_least, self.cost_ratio = at_least, cost_ratio
+        super().__init__(
+            loss=loss, label_smoothing=label_smoothing, focal_gamma=focal_gamma,
+            focal_alpha=focal_alpha, threshold=threshold, at_least=at_least,
+            cost_ratio=cost_ratio, fixed_threshold=fixed_threshold,
+        )  # fmt: skip
+        self.positive = positive
         self.classes_: list[Any] | None = None
 
     def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
@@ -137,26 +129,9 @@ class Binary(Task):
         return [str(fitted(self, "classes_")[1])]
 
     @property
-    def output_activation(self) -> str:
-        """A probability."""
-        return "sigmoid"
-
-    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Discrimination, decisions at the threshold, Brier score and log loss."""
         return BINARY
-
-    def keras_loss(self) -> Any:
-        """The loss of (n, 1) targets and probabilities."""
-        return yes_no_loss(self.loss, self.label_smoothing, self.focal_gamma, self.focal_alpha)
-
-    def watch(self) -> list[Any]:
-        """Keras' AUROC and AUPRC (200 thresholds) and accuracy at 0.5."""
-        return [
-            keras.metrics.AUC(name="auroc"),
-            keras.metrics.AUC(curve="PR", name="auprc"),
-            keras.metrics.BinaryAccuracy(name="accuracy"),
-        ]
 
     def choose_threshold(self, y: np.ndarray, p: np.ndarray, model: str = "network") -> float:
         """From validation rows; 0.5 where they do not hold both classes."""

@@ -12,9 +12,10 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.registry import tasks
 from medkit.tasks.outcomes import Metric, Outcome, for_each
+from medkit.tasks.regression import Regression
 from medkit.tasks.scores.courses import ahead, channels_of, errors, future_values, pooled
 from medkit.tasks.scores.metrics import mean_of_known
-from medkit.tasks.task import Statistics, Task, Threshold, checked_outputs, fitted
+from medkit.tasks.task import Statistics, Threshold, checked_outputs, fitted
 
 MEDIAN = 0.5
 _UNITS = ("mean_", "scale_")
@@ -58,7 +59,7 @@ def _check_loss(value: str, info: ValidationInfo) -> str:
 
 
 @tasks.register(name="forecasting")
-class Forecasting(Task):
+class Forecasting(Regression):
     """Future values of chosen channels over a horizon, with quantiles.
 
     Targets (n, values), a column for each channel at each step ahead, named ``HR +6 h`` or
@@ -109,6 +110,7 @@ class Forecasting(Task):
         season_hours: Annotated[float, Field(gt=0)] = 24.0,
         step_hours: Annotated[float, Field(gt=0)] | None = None,
     ):  # fmt: skip
+        super().__init__(loss=loss, huber_delta=huber_delta, standardize=standardize)
         quantiles = tuple(float(each) for each in quantiles)
         for name, text in (
             ("quantiles", _quantile_problem(quantiles)),
@@ -116,10 +118,7 @@ class Forecasting(Task):
         ):
             if text:
                 raise MedkitError(text, place=f"task.{name}")
-        self.quantiles, self.loss, self.huber_delta = quantiles, loss, huber_delta
-        self.standardize, self.season_hours, self.step_hours = standardize, season_hours, step_hours
-        self.mean_: list[float] | None = None
-        self.scale_: list[float] | None = None
+        self.quantiles, self.season_hours, self.step_hours = quantiles, season_hours, step_hours
         self.spread_: list[float] | None = None
 
     @property
@@ -189,11 +188,6 @@ class Forecasting(Task):
             )
         return values
 
-    def scale(self, y: np.ndarray) -> np.ndarray:
-        """(n, values) float32, standardized; itself without ``standardize``."""
-        mean, scale = np.asarray(fitted(self, "mean_")), np.asarray(fitted(self, "scale_"))
-        return ((y - mean) / scale).astype(np.float32)
-
     def output_layer(self) -> Any:
         """Units, and quantiles in rising order."""
         if not self.standardize and len(self.levels) == 1:
@@ -203,15 +197,6 @@ class Forecasting(Task):
         count = len(self.levels)
         mean, scale = (np.repeat(fitted(self, each), count).tolist() for each in _UNITS)
         return ForecastScale(mean, scale, count, name="units")
-
-    def loss_layer(self) -> Any:
-        """From the targets' units to standardized outputs; None without ``standardize``."""
-        if not self.standardize:
-            return None
-        from medkit.layers.target_scale import TargetScale
-
-        mean, scale = (np.repeat(fitted(self, each), len(self.levels)) for each in _UNITS)
-        return TargetScale((-mean / scale).tolist(), (1 / scale).tolist(), name="standardized")
 
     @property
     def num_outputs(self) -> int:
@@ -227,11 +212,6 @@ class Forecasting(Task):
             for name in self.names_
             for level in self.levels
         ]
-
-    @property
-    def output_activation(self) -> str:
-        """Any number."""
-        return "linear"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
 
 from medkit.core.errors import DataError
-from medkit.core.lazy import keras
 from medkit.core.registry import tasks
+from medkit.tasks._yes_no import YesNoTask
 from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.scores.metrics import BINARY, binary_scores, mean_of_known
 from medkit.tasks.scores.ranking import best_threshold
-from medkit.tasks.scores.threshold_rules import AtLeast, CostRatio, Rule, check_rule
 from medkit.tasks.targets import numeric_targets
 from medkit.tasks.task import (
     Statistics,
-    Task,
     Threshold,
     at_or_above,
     checked_outputs,
     fitted,
     log,
-    yes_no_loss,
 )
 
 
 @tasks.register(name="multilabel")
-class Multilabel(Task):
+class Multilabel(YesNoTask):
     """Several labels, each present or not, that do not exclude one another.
 
     Targets (n, labels) of 0 and 1; encoded as float32 of the same shape. The model returns a
@@ -51,33 +47,9 @@ class Multilabel(Task):
     """
 
     kind: ClassVar[str] = "multilabel"
-    outcome: ClassVar[str] = "yes_no"
-    probabilities: ClassVar[bool] = True
-    leading: ClassVar[str] = "auroc"
-    monitors: ClassVar[dict[str, str]] = {
-        "loss": "min", "auroc": "max", "auprc": "max", "accuracy": "max",
-    }  # fmt: skip
-    monitor: ClassVar[str] = "auprc"
     learned: ClassVar[tuple[str, ...]] = ("labels_",)
 
-    def __init__(
-        self,
-        *,
-        loss: Literal["binary_crossentropy", "focal", "mse"] = "binary_crossentropy",
-        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        focal_gamma: Annotated[float, Field(ge=0)] = 2.0,
-        focal_alpha: Annotated[float, Field(gt=0, lt=1)] | None = None,
-        threshold: Rule = "youden",
-        at_least: AtLeast = None,
-        cost_ratio: CostRatio = None,
-        fixed_threshold: Annotated[float, Field(gt=0, lt=1)] | None = None,
-    ):
-        check_rule(threshold, at_least, cost_ratio)
-        self.loss, self.label_smoothing = loss, label_smoothing
-        self.focal_gamma, self.focal_alpha = focal_gamma, focal_alpha
-        self.threshold, self.fixed_threshold = threshold, fixed_threshold
-        self.at_least, self.cost_ratio = at_least, cost_ratio
-        self.labels_: list[str] | None = None
+    labels_: list[str] | None = None
 
     def fit(self, targets: Any, names: Sequence[str] = ()) -> Self:
         """Check that every label occurs and is absent at least once.
@@ -124,26 +96,9 @@ class Multilabel(Task):
         return len(fitted(self, "labels_"))
 
     @property
-    def output_activation(self) -> str:
-        """A probability for each label."""
-        return "sigmoid"
-
-    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Each metric as the mean over the labels, then for each label (``auroc_<label>``)."""
         return for_each(BINARY, fitted(self, "labels_"))
-
-    def keras_loss(self) -> Any:
-        """The loss of (n, labels) targets and probabilities."""
-        return yes_no_loss(self.loss, self.label_smoothing, self.focal_gamma, self.focal_alpha)
-
-    def watch(self) -> list[Any]:
-        """Keras' AUROC and AUPRC (200 thresholds), mean over labels, and accuracy at 0.5."""
-        return [
-            keras.metrics.AUC(multi_label=True, name="auroc"),
-            keras.metrics.AUC(multi_label=True, curve="PR", name="auprc"),
-            keras.metrics.BinaryAccuracy(name="accuracy"),
-        ]
 
     def choose_threshold(self, y: np.ndarray, p: np.ndarray, model: str = "network") -> list[float]:
         """One a label, from validation rows; 0.5 where they do not hold both classes."""

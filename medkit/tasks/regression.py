@@ -109,7 +109,8 @@ class Regression(Task):
             return None
         from medkit.layers.target_scale import TargetScale
 
-        mean, scale = np.asarray(fitted(self, "mean_")), np.asarray(fitted(self, "scale_"))
+        count = self.num_outputs // len(fitted(self, "mean_"))  # outputs of each value
+        mean, scale = (np.repeat(fitted(self, each), count) for each in ("mean_", "scale_"))
         return TargetScale((-mean / scale).tolist(), (1 / scale).tolist(), name="standardized")
 
     @property

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from medkit.core.errors import DataError, MedkitError
-from medkit.core.lazy import keras
 from medkit.tasks.outcomes import Metric, Outcome
 
 if TYPE_CHECKING:
@@ -325,20 +324,6 @@ def balanced(y: np.ndarray, classes: int) -> dict[int, float]:
     counts = np.bincount(y.astype(int).ravel(), minlength=classes)
     present = np.count_nonzero(counts)
     return {c: float(len(y) / (present * n)) if n else 1.0 for c, n in enumerate(counts)}
-
-
-def yes_no_loss(loss: str, label_smoothing: float, gamma: float, alpha: float | None) -> Any:
-    """The Keras loss of one or several yes/no outputs."""
-    if loss == "focal":
-        return keras.losses.BinaryFocalCrossentropy(
-            gamma=gamma,
-            alpha=0.25 if alpha is None else alpha,
-            apply_class_balancing=alpha is not None,
-            label_smoothing=label_smoothing,
-        )
-    if loss == "mse":
-        return keras.losses.MeanSquaredError()
-    return keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing)
 
 
 def named(classes: Sequence[Any], positions: np.ndarray) -> np.ndarray:

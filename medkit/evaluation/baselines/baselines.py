@@ -36,7 +36,7 @@ import numpy as np
 from medkit.evaluation.baselines.boosting import Boosting
 from medkit.evaluation.baselines.inner_folds import Family, search, threads
 from medkit.evaluation.baselines.learned import Output, Predict
-from medkit.evaluation.baselines.linear import Linear, Logistic
+from medkit.evaluation.baselines.linear import Linear
 from medkit.evaluation.methods import methods_for
 from medkit.tasks.task import Task
 
@@ -132,9 +132,8 @@ def fit_baselines(
     x, y = x[:, usable], y[rows]
     groups = np.arange(len(x)) if subjects is None else np.asarray(subjects)[rows]
     columns = _columns(outputs, y)
-    linear: Family = Linear() if regression else Logistic()
     fitted = [_average(task, outputs, columns)]
-    for family in (linear, Boosting(seed)):
+    for family in (Linear(regression), Boosting(seed)):
         with threads(x):
             model, facts = _fit(family, outputs, x, columns, groups, seed)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from medkit.evaluation.baselines.learned import Output, Predict
+from medkit.evaluation.baselines.learned import Known, Output, Predict
 
 
 @dataclass(frozen=True)
@@ -65,32 +65,18 @@ class Boosting:
             for trees in range(1, each.max_iter + 1)
         ]
 
-    def losses(
-        self,
-        output: Output,
-        x: np.ndarray,
-        y: np.ndarray,
-        x_held: np.ndarray,
-        y_held: np.ndarray,
-        large: bool,
-    ) -> np.ndarray:
+    def losses(self, output: Output, fitted: Known, held: Known, large: bool) -> np.ndarray:
         """(choices,) losses on the held-out rows."""
         found: list[float] = []
         for each in _compared(large):
-            model = self._model(output, asdict(each)).fit(x, y)
-            if output.regression:
-                found += [output.loss(y_held, p) for p in model.staged_predict(x_held)]
-                continue
-            stages = model.staged_predict_proba(x_held)
-            found += [output.loss(y_held, output.placed(p, model.classes_)) for p in stages]
+            model = self._model(output, asdict(each)).fit(fitted.x, fitted.y)
+            found += [output.loss(held.y, p) for p in output.stages(model, held.x)]
         return np.array(found)
 
     def fit(self, output: Output, x: np.ndarray, y: np.ndarray, choice: dict[str, Any]) -> Predict:
         """The model; features as they are."""
         model = self._model(output, choice).fit(x, y)
-        if output.regression:
-            return lambda rows: np.asarray(model.predict(rows))
-        return lambda rows: output.placed(model.predict_proba(rows), model.classes_)
+        return lambda rows: output.predict(model, rows)
 
     def _model(self, output: Output, choice: dict[str, Any]) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor

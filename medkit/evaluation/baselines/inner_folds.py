@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from medkit.data.splits.strata import outcome_strata
-from medkit.evaluation.baselines.learned import Output, Predict
+from medkit.evaluation.baselines.learned import Known, Output, Predict
 from medkit.evaluation.resampling.intervals import subject_codes
 
 _FOLDS, _FOLDS_IF_LARGE = 5, 3
@@ -44,16 +44,8 @@ class Family(Protocol):
         """Settings to choose from; fewer where the data are large."""
         ...
 
-    def losses(
-        self,
-        output: Output,
-        x: np.ndarray,
-        y: np.ndarray,
-        x_held: np.ndarray,
-        y_held: np.ndarray,
-        large: bool,
-    ) -> np.ndarray:
-        """(choices,) held-out losses of models fitted on ``x`` (n, features) and ``y`` (n,)."""
+    def losses(self, output: Output, fitted: Known, held: Known, large: bool) -> np.ndarray:
+        """(choices,) held-out losses of models fitted on other rows."""
         ...
 
     def fit(self, output: Output, x: np.ndarray, y: np.ndarray, choice: dict[str, Any]) -> Predict:
@@ -151,12 +143,11 @@ def search(
     average = np.zeros((len(outputs), 1))
     with threads(x[rows]):
         for fitted, held in folds:
-            x_fitted, x_held = x[rows[fitted]], x[rows[held]]
             for i, output in enumerate(outputs):
-                y_fitted, y_held = y[rows[fitted], i], y[rows[held], i]
-                average[i] += output.loss(y_held, output.average(y_fitted)(x_held))
-                if len(np.unique(y_fitted)) > 1:  # of one class alone nothing can be learned
-                    losses[i] += family.losses(output, x_fitted, y_fitted, x_held, y_held, large)
+                own, other = (Known(x[rows[of]], y[rows[of], i]) for of in (fitted, held))
+                average[i] += output.loss(other.y, output.average(own.y)(other.x))
+                if len(np.unique(own.y)) > 1:  # of one class alone nothing can be learned
+                    losses[i] += family.losses(output, own, other, large)
     relative = (losses / np.where(average > 0, average, 1)).mean(axis=0)
     best = int(np.argmin(relative))
     choice = dict(choices[best])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,14 @@ class PastRows:
 
 
 @dataclass(frozen=True)
+class Known:
+    """Features ``x`` (n, features) and the targets ``y`` (n,) of one output."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
 class Output:
     """What one column of targets is: a measured number, or one of ``classes`` classes."""
 
@@ -52,8 +60,22 @@ class Output:
         shares = np.bincount(y, minlength=self.classes) / len(y)
         return lambda rows: np.tile(shares, (len(rows), 1))
 
-    def placed(self, probabilities: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def predict(self, model: Any, x: np.ndarray) -> np.ndarray:
+        """(n,) numbers, or (n, classes) probabilities, of a fitted scikit-learn model."""
+        if self.regression:
+            return np.asarray(model.predict(x))
+        return self._placed(model.predict_proba(x), model)
+
+    def stages(self, model: Any, x: np.ndarray) -> Iterator[np.ndarray]:
+        """The same after each tree of a boosted model."""
+        if self.regression:
+            yield from model.staged_predict(x)
+            return
+        for probabilities in model.staged_predict_proba(x):
+            yield self._placed(probabilities, model)
+
+    def _placed(self, probabilities: np.ndarray, model: Any) -> np.ndarray:
         """(n, classes): a class without training rows has probability 0."""
         placed = np.zeros((len(probabilities), self.classes))
-        placed[:, present.astype(int)] = probabilities
+        placed[:, model.classes_.astype(int)] = probabilities
         return placed

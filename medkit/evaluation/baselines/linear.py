@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from medkit.evaluation.baselines.learned import Output, Predict
+from medkit.evaluation.baselines.learned import Known, Output, Predict
 
 _STEPS = 200  # of the solver; enough for a baseline
 
@@ -31,13 +31,20 @@ def preparation() -> Any:
 
 
 class Linear:
-    """L2-penalized regression (ridge); the penalty ``alpha`` is chosen.
+    """L2-penalized regression of a number, or logistic regression of classes.
 
-    Hoerl and Kennard, Ridge regression, Technometrics 12, 1970.
+    The penalty is chosen: ``alpha`` of a ridge (Hoerl and Kennard, Ridge regression,
+    Technometrics 12, 1970), the inverse penalty ``C`` of a logistic regression (le Cessie and van
+    Houwelingen, Ridge estimators in logistic regression, Appl. Statist. 41, 1992).
+
+    Args:
+        regression: Whether the target is a measured number.
     """
 
-    name = "linear_regression"
-    default: ClassVar[dict[str, Any]] = {"alpha": 10.0}
+    def __init__(self, regression: bool):
+        self.regression = regression
+        self.name = "linear_regression" if regression else "logistic_regression"
+        self.default: dict[str, Any] = {"alpha": 10.0} if regression else {"C": 0.1}
 
     def cost(self, output: Output) -> int:
         """One, whatever the number of classes: the fits are quick."""
@@ -45,86 +52,31 @@ class Linear:
 
     def choices(self, large: bool) -> Sequence[dict[str, Any]]:
         """A grid of penalties."""
-        return [{"alpha": float(each)} for each in np.logspace(-2, 4, 13)]
-
-    def losses(
-        self,
-        output: Output,
-        x: np.ndarray,
-        y: np.ndarray,
-        x_held: np.ndarray,
-        y_held: np.ndarray,
-        large: bool,
-    ) -> np.ndarray:
-        """(choices,) mean squared errors on the held-out rows."""
-        from sklearn.linear_model import Ridge
-
-        prepared = preparation().fit(x)
-        z, z_held = prepared.transform(x), prepared.transform(x_held)
-        fitted = (Ridge(**choice).fit(z, y) for choice in self.choices(large))
-        return np.array([output.loss(y_held, model.predict(z_held)) for model in fitted])
-
-    def fit(self, output: Output, x: np.ndarray, y: np.ndarray, choice: dict[str, Any]) -> Predict:
-        """The model with its preparation."""
-        from sklearn.linear_model import Ridge
-
-        prepared = preparation().fit(x)
-        model = Ridge(**choice).fit(prepared.transform(x), y)
-        return lambda rows: np.asarray(model.predict(prepared.transform(rows)))
-
-
-class Logistic:
-    """L2-penalized logistic regression; the inverse penalty ``C`` is chosen.
-
-    le Cessie and van Houwelingen, Ridge estimators in logistic regression, Appl. Statist. 41,
-    1992.
-    """
-
-    name = "logistic_regression"
-    default: ClassVar[dict[str, Any]] = {"C": 0.1}
-
-    def cost(self, output: Output) -> int:
-        """One, whatever the number of classes: the fits are quick."""
-        return 1
-
-    def choices(self, large: bool) -> Sequence[dict[str, Any]]:
-        """A grid of penalties, from strong to weak."""
+        if self.regression:
+            return [{"alpha": float(each)} for each in np.logspace(-2, 4, 13)]
         return [{"C": float(each)} for each in np.logspace(-4, 2, 13)]
 
-    def losses(
-        self,
-        output: Output,
-        x: np.ndarray,
-        y: np.ndarray,
-        x_held: np.ndarray,
-        y_held: np.ndarray,
-        large: bool,
-    ) -> np.ndarray:
-        """(choices,) log losses on the held-out rows."""
-        prepared = preparation().fit(x)
-        z, z_held = prepared.transform(x), prepared.transform(x_held)
+    def losses(self, output: Output, fitted: Known, held: Known, large: bool) -> np.ndarray:
+        """(choices,) mean squared errors or log losses on the held-out rows."""
+        prepared = preparation().fit(fitted.x)
+        z, z_held = prepared.transform(fitted.x), prepared.transform(held.x)
         # From the strongest penalty to the weakest, each fit starting where the last one ended.
-        model = _logistic(warm_start=True)
-        found = []
-        for choice in self.choices(large):
-            _fit(model.set_params(**choice), z, y)
-            probabilities = output.placed(model.predict_proba(z_held), model.classes_)
-            found.append(output.loss(y_held, probabilities))
-        return np.array(found)
+        model = self._model()
+        return np.array([
+            output.loss(held.y, output.predict(_fit(model.set_params(**each), z, fitted.y), z_held))
+            for each in self.choices(large)
+        ])  # fmt: skip
 
     def fit(self, output: Output, x: np.ndarray, y: np.ndarray, choice: dict[str, Any]) -> Predict:
         """The model with its preparation."""
         prepared = preparation().fit(x)
-        model = _fit(_logistic(**choice), prepared.transform(x), y)
-        return lambda rows: output.placed(
-            model.predict_proba(prepared.transform(rows)), model.classes_
-        )
+        model = _fit(self._model().set_params(**choice), prepared.transform(x), y)
+        return lambda rows: output.predict(model, prepared.transform(rows))
 
+    def _model(self) -> Any:
+        from sklearn.linear_model import LogisticRegression, Ridge
 
-def _logistic(**settings: Any) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
-    return LogisticRegression(max_iter=_STEPS, **settings)
+        return Ridge() if self.regression else LogisticRegression(max_iter=_STEPS, warm_start=True)
 
 
 def _fit(model: Any, z: np.ndarray, y: np.ndarray) -> Any:
