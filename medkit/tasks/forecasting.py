@@ -110,7 +110,8 @@ class Forecasting(Regression):
         season_hours: Annotated[float, Field(gt=0)] = 24.0,
         step_hours: Annotated[float, Field(gt=0)] | None = None,
     ):  # fmt: skip
-        super().__init__(loss=loss, huber_delta=huber_delta, standardize=standardize)
+        super().__init__(huber_delta=huber_delta, standardize=standardize)
+        self.loss = loss
         quantiles = tuple(float(each) for each in quantiles)
         for name, text in (
             ("quantiles", _quantile_problem(quantiles)),

@@ -48,7 +48,8 @@ class Regression(Task):
         huber_delta: Annotated[float, Field(gt=0)] = 1.0,
         standardize: bool = True,
     ):
-        self.loss, self.huber_delta, self.standardize = loss, huber_delta, standardize
+        self.loss: str = loss
+        self.huber_delta, self.standardize = huber_delta, standardize
         self.mean_: list[float] | None = None
         self.scale_: list[float] | None = None
 
