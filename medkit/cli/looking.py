@@ -27,6 +27,10 @@ def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOpti
 
     allow(allow_code or ())
     experiment = load_config(config, sets or ())
+    if any("from" in each for each in experiment.model.parameters.get("branches", {}).values()):
+        from medkit.workflows.finished_branches import finished_branches
+
+        finished_branches(experiment)
     say(f"{config}: valid ({experiment.model.name} on {experiment.dataset.name})")
 
 

@@ -19,6 +19,7 @@ from medkit.config.sections import (
     Component,
     EarlyStopping,
     Evaluation,
+    FinishedRun,
     Header,
     Leakage,
     Section,
@@ -130,6 +131,9 @@ def check_config(
     dataset = parts["dataset"]
     placed = placed_paths(dataset.parameters, folder, plain["dataset"], set(changed), ("dataset",))
     parts["dataset"] = Component(dataset.name, placed)
+    model = parts["model"]
+    placed = placed_paths(model.parameters, folder, plain["model"], set(changed), ("model",))
+    parts["model"] = Component(model.name, placed)
 
     def unexpanded(text: str, path: Key) -> Any:
         original = _at(given, path)
@@ -281,18 +285,30 @@ class _Checker:
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """A component that is a parameter of another one, or several by name."""
         if isinstance(data.get("name"), str):
-            checked = self.checked(place, known, data)
-            if checked is None:
-                return None
-            return {"name": checked[0].name, **checked[0].parameters}, checked[1]
-        each = {name: self.checked((*place, name), known, part) for name, part in data.items()}
+            return self.part(place, known, data)
+        each = {name: self.part((*place, name), known, part) for name, part in data.items()}
         whole = {name: found for name, found in each.items() if found is not None}
         if len(whole) < len(each):
             return None
         return (
-            {name: {"name": found.name, **found.parameters} for name, (found, _) in whole.items()},
+            {name: found for name, (found, _) in whole.items()},
             {name: plain for name, (_, plain) in whole.items()},
         )
+
+    def part(
+        self, place: Key, known: registry.Registry, data: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """One component inside another; of a model, it may come from a finished run."""
+        if known is registry.models and isinstance(data, dict) and "from" in data:
+            run, problems = check(FinishedRun, data, "a setting of a branch from a run")
+            self.problems.extend(((*place, *path), text) for path, text in problems)
+            if run is None:
+                return None
+            return run.model_dump(by_alias=True), run.model_dump(mode="json", by_alias=True)
+        checked = self.checked(place, known, data)
+        if checked is None:
+            return None
+        return {"name": checked[0].name, **checked[0].parameters}, checked[1]
 
     def parameters(
         self, place: Key, name: str, schema: type[BaseModel], data: dict[str, Any]

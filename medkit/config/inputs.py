@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from medkit.config.sections import Component
@@ -60,6 +60,7 @@ def model_on_inputs(
         text = f"'{model.name}' takes one input; '{dataset.name}' yields {described(kinds)}"
         yield ("model", "name"), f"{text}: write {{name: fusion, branches: {{{wanted}}}}}"
         return
+    branches: dict[str, Component | None]
     if takes_several(whole.name):
         branches = {n: chosen(each) for n, each in whole.parameters["branches"].items()}
         if whole is model:
@@ -67,7 +68,7 @@ def model_on_inputs(
     else:
         branches = dict.fromkeys(kinds, model)
     for name, branch in branches.items():
-        if name not in kinds:
+        if name not in kinds or branch is None:
             continue
         place: Key = ("model", "name")
         if whole is model and takes_several(model.name):
@@ -79,13 +80,13 @@ def model_on_inputs(
             yield from _required(branch.name, preprocessing[name], at)
 
 
-def chosen(branch: str | Mapping[str, Any]) -> Component:
-    """The model of a branch."""
-    given = {"name": branch} if isinstance(branch, str) else dict(branch)
-    return Component(given.pop("name"), given)
+def chosen(branch: Mapping[str, Any]) -> Component | None:
+    """The model of a branch; None of one that starts from a finished run."""
+    given = dict(branch)
+    return None if "from" in given else Component(given.pop("name"), given)
 
 
-def _unmatched(branches: Mapping[str, Component], dataset: str, kinds: Kinds) -> Problems:
+def _unmatched(branches: Iterable[str], dataset: str, kinds: Kinds) -> Problems:
     for name in branches:
         if name not in kinds:
             text = f"'{dataset}' yields no input '{name}'{did_you_mean(name, kinds)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -28,6 +29,15 @@ class Section(BaseModel):
     """A part of the config with fixed keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class FinishedRun(Section):
+    """A branch that starts from a finished run on its input alone."""
+
+    path: Path = Field(alias="from")
+    """The run's folder."""
+    frozen: bool = False
+    """Whether its weights stay as they are."""
 
 
 class Cosine(Section):

@@ -33,11 +33,17 @@ class Encoder:
         modalities: Input name -> modality, in the order of the cohort's inputs.
         optional: Inputs that a sample may lack; ``fit`` adds those that some training samples
             lack. Beside each, ``encode`` says which samples have it (``presence_name``).
+        fitted: Inputs whose modality is fitted already, and is left as it is.
     """
 
-    def __init__(self, modalities: Mapping[str, Modality], optional: Iterable[str] = ()):
+    def __init__(
+        self,
+        modalities: Mapping[str, Modality],
+        optional: Iterable[str] = (),
+        fitted: Iterable[str] = (),
+    ):
         self.modalities = dict(modalities)
-        self.optional = set(optional)
+        self.optional, self.fitted = set(optional), set(fitted)
 
     def fit(self, raw: Mapping[str, Any]) -> Self:
         """Fit each modality on its input's training rows.
@@ -52,7 +58,8 @@ class Encoder:
                 if not present.any():
                     raise DataError(f"no training sample has the input '{name}'")
                 values = values.take(np.flatnonzero(present))
-            self.modalities[name].fit(values)
+            if name not in self.fitted:
+                self.modalities[name].fit(values)
         return self
 
     def keep(self, raw: Mapping[str, Any]) -> np.ndarray:

@@ -40,7 +40,10 @@ def fusion(
             (1,) beside an input that a sample may lack.
         num_outputs: Width of the head; None for the joint embedding.
         output_activation: Activation of the head, set by the task.
-        branches: Input name -> name of a model, or a mapping with ``name`` and its parameters.
+        branches: Input name -> name of a model, or a mapping with ``name`` and its parameters; or
+            one with ``from``, a finished run on that input alone (in Python, a network without its
+            head), whose weights and preprocessing the branch starts with, and ``frozen``: true
+            where these weights shall not be trained any more.
         join: How the embeddings become one; ``gated`` and ``attention`` first bring them to one
             width, ``joint_units[0]`` or else 32.
         joint_units: Width of each dense layer on the joint embedding; an empty list for none.
@@ -72,7 +75,7 @@ def fusion(
     inputs = {name: keras.Input(shape, name=name) for name, shape in input_shapes.items()}
     embeddings = []
     for name in named:
-        embedding = _branch(name, branches[name], tuple(input_shapes[name]))(inputs[name])
+        embedding = _embedding(name, branches[name], inputs[name])
         given = [inputs[each] for each in (presence_name(name),) if each in inputs]
         if given or input_dropout:
             from medkit.layers.fusion import SubstitutedEmbedding
@@ -91,15 +94,23 @@ def branch_name(name: str) -> str:
     return f"{name}_branch"
 
 
-def _branch(name: str, chosen: str | Mapping[str, Any], shape: Shape) -> Any:
-    given = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
-    branch = models.build(given.pop("name"), shape, None, **given)
+def _embedding(name: str, chosen: str | Mapping[str, Any], x: Any) -> Any:
+    given: dict[str, Any] = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
+    frozen = False
+    if "from" in given:
+        # A copy, since each member of an ensemble goes on from the same weights.
+        branch = keras.models.clone_model(given["from"])
+        branch.set_weights(given["from"].get_weights())
+        frozen = given.get("frozen", False)
+        branch.trainable = not frozen
+    else:
+        branch = models.build(given.pop("name"), tuple(x.shape[1:]), None, **given)
     if len(branch.output_shape) != 2:
         raise MedkitError(
             f"fusion: the branch '{name}' gives {branch.output_shape}, no embedding (batch, width)"
         )
     branch.name = branch_name(name)  # layers need names of their own
-    return branch
+    return branch(x, training=False) if frozen else branch(x)
 
 
 def _joined(embeddings: list[Any], join: str, width: int) -> Any:

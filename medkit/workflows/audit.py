@@ -8,6 +8,7 @@ from rich.table import Table
 
 from medkit.config.experiment import Experiment
 from medkit.leakage import Findings, audit, waive
+from medkit.workflows.finished_branches import finished_branches, fitted_modalities
 from medkit.workflows.prepare import divide, encode, read
 
 
@@ -20,8 +21,11 @@ def audit_experiment(experiment: Experiment) -> Findings:
     Raises:
         MedkitError: Config or data at fault, or a waiver of a finding that does not exist.
     """
-    divided, flow = divide(read(experiment.dataset), experiment)
-    encoder, task, parts = encode(divided, experiment, flow)
+    begun = finished_branches(experiment)
+    cohort = read(experiment.dataset)
+    divided, flow = divide(cohort, experiment)
+    fitted = fitted_modalities(begun, cohort, experiment)
+    encoder, task, parts = encode(divided, experiment, flow, fitted)
     return waive(audit(parts, encoder, task, experiment.split), experiment.leakage)
 
 

@@ -22,6 +22,7 @@ from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS, split
 from medkit.evaluation import check_subgroups
 from medkit.modalities.encoder import Encoder
+from medkit.modalities.modality import Modality
 
 log = logging.getLogger("medkit")
 
@@ -77,9 +78,18 @@ def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], F
 
 
 def encode(
-    divided: dict[str, Cohort], experiment: Experiment, flow: Flow
+    divided: dict[str, Cohort],
+    experiment: Experiment,
+    flow: Flow,
+    fitted: Mapping[str, Modality] | None = None,
 ) -> tuple[Encoder, Any, dict[str, Part]]:
     """Fit encoder and task on the training samples, then encode every part.
+
+    Args:
+        divided: Part name -> samples; those that cannot be used are taken out.
+        experiment: The config.
+        flow: Filled: the samples of each part, and those dropped.
+        fitted: Input name -> its modality, where it comes from a finished run.
 
     Returns:
         The fitted encoder, the fitted task, and the parts.
@@ -93,7 +103,9 @@ def encode(
     }
     # A network that learns to do without any input is to be told which ones there are.
     learns_without = experiment.model.parameters.get("input_dropout")
-    encoder = Encoder(modalities, optional=modalities if learns_without else ())
+    fitted = fitted or {}
+    optional = modalities if learns_without else ()
+    encoder = Encoder({**modalities, **fitted}, optional, fitted)
     dropped: Counter[str] = Counter()
     for name, cohort in divided.items():
         usable = encoder.keep(cohort.inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medkit.config.experiment import Experiment, load_config
@@ -25,6 +25,11 @@ from medkit.training import ensemble
 from medkit.training.backend import select_backend, start
 from medkit.training.network import Network, build_network
 from medkit.workflows.assess import assess, predict, summarize
+from medkit.workflows.finished_branches import (
+    finished_branches,
+    fitted_modalities,
+    with_embeddings,
+)
 from medkit.workflows.prepare import divide, encode, read
 
 log = logging.getLogger("medkit")
@@ -64,12 +69,14 @@ def train(
     backend = select_backend(experiment.header.backend)
     stages = Stages()
     with LogKeeper() as kept, Aside() as aside:
+        begun = finished_branches(experiment)
         with stages("read"):
             cohort = read(experiment.dataset)
         with stages("split"):
             divided, flow = divide(cohort, experiment)
         with stages("encode"):
-            encoder, task, parts = encode(divided, experiment, flow)
+            fitted = fitted_modalities(begun, cohort, experiment)
+            encoder, task, parts = encode(divided, experiment, flow, fitted)
         with stages("audit"):
             findings = gate(audit(parts, encoder, task, experiment.split), experiment.leakage)
         with stages("summarize"):
@@ -79,7 +86,7 @@ def train(
         with stages("import keras"):
             device = start()
         with stages("build"):
-            network = build(experiment, encoder, task, len(parts["train"]))
+            network = build(experiment, encoder, task, len(parts["train"]), begun)
         folder = begin(experiment, cohort, Path(out)) if resume is None else reopen(resume, cohort)
         try:
             with stages("fit"):
@@ -115,8 +122,22 @@ def train(
     return Run.open(folder)
 
 
-def build(experiment: Experiment, encoder: Encoder, task: Task, rows: int) -> Network:
-    """Build the seeded network, under mixed precision if asked for."""
+def build(
+    experiment: Experiment,
+    encoder: Encoder,
+    task: Task,
+    rows: int,
+    begun: Mapping[str, Run] | None = None,
+) -> Network:
+    """Build the seeded network, under mixed precision if asked for.
+
+    Args:
+        experiment: The config.
+        encoder: The fitted encoder.
+        task: The fitted task.
+        rows: Training rows.
+        begun: Input name -> the run that its branch starts from.
+    """
     import keras
 
     from medkit.training.trainer import set_mixed_precision
@@ -125,6 +146,7 @@ def build(experiment: Experiment, encoder: Encoder, task: Task, rows: int) -> Ne
     set_mixed_precision(experiment.training.mixed_precision)
     kinds = {name: each.name for name, each in experiment.preprocessing.items()}
     model = as_fusion(experiment.model, kinds) or experiment.model
+    model = with_embeddings(model, begun or {})
     network = build_network(
         encoder, task, model, rows, experiment.training.ensemble, experiment.seed
     )  # fmt: skip

@@ -1,0 +1,112 @@
+"""Branches that start from finished runs: their preprocessing, and their network's embedding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from medkit.config.experiment import Component, Experiment
+from medkit.core.errors import ConfigError, Problem, RunError
+from medkit.core.lazy import keras as lazy_keras
+from medkit.data.cohort import Cohort
+from medkit.modalities.encoder import preprocessing_name
+from medkit.modalities.modality import Modality
+from medkit.runs.run import Run
+
+if TYPE_CHECKING:
+    import keras
+
+log = logging.getLogger("medkit")
+
+
+def finished_branches(experiment: Experiment) -> dict[str, Run]:
+    """Input name -> the run that its branch starts from.
+
+    Raises:
+        ConfigError: A run that is not finished or was changed, takes several inputs or takes
+            inputs of another kind.
+    """
+    found = {}
+    for name, branch in experiment.model.parameters.get("branches", {}).items():
+        if "from" not in branch:
+            continue
+        try:
+            run = Run.open(branch["from"])
+        except RunError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            raise _wrong(experiment, name, f"{error.place}: {error.message}{hint}") from error
+        kinds = [modality.modality for modality in run.encoder.modalities.values()]
+        kind = experiment.preprocessing[name].name
+        if kinds != [kind]:
+            text = f"the run takes {' and '.join(kinds)} data, and '{name}' is {kind} data"
+            raise _wrong(experiment, name, text)
+        found[name] = run
+    return found
+
+
+def fitted_modalities(
+    runs: Mapping[str, Run], cohort: Cohort, experiment: Experiment
+) -> dict[str, Modality]:
+    """Input name -> the modality fitted in the run that its branch starts from.
+
+    Raises:
+        ConfigError: The input has not the features of the run's, or has them in other units.
+    """
+    found = {}
+    for name, run in runs.items():
+        (modality,) = run.encoder.modalities.values()
+        units = {each.name: each.unit for each in modality.features}
+        given = {each.name: each.unit for each in cohort.inputs[name].features}
+        # What a run left out (minimum_frequency) is no feature of its own.
+        known = {*units, *getattr(modality, "given_", ())}
+        lacking = [f"'{each}'" for each in units if each not in given]
+        unknown = [f"'{each}'" for each in given if each not in known]
+        differences = [f"lacks {', '.join(lacking)}"] if lacking else []
+        differences += [f"has {', '.join(unknown)}, unknown to the run"] if unknown else []
+        differences += [
+            f"has '{each}' in {given[each] or 'no unit'}, the run in {unit or 'no unit'}"
+            for each, unit in units.items()
+            if each in given and given[each] != unit
+        ]
+        if differences:
+            raise _wrong(experiment, name, f"the input '{name}' {'; '.join(differences)}")
+        if {*run.environment["data_sha256"].values()} & {*cohort.source.files.values()}:
+            log.warning(
+                "the branch '%s' starts from a run on the same files: what that run was trained on "
+                "must not be tested here; keep seed and split as they were", name,
+            )  # fmt: skip
+        log.info("input %s: preprocessing and weights of the run %s", name, run.path.name)
+        found[name] = modality
+    return found
+
+
+def with_embeddings(model: Component, runs: Mapping[str, Run]) -> Component:
+    """The model with the runs' networks, but for their heads, in place of the runs' paths.
+
+    Raises:
+        RunError: A run whose network is no single one with a head.
+    """
+    branches = {
+        name: {**branch, "from": _embedding(runs[name])} if name in runs else branch
+        for name, branch in model.parameters.get("branches", {}).items()
+    }
+    return Component(model.name, {**model.parameters, "branches": branches}) if runs else model
+
+
+def _embedding(run: Run) -> keras.Model:
+    prepared = {preprocessing_name(name) for name in run.encoder.modalities}
+    models = [each for each in run.model.layers if isinstance(each, lazy_keras.Model)]
+    cores = [each for each in models if each.name not in prepared]
+    heads = [layer for core in cores for layer in core.layers if layer.name == "output"]
+    if len(cores) != 1 or len(heads) != 1 or isinstance(cores[0].input, dict):
+        raise RunError(
+            "its network is no single one with a head, so that no branch can start from it",
+            place=str(run.path),
+            hint="Train it without ensemble and without an embedding of categories.",
+        )
+    return lazy_keras.Model(cores[0].input, heads[0].input, name=cores[0].name)
+
+
+def _wrong(experiment: Experiment, name: str, text: str) -> ConfigError:
+    return ConfigError([Problem(f"model.branches.{name}.from", text)], place=experiment.place)
