@@ -18,6 +18,7 @@ from cohorts import only_input
 
 import medkit
 from medkit.config.experiment import check_config
+from medkit.runs import saving
 from medkit.runs.run import Run
 from medkit.training import ensemble
 from medkit.training.backend import start
@@ -71,7 +72,7 @@ def bare(monkeypatch):
         for name in ("report.html", "MODEL_CARD.md"):
             (folder / name).write_text("left out")
 
-    monkeypatch.setattr(pipeline, "save_report", report)
+    monkeypatch.setattr(saving, "save_report", report)
 
 
 @pytest.fixture(scope="module")

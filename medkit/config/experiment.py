@@ -188,12 +188,9 @@ class _Checker:
 
     def sections(self) -> dict[str, Any]:
         kinds = {"dataset": registry.datasets, "task": registry.tasks, "model": registry.models}
-        sections = {
-            "split": Split,
-            "training": Training,
-            "evaluation": Evaluation,
-            "leakage": Leakage,
-        }
+        sections: dict[str, type[Section]] = {
+            "split": Split, "training": Training, "evaluation": Evaluation, "leakage": Leakage,
+        }  # fmt: skip
         known = [*Header.model_fields, *kinds, *sections, "preprocessing"]
         for key in self.document:
             if key not in known:
@@ -202,12 +199,10 @@ class _Checker:
         parts: dict[str, Any] = {"header": self.section("", Header)}
         parts["dataset"] = self.component("dataset", registry.datasets)
         parts["preprocessing"] = self.preprocessing(parts["dataset"])
-        parts["task"] = self.component("task", registry.tasks)
-        parts["split"] = self.section("split", Split)
-        parts["model"] = self.component("model", registry.models)
-        parts["training"] = self.section("training", Training)
-        parts["evaluation"] = self.section("evaluation", Evaluation)
-        parts["leakage"] = self.section("leakage", Leakage)
+        for key in ("task", "model"):
+            parts[key] = self.component(key, kinds[key])
+        for key, section in sections.items():
+            parts[key] = self.section(key, section)
         self.problems.extend(across(parts))
         return parts
 

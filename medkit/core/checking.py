@@ -27,6 +27,12 @@ _EXPECTED = {
     "model_attributes_type": "must be a mapping",
     "path_type": "must be a path",
     "finite_number": "must be a finite number",
+    "greater_than_equal": "must be {ge:g} or more",
+    "greater_than": "must be above {gt:g}",
+    "less_than_equal": "must be {le:g} or less",
+    "less_than": "must be below {lt:g}",
+    "too_short": "must have {min_length} or more items",
+    "too_long": "must have {max_length} items at most",
 }
 
 
@@ -117,19 +123,7 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
         near = did_you_mean(context["tag"], known) or f"; known: {', '.join(known)}"
         return f"no {str(path[-1]).replace('_', ' ')} called '{context['tag']}'{near}"
     if kind in _EXPECTED:
-        return _EXPECTED[kind] + got
-    if kind == "greater_than_equal":
-        return f"must be {context['ge']:g} or more{got}"
-    if kind == "greater_than":
-        return f"must be above {context['gt']:g}{got}"
-    if kind == "less_than_equal":
-        return f"must be {context['le']:g} or less{got}"
-    if kind == "less_than":
-        return f"must be below {context['lt']:g}{got}"
-    if kind == "too_short":
-        return f"must have {context['min_length']} or more items{got}"
-    if kind == "too_long":
-        return f"must have {context['max_length']} items at most{got}"
+        return _EXPECTED[kind].format(**context) + got
     if kind in ("literal_error", "enum"):
         choices = context["expected"]
         near = did_you_mean(str(given), choices.replace("'", "").replace(" or ", ", ").split(", "))

@@ -63,36 +63,28 @@ def open_query(url: str, query: str, timeout: float, store: Store | None = None)
         DataError: The address or the query is wrong, the database cannot be reached, or no row
             is found. No message holds the password.
     """
-    address, secrets, place = known_as(url)
-    attempt = partial(gathered, store=store or Store(None))
-    names, frame = _persistently(address, query, timeout, place, secrets, attempt)
+    place = known_as(url)[2]
+    rows: Any
+    names, rows = streamed(url, query, timeout, partial(gathered, store=store or Store(None)))
     check_names(names, place)
-    if isinstance(frame, StoredQuery):
-        return _stored(frame, query, place)
-    frame = with_dates(frame)
-    marks = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    stored = isinstance(rows, StoredQuery)
+    rows = rows if stored else with_dates(rows)
+    marks = rows.marks() if stored else pd.util.hash_pandas_object(rows, index=False).to_numpy()
     if not re.search(r"\border\s+by\b", query, re.I):
         log.info("the query has no 'order by': its rows are put in an order of their own")
         order = np.argsort(marks, kind="stable")
-        frame, marks = frame.iloc[order], marks[order]
+        marks = marks[order]
+        if stored:
+            rows.order = order
+        else:
+            rows = rows.iloc[order]
     digest = hashlib.sha256("\0".join(names).encode() + marks.tobytes()).hexdigest()
 
     def read(columns: Sequence[str] | None = None, **_: Any) -> pd.DataFrame:
-        return frame if columns is None else frame[list(columns)]
+        return rows if columns is None else rows[list(columns)]
 
-    return Table(names, place, read, lambda: {str(place): digest})
-
-
-def _stored(rows: StoredQuery, query: str, place: Path) -> Table:
-    """Rows on disk as a table, in an order of their own where the query has none."""
-    marks = rows.marks()
-    if not re.search(r"\border\s+by\b", query, re.I):
-        log.info("the query has no 'order by': its rows are put in an order of their own")
-        rows.order = np.argsort(marks, kind="stable")
-        marks = marks[rows.order]
-    digest = hashlib.sha256("\0".join(rows.names).encode() + marks.tobytes()).hexdigest()
-    size = 8 * rows.count * len(rows.names)
-    return Table(rows.names, place, rows, lambda: {str(place): digest}, size)
+    size = 8 * rows.count * len(names) if stored else 0
+    return Table(names, place, rows if stored else read, lambda: {str(place): digest}, size)
 
 
 def streamed(

@@ -11,7 +11,7 @@ from typing import Any
 from medkit.core.errors import DataError, did_you_mean
 from medkit.core.files import existing, sha256
 from medkit.core.lazy import pd
-from medkit.readers.excel import EXCEL, Sheet, read_sheet
+from medkit.readers.excel import EXCEL, read_sheet
 from medkit.readers.text import DELIMITED, Decimal, open_text
 from medkit.readers.values import is_text, with_dates, with_points
 
@@ -85,11 +85,12 @@ def open_table(
     size = path.stat().st_size
     if path.name.lower().endswith(PARQUET):
         names = [str(name) for name in _parquet(path).names if name != "__index_level_0__"]
-        read = _ParquetRows(path, names, decimal)
+        read = _Rows(names, lambda columns, kept: _read_parquet(path, columns), decimal)
         size = 8 * len(names) * _parquet_rows(path)
     elif path.name.lower().endswith(EXCEL):
         found = read_sheet(path, sheet)
-        names, read, size = found.names, _ExcelRows(found, decimal), 0
+        names, size = found.names, 0
+        read = _Rows(names, lambda columns, kept: found.frame(kept)[columns], decimal)
     else:
         text = open_text(path, encoding, delimiter, decimal)
         names, read, spool = text.names, text, text.spooled
@@ -161,29 +162,11 @@ def rows_of(found: Table, **kinds: Any) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _ParquetRows:
-    path: Path
+class _Rows:
+    """Rows of a file that has types; ``read`` takes the columns and those kept as text."""
+
     names: list[str]
-    decimal: Decimal | None
-
-    def __call__(
-        self,
-        columns: Sequence[str] | None = None,
-        text: Iterable[str | None] = (),
-        literal: Iterable[str | None] = (),
-        numeric: Iterable[str] = (),
-    ) -> pd.DataFrame:
-        import pyarrow.parquet
-
-        wanted = list(columns) if columns is not None else self.names
-        rows = pyarrow.parquet.read_table(self.path, columns=wanted)
-        frame = with_dates(rows.to_pandas(ignore_metadata=True))
-        return _with_points(frame, {*text, *literal}) if self.decimal == "," else frame
-
-
-@dataclass(frozen=True)
-class _ExcelRows:
-    sheet: Sheet
+    read: Callable[[list[str], Collection[str | None]], pd.DataFrame]
     decimal: Decimal | None
 
     def __call__(
@@ -194,14 +177,11 @@ class _ExcelRows:
         numeric: Iterable[str] = (),
     ) -> pd.DataFrame:
         kept = {*text, *literal}
-        frame = with_dates(self.sheet.frame(kept))
-        frame = frame if columns is None else frame[list(columns)]
-        return _with_points(frame, kept) if self.decimal == "," else frame
-
-
-def _with_points(frame: pd.DataFrame, kept: Collection[str | None]) -> pd.DataFrame:
-    columns = [name for name in frame if name not in kept and is_text(frame[name])]
-    return frame.assign(**{str(name): with_points(frame[name]) for name in columns})
+        frame = with_dates(self.read(list(self.names if columns is None else columns), kept))
+        if self.decimal != ",":
+            return frame
+        columns = [str(name) for name in frame if name not in kept and is_text(frame[name])]
+        return frame.assign(**{name: with_points(frame[name]) for name in columns})
 
 
 def require(column: str, names: Iterable[str], path: Path, what: str = "column") -> None:
@@ -233,6 +213,12 @@ def _parquet(path: Path) -> Any:
         return pyarrow.parquet.read_schema(path)
     except (pyarrow.lib.ArrowException, OSError) as error:
         raise DataError("not a readable Parquet file", place=str(path)) from error
+
+
+def _read_parquet(path: Path, columns: list[str]) -> pd.DataFrame:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path, columns=columns).to_pandas(ignore_metadata=True)
 
 
 def _parquet_rows(path: Path) -> int:

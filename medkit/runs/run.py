@@ -18,6 +18,7 @@ from medkit.core import registry
 from medkit.core.errors import RunError
 from medkit.core.files import sha256, write_text
 from medkit.core.lazy import keras, pd
+from medkit.core.yaml_file import read_yaml
 from medkit.data.cohort import RawInput
 from medkit.data.inputs import Inputs
 from medkit.evaluation.uncertainty.conformal import conformal_columns
@@ -165,7 +166,7 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
-        self.config: Mapping[str, Any] = _read_yaml(path / "config.yaml")
+        self.config: Mapping[str, Any] = read_yaml(path / "config.yaml")[0]
         self.metrics: dict[str, Any] = read_json(path / "metrics.json")
         self.environment: dict[str, Any] = read_json(path / "environment.json")
         inputs = read_json(path / "inputs.json")
@@ -258,9 +259,3 @@ def predict_usable(model: keras.Model, inputs: Inputs, usable: np.ndarray) -> np
 def read_json(path: Path) -> Any:
     """The content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    from medkit.core.yaml_file import read_yaml
-
-    return read_yaml(path)[0]

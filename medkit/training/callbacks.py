@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,15 +16,19 @@ from medkit.training.validation import Evaluator
 log = logging.getLogger("medkit")
 
 
-@runtime_checkable
-class Resumable(Protocol):
-    """A callback whose state belongs into a checkpoint."""
+class Resumable(keras.callbacks.Callback):
+    """A callback that goes on in a resumed run: the attributes in ``kept`` are its state."""
+
+    kept: tuple[str, ...] = ()
 
     def state(self) -> dict[str, Any]:
-        """What it remembers, as JSON."""
+        """What it remembers, as Python's JSON."""
+        return {name: getattr(self, name) for name in self.kept}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take ``state`` up again."""
+        """Go on from ``state``."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 class Validation(keras.callbacks.Callback):
@@ -77,7 +81,7 @@ class StopOnNaN(keras.callbacks.Callback):
         )
 
 
-class StoppingCallback(keras.callbacks.Callback):
+class StoppingCallback(Resumable):
     """Stops after ``patience`` epochs without a better value; keeps the best epoch's weights.
 
     Of epochs whose values are equal (an AUPRC of 1.0 reached twice, an accuracy of few rows) the
@@ -91,6 +95,8 @@ class StoppingCallback(keras.callbacks.Callback):
         min_delta: Smallest change that counts.
         restore_best: Whether to keep the weights.
     """
+
+    kept = ("best", "best_loss", "best_epoch", "wait", "stopped")
 
     def __init__(
         self, name: str, mode: str, *, patience: int, min_delta: float, restore_best: bool
@@ -119,28 +125,14 @@ class StoppingCallback(keras.callbacks.Callback):
         if self.wait >= self.patience:
             self.stopped = self.model.stop_training = True
 
-    def state(self) -> dict[str, Any]:
-        """Best value so far, its loss, when, and how long ago a better value came."""
-        best = self.best if math.isfinite(self.best) else None
-        loss = self.best_loss if math.isfinite(self.best_loss) else None
-        return {
-            "best": best,
-            "best_loss": loss,
-            "best_epoch": self.best_epoch,
-            "wait": self.wait,
-            "stopped": self.stopped,
-        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
-        self.best = -math.inf if state["best"] is None else state["best"]
-        self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
-        self.best_epoch, self.wait = state["best_epoch"], state["wait"]
-        self.stopped = state["stopped"]
+class PlateauCallback(Resumable):
+    """Multiplies the rate by ``factor`` after ``patience`` epochs without a better value.
 
+    The rate itself is among the optimizer's variables.
+    """
 
-class PlateauCallback(keras.callbacks.Callback):
-    """Multiplies the rate by ``factor`` after ``patience`` epochs without a better value."""
+    kept = ("best", "wait")
 
     def __init__(self, name: str, mode: str, *, factor: float, patience: int, minimum: float):
         super().__init__()
@@ -161,18 +153,11 @@ class PlateauCallback(keras.callbacks.Callback):
                 log.info("epoch %d: learning rate %g -> %g", epoch + 1, before, after)
             self.wait = 0
 
-    def state(self) -> dict[str, Any]:
-        """Best value so far and how long ago."""
-        return {"best": self.best if math.isfinite(self.best) else None, "wait": self.wait}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``; the rate itself is among the optimizer's variables."""
-        self.best = -math.inf if state["best"] is None else state["best"]
-        self.wait = state["wait"]
-
-
-class Recorder(keras.callbacks.Callback):
+class Recorder(Resumable):
     """Every logged value of every epoch; with a schedule, the learning rate too."""
+
+    kept = ("history",)
 
     def __init__(self, with_rate: bool):
         super().__init__()
@@ -184,14 +169,6 @@ class Recorder(keras.callbacks.Callback):
             logs["learning_rate"] = learning_rate(self.model.optimizer)
         for name in sorted(logs, key=lambda each: (each.startswith("val_"), each != "loss")):
             self.history.setdefault(name, []).append(float(logs[name]))
-
-    def state(self) -> dict[str, Any]:
-        """The history."""
-        return {"history": {name: list(values) for name, values in self.history.items()}}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
-        self.history = {name: list(values) for name, values in state["history"].items()}
 
 
 def monitored(logs: Any, name: str) -> Any:

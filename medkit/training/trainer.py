@@ -18,7 +18,7 @@ from medkit.core.progress import duration
 from medkit.tasks.task import Task
 from medkit.training import feed, validation
 from medkit.training.backend import device
-from medkit.training.callbacks import Recorder, StoppingCallback
+from medkit.training.callbacks import Recorder, Resumable, StoppingCallback
 from medkit.training.checkpoint import Checkpoint
 from medkit.training.fused import train_function
 from medkit.training.optimizer import build_optimizer
@@ -237,7 +237,7 @@ class Trainer:
     def _checkpoint(self, watchers: dict[str, Any], data: Any) -> Checkpoint | None:
         if self.folder is None:
             return None
-        others = {name: each for name, each in watchers.items() if hasattr(each, "restore")}
+        others = {name: each for name, each in watchers.items() if isinstance(each, Resumable)}
         identity = {"seed": self.seed, "batch_size": self.settings.batch_size}
         if not feed.is_stream(data):
             identity["rows"] = feed.row_count(data)

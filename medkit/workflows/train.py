@@ -17,9 +17,9 @@ from medkit.evaluation.baselines.aside import Aside
 from medkit.leakage import audit, gate
 from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
-from medkit.runs.recording import LogKeeper, Stages, environment
+from medkit.runs.recording import LogKeeper, Stages
 from medkit.runs.run import Run
-from medkit.runs.saving import save, save_report, save_rows
+from medkit.runs.saving import Trained, save_run
 from medkit.tasks.task import Task
 from medkit.training import ensemble
 from medkit.training.backend import select_backend, start
@@ -66,7 +66,7 @@ def train(
         Interrupted: Ctrl-C; the folder it names can be resumed.
     """
     experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
-    backend = select_backend(experiment.header.backend)
+    select_backend(experiment.header.backend)
     stages = Stages()
     with LogKeeper() as kept, Aside() as aside:
         begun = finished_branches(experiment)
@@ -99,19 +99,10 @@ def train(
                     flow, stages, aside,
                 )  # fmt: skip
             log.info("test: %s", metrics["headline"])
-            with stages("save"):
-                columns = cohort.source.columns
-                save(folder, encoder, task, predictions, network, history, metrics, columns)
-                hashed = save_rows(folder, task, parts, predictions, metrics)
-            facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
-            with stages("report"):
-                save_report(
-                    folder, experiment, encoder, task, cohort, parts, predictions, network,
-                    history, metrics, facts, hashed,
-                )  # fmt: skip
-            runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})
-            write_text(folder / "log.txt", kept.text)
-            runs.seal(folder)
+            trained = Trained(
+                experiment, encoder, task, cohort, parts, predictions, network, history, metrics
+            )
+            save_run(folder, trained, device, stages, kept)
         except KeyboardInterrupt as stop:
             raise Interrupted(folder) from stop
         except TrainingError:

@@ -30,16 +30,15 @@ from medkit.core import registry
 from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 from medkit.core.files import write_text
 from medkit.core.lazy import keras
-from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation import evaluate_part
 from medkit.evaluation.resampling.intervals import plain
 from medkit.leakage import audit, gate
 from medkit.runs import run as runs
 from medkit.runs.predictions import Predictions
-from medkit.runs.recording import LogKeeper, Stages, environment
+from medkit.runs.recording import LogKeeper, Stages
 from medkit.runs.run import Run
-from medkit.runs.saving import save, save_report, save_rows
+from medkit.runs.saving import Trained, save_run
 from medkit.training.backend import start
 from medkit.training.network import Network
 from medkit.workflows.assess import assess, predict_parts, summarize
@@ -116,8 +115,13 @@ def recalibrate_run(
         log.info("test: %s", metrics["headline"])
         folder = runs.new_folder(run.path.resolve().parents[1], run.path.resolve().parent.name)
         try:
-            _write(folder, run, experiment, new.whole, parts, predictions, network, history,
-                   metrics, device, stages, kept)  # fmt: skip
+            write_text(folder / "config.yaml", experiment.to_yaml(target_folder=folder))
+            trained = Trained(
+                experiment, run.encoder, run.task, new.whole, parts, predictions, network, history,
+                metrics,
+            )  # fmt: skip
+            parent = metrics["recalibration"]["parent"]
+            save_run(folder, trained, device, stages, kept, recalibrated_from=parent)
         except BaseException:
             shutil.rmtree(folder)
             raise
@@ -229,36 +233,3 @@ def _account(
             ],
         }
     )
-
-
-def _write(
-    folder: Path,
-    run: Run,
-    experiment: Experiment,
-    cohort: Cohort,
-    parts: dict[str, Part],
-    predictions: Predictions,
-    network: Network,
-    history: dict[str, list[float]],
-    metrics: dict[str, Any],
-    device: str,
-    stages: Stages,
-    kept: LogKeeper,
-) -> None:
-    """Write and seal the new run."""
-    write_text(folder / "config.yaml", experiment.to_yaml(target_folder=folder))
-    save(
-        folder, run.encoder, run.task, predictions, network, history or {"loss": []}, metrics,
-        cohort.source.columns,
-    )  # fmt: skip
-    hashed = save_rows(folder, run.task, parts, predictions, metrics)
-    backend = keras.backend.backend()
-    facts = environment(backend, device, experiment.seed, dict(cohort.source.files), stages)
-    facts["recalibrated_from"] = metrics["recalibration"]["parent"]
-    save_report(
-        folder, experiment, run.encoder, run.task, cohort, parts, predictions, network, history,
-        metrics, facts, hashed,
-    )  # fmt: skip
-    runs.write_json(folder / "environment.json", {**facts, "stages": stages.records})
-    write_text(folder / "log.txt", kept.text)
-    runs.seal(folder)
