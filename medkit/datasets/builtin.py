@@ -36,10 +36,10 @@ def breast_cancer() -> Cohort:
 
     data = load_breast_cancer(as_frame=True)
     classes = np.array(["malignant", "benign"], dtype=object)
-    return _cohort(
+    return whole_table(
         data.data,
         classes[data.target.to_numpy()],
-        "diagnosis",
+        ("diagnosis",),
         "malignant (positive) or benign mass, by biopsy",
         "scikit-learn's copy of the Wisconsin diagnostic data; no units and no patient column "
         "are given: each row is taken as one patient",
@@ -69,10 +69,10 @@ def diabetes() -> Cohort:
     values = data.data.astype("float64")
     values["sex"] = [str(int(code)) for code in data.data["sex"]]
     values["sex"] = values["sex"].astype(object)
-    return _cohort(
+    return whole_table(
         values,
         data.target.to_numpy(dtype="float64"),
-        "progression",
+        ("progression",),
         "quantitative measure of disease progression one year after baseline",
         "scikit-learn's copy, not scaled; units of serum values are inferred from their ranges; "
         "the codes of sex (1, 2) are not documented",
@@ -81,15 +81,16 @@ def diabetes() -> Cohort:
     )
 
 
-def _cohort(
+def whole_table(
     table: pd.DataFrame,
     targets: np.ndarray,
-    name: str,
+    names: tuple[str, ...],
     label: str,
-    note: str,
+    note: str = "",
     units: dict[str, str] | None = None,
     attributes: dict[str, Any] | None = None,
 ) -> Cohort:
+    """A cohort of all rows: text columns are categories; ``attributes`` are for subgroups."""
     index = pd.RangeIndex(1, len(table) + 1, name="row")
     features = tuple(
         Feature(column, "categorical" if table[column].dtype == object else "numeric",
@@ -100,6 +101,6 @@ def _cohort(
         samples=pd.DataFrame(attributes or {}, index=index),
         inputs={"tabular": RawInput("tabular", table.set_axis(index), features)},
         targets=targets,
-        source=Source(rows_read=len(table), label=label, notes=(note,)),
-        target_names=(name,),
+        source=Source(rows_read=len(table), label=label, notes=(note,) if note else ()),
+        target_names=names,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from medkit.core.errors import DataError
-from medkit.core.lazy import pd
 from medkit.core.registry import datasets
-from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.data.cohort import Cohort
+from medkit.datasets.builtin import whole_table
 
 UNITS = {"age": "years", "bmi": "kg/m²", "diasbp": "mmHg", "sysbp": "mmHg", "hr": "bpm"}
 
@@ -38,18 +38,14 @@ def whas500() -> Cohort:
             hint="pip install 'keras-medkit[survival]'",
         ) from error
     frame, outcome = load_whas500()
-    index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    frame = frame.drop(columns="los").set_axis(index)
+    frame = frame.drop(columns="los")
     texts = frame.select_dtypes("category").columns
     frame[texts] = frame[texts].astype(str).astype(object)
-    features = tuple(
-        Feature(name, "categorical" if name in texts else "numeric", UNITS.get(name))
-        for name in frame.columns
-    )
-    return Cohort(
-        samples=pd.DataFrame({"sex": frame["gender"].to_numpy()}, index=index),
-        inputs={"tabular": RawInput("tabular", frame, features)},
-        targets=np.column_stack([outcome["lenfol"], outcome["fstat"]]).astype(float),
-        source=Source(rows_read=len(frame), label="days until death from any cause, or censored"),
-        target_names=("days", "died"),
+    return whole_table(
+        frame,
+        np.column_stack([outcome["lenfol"], outcome["fstat"]]).astype(float),
+        ("days", "died"),
+        "days until death from any cause, or censored",
+        units=UNITS,
+        attributes={"sex": frame["gender"].to_numpy()},
     )

@@ -71,6 +71,13 @@ def to_engine(frame: pd.DataFrame, engine: Engine) -> nw.LazyFrame[Any]:
     return nw.from_native(_session(module).createDataFrame(table.cast(pa.schema(texts))))
 
 
+def flag(condition: nw.Expr) -> nw.Expr:
+    """1 where a condition holds, else 0: all engines add these up."""
+    import narwhals as nw
+
+    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0))
+
+
 def collected(frame: nw.LazyFrame[Any]) -> dict[str, np.ndarray]:
     """The frame's columns, computed: (rows,) arrays, missing numbers as NaN, texts as None."""
     engine = frame.implementation

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 
 from medkit.core.errors import DataError
+from medkit.core.files import existing
 from medkit.core.lazy import pd
 from medkit.readers.cache import Store
 from medkit.readers.sql_rows import StoredQuery, TooSlow, gathered
@@ -45,6 +46,32 @@ def is_database(path: Path) -> bool:
 def url_of(path: Path) -> str:
     """The address of a database in a file."""
     return f"{EMBEDDED[path.suffix.lower()]}:///{path}"
+
+
+def database_of(path: Path | None, url: str | None, query: str | None, example: str) -> str | None:
+    """The address of the database that a data set's parameters name; None where that is a file.
+
+    Args:
+        path: A file, or a database in a file.
+        url: An address as SQLAlchemy takes it.
+        query: The select statement.
+        example: Such a statement, for messages.
+
+    Raises:
+        DataError: A database without a query, a query without a database, or both or neither of
+            path and url.
+    """
+    if (path is None) == (url is None):
+        raise DataError("give either path or url" + (", not both" if url else ""), place="dataset")
+    place = "dataset.source.url" if path is None else str(path)
+    if path is not None and is_database(path):
+        url = url_of(existing(path))
+    if url is not None and query is None:
+        hint = f"As in query: {example}."
+        raise DataError("a database needs a query", place=place, hint=hint)
+    if url is None and query is not None:
+        raise DataError("a query is for databases", place=place, hint="Leave query out.")
+    return url
 
 
 def open_query(url: str, query: str, timeout: float, store: Store | None = None) -> Table:

@@ -205,6 +205,14 @@ def fingerprint(files: Iterable[tuple[str, bytes | Path]]) -> str:
     return whole.hexdigest()
 
 
+def fingerprints(path: Path, files: Sequence[Path]) -> dict[str, str]:
+    """Name of the file or folder -> SHA-256 of what is read of it."""
+    if path.is_file():
+        return {path.name: sha256(path)}
+    named = ((file.relative_to(path).as_posix(), file) for file in files)
+    return {f"{path.resolve().name}/": fingerprint(named)}
+
+
 def _parquet(path: Path) -> Any:
     import pyarrow.lib
     import pyarrow.parquet

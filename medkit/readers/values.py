@@ -66,6 +66,17 @@ def without_sentinels(
     return pd.DataFrame(columns, index=frame.index)
 
 
+def refuse_empty(column: pd.Series, name: str | None, place: Path, hint: str | None = None) -> None:
+    """Raise a DataError that names the first row where a column is empty."""
+    empty = column.isna()
+    if empty.any():
+        raise DataError(
+            f"column '{name}' is empty in {int(empty.sum())} rows (first at row {empty.idxmax()})",
+            place=str(place),
+            hint=hint,
+        )
+
+
 def sentinels_of(sentinels: Sentinels | None, name: str) -> tuple[Any, ...]:
     """The stand-ins for 'missing' of one column or variable."""
     return (*(sentinels or {}).get("*", ()), *(sentinels or {}).get(name, ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,23 @@ class Division:
             hint="Name it in the dataset section, so that it is kept as an attribute.",
         )
 
+    def require_sites(self, asked: Sequence[str], present: Sequence[str], place: str) -> None:
+        """Raise a DataError if a site is none of those there are."""
+        for name in asked:
+            if name not in present:
+                near = did_you_mean(name, list(present)) or ";"
+                text = f"no site called '{name}'{near} sites: {', '.join(present)}"
+                raise DataError(text, place=place)
+
+    def require_subjects(self, count: int, least: int, into: str, part: str) -> None:
+        """Raise a DataError if there are fewer subjects than parts or folds."""
+        if count < least:
+            raise DataError(
+                f"{count} {'subject' if count == 1 else 'subjects'} cannot be divided into {into}",
+                place="split",
+                hint=f"Each {part} needs one subject or more; check the subject column.",
+            )
+
     def hold_out(self, among: np.ndarray, fractions: Mapping[int, float]) -> np.ndarray:
         """Part of each subject: (subjects,) with 0 (train) for those not held out.
 
@@ -75,13 +92,8 @@ class Division:
         """
         candidates = np.flatnonzero(among)
         count = len(candidates)
-        if count <= len(fractions):
-            parts = "train and valid" if len(fractions) == 1 else "train, valid and test"
-            raise DataError(
-                f"{count} {'subject' if count == 1 else 'subjects'} cannot be divided into {parts}",
-                place="split",
-                hint="Each part needs one subject or more; check the subject column.",
-            )
+        parts = "train and valid" if len(fractions) == 1 else "train, valid and test"
+        self.require_subjects(count, len(fractions) + 1, parts, "part")
         # Half up, at least one; the small term keeps 0.15 x 10 from rounding down.
         wanted = {p: max(1, int(f * count + 0.5 + 1e-9)) for p, f in fractions.items()}
         if sum(wanted.values()) >= count:
@@ -114,13 +126,7 @@ class Division:
             count: Number of folds.
         """
         candidates = np.flatnonzero(among)
-        if len(candidates) < count:
-            subjects = "subject" if len(candidates) == 1 else "subjects"
-            raise DataError(
-                f"{len(candidates)} {subjects} cannot be divided into {count} folds",
-                place="split",
-                hint="Each fold needs one subject or more; check the subject column.",
-            )
+        self.require_subjects(len(candidates), count, f"{count} folds", "fold")
         strata = self.strata(candidates, needed=count)
         shuffled = self.random.permutation(len(candidates))
         shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
@@ -189,12 +195,7 @@ def _by_site(division: Division) -> np.ndarray:
     site, names = pd.factorize(column.astype(str))
     names = [str(name) for name in names]
     present = sorted({names[code] for code in np.unique(site[known])})
-    for name in (*settings.train_sites, *settings.test_sites):
-        if name not in present:
-            near = did_you_mean(name, present) or ";"
-            raise DataError(
-                f"no site called '{name}'{near} sites: {', '.join(present)}", place="split"
-            )
+    division.require_sites((*settings.train_sites, *settings.test_sites), present, "split")
     if not settings.train_sites:
         raise DataError(
             f"a split by site needs split.train_sites; sites: {', '.join(present)}", place="split"
@@ -258,12 +259,7 @@ def _by_fold(division: Division) -> np.ndarray:
     codes = np.zeros(len(division.subject), dtype=np.int8)
     if settings.sites:
         column = division.column("site", "split.sites").astype(str)
-        present = sorted(set(column))
-        for name in settings.sites:
-            if name not in present:
-                near = did_you_mean(name, present) or ";"
-                text = f"no site called '{name}'{near} sites: {', '.join(present)}"
-                raise DataError(text, place="split.sites")
+        division.require_sites(settings.sites, sorted(set(column)), "split.sites")
         division.drop(codes, ~column.isin(settings.sites).to_numpy(), "other site")
     among = np.bincount(division.subject[codes != DROPPED], minlength=division.count) > 0
     fold = division.folds(among, settings.folds)

@@ -13,7 +13,7 @@ from medkit.data.stored_arrays import chosen
 from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.grid.grid import GridPlan, gridded
 from medkit.datasets.events.hourly import every_step
-from medkit.datasets.events.labels import Labels, read_labels
+from medkit.datasets.events.labels import Labels, Unmatched, read_labels
 from medkit.datasets.events.parameters import (
     Channels,
     EventTarget,
@@ -25,18 +25,17 @@ from medkit.datasets.events.parameters import (
 )
 from medkit.datasets.events.problem import PredictionProblem, problem_of
 from medkit.datasets.events.samples import Picked, samples_of
-from medkit.datasets.events.sources.files import EventColumns
 from medkit.datasets.events.sources.found import FoundEvents, channels_of, strange_notes
-from medkit.datasets.events.sources.sources import EventSource, read_found
+from medkit.datasets.events.sources.source import EventColumns, EventSource
+from medkit.datasets.events.sources.sources import read_found
 from medkit.datasets.events.sources.sql import Query, fetched_labels
-from medkit.datasets.events.static import among_events, static_input, static_seen
+from medkit.datasets.events.static import among_events, number_of, static_input, static_seen
 from medkit.datasets.events.targets import outcome_of
 from medkit.datasets.events.triplets import YIELDS_BY, Form, to_triplets
 from medkit.datasets.events.windows import axis_at, index_moments, input_windows
 from medkit.datasets.parameters import Target, Values
 from medkit.datasets.table.columns import Roles
 from medkit.readers.cache import Store
-from medkit.readers.values import sentinels_of
 
 # The columns' names by default, and those of the Medical Event Data Standard.
 _USUAL = {"stay": "stay", "time": "time", "variable": "variable", "value": "value"}
@@ -138,21 +137,21 @@ def events(
     looked_for = (*problem.target.columns, problem.target.flag)
     excluded = {name for name in (*variables.ignore, named.stay, *looked_for) if name}
     static_events = among_events(static)
-    found, path = read_found(
-        EventSource(None if asked else path, asked, label_path, named, source.layout,
-                    source.engine, columns.time_format),
-        store, values.missing_values, {name for name in excluded if not problem.needs(name)},
-        values.units,
+    written = EventSource(
+        Path(str(path)) if asked is None else asked.place, label_path, named, source.layout,
+        source.engine, columns.time_format, values.missing_values,
+        {name for name in excluded if not problem.needs(name)}, values.units,
         {*variables.aggregates, *problem.aggregates, *(("last",) if static_events else ())},
     )  # fmt: skip
+    found = read_found(written, asked, store)
     labelled = labels is not None or problem.labelled
     if labelled:
         notes = _strange_notes(found, variables, static, values)
         found = replace(found, notes=(*found.notes, *notes))
     excluded |= {*problem.emptied(found.variables, variables.include), *static_events}
     names = channels_of(
-        found.variables[~found.variables["name"].isin(excluded)], variables.include,
-        lambda name: variables.aggregate_of(name) == "count", labelled, path,
+        found, variables.include, lambda name: variables.aggregate_of(name) == "count", labelled,
+        excluded,
     )  # fmt: skip
     plan = GridPlan(
         names, [variables.aggregate_of(name) for name in names],
@@ -162,29 +161,23 @@ def events(
     subject = columns.subject or (named.stay if source.layout == "meds" else None)
     table = None
     if label_path is not None:
-        table = _labels(label_path, problem, columns, (subject, named.stay), found)
-    unmatched = labels.unmatched if labels is not None else "drop"
-    way_of = variables.aggregate_of
+        unmatched = labels.unmatched if labels is not None else "drop"
+        table = _labels(label_path, problem, columns, (subject, named.stay), found, unmatched)
     if problem.index == "every_step":
-        picked, windows, numbers, notes = every_step(
-            problem, found, plan, table, way_of, source.layout, path, unmatched, store
-        )
+        picked, windows, numbers, notes = every_step(problem, found, plan, table, store)
     else:
-        moments = index_moments(problem, found, table, source.engine, path)
+        moments = index_moments(problem, found, table, source.engine)
         windows, place = input_windows(found, table, problem, moments)
         axis = axis_at(found, windows.stays, windows.starts, windows.ends, windows.others)
         if form == "triplets":
-            grid = to_triplets(found, plan, axis, place, path, problem.span)
+            grid = to_triplets(found, plan, axis, place, problem.span)
         else:
-            grid = gridded(found, plan, axis, place, path, problem.span, store)
+            grid = gridded(found, plan, axis, place, problem.span, store)
         # A stay of which no more than its static features is known is a stay all the same.
-        grid = grid._replace(present=grid.present | static_seen(static, found, plan, windows, path))
-        stays = windows.stays if problem.index == "prediction" else place
-        outcome = outcome_of(
-            problem, found, plan, windows, (table, stays), way_of, source.layout, path
-        )
+        grid = grid._replace(present=grid.present | static_seen(static, found, plan, windows))
+        outcome = outcome_of(problem, found, plan, windows, table)
         picked = samples_of(
-            problem, found, table, place, grid, outcome, windows, unmatched, subject == named.stay
+            problem, found, table, place, grid, outcome, windows, subject == named.stay
         )
         kept, notes = grid.row[picked.places], grid.notes
         whole = np.array_equal(kept, np.arange(len(grid.values)))
@@ -194,7 +187,7 @@ def events(
     files: dict[str, str] = {}
     if static is not None:
         inputs["static"], files = static_input(
-            static, named.stay, found, plan, windows, picked.places, path, values
+            static, named.stay, found, plan, windows, picked.places, values
         )
     return _cohort(found, table, picked, inputs, notes, files)
 
@@ -221,6 +214,7 @@ def _labels(
     columns: StayColumns,
     own: tuple[str | None, str],
     found: FoundEvents,
+    unmatched: Unmatched,
 ) -> Labels:
     """The labels; ``own`` are their columns of patients and of stays."""
     predicted, index = problem.index == "prediction", problem.index
@@ -235,8 +229,8 @@ def _labels(
     target = problem.target
     asked = Target(column=target.column, above=target.above) if target.column else None
     return read_labels(
-        path, roles, asked, moment, columns.discharge, predicted, (found.timestamps, found.zoned),
-        target.onset,
+        path, roles, asked, found, moment=moment, discharge=columns.discharge, onset=target.onset,
+        repeated=predicted, unmatched=unmatched,
     )  # fmt: skip
 
 
@@ -269,16 +263,7 @@ def _features(plan: GridPlan, values: Values, found: FoundEvents) -> tuple[Featu
         if way == "count":
             features.append(Feature(name, outside="keep"))
             continue
-        low, high = plan.ranges.get(name, (None, None))
-        features.append(
-            Feature(
-                name,
-                unit=values.units.get(name, found.units.get(name)),
-                low=low,
-                high=high,
-                # A range is that of a single event, which a step's sum may well exceed.
-                outside="keep" if way == "sum" else plan.outside,
-                missing_values=sentinels_of(values.missing_values, name),
-            )
-        )
+        feature = number_of(name, found, values)
+        # A range is that of a single event, which a step's sum may well exceed.
+        features.append(replace(feature, outside="keep") if way == "sum" else feature)
     return tuple(features)

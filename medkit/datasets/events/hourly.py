@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.grid.grid import GridPlan, gridded
-from medkit.datasets.events.labels import Labels, Unmatched, places_of, report_unmatched
+from medkit.datasets.events.labels import Labels, report_unmatched
 from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.samples import Picked, keep_rows, refuse_strangers, timed
 from medkit.datasets.events.sources.found import FoundEvents, channels_of
@@ -51,10 +49,6 @@ def every_step(
     found: FoundEvents,
     plan: GridPlan,
     labels: Labels | None,
-    way_of: Callable[[str], Any],
-    layout: str,
-    path: Path,
-    unmatched: Unmatched,
     store: Store,
 ) -> tuple[Picked, Windows, np.ndarray, tuple[str, ...]]:
     """Predictions at every ``every_hours`` of each stay, while it is observed.
@@ -73,9 +67,8 @@ def every_step(
             holds something else than 0 and 1.
     """
     count, step = len(found.stays), problem.window.step_hours
-    place = None if labels is None else places_of(labels.stays, found.stays)
-    rows = np.arange(count) if place is None else place
-    starts, ends = stay_starts(found, labels, place), stay_ends(labels, place, count)
+    rows = np.arange(count) if labels is None else labels.codes
+    starts, ends = stay_starts(found, labels), stay_ends(labels, count)
     last = np.where(np.isnan(ends), np.asarray(found.last, dtype="float64"), ends)
     hours = hours_of(problem, rows, elapsed(last, starts, found.unit))
     if labels is not None and (rows < 0).all():
@@ -83,26 +76,25 @@ def every_step(
     if not len(hours.row):
         raise DataError(
             "no stay is observed until a prediction is to be made",
-            place=str(path),
+            place=str(found.place),
             hint="The first is made at first_prediction_hours, by default every_hours.",
         )
     longest = int(hours.step.max())
     window = Window(longest * step, step, found.unit)
     moments = end_after(starts[hours.stay], window, hours.step)
     targets = moments + problem.window.gap_hours * found.unit
-    begun = starts[hours.stay]
-    windows = Windows(hours.stay, begun, moments, targets, ends[hours.stay])
-    outcome = outcome_of(problem, found, plan, windows, (labels, rows), way_of, layout, path)
+    windows = Windows(hours.stay, starts[hours.stay], moments, targets, ends[hours.stay])
+    outcome = outcome_of(problem, found, plan, windows, labels)
     if problem.target.flag is not None:
-        outcome = _column(problem, found, plan, starts, ends, rows, hours, labels, path)
+        outcome = _column(problem, found, plan, starts, ends, rows, hours, labels)
 
     steps, width = round(problem.window.hours / step), len(plan.names)
     _check_memory(len(np.unique(rows)) * window.steps * width + len(hours.row) * steps * width)
     axis = axis_at(found, np.arange(count), starts, ends)
-    grid = gridded(found, replace(plan, window=window), axis, rows, path, problem.span, store)
+    grid = gridded(found, replace(plan, window=window), axis, rows, problem.span, store)
     picked, kept = _picked(found, labels, hours, grid.present, outcome, starts, step)
     if labels is not None:
-        report_unmatched(labels.path, np.flatnonzero(rows < 0) + 1, grid.unlabelled, unmatched)
+        report_unmatched(labels, np.flatnonzero(rows < 0) + 1, grid.unlabelled)
     if problem.labelled:
         picked = picked._replace(samples=timed(picked.samples, moments[kept], found))
     values = gathered(grid.values, grid.row[hours.stay[kept]], hours.step[kept], steps)
@@ -218,29 +210,28 @@ def _column(
     rows: np.ndarray,
     hours: Hours,
     labels: Labels | None,
-    path: Path,
 ) -> EventTargets:
     """A label of each hour among the measurements: its value in the step that begins then."""
     name = str(problem.target.flag)
-    names = channels_of(found.variables, (name,), lambda _: False, True, path)
+    names = channels_of(found, (name,), lambda _: False)
     step = problem.window.step_hours
     window = Window((int(hours.step.max()) + 1) * step, step, found.unit)
     plan = replace(plan, names=names, aggregates=["max"], window=window)
-    grid = gridded(found, plan, axis_at(found, np.arange(len(starts)), starts, ends), rows, path,
-                   "the hours up to the last prediction")  # fmt: skip
+    axis = axis_at(found, np.arange(len(starts)), starts, ends)
+    grid = gridded(found, plan, axis, rows, problem.span)
     table = np.asarray(grid.values)[:, :, 0]
     others = table[~np.isnan(table) & (table != 0) & (table != 1)]
     if len(others):
         raise DataError(
             f"target.flag: '{name}' holds {others[0]:g}, where a label is 0 or 1",
-            place=str(path),
+            place=str(found.place),
         )
     row = grid.row[hours.stay]
     values = table[row, hours.step]
     dropped = {"no label at that hour": np.isnan(values)}
     moments = end_after(starts[hours.stay], window, hours.step)
     if problem.target.onset is not None:
-        first = onsets_of(labels, rows).of_stay(len(starts))[hours.stay]
+        first = onsets_of(labels).of_stay(len(starts))[hours.stay]
         dropped[PREVALENT] = first <= moments
     else:
         turned = np.where((table == 1).any(axis=1), (table == 1).argmax(axis=1), np.nan)

@@ -10,15 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from medkit.core.errors import DataError
-from medkit.core.files import existing, sha256
+from medkit.core.files import existing
 from medkit.core.lazy import pd
-from medkit.datasets.events.sources.found import MICROSECONDS_AN_HOUR
+from medkit.datasets.events.sources.found import MICROSECONDS_AN_HOUR, FoundEvents
 from medkit.datasets.events.times import times_of
 from medkit.datasets.parameters import Target
 from medkit.datasets.table.columns import Roles, Targets, read_targets
 from medkit.readers.engines import has_zone
-from medkit.readers.tables import PARQUET, column_names, fingerprint, read_table, require
-from medkit.readers.values import as_identifier
+from medkit.readers.tables import PARQUET, column_names, fingerprints, read_table, require
+from medkit.readers.values import as_identifier, refuse_empty
 
 log = logging.getLogger("medkit")
 
@@ -32,33 +32,37 @@ class Labels:
     Args:
         path: The file or folder.
         samples: The samples frame of a Cohort, one row a label; index: sample id.
-        stays: The stay of each row, as text.
+        codes: Code of each row's stay among the events' stays, -1 where it has no events.
         found: The targets.
         moments: The time each row's window is placed by, in the unit of the events; or None.
         ends: When each row's stay ends, in that unit, NaN where unknown; or None.
         files: File name -> sha256.
         onsets: When what is predicted begins in each row's stay, NaN where it does not; or None.
+        unmatched: What becomes of labels without events and events without a label.
     """
 
     path: Path
     samples: pd.DataFrame
-    stays: np.ndarray
+    codes: np.ndarray
     found: Targets
     moments: np.ndarray | None
     ends: np.ndarray | None
     files: dict[str, str]
-    onsets: np.ndarray | None = None
+    onsets: np.ndarray | None
+    unmatched: Unmatched
 
 
 def read_labels(
     path: Path,
     roles: Roles,
     target: Target | None,
-    moment: str | None = None,
-    discharge: str | None = None,
-    repeated: bool = False,
-    like: tuple[bool, bool | None] = (False, None),
-    onset: str | None = None,
+    events: FoundEvents,
+    *,
+    moment: str | None,
+    discharge: str | None,
+    onset: str | None,
+    repeated: bool,
+    unmatched: Unmatched,
 ) -> Labels:
     """Read a table of labels.
 
@@ -66,11 +70,12 @@ def read_labels(
         path: A table, or a folder of Parquet shards.
         roles: Its columns.
         target: The columns to predict.
+        events: The events: times must be of their kind.
         moment: The column by which a row's window is placed.
         discharge: The column with the end of the stay.
-        repeated: Several rows may be of one stay; they are distinguished by ``moment``.
-        like: Whether the events have timestamps, and whether these have a time zone.
         onset: The column with the onset of what is predicted.
+        repeated: Several rows may be of one stay; they are distinguished by ``moment``.
+        unmatched: What becomes of labels without events and events without a label.
 
     Raises:
         DataError: A column is absent, a stay repeats or ends before it begins, or times differ
@@ -94,9 +99,9 @@ def read_labels(
     for column in {moment, discharge, onset} - {None}:
         if files[0].name.lower().endswith(PARQUET) and has_zone(files[0], str(column)):
             table[column] = pd.to_datetime(table[column], utc=True)
-    moments = None if moment is None else _moments(table[moment], path, roles.time_format, like)
-    ends = None if discharge is None else _ends(table, discharge, roles, path, like)
-    onsets = None if onset is None else _since(table, onset, roles, path, like)
+    moments = None if moment is None else _moments(table[moment], path, roles.time_format, events)
+    ends = None if discharge is None else _ends(table, discharge, roles, path, events)
+    onsets = None if onset is None else _since(table, onset, roles, path, events)
     if repeated:
         shown = table[moment].astype("str")
         samples.index = pd.Index([f"{s} {t}" for s, t in zip(stays, shown, strict=True)])
@@ -110,10 +115,9 @@ def read_labels(
             hint="One row a stay is expected." if not repeated else "One row each is expected.",
         )
     found = read_targets(table, target, path)
-    stamps = {path.name: sha256(path)} if path.is_file() else {
-        f"{path.resolve().name}/": fingerprint((f.name, f) for f in files)
-    }  # fmt: skip
-    return Labels(path, samples, stays, found, moments, ends, stamps, onsets)
+    stamps = fingerprints(path, files)
+    codes = _codes_of(stays, events.stays)
+    return Labels(path, samples, codes, found, moments, ends, stamps, onsets, unmatched)
 
 
 def _parts(path: Path) -> list[Path]:
@@ -126,22 +130,16 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _moments(
-    values: pd.Series, path: Path, time_format: str | None, like: tuple[bool, bool | None]
+    values: pd.Series, path: Path, time_format: str | None, events: FoundEvents
 ) -> np.ndarray:
     times, are_timestamps, have_zone = times_of(values, str(path), time_format)
-    lacking = times.isna().to_numpy()
-    if lacking.any():
-        raise DataError(
-            f"column '{values.name}' is empty in {int(lacking.sum())} rows "
-            f"(first at row {values.index[lacking][0]})",
-            place=str(path),
-        )
-    _alike(str(values.name), (are_timestamps, have_zone), like, path)
+    refuse_empty(times.set_axis(values.index), str(values.name), path)
+    _alike(str(values.name), are_timestamps, have_zone, events, path)
     return times.to_numpy()
 
 
 def _ends(
-    table: pd.DataFrame, discharge: str, roles: Roles, path: Path, like: tuple[bool, bool | None]
+    table: pd.DataFrame, discharge: str, roles: Roles, path: Path, events: FoundEvents
 ) -> np.ndarray:
     """When each stay ends, in the unit of the events' times."""
     if roles.time is not None:
@@ -155,30 +153,30 @@ def _ends(
                 place=str(path),
                 hint=f"Compare '{roles.time}' with '{discharge}'.",
             )
-    return _since(table, discharge, roles, path, like)
+    return _since(table, discharge, roles, path, events)
 
 
 def _since(
-    table: pd.DataFrame, column: str, roles: Roles, path: Path, like: tuple[bool, bool | None]
+    table: pd.DataFrame, column: str, roles: Roles, path: Path, events: FoundEvents
 ) -> np.ndarray:
     """Times in the unit of the events' times, NaN where there is none."""
     times, are_timestamps, have_zone = times_of(table[column], str(path), roles.time_format)
     found = times.to_numpy()
     if np.isnan(found).all():  # an empty column is of no kind
         return found
-    if roles.time is not None and are_timestamps and not like[0]:
+    if roles.time is not None and are_timestamps and not events.timestamps:
         begin, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
         if timestamps:
             return (found - begin.to_numpy()) / MICROSECONDS_AN_HOUR
-    _alike(column, (are_timestamps, have_zone), like, path)
+    _alike(column, are_timestamps, have_zone, events, path)
     return found
 
 
 def _alike(
-    column: str, given: tuple[bool, bool | None], like: tuple[bool, bool | None], path: Path
+    column: str, are_timestamps: bool, have_zone: bool | None, events: FoundEvents, path: Path
 ) -> None:
     """Raise a DataError if times differ in kind from the events': hours, timestamps, zoned."""
-    (are_timestamps, have_zone), (timestamps, zoned) = given, like
+    timestamps, zoned = events.timestamps, events.zoned
     if are_timestamps != timestamps:
         kinds = {True: "timestamps", False: "hours"}
         raise DataError(
@@ -197,23 +195,23 @@ def _alike(
         )
 
 
-def report_unmatched(path: Path, rows: Any, unlabelled: int, unmatched: Unmatched) -> None:
+def report_unmatched(labels: Labels, rows: Any, unlabelled: int) -> None:
     """Say which rows have no events: by row number, since an id names a patient."""
     shown = ", ".join(str(row) for row in rows[:20]) + (", ..." if len(rows) > 20 else "")
     empty = f"{len(rows)} stays have a label but no events (rows {shown})" if len(rows) else ""
     bare = f"{unlabelled} stays have events but no label" if unlabelled else ""
     text = "; ".join(part for part in (empty, bare) if part)
-    if text and unmatched == "fail":
+    if text and labels.unmatched == "fail":
         raise DataError(
             text,
-            place=str(path),
+            place=str(labels.path),
             hint="Fix the tables, or leave such stays out: labels.unmatched: drop.",
         )
     if text:
-        log.info("%s: %s", path.name, text)
+        log.info("%s: %s", labels.path.name, text)
 
 
-def places_of(stays: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _codes_of(stays: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The place of each stay among the known ones, -1 where it is none of them."""
     index = pd.Index(as_identifier(pd.Series(np.asarray(known, dtype=object))))
     return np.asarray(index.get_indexer(pd.Index(stays)))

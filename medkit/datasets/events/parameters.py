@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from medkit.core.groups import ParameterGroup
 from medkit.datasets.events.grid.featurise import Aggregate
 from medkit.datasets.events.labels import Unmatched
-from medkit.datasets.events.sources.parquet import Layout
+from medkit.datasets.events.sources.source import Layout
 from medkit.datasets.parameters import ReadFrom, SampleColumns
 from medkit.readers.engines import Engine
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from medkit.core.errors import DataError, did_you_mean
 from medkit.core.lazy import pd
-from medkit.datasets.events.parameters import EventTarget, IndexEvent, InputWindow
+from medkit.datasets.events.parameters import Channels, EventTarget, IndexEvent, InputWindow
+from medkit.datasets.events.sources.found import FoundEvents
 
 # Where nothing is predicted; by itself a target must name something.
 NO_TARGET = EventTarget.model_construct()
@@ -24,11 +24,15 @@ class PredictionProblem:
         window: The input window.
         index: What places it, decided.
         target: What is predicted.
+        variables: How several values of a variable become one.
+        wide: Whether every variable is a column of the events.
     """
 
     window: InputWindow
     index: str | IndexEvent
-    target: EventTarget = NO_TARGET
+    target: EventTarget
+    variables: Channels
+    wide: bool
 
     @property
     def event(self) -> str | None:
@@ -97,15 +101,16 @@ def problem_of(parameters: Mapping[str, Any]) -> PredictionProblem:
         DataError: Groups that contradict one another, or that would do nothing.
     """
     window, labels = parameters["window"], parameters["labels"]
-    meds = parameters["source"].layout == "meds"
+    layout, variables = parameters["source"].layout, parameters["variables"]
+    meds = layout == "meds"
     index = window.index or ("prediction" if meds else "first_event")
     target = parameters["target"]
     if target is None:
         target = EventTarget(column="boolean_value") if meds and labels else NO_TARGET
-    problem = PredictionProblem(window, index, target)
+    problem = PredictionProblem(window, index, target, variables, layout == "wide")
     _check_windows(problem)
     _check_labels(problem, parameters)
-    static, chosen = parameters["static"], parameters["variables"].include
+    static, chosen = parameters["static"], variables.include
     if static is not None and static.table is None and isinstance(chosen, tuple):
         both = sorted(set(static.features) & set(chosen))
         if both:
@@ -157,25 +162,25 @@ def _check_labels(problem: PredictionProblem, parameters: Mapping[str, Any]) -> 
         )
 
 
-def names_of(pattern: str, variables: pd.DataFrame, parameter: str, path: Path) -> list[str]:
+def names_of(pattern: str, events: FoundEvents, parameter: str) -> list[str]:
     """The variables that a code or regular expression names, sorted.
 
     Args:
         pattern: A variable's name, or else a regular expression that names match.
-        variables: As in `FoundEvents`.
+        events: The events.
         parameter: What is looked for, for messages.
-        path: Where the events are, for messages.
 
     Raises:
         DataError: No such event anywhere.
     """
+    variables = events.variables
     known = sorted(set(variables["name"][variables["events"] > 0]))
     found = [pattern] if pattern in known else [name for name in known if _found(pattern, name)]
     if not found:
         raise DataError(
             f"{parameter}: no event is called '{pattern}', or matches it as a regular expression"
             f"{did_you_mean(pattern, known)}",
-            place=str(path),
+            place=str(events.place),
             hint=f"There are: {', '.join(known[:40])}{', ...' if len(known) > 40 else ''}.",
         )
     return found

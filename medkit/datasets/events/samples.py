@@ -10,7 +10,7 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.datasets.events.grid.grid import Gridded
-from medkit.datasets.events.labels import Labels, Unmatched, report_unmatched
+from medkit.datasets.events.labels import Labels, report_unmatched
 from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.targets import EventTargets
@@ -51,8 +51,7 @@ def samples_of(
     grid: Gridded,
     outcome: EventTargets | None,
     windows: Windows,
-    unmatched: Unmatched,
-    subjects: bool = False,
+    subjects: bool,
 ) -> Picked:
     """The rows with events and a target.
 
@@ -64,7 +63,6 @@ def samples_of(
         grid: Which places hold an event, and stays without a label.
         outcome: The target of each place, where it is one of a target window.
         windows: The windows of each place.
-        unmatched: What becomes of labels without events and events without a label.
         subjects: Whether a stay's id is the patient's.
 
     Raises:
@@ -86,7 +84,7 @@ def samples_of(
         if not with_events.any():
             _refuse_all(labels, known, indexless, problem.span)
         rows = np.flatnonzero(~with_events & ~indexless) + 1
-        report_unmatched(labels.path, rows, grid.unlabelled, unmatched)
+        report_unmatched(labels, rows, grid.unlabelled)
         samples, read = labels.samples, len(place) + grid.unlabelled
         values, names, label = labels.found.values, labels.found.names, labels.found.label
         present = labels.found.present
@@ -134,7 +132,7 @@ def _refuse_all(labels: Labels, known: np.ndarray, indexless: np.ndarray, span: 
         )
     if known.any():
         raise DataError(
-            f"none of its {len(labels.stays)} stays has an event in {span} "
+            f"none of its {len(labels.codes)} stays has an event in {span} "
             f"({int(known.sum())} have events at other times)",
             place=str(labels.path),
             hint="Choose longer hours, or another index. Times that are numbers of hours count "
@@ -146,7 +144,7 @@ def _refuse_all(labels: Labels, known: np.ndarray, indexless: np.ndarray, span: 
 def refuse_strangers(labels: Labels) -> None:
     """Raise the DataError of labels none of which is of a stay with events."""
     raise DataError(
-        f"none of its {len(labels.stays)} stays has events",
+        f"none of its {len(labels.codes)} stays has events",
         place=str(labels.path),
         hint="Does the stay column hold the same ids as the events?",
     )

@@ -31,13 +31,13 @@ def among_events(static: StaticFeatures | None) -> tuple[str, ...]:
 
 
 def static_seen(
-    static: StaticFeatures | None, found: FoundEvents, plan: GridPlan, windows: Windows, path: Path
+    static: StaticFeatures | None, found: FoundEvents, plan: GridPlan, windows: Windows
 ) -> np.ndarray:
     """(places,) where any of these variables has an event before the prediction."""
     everywhere, names = np.arange(len(windows.stays)), among_events(static)
     if not names:
         return np.zeros(len(everywhere), dtype=bool)
-    return _known(names, found, plan, windows, everywhere, path).present
+    return _known(names, found, plan, windows, everywhere).present
 
 
 def static_input(
@@ -47,7 +47,6 @@ def static_input(
     plan: GridPlan,
     windows: Windows,
     places: np.ndarray,
-    path: Path,
     values: Values,
 ) -> tuple[RawInput, dict[str, str]]:
     """The input ``static`` of the samples, and the file it is from, if one of its own.
@@ -59,14 +58,13 @@ def static_input(
         plan: What the grid holds; its channels are others than these.
         windows: The windows of each place.
         places: Place of each sample.
-        path: Where the events are, for messages.
         values: What the numbers mean.
 
     Raises:
         DataError: A stay has no row in the table, or it cannot be read.
     """
     if static.table is None:
-        return _of_events(static, found, plan, windows, places, path, values), {}
+        return _of_events(static, found, plan, windows, places, values), {}
     stays = np.asarray(found.stays, dtype=object)[windows.stays[places]]
     return _of_table(static, static.table, stay, stays, values)
 
@@ -77,7 +75,6 @@ def _known(
     plan: GridPlan,
     windows: Windows,
     places: np.ndarray,
-    path: Path,
 ) -> Gridded:
     """The static variables of each place, as a grid of one step."""
     window = Window(_HOURS_BACK, _HOURS_BACK, found.unit)
@@ -85,7 +82,7 @@ def _known(
         plan, names=list(names), aggregates=["last"] * len(names), duplicates="keep", window=window
     )
     axis = reaching_back(found, windows, places, _HOURS_BACK)
-    return gridded(found, own, axis, None, path, "")
+    return gridded(found, own, axis, None, "")
 
 
 def _of_events(
@@ -94,12 +91,11 @@ def _of_events(
     plan: GridPlan,
     windows: Windows,
     places: np.ndarray,
-    path: Path,
     values: Values,
 ) -> RawInput:
     """The last value of each variable before the prediction, however long before it."""
     names, categorical = static.features, static.categorical
-    grid = _known(names, found, plan, windows, places, path)
+    grid = _known(names, found, plan, windows, places)
     columns: dict[str, pd.Series] = {}
     features = []
     for position, name in enumerate(names):
@@ -109,13 +105,18 @@ def _of_events(
             features.append(Feature(name, "categorical"))
             continue
         columns[name] = column
-        low, high = plan.ranges.get(name, (None, None))
-        unit = values.units.get(name, found.units.get(name))
-        features.append(
-            Feature(name, unit=unit, low=low, high=high, outside=plan.outside,
-                    missing_values=sentinels_of(values.missing_values, name))
-        )  # fmt: skip
+        features.append(number_of(name, found, values))
     return RawInput("tabular", pd.DataFrame(columns), tuple(features))
+
+
+def number_of(name: str, found: FoundEvents, values: Values) -> Feature:
+    """What is known of a variable whose values are numbers."""
+    low, high = values.ranges.get(name, (None, None))
+    unit = values.units.get(name, found.units.get(name))
+    sentinels = sentinels_of(values.missing_values, name)
+    return Feature(
+        name, unit=unit, low=low, high=high, outside=values.outside, missing_values=sentinels
+    )
 
 
 def _of_table(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,10 +46,7 @@ def outcome_of(
     found: FoundEvents,
     plan: GridPlan,
     windows: Windows,
-    labels: tuple[Labels | None, np.ndarray | None],
-    way_of: Callable[[str], Any],
-    layout: str,
-    path: Path,
+    labels: Labels | None,
 ) -> EventTargets | None:
     """The target of each place, where it is one of a target window.
 
@@ -59,50 +55,47 @@ def outcome_of(
         found: The events.
         plan: How they are put on the grid of inputs.
         windows: Where each place's windows lie.
-        labels: The labels, and the stay (code) of each of their rows.
-        way_of: The aggregate of a variable.
-        layout: How the events are laid out.
-        path: Where they are, for messages.
+        labels: The labels.
 
     Raises:
         DataError: No such event or variable.
     """
     if problem.target.event is not None:
-        names = names_of(problem.target.event, found.variables, "target.event", path)
-        _refuse_flags(found, names, layout, path)
+        names = names_of(problem.target.event, found, "target.event")
+        if problem.wide:
+            _refuse_flags(found, names)
         events = occurrences(found, names, plan.engine)
         what = f"{shown(problem.target.event, names)} occurs"
         return _occurs(problem, found, windows, events, what, problem.target.event)
     if problem.target.onset is not None and problem.target.flag is None:
-        events, what = onsets_of(*labels), f"'{problem.target.onset}' lies"
+        events, what = onsets_of(labels), f"'{problem.target.onset}' lies"
         return _occurs(problem, found, windows, events, what, problem.target.onset)
     if problem.target.value is not None:
-        return _value(problem, found, plan, windows, path)
+        return _value(problem, found, plan, windows)
     if problem.target.course:
-        return _course(problem, found, plan, windows, way_of, path)
+        return _course(problem, found, plan, windows)
     return None
 
 
-def onsets_of(labels: Labels | None, stays: np.ndarray | None) -> Occurrences:
+def onsets_of(labels: Labels | None) -> Occurrences:
     """The onsets that the labels name, one a row, as events of their stays."""
     assert labels is not None  # noqa: S101 - a declared onset has labels
-    assert stays is not None  # noqa: S101
     assert labels.onsets is not None  # noqa: S101
-    known = (stays >= 0) & ~np.isnan(labels.onsets)
-    codes, times = stays[known], labels.onsets[known]
+    known = (labels.codes >= 0) & ~np.isnan(labels.onsets)
+    codes, times = labels.codes[known], labels.onsets[known]
     order = np.lexsort((times, codes))
     return Occurrences(codes[order], times[order])
 
 
-def _refuse_flags(found: FoundEvents, names: list[str], layout: str, path: Path) -> None:
+def _refuse_flags(found: FoundEvents, names: list[str]) -> None:
     """In a wide table a column of 0 and 1 has a value in every row: it 'occurs' everywhere."""
     table = found.variables[found.variables["name"].isin(names)]
     flags = table[(table["low"] == 0) & (table["high"] <= 1)]["name"]
-    if layout == "wide" and len(flags):
+    if len(flags):
         raise DataError(
             f"target.event: column '{flags.iloc[0]}' holds 0 and 1, and each row would count as "
             "an event",
-            place=str(path),
+            place=str(found.place),
             hint=f"Predict whether it becomes 1: target: {{value: {flags.iloc[0]}, above: 0.5}}; "
             "or its value at every hour: target.flag.",
         )
@@ -136,10 +129,10 @@ def _occurs(
 
 
 def _value(
-    problem: PredictionProblem, found: FoundEvents, plan: GridPlan, windows: Windows, path: Path
+    problem: PredictionProblem, found: FoundEvents, plan: GridPlan, windows: Windows
 ) -> EventTargets:
     name, way = str(problem.target.value), problem.target.aggregate
-    values = _measured(found, plan, windows, [name], lambda _: way, problem.target.hours, path)
+    values = _measured(found, plan, windows, [name], lambda _: way, problem.target.hours)
     numbers = values[:, 0].astype("float64")
     label, missing = f"{way} of '{name}' {problem.horizon}", np.isnan(numbers)
     if problem.target.above is None:
@@ -150,15 +143,11 @@ def _value(
 
 
 def _course(
-    problem: PredictionProblem,
-    found: FoundEvents,
-    plan: GridPlan,
-    windows: Windows,
-    way_of: Callable[[str], Any],
-    path: Path,
+    problem: PredictionProblem, found: FoundEvents, plan: GridPlan, windows: Windows
 ) -> EventTargets:
     names, step = list(problem.target.course), problem.window.step_hours
-    values = _measured(found, plan, windows, names, way_of, step, path, problem.target.hours)
+    way_of = problem.variables.aggregate_of
+    values = _measured(found, plan, windows, names, way_of, step, problem.target.hours)
     gap = 0.0 if problem.index == "prediction" else problem.window.gap_hours
     hours = [gap + (k + 1) * step for k in range(values.shape[1] // len(names))]
     targets = tuple(f"{name} +{hour:g} h" for hour in hours for name in names)
@@ -173,15 +162,14 @@ def _measured(
     names: list[str],
     way_of: Callable[[str], Any],
     step_hours: float | None,
-    path: Path,
     hours: float | None = None,
 ) -> np.ndarray:
     """(places, steps * variables) of the target window, step by step; NaN where not measured."""
-    names = channels_of(found.variables, tuple(names), lambda n: way_of(n) == "count", True, path)
+    names = channels_of(found, tuple(names), lambda name: way_of(name) == "count")
     step = step_hours or 1.0
     window = Window(hours or step, step, found.unit)
     plan = replace(plan, names=names, aggregates=[way_of(name) for name in names], window=window)
     axis = axis_at(found, windows.stays, windows.targets, windows.ends)
-    grid = gridded(found, plan, axis, None, path, "the target window")
+    grid = gridded(found, plan, axis, None, "the target window")
     values: np.ndarray = np.asarray(grid.values)
     return values.reshape(len(values), -1)

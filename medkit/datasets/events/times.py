@@ -6,7 +6,7 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
-from medkit.datasets.table.times import ZONE, parsed
+from medkit.datasets.table.times import ZONE, parsed, refuse_zoneless
 
 
 def times_of(
@@ -44,23 +44,15 @@ def times_of(
         if time_format is not None and not days.notna().all():
             days = parsed(texts, time_format)
         _refuse(times, days.isna().to_numpy()[codes] & (codes >= 0), place)
-        zoned = _one_kind_of_zone(times, texts.str.contains(ZONE).to_numpy(), codes, place)
+        with_zone = texts.str.contains(ZONE).to_numpy()
+        zoned = bool(with_zone.any())
+        if zoned:
+            bare = (~np.append(with_zone, True))[codes]
+            refuse_zoneless(pd.Series(bare, times.index, name=times.name), place)
         times = days.reindex([*range(len(days)), -1]).iloc[codes]
     moments = pd.to_datetime(times, utc=True).reset_index(drop=True)
     since = moments.dt.as_unit("us").astype("int64").astype("float64")
     return since.where(moments.notna()), True, zoned
-
-
-def _one_kind_of_zone(times: pd.Series, zoned: np.ndarray, codes: np.ndarray, place: str) -> bool:
-    if zoned.any() and not zoned.all():
-        without = (~np.append(zoned, True))[codes]
-        raise DataError(
-            f"column '{times.name}' mixes times with a time zone and {int(without.sum())} without "
-            f"(first at row {times.index[without][0]})",
-            place=place,
-            hint="Write all with their zone (2024-05-31T14:30+02:00), or all in local time.",
-        )
-    return bool(zoned.any())
 
 
 def _refuse(times: pd.Series, wrong: np.ndarray, place: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,13 +16,7 @@ from medkit.datasets.events.grid.featurise import (
     placed,
     repeated,
 )
-from medkit.datasets.events.grid.grid import (
-    Gridded,
-    GridPlan,
-    _duplicate_notes,
-    _range_notes,
-    _window_notes,
-)
+from medkit.datasets.events.grid.grid import Gridded, GridPlan, event_notes
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.windows import Axis
 from medkit.readers.engines import collected, to_engine
@@ -59,7 +52,7 @@ class Flat(NamedTuple):
 
 
 def to_triplets(
-    found: FoundEvents, plan: GridPlan, axis: Axis, place: np.ndarray | None, path: Path, span: str
+    found: FoundEvents, plan: GridPlan, axis: Axis, place: np.ndarray | None, span: str
 ) -> Gridded:
     """Events as triplets, float32 (wanted places, most, 3), by time, then variable and value.
 
@@ -71,7 +64,6 @@ def to_triplets(
         plan: Variables, window, ranges.
         axis: The samples.
         place: The samples wanted, -1 among them skipped; None: all.
-        path: Where the events are, for messages.
         span: The window in words.
 
     Raises:
@@ -102,11 +94,8 @@ def to_triplets(
         order = np.argsort(flat.row, kind="stable")
         flat = Flat(*(each[order] for each in flat))
     values, more = padded(flat, int(wanted.sum()))
-    by_name = {name: int(n) for name, n in zip(plan.names, implausible, strict=True)}
     notes = (
-        *_range_notes(by_name, plan.outside, path),
-        *_duplicate_notes(again, plan.duplicates, path),
-        *_window_notes(outside, span),
+        *event_notes(found, plan, implausible, again, outside, span),
         *((f"{more} samples have more than {MOST} events: the latest are used",) if more else ()),
     )
     unlabelled = int((present & ~wanted).sum()) + axis.others

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.datasets.events.grid.featurise import Window
-from medkit.datasets.events.labels import Labels, places_of
+from medkit.datasets.events.labels import Labels
 from medkit.datasets.events.occurrences import occurrences
 from medkit.datasets.events.problem import PredictionProblem, names_of
 from medkit.datasets.events.sources.found import FoundEvents
@@ -71,7 +70,7 @@ def input_windows(
         moments: Time of each stay's index event, NaN where there is none; None with another
             index.
     """
-    place = None if labels is None else places_of(labels.stays, found.stays)
+    place = None if labels is None else labels.codes
     window = Window(problem.window.hours, problem.window.step_hours, found.unit)
     gap, count = problem.window.gap_hours * found.unit, len(found.stays)
     if problem.index == "prediction" and labels is not None and place is not None:
@@ -83,7 +82,7 @@ def input_windows(
             place, start_before(input_ends, window), input_ends, targets, ends, others
         )
         return windows, np.where(place >= 0, np.arange(len(place)), -1)
-    ends = stay_ends(labels, place, count)
+    ends = stay_ends(labels, count)
     if problem.index == "prediction":
         after = found.last + 1 if found.timestamps else np.nextafter(found.last, np.inf)
         targets = np.asarray(after, dtype="float64")
@@ -92,18 +91,14 @@ def input_windows(
     elif moments is not None:
         starts, input_ends, targets = start_before(moments, window), moments, moments + gap
     else:
-        starts = stay_starts(found, labels, place)
+        starts = stay_starts(found, labels)
         input_ends = end_after(starts, window)
         targets = input_ends + gap
     return Windows(np.arange(count), starts, input_ends, targets, ends), place
 
 
 def index_moments(
-    problem: PredictionProblem,
-    found: FoundEvents,
-    labels: Labels | None,
-    engine: Engine,
-    path: Path,
+    problem: PredictionProblem, found: FoundEvents, labels: Labels | None, engine: Engine
 ) -> np.ndarray | None:
     """(stays,) time of each stay's index event, NaN where there is none; None without such.
 
@@ -112,27 +107,28 @@ def index_moments(
     """
     if isinstance(problem.index, str):
         return None
-    names = names_of(problem.index.event, found.variables, "window.index.event", path)
+    names = names_of(problem.index.event, found, "window.index.event")
     count = len(found.stays)
-    place = None if labels is None else places_of(labels.stays, found.stays)
-    events = occurrences(found, names, engine).until(stay_ends(labels, place, count))
+    events = occurrences(found, names, engine).until(stay_ends(labels, count))
     return events.of_stay(count, problem.index.which)
 
 
-def stay_starts(found: FoundEvents, labels: Labels | None, place: np.ndarray | None) -> np.ndarray:
+def stay_starts(found: FoundEvents, labels: Labels | None) -> np.ndarray:
     """(stays,) when each stay begins: at its first event, hour 0, or its admission if known."""
     count = len(found.stays)
     starts = np.array(found.first if found.timestamps else np.zeros(count), dtype="float64")
-    if labels is not None and place is not None and labels.moments is not None:
-        starts[place[place >= 0]] = labels.moments[place >= 0]
+    if labels is not None and labels.moments is not None:
+        known = labels.codes >= 0
+        starts[labels.codes[known]] = labels.moments[known]
     return starts
 
 
-def stay_ends(labels: Labels | None, place: np.ndarray | None, count: int) -> np.ndarray:
+def stay_ends(labels: Labels | None, count: int) -> np.ndarray:
     """(stays,) when each stay ends, NaN where unknown."""
     ends = np.full(count, np.nan)
-    if labels is not None and place is not None and labels.ends is not None:
-        ends[place[place >= 0]] = labels.ends[place >= 0]
+    if labels is not None and labels.ends is not None:
+        known = labels.codes >= 0
+        ends[labels.codes[known]] = labels.ends[known]
     return ends
 
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -22,8 +22,15 @@ from medkit.datasets.images.decode import SUFFIXES, decode_images
 from medkit.datasets.images.masks import read_masks
 from medkit.datasets.parameters import SampleColumns, Target
 from medkit.datasets.table.columns import Roles, read_targets
-from medkit.readers.tables import column_names, fingerprint, is_table, read_table, require
-from medkit.readers.values import without_sentinels
+from medkit.readers.tables import (
+    column_names,
+    fingerprint,
+    fingerprints,
+    is_table,
+    read_table,
+    require,
+)
+from medkit.readers.values import refuse_empty, without_sentinels
 
 log = logging.getLogger("medkit")
 
@@ -118,22 +125,29 @@ def images(
                 place="dataset",
                 hint=f"Its columns: {', '.join(column_names(path))}.",
             )
-        return _from_manifest(path, columns, target, mask, missing_values, size, channels)
+        return _decoded(
+            path, _of_manifest(path, columns, target, mask, missing_values), size, channels
+        )
     if labelled and (target is not None or mask is not None):
         raise DataError(
             "in a folder the subfolders are the classes; target and mask do not apply",
             place="dataset",
         )
-    return _from_folder(path, labelled, columns.subject_pattern, size, channels)
+    return _decoded(path, _of_folder(path, labelled, columns.subject_pattern), size, channels)
 
 
-def _from_folder(
-    path: Path,
-    labelled: bool,
-    subject_pattern: str | None,
-    size: tuple[int, int] | None,
-    channels: int | None,
-) -> Cohort:
+class _Listed(NamedTuple):
+    """Image files, and what is known of each; ``masks`` lie on them and are the targets."""
+
+    files: list[Path]
+    samples: pd.DataFrame
+    targets: np.ndarray | None
+    source: Source
+    names: tuple[str, ...] = ()
+    masks: list[Path] | None = None
+
+
+def _of_folder(path: Path, labelled: bool, subject_pattern: str | None) -> _Listed:
     root = path if path.is_dir() else path.parent
     everything = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
     files = [f for f in everything if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
@@ -165,12 +179,8 @@ def _from_folder(
         label = "name of the image's folder"
     if labelled and subject_pattern is not None:
         samples["subject"] = _subjects(names, subject_pattern, path).to_numpy()
-    fingerprints = {f"{root.resolve().name}/": fingerprint(zip(names, files, strict=True))}
-    if path.is_file():
-        fingerprints = {path.name: sha256(path)}
-    return _decoded(
-        path, files, samples, targets, size, channels, Source(fingerprints, 0, {}, label)
-    )
+    source = Source(fingerprints(path, files), len(files), {}, label)
+    return _Listed(files, samples, targets, source)
 
 
 def _subjects(names: list[str], pattern: str, path: Path) -> pd.Series:
@@ -190,15 +200,13 @@ def _subjects(names: list[str], pattern: str, path: Path) -> pd.Series:
     return subjects
 
 
-def _from_manifest(
+def _of_manifest(
     path: Path,
     columns: ManifestColumns,
     target: Target | None,
     mask: str | None,
     missing_values: dict[str, tuple[str | int | float, ...]] | None,
-    size: tuple[int, int] | None,
-    channels: int | None,
-) -> Cohort:
+) -> _Listed:
     names, image = column_names(path), columns.image
     require(image, names, path, "image column")
     if mask is not None:
@@ -207,13 +215,7 @@ def _from_manifest(
     kept = {name: getattr(columns, name) for name in SampleColumns.model_fields}
     roles = Roles(**kept).within(names, path, labelled)
     frame = read_table(path, text=(roles.subject,), literal=(image, *([mask] if mask else [])))
-    nameless = frame[image].isna()
-    if nameless.any():
-        raise DataError(
-            f"column '{image}' is empty in {int(nameless.sum())} rows "
-            f"(first at row {nameless.idxmax()})",
-            place=str(path),
-        )
+    refuse_empty(frame[image], image, path)
     frame = without_sentinels(frame, missing_values)
     found = read_targets(frame, target, path)
     samples = roles.samples(frame, path, labelled)
@@ -230,56 +232,41 @@ def _from_manifest(
         )
     dropped = {"missing target": int((~present).sum()), "missing image file": int((~there).sum())}
     files = [file for file, exists in zip(files, there, strict=True) if exists]
-    fingerprints = {
-        path.name: sha256(path),
-        "images": fingerprint((str(number), file) for number, file in enumerate(files)),
-    }
-    source = Source(fingerprints, len(frame), {k: n for k, n in dropped.items() if n}, found.label)
-    targets = None if found.values is None else found.values[there]
-    cohort = _decoded(path, files, samples[present][there], targets, size, channels, source)
+    hashed = fingerprint((str(number), file) for number, file in enumerate(files))
+    prints = {path.name: sha256(path), "images": hashed}
+    label = found.label if mask is None else f"pixels of '{mask}'"
+    source = Source(prints, len(frame), {k: n for k, n in dropped.items() if n}, label)
+    samples, targets = samples[present][there], found.values
     if mask is not None:
-        return _with_masks(cohort, path, dict(zip(frame[image], frame[mask], strict=True)), mask)
-    return Cohort(cohort.samples, cohort.inputs, cohort.targets, cohort.source, found.names)
-
-
-def _with_masks(cohort: Cohort, path: Path, mask_of: dict[str, str], column: str) -> Cohort:
-    """The images that could be read, with the masks that lie on them as targets."""
-    files = [path.parent / mask_of[name] for name in cohort.samples.index]
-    images = [path.parent / name for name in cohort.samples.index]
-    size = cohort.inputs["image"].values.shape[1:3]
-    masks = read_masks(files, images, (size[0], size[1]))
-    hashed = {"masks": fingerprint((str(number), file) for number, file in enumerate(files))}
-    source = replace(
-        cohort.source, files={**cohort.source.files, **hashed}, label=f"pixels of '{column}'"
-    )
-    return Cohort(cohort.samples, cohort.inputs, masks, source, (column,))
+        masks = [path.parent / name for name in frame[mask][present][there]]
+        return _Listed(files, samples, None, source, (mask,), masks)
+    targets = None if targets is None else targets[there]
+    return _Listed(files, samples, targets, source, found.names)
 
 
 def _decoded(
-    path: Path,
-    files: list[Path],
-    samples: pd.DataFrame,
-    targets: np.ndarray | None,
-    size: tuple[int, int] | None,
-    channels: int | None,
-    source: Source,
+    path: Path, listed: _Listed, size: tuple[int, int] | None, channels: int | None
 ) -> Cohort:
-    pixels, readable = decode_images(files, size, channels)
-    dropped = dict(source.dropped)
+    pixels, readable = decode_images(listed.files, size, channels)
+    source, samples, targets = listed.source, listed.samples[readable], listed.targets
     if not readable.any():
         raise DataError(
-            f"none of the {len(files)} images can be read",
+            f"none of the {len(listed.files)} images can be read",
             place=str(path),
             hint="Are they PNG or JPEG files, and whole?",
         )
     if not readable.all():
-        dropped["unreadable image"] = int((~readable).sum())
-        unread = [str(name) for name in samples.index[~readable]]
+        dropped = {**source.dropped, "unreadable image": int((~readable).sum())}
+        source = replace(source, dropped=dropped)
+        unread = [str(name) for name in listed.samples.index[~readable]]
         # Names of files may identify patients: to the terminal, not to the log file.
         log.warning("unreadable: %s", ", ".join(unread), extra={"private": True})
-    return Cohort(
-        samples=samples[readable],
-        inputs={"image": RawInput("image", pixels)},
-        targets=None if targets is None else targets[readable],
-        source=Source(source.files, source.rows_read or len(files), dropped, source.label),
-    )
+    if listed.masks is not None:
+        pairs = zip(listed.masks, listed.files, readable, strict=True)
+        masks, images = zip(*((m, image) for m, image, kept in pairs if kept), strict=True)
+        targets = read_masks(masks, images, (pixels.shape[1], pixels.shape[2]))
+        hashed = fingerprint((str(number), file) for number, file in enumerate(masks))
+        source = replace(source, files={**source.files, "masks": hashed})
+    elif targets is not None:
+        targets = targets[readable]
+    return Cohort(samples, {"image": RawInput("image", pixels)}, targets, source, listed.names)

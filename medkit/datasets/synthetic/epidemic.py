@@ -100,26 +100,6 @@ def synthetic_epidemic(
     return drawn_cohort(frame, inputs, targets, names, label, f"drawn with seed {seed}")
 
 
-def expected_cases(
-    *,
-    samples: int = 1000,
-    seed: int = 0,
-    hours: int = 672,
-    horizon: int = 14,
-    population: int = 100_000,
-    r0: tuple[float, float] = (1.5, 3.0),
-    incubation_days: float = 4.0,
-    infectious_days: float = 6.0,
-) -> np.ndarray:
-    """(samples, days) true expected cases/day of what `synthetic_epidemic` draws.
-
-    The days of the window, then those of the horizon; the parameters are that function's.
-    """
-    return _draw(
-        samples, seed, hours // 24, horizon, population, r0, incubation_days, infectious_days
-    ).expected
-
-
 def best_score(
     *,
     samples: int = 5_000,
@@ -134,7 +114,7 @@ def best_score(
     """
     from scipy.stats import nbinom
 
-    drawn = _draw(samples, seed, 28, 14, 100_000, (1.5, 3.0), 4.0, 6.0)
+    drawn = _draw(samples, seed)
     expected, cases = drawn.expected[:, 28:], drawn.cases[:, 28:]
     chance = DISPERSION / (DISPERSION + expected)
     of_level = np.stack([nbinom.ppf(level, DISPERSION, chance) for level in quantiles], axis=-1)
@@ -154,12 +134,12 @@ def best_score(
 def _draw(
     samples: int,
     seed: int,
-    window: int,
-    horizon: int,
-    population: int,
-    r0: tuple[float, float],
-    incubation_days: float,
-    infectious_days: float,
+    window: int = 28,
+    horizon: int = 14,
+    population: int = 100_000,
+    r0: tuple[float, float] = (1.5, 3.0),
+    incubation_days: float = 4.0,
+    infectious_days: float = 6.0,
 ) -> _Draw:
     random = np.random.default_rng(seed)
     subject = subject_of_each(random, samples, again=0.75)

@@ -25,6 +25,7 @@ from medkit.readers.values import (
     describe_texts,
     is_text,
     refuse_decimal_commas,
+    refuse_empty,
     share_of_numbers,
     suggest_missing,
 )
@@ -96,15 +97,10 @@ class Roles(SampleColumns):
         columns |= {name: frame[name] for name in self.attributes}
         samples = pd.DataFrame(columns, index=frame.index)
         if self.id:
-            samples.index = pd.Index(as_identifier(frame[self.id]).to_numpy(), name="id")
-            nameless = np.asarray(samples.index.isna())
-            if nameless.any():
-                row, count = int(frame.index[nameless][0]), int(nameless.sum())
-                raise DataError(
-                    f"column '{self.id}' is empty in {count} rows (first at row {row})",
-                    place=str(path),
-                    hint="Every sample needs an id; without columns.id its row number is used.",
-                )
+            ids = as_identifier(frame[self.id])
+            hint = "Every sample needs an id; without columns.id its row number is used."
+            refuse_empty(ids, self.id, path, hint)
+            samples.index = pd.Index(ids.to_numpy(), name="id")
         return samples
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.data.cohort import Feature
+from medkit.datasets.table.parameters import TableColumns
 from medkit.datasets.table.ranges import Outside, note_of, within
 from medkit.datasets.table.times import days_before
 from medkit.readers.values import (
@@ -53,23 +54,20 @@ def input_columns(
 
 
 def with_durations(
-    frame: pd.DataFrame,
-    durations: Sequence[str],
-    time: str | None,
-    time_format: str | None,
-    path: Path,
+    frame: pd.DataFrame, columns: TableColumns, path: Path
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The frame with columns of dates as days before the time of prediction, and a note.
 
     Raises:
         DataError: A column holds no dates.
     """
+    durations = [name for name in columns.durations if name in frame]
     if not durations:
         return frame, ()
-    assert time is not None  # noqa: S101 - checked by TableColumns
-    changed, late = {}, {}
+    assert columns.time is not None  # noqa: S101 - checked by TableColumns
+    time, changed, late = frame[columns.time], {}, {}
     for name in durations:
-        changed[name], late[name] = days_before(frame[name], frame[time], path, time_format)
+        changed[name], late[name] = days_before(frame[name], time, path, columns.time_format)
     found = ", ".join(f"{count} {name}" for name, count in late.items() if count)
     note = f"dates after the time of prediction, taken as missing: {found}"
     return frame.assign(**changed), (note,) if found else ()

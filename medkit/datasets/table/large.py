@@ -22,6 +22,7 @@ from medkit.data.cohort import Feature
 from medkit.data.stored_columns import StoredColumn, StoredColumns, write_column
 from medkit.datasets.table.dictionary import converted
 from medkit.datasets.table.inputs import bounded_columns, input_columns, with_durations
+from medkit.datasets.table.parameters import TableColumns
 from medkit.readers.cache import Store, key_of, stamp_of
 from medkit.readers.tables import Table, rows_of
 from medkit.readers.values import condensed, is_text, without_sentinels
@@ -42,8 +43,7 @@ class ColumnReader:
         described: What is known of each column.
         numeric, categorical: Columns known to be such.
         text: Further columns read as text.
-        durations: Columns of dates that become days before ``time``.
-        time, time_format: The time of prediction.
+        dates: Which columns are dates that become days before the time of prediction.
         place: For messages.
     """
 
@@ -51,9 +51,7 @@ class ColumnReader:
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
     text: tuple[str, ...]
-    durations: tuple[str, ...]
-    time: str | None
-    time_format: str | None
+    dates: TableColumns
     place: Path
 
     def rows(
@@ -64,8 +62,7 @@ class ColumnReader:
         frame = rows_of(opened, columns=columns, text=text, numeric=self.numeric)
         sentinels = {name: each.missing_values for name, each in self.described.items()}
         frame = without_sentinels(frame, sentinels, text=(*self.categorical, *self.text))
-        durations = [name for name in self.durations if name in frame]
-        frame, late = with_durations(frame, durations, self.time, self.time_format, self.place)
+        frame, late = with_durations(frame, self.dates, self.place)
         frame, units = converted(frame, self.described, self.place)
         return frame, (*late, *units)
 
@@ -113,7 +110,9 @@ class LargeTable:
 
     def __post_init__(self) -> None:
         file = self.opened.file
-        how = {**asdict(self.reading), "place": None}
+        dates = self.reading.dates
+        how = {**asdict(self.reading), "place": None,
+               "dates": (dates.durations, dates.time, dates.time_format)}  # fmt: skip
         where = file.resolve() if file is not None else uuid.uuid4()
         self._name = key_of("table", where, self.opened.names, how)
         self._stamp = stamp_of(file, [file]) if file is not None else "once"
@@ -166,8 +165,8 @@ class LargeTable:
         (folder / _META).write_text(json.dumps(meta), encoding="utf-8")
 
     def _input(self, name: str, checked: bool) -> tuple[pd.Series, tuple[str, ...]]:
-        dated = name in self.reading.durations and self.reading.time
-        needed = [name, str(self.reading.time)] if dated else [name]
+        dates = self.reading.dates
+        needed = [name, str(dates.time)] if name in dates.durations else [name]
         frame, notes = self.reading.rows(self._by_column(), needed)
         if checked and is_text(frame[name]) and name not in self.reading.categorical:
             try:

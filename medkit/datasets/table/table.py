@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medkit.core.errors import DataError
-from medkit.core.files import existing, sha256
+from medkit.core.files import sha256
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, RawInput
@@ -22,7 +22,7 @@ from medkit.datasets.table.large import LARGE, ColumnReader, LargeTable, joined_
 from medkit.datasets.table.parameters import TableColumns, TableSource
 from medkit.datasets.table.roles import candidates, identifiers, infer_roles
 from medkit.readers.cache import Store
-from medkit.readers.sql import is_database, open_query, url_of
+from medkit.readers.sql import database_of, open_query
 from medkit.readers.tables import Table, open_table, require
 from medkit.readers.text import DELIMITED
 from medkit.readers.values import numbers_if_all
@@ -92,10 +92,7 @@ def table(
     spoken_for = {*no_inputs, *(columns.inputs or ()), *numeric, *categorical}
     telling = candidates(names, spoken_for, no_inputs) if labelled else []
     as_text = tuple(c for c in (columns.subject, columns.id, *identifiers(telling)) if c)
-    reading = ColumnReader(
-        described, numeric, categorical, as_text, columns.durations, columns.time,
-        columns.time_format, place,
-    )  # fmt: skip
+    reading = ColumnReader(described, numeric, categorical, as_text, columns, place)
     large = None
     if source.cache or opened.size > LARGE:
         large = LargeTable(opened, reading, store)
@@ -199,21 +196,10 @@ def _require_named(
 
 def _opened(path: Path | None, source: TableSource, labelled: bool, store: Store) -> Table:
     """The file or the database's rows as a table."""
-    url, query = source.url, source.query
-    if (path is None) == (url is None):
-        raise DataError("give either path or url" + (", not both" if url else ""), place="dataset")
-    if path is not None and is_database(path):
-        existing(path)
-        url = url_of(path)
+    url = database_of(path, source.url, source.query, "select * from visits order by id")
     if url is not None:
-        if query is None:
-            raise DataError("a database needs a query",
-                            place="dataset.source.url" if path is None else str(path),
-                            hint="As in query: select * from visits order by id.")  # fmt: skip
-        return open_query(url, query, source.timeout, store)
+        return open_query(url, str(source.query), source.timeout, store)
     assert path is not None  # noqa: S101 - for mypy
-    if query is not None:
-        raise DataError("a query is for databases", place=str(path), hint="Leave query out.")
     text = path.name.lower().endswith(DELIMITED)
     fitting = {"sheet": not text and path.suffix.lower().startswith(".xls"),
                "encoding": text, "delimiter": text}  # fmt: skip

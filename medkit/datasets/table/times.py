@@ -111,14 +111,20 @@ def has_zone(values: pd.Series, path: Path) -> bool | None:
     texts = values.dropna().astype("str").str.strip()
     clock, zoned = texts.str.contains(_CLOCK), texts.str.contains(ZONE)
     bare = clock & ~zoned
-    if zoned.any() and bare.any():
+    if zoned.any():
+        refuse_zoneless(bare, str(path))
+    return bool(zoned.any()) if clock.any() else None
+
+
+def refuse_zoneless(bare: pd.Series, place: str) -> None:
+    """Raise a DataError if some times lack the zone that the column's others have."""
+    if bare.any():
         raise DataError(
-            f"column '{values.name}' mixes times with a time zone and {int(bare.sum())} without "
+            f"column '{bare.name}' mixes times with a time zone and {int(bare.sum())} without "
             f"(first at row {bare.idxmax()})",
-            place=str(path),
+            place=place,
             hint="Write all with their zone (2024-05-31T14:30+02:00), or all in local time.",
         )
-    return bool(zoned.any()) if clock.any() else None
 
 
 def parsed(texts: pd.Series, time_format: str) -> pd.Series:

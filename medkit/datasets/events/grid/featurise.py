@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from medkit.readers.engines import collected
+from medkit.readers.engines import collected, flag
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -70,7 +70,7 @@ def placed(
     elapsed = (nw.col("time") - nw.col("start")).cast(nw.Float64)
     if window.unit != 1.0:
         elapsed = elapsed / 1e6 / (window.unit / 1e6)  # microseconds, seconds, hours
-    frame = frame.with_columns(hours=elapsed, over=_one(nw.col("time") > nw.col("end")))
+    frame = frame.with_columns(hours=elapsed, over=flag(nw.col("time") > nw.col("end")))
     if not ranged:
         return frame.with_columns(implausible=nw.lit(0))
     value, low, high = nw.col("value"), nw.col("low"), nw.col("high")
@@ -79,7 +79,7 @@ def placed(
         value = nw.when(~(below | above)).then(value)
     elif outside == "clip":
         value = nw.when(below).then(low).otherwise(nw.when(above).then(high).otherwise(value))
-    return frame.with_columns(value=value, implausible=_one(below | above))
+    return frame.with_columns(value=value, implausible=flag(below | above))
 
 
 def count_events(events: nw.LazyFrame[Any], window: Window) -> dict[str, np.ndarray]:
@@ -95,8 +95,8 @@ def count_events(events: nw.LazyFrame[Any], window: Window) -> dict[str, np.ndar
         events.select(
             "channel",
             "implausible",
-            outside=_one(~inside & _usable()),
-            over=_one(inside & over & _usable()),
+            outside=flag(~inside & _usable()),
+            over=flag(inside & over & _usable()),
         )
         .group_by("channel")
         .agg(nw.col("implausible", "outside", "over").sum())
@@ -195,12 +195,6 @@ def _inside(window: Window) -> nw.Expr:
 
     within = (nw.col("hours") >= 0) & (nw.col("hours") < window.hours)
     return within & (nw.col("over") == 0)
-
-
-def _one(condition: nw.Expr) -> nw.Expr:
-    import narwhals as nw
-
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0))
 
 
 def _usable() -> nw.Expr:

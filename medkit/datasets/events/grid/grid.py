@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -102,7 +101,6 @@ def gridded(
     plan: GridPlan,
     axis: Axis,
     place: np.ndarray | None,
-    path: Path,
     span: str,
     store: Store | None = None,
 ) -> Gridded:
@@ -113,7 +111,6 @@ def gridded(
         plan: What the grid holds.
         axis: The places on the grid's first axis.
         place: The places that get a row of ``values``, -1 among them skipped; None: all.
-        path: Where the events are, for messages.
         span: The window in words.
         store: Where a grid is kept for the next time, and one too large for memory in any case:
             its ``values`` are then a memory-mapped array.
@@ -127,10 +124,10 @@ def gridded(
         wanted = np.isin(np.arange(axis.places), place)
     shape = (int(wanted.sum()), plan.window.steps, len(plan.names))
     needed = 4 * math.prod(shape)
-    _refuse_too_wide(found, shape, needed, path)
+    _refuse_too_wide(found, shape, needed)
     if store is None or not (store.kept or needed > IN_MEMORY):
         memory = InMemory(shape)
-        return _filled(found, plan, axis, wanted, path, span, memory)._replace(values=memory.values)
+        return _filled(found, plan, axis, wanted, span, memory)._replace(values=memory.values)
     name, stamp = (
         key_of("grid", found.key, {**vars(plan), "engine": ""}, span),
         _content(found, axis, place),
@@ -141,7 +138,7 @@ def gridded(
         with store.building(name, stamp, needed) as folder:
             file = OnDisk(folder / "values.npy", shape)
             try:
-                grid = _filled(found, plan, axis, wanted, path, span, file)
+                grid = _filled(found, plan, axis, wanted, span, file)
             finally:
                 file.close()
             _save(grid, folder)
@@ -150,9 +147,7 @@ def gridded(
     return kept
 
 
-def _refuse_too_wide(
-    found: FoundEvents, shape: tuple[int, int, int], needed: int, path: Path
-) -> None:
+def _refuse_too_wide(found: FoundEvents, shape: tuple[int, int, int], needed: int) -> None:
     """Raise a DataError where so many variables make a grid that nobody meant."""
     samples, steps, width = shape
     if width <= MANY_VARIABLES or needed <= MUCH:
@@ -160,7 +155,7 @@ def _refuse_too_wide(
     frequent = found.variables.sort_values(["usable", "name"], ascending=[False, True])["name"]
     raise DataError(
         f"{width:,} variables in {steps:,} steps for {samples:,} samples would take {size(needed)}",
-        place=str(path),
+        place=str(found.place),
         hint="Choose some of them: variables: [HR, ...], or a pattern that their names match, as "
         "in variables: '^(LAB|VITAL)//' (preprocessing.minimum_frequency leaves out what is rare "
         "in training, among those). The most frequent: "
@@ -173,7 +168,6 @@ def _filled(
     plan: GridPlan,
     axis: Axis,
     wanted: np.ndarray,
-    path: Path,
     span: str,
     values: InMemory | OnDisk,
 ) -> Gridded:
@@ -213,12 +207,7 @@ def _filled(
         values.put(row[codes[used]], part if used.all() else part[used])
         unwritten[codes] = False
     _fill_rest(values, row[unwritten], np.broadcast_to(empty, (steps, width)))
-    by_name = {name: int(n) for name, n in zip(plan.names, implausible, strict=True)}
-    notes = (
-        *_range_notes(by_name, plan.outside, path),
-        *_duplicate_notes(again, plan.duplicates, path),
-        *_window_notes(outside, span),
-    )
+    notes = event_notes(found, plan, implausible, again, outside, span)
     unlabelled = int((present & ~wanted).sum()) + axis.others
     return Gridded(np.empty(0, np.float32), present, row, unlabelled, notes)
 
@@ -264,33 +253,46 @@ def _all_inside(found: FoundEvents, axis: Axis, window: Window) -> bool:
     return bool(((first >= table["start"]) & reaches & open_end).all())
 
 
-def _range_notes(counts: Mapping[str, int], outside: Outside, path: Path) -> tuple[str, ...]:
-    if outside == "fail" and any(counts.values()):
-        shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+def event_notes(
+    found: FoundEvents,
+    plan: GridPlan,
+    implausible: np.ndarray,
+    again: int,
+    outside: np.ndarray,
+    span: str,
+) -> tuple[str, ...]:
+    """What became of events beyond their range, of those written twice and of those unused.
+
+    Args:
+        found: The events.
+        plan: What becomes of them.
+        implausible: How many of each channel are beyond its range.
+        again: How many repeat another one.
+        outside: How many lie outside ``span``, and how many after the end of their stay.
+        span: The window in words.
+
+    Raises:
+        DataError: Implausible values or duplicate events, where these are refused.
+    """
+    place = str(found.place)
+    counts = dict(zip(plan.names, map(int, implausible), strict=True))
+    if plan.outside == "fail" and any(counts.values()):
+        wrong = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         raise DataError(
-            f"values outside their plausible range: {shown}",
-            place=str(path),
+            f"values outside their plausible range: {wrong}",
+            place=place,
             hint="Correct them, or choose values.outside: missing or clip.",
         )
-    return note_of(counts, outside)
-
-
-def _duplicate_notes(count: int, duplicates: str, path: Path) -> tuple[str, ...]:
-    if not count:
-        return ()
-    text = f"{count} events repeat another one (same stay, time, variable and value)"
-    if duplicates == "fail":
-        raise DataError(
-            text, place=str(path), hint="Remove them, or choose variables.duplicates: drop or keep."
-        )
-    return (f"{text}{'; they are used once' if duplicates == 'drop' else ''}",)
-
-
-def _window_notes(outside: np.ndarray, span: str) -> tuple[str, ...]:
-    unused, after = (int(count) for count in outside)
-    notes = []
-    if unused:
-        notes.append(f"{unused} events outside {span} are not used")
-    if after:
-        notes.append(f"{after} events after the end of their stay are not used")
+    notes = list(note_of(counts, plan.outside))
+    if again:
+        text = f"{again} events repeat another one (same stay, time, variable and value)"
+        if plan.duplicates == "fail":
+            hint = "Remove them, or choose variables.duplicates: drop or keep."
+            raise DataError(text, place=place, hint=hint)
+        notes.append(f"{text}{'; they are used once' if plan.duplicates == 'drop' else ''}")
+    for count, where in zip(
+        outside, (f"outside {span}", "after the end of their stay"), strict=True
+    ):
+        if count:
+            notes.append(f"{count} events {where} are not used")
     return tuple(notes)

@@ -10,54 +10,33 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 
 from medkit.core.errors import DataError
-from medkit.core.files import existing, sha256
+from medkit.core.files import sha256
 from medkit.core.lazy import pd
 from medkit.core.progress import tracked
-from medkit.datasets.table.columns import as_identifier
+from medkit.datasets.events.sources.source import EventColumns, EventSource
 from medkit.readers.tables import column_names, fingerprint, read_table, require
 from medkit.readers.text import BrokenLine, open_text
+from medkit.readers.values import as_identifier, refuse_empty
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 OWN_STAY = "stay in the file"  # a column that the file's name makes idle
 
 
-class EventColumns(NamedTuple):
-    """Names of the columns of an events table.
-
-    ``time`` is None where a stay's rows are consecutive hours, ``unit`` where there is none.
-    """
-
-    stay: str
-    time: str | None
-    variable: str
-    value: str
-    unit: str | None = None
-
-
-def read_events(
-    path: Path, columns: EventColumns, skip: Path | None, wide: bool = False
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def read_events(source: EventSource) -> tuple[pd.DataFrame, dict[str, str]]:
     """All events as a frame ``stay, time, variable, value[, unit]``, and the files' fingerprints.
-
-    Args:
-        path: A table, or a folder or archive with one file a stay.
-        columns: The columns' names; ``stay`` is not used for files of one stay each.
-        skip: A table within the folder that holds no events (the labels).
-        wide: Every column but stay and time is a variable, every row a time.
 
     Raises:
         DataError: Nothing can be read, or a column is absent.
     """
-    existing(path, "file or folder")
+    path, columns, wide = source.path, source.columns, source.wide
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
-        return _one_file_each(path, columns, skip, wide)
+        return _one_file_each(source)
     names = column_names(path)
-    used = used_columns(columns, wide)
+    used = source.used_columns
     for role, name in used.items():
         require(name, names, path, f"{role} column")
     frame = read_table(
@@ -68,21 +47,8 @@ def read_events(
     )
     frame = frame.rename(columns={name: role for role, name in used.items()})
     frame["stay"] = as_identifier(frame["stay"])
-    nameless = frame["stay"].isna()
-    if nameless.any():
-        raise DataError(
-            f"column '{columns.stay}' is empty in {int(nameless.sum())} rows "
-            f"(first at row {nameless.idxmax()})",
-            place=str(path),
-        )
+    refuse_empty(frame["stay"], columns.stay, path)
     return melted(frame, columns) if wide else frame, {path.name: sha256(path)}
-
-
-def used_columns(columns: EventColumns, wide: bool) -> dict[str, str]:
-    """Role -> name of the columns that are read; in a wide table those of stay and time."""
-    roles = ("stay", "time") if wide else EventColumns._fields
-    named = columns._asdict()
-    return {role: named[role] for role in roles if named[role] is not None}
 
 
 def melted(frame: pd.DataFrame, columns: EventColumns) -> pd.DataFrame:
@@ -104,9 +70,8 @@ def melted(frame: pd.DataFrame, columns: EventColumns) -> pd.DataFrame:
     ).astype({"stay": frame["stay"].dtype})
 
 
-def _one_file_each(
-    path: Path, columns: EventColumns, skip: Path | None, wide: bool
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def _one_file_each(source: EventSource) -> tuple[pd.DataFrame, dict[str, str]]:
+    path, columns, skip, wide = source.path, source.columns, source.skip, source.wide
     stays: list[str] = []
     bodies: list[bytes] = []
     header = b""
@@ -141,8 +106,8 @@ def _one_file_each(
     if not any(bodies):
         raise DataError(f"none of its {len(stays)} files has an event", place=str(path))
     counts = [body.count(b"\n") for body in bodies]
-    frame = _all_in_one(header, bodies, counts, columns, wide, path)
-    used = {role: name for role, name in used_columns(columns, wide).items() if role != "stay"}
+    frame = _all_in_one(header, bodies, counts, source)
+    used = {role: name for role, name in source.used_columns.items() if role != "stay"}
     if not wide:
         frame = frame[list(used.values())]
     frame = frame.rename(columns={name: role for role, name in used.items()})
@@ -157,12 +122,7 @@ def _one_file_each(
 
 
 def _all_in_one(
-    header: bytes,
-    bodies: Sequence[bytes],
-    counts: Sequence[int],
-    columns: EventColumns,
-    wide: bool,
-    place: Path,
+    header: bytes, bodies: Sequence[bytes], counts: Sequence[int], source: EventSource
 ) -> pd.DataFrame:
     """The rows of all files: one reading is some hundred times faster than one for each.
 
@@ -170,12 +130,12 @@ def _all_in_one(
         header: The first line of each.
         bodies: What is below it, blank lines removed.
         counts: How many lines each has.
-        columns, wide: As in `read_events`.
-        place: The folder or archive.
+        source: The folder or archive.
 
     Raises:
         DataError: A column is absent, or a line is no row; it is named with its file's number.
     """
+    columns, wide, place = source.columns, source.wide, source.path
     with tempfile.TemporaryDirectory(prefix="medkit-") as folder:
         file = Path(folder, "text.tsv" if place.name.lower().endswith(".tsv") else "text.csv")
         with open(file, "wb") as stream:
@@ -184,7 +144,7 @@ def _all_in_one(
         ends = np.cumsum(counts)
         try:
             found = open_text(file, "utf-8")
-            for role, name in used_columns(columns, wide).items():
+            for role, name in source.used_columns.items():
                 if role != "stay":
                     require(name, found.names, place, f"{role} column")
             if wide and columns.stay in found.names:

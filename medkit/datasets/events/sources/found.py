@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ class FoundEvents:
     """Events not yet on a grid.
 
     Args:
+        place: Where they are, for messages.
         frame: Lazy ``stay`` (key), ``time`` (hours, or int64 microseconds), ``variable`` (key),
             ``value`` (float64) and, where asked for, ``row``.
         keys: ``stay`` (key), ``code``: several keys may write the same id.
@@ -41,6 +42,7 @@ class FoundEvents:
         descriptions: What a variable is in words, where its source says so.
     """
 
+    place: Path
     frame: nw.LazyFrame[Any]
     keys: pd.DataFrame
     stays: np.ndarray
@@ -62,24 +64,26 @@ class FoundEvents:
 
 
 def channels_of(
-    variables: pd.DataFrame,
+    events: FoundEvents,
     chosen: tuple[str, ...] | str | None,
     without_value: Callable[[str], bool],
-    labelled: bool,
-    path: Path,
+    labelled: bool = True,
+    excluded: Collection[str] = (),
 ) -> list[str]:
     """The names that become channels: those listed, those that match a pattern, or all, sorted.
 
     Args:
-        variables: As in `FoundEvents`.
+        events: The events.
         chosen: Names, a regular expression, or None.
         without_value: Whether a variable's events count even without a value.
         labelled: Whether to train: a name may then not be absent.
-        path: Where the events are, for messages.
+        excluded: Variables that are no channels.
 
     Raises:
         DataError: No event has a value, a name is absent (if ``labelled``), or no name matches.
     """
+    path, variables = events.place, events.variables
+    variables = variables[~variables["name"].isin(excluded)]
     counts = variables["name"].map(without_value).astype(bool) & (variables["events"] > 0)
     known = sorted(set(variables["name"][(variables["usable"] > 0) | counts]))
     if chosen is None:
@@ -161,14 +165,9 @@ def refuse_infinite(names: Sequence[str], counts: Sequence[int], column: str, pa
             )
 
 
-def timeless_note(count: int) -> tuple[str, ...]:
+def unused_note(count: int, lacking: str) -> tuple[str, ...]:
     """``('3 events without a time are not used',)`` or ``()``."""
-    return (f"{count} events without a time are not used",) if count else ()
-
-
-def nameless_note(count: int) -> tuple[str, ...]:
-    """``('3 events without a variable are not used',)`` or ``()``."""
-    return (f"{count} events without a variable are not used",) if count else ()
+    return (f"{count} events without a {lacking} are not used",) if count else ()
 
 
 def unitless_notes(bare: pd.Series, units: Mapping[str, str]) -> tuple[str, ...]:

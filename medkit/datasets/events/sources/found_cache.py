@@ -10,7 +10,8 @@ import numpy as np
 
 from medkit.core.lazy import pd
 from medkit.datasets.events.sources.found import FoundEvents
-from medkit.readers.engines import Engine, scanned
+from medkit.datasets.events.sources.source import EventSource
+from medkit.readers.engines import scanned
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -41,19 +42,20 @@ def save_found(found: FoundEvents, folder: Path, events: pd.DataFrame | None) ->
     (folder / "found.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def load_found(folder: Path, frame: nw.LazyFrame[Any] | None, engine: Engine) -> FoundEvents:
+def load_found(folder: Path, frame: nw.LazyFrame[Any] | None, source: EventSource) -> FoundEvents:
     """What `save_found` wrote.
 
     Args:
         folder: Where.
         frame: The events; None where they were written too.
-        engine: What reads them.
+        source: Where they are from.
     """
     stays = pd.read_parquet(folder / "stays.parquet")
     facts = json.loads((folder / "found.json").read_text(encoding="utf-8"))
     if frame is None:
-        frame = scanned([folder / _EVENTS], {name: name for name in _COLUMNS}, engine)
+        frame = scanned([folder / _EVENTS], {name: name for name in _COLUMNS}, source.engine)
     return FoundEvents(
+        source.path,
         frame,
         pd.read_parquet(folder / "keys.parquet"),
         np.asarray(stays["id"], dtype=object),

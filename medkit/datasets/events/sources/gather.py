@@ -124,13 +124,7 @@ def _groups(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
     for file in files:
         with pyarrow.parquet.ParquetFile(file) as opened:
             for batch in opened.iter_batches(1_000_000, columns=list(columns)):
-                yield _table(batch)
-
-
-def _table(batch: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.Table.from_batches([batch])
+                yield pyarrow.Table.from_batches([batch])
 
 
 def _encoded(table: Any, column: str) -> Any:

@@ -11,14 +11,13 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.values import is_sentinel
-from medkit.datasets.events.sources.files import EventColumns
 from medkit.datasets.events.sources.found import (
     FoundEvents,
-    nameless_note,
     one_unit_each,
-    timeless_note,
     unitless_notes,
+    unused_note,
 )
+from medkit.datasets.events.sources.source import EventSource
 from medkit.datasets.events.times import times_of
 
 if TYPE_CHECKING:
@@ -27,50 +26,41 @@ if TYPE_CHECKING:
 
 def measured_events(
     frame: pd.DataFrame,
-    columns: EventColumns,
-    path: Path,
+    source: EventSource,
     files: dict[str, str],
     hand: Callable[[pd.DataFrame], nw.LazyFrame[Any]],
-    *,
-    missing_values: Mapping[str, tuple[Any, ...]],
-    ignore: set[str],
-    units: Mapping[str, str],
-    without_value: bool,
-    time_format: str | None,
 ) -> FoundEvents:
     """The events of a frame ``stay, time, variable, value[, unit]``, as `FoundEvents`.
 
     Args:
         frame: Events as read, the index numbering their rows in the file.
-        columns: The columns' names in the file, for messages.
-        path: The file or folder, for messages.
+        source: Where they are from.
         files: Its fingerprints.
         hand: Gives the cleaned events to the engine that computes the grid.
-        missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
-        ignore: Variables that are no measurements.
-        units: The units the user states.
-        without_value: Keep events without a value, which may be counted.
-        time_format: How timestamps are written.
 
     Raises:
         DataError: Values or times that cannot be read, infinite values, two units of a variable.
     """
+    path, columns = source.path, source.columns
+    without_value = "count" in source.aggregates  # they may be counted
     codes, stays = pd.factorize(frame["stay"])
     variables, values = frame["variable"], frame["value"]
-    meant = (variables.notna() & ~variables.isin(ignore)).to_numpy()
-    given = values.notna().to_numpy() & ~_stood_in(variables, values, missing_values)
-    times, timestamps, zoned = times_of(frame["time"].rename(columns.time), str(path), time_format)
+    meant = (variables.notna() & ~variables.isin(source.ignore)).to_numpy()
+    given = values.notna().to_numpy() & ~_stood_in(variables, values, source.missing_values)
+    named = frame["time"].rename(columns.time)
+    times, timestamps, zoned = times_of(named, str(path), source.time_format)
     timed = times.notna().to_numpy()
     numbers = _numbers(values, variables, meant & given & timed, columns.value, path)
     kept = meant & timed & (given | without_value)
     names = variables[kept].astype("str").str.strip().astype("category")
     of_unit: dict[str, str] = {}
-    notes = nameless_note(int((variables.isna().to_numpy() & given & timed).sum()))
+    nameless = variables.isna().to_numpy() & given & timed
+    notes = unused_note(int(nameless.sum()), "variable")
     if columns.unit:
         units_of = frame["unit"][kept].astype("str").where(frame["unit"][kept].notna(), "")
         found = pd.DataFrame({"name": names.astype("str"), "unit": units_of})
         counts = found[given[kept]].value_counts(["name", "unit"]).reset_index(name="count")
-        of_unit = one_unit_each(counts["name"], counts["unit"], counts["count"], units, path)
+        of_unit = one_unit_each(counts["name"], counts["unit"], counts["count"], source.units, path)
         bare = counts[counts["unit"].str.strip() == ""].groupby("name")["count"].sum()
         notes = (*notes, *unitless_notes(bare, of_unit))
     moments = times.to_numpy()
@@ -91,6 +81,7 @@ def measured_events(
     extremes = events.groupby("variable")["value"].agg(low="min", high="max")
     known = known.join(extremes, on="variable")
     return FoundEvents(
+        path,
         hand(events),
         pd.DataFrame({"stay": np.arange(len(stays)), "code": np.arange(len(stays))}),
         np.asarray(stays, dtype=object),
@@ -101,7 +92,7 @@ def measured_events(
         zoned,
         files,
         of_unit,
-        (*notes, *timeless_note(int((meant & given & ~timed).sum()))),
+        (*notes, *unused_note(int((meant & given & ~timed).sum()), "time")),
     )
 
 

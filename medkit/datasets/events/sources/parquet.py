@@ -4,39 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medkit.core.errors import DataError
-from medkit.core.files import sha256
 from medkit.core.lazy import pd
-from medkit.datasets.events.sources.files import EventColumns
 from medkit.datasets.events.sources.found import (
     FoundEvents,
-    nameless_note,
     one_unit_each,
     refuse_infinite,
-    timeless_note,
     unitless_notes,
+    unused_note,
 )
-from medkit.readers.engines import Engine, arrow_types, collected, has_zone, scanned
-from medkit.readers.tables import PARQUET, fingerprint, require
+from medkit.datasets.events.sources.source import EventSource
+from medkit.readers.engines import arrow_types, collected, flag, has_zone, scanned
+from medkit.readers.tables import PARQUET, require
 from medkit.readers.values import as_identifier
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-Layout = Literal["long", "wide", "meds"]
 
-
-def shards_of(path: Path, layout: Layout, skip: Path | None) -> list[Path]:
+def shards_of(source: EventSource) -> list[Path]:
     """The Parquet files of a path, sorted; empty where it is something else.
 
     Raises:
         DataError: ``layout: meds`` without a ``data`` folder of Parquet files.
     """
-    if layout == "meds":
+    path, skip = source.path, source.skip
+    if source.layout == "meds":
         folder = path / "data" if (path / "data").is_dir() else path
         found = sorted(folder.rglob("*.parquet")) if folder.is_dir() else []
         if not found:
@@ -57,16 +54,15 @@ def shards_of(path: Path, layout: Layout, skip: Path | None) -> list[Path]:
     return [path] if path.name.lower().endswith(PARQUET) else []
 
 
-def plain(files: Sequence[Path], columns: EventColumns, layout: Layout) -> bool:
+def plain(files: Sequence[Path], source: EventSource) -> bool:
     """Whether an engine reads the columns as they are: values and times are no texts.
 
     Raises:
         DataError: A column is absent, or the shards differ in their columns.
     """
-    types = arrow_types(files[0])
-    for role in ("stay", "time", "variable", "value"):
-        name = getattr(columns, role)
-        if name is not None and not (layout == "wide" and role in ("variable", "value")):
+    types, columns = arrow_types(files[0]), source.columns
+    for role, name in source.used_columns.items():
+        if role != "unit":
             require(name, types, files[0], f"{role} column")
     for file in files[1:]:
         others = arrow_types(file)
@@ -92,68 +88,39 @@ def plain(files: Sequence[Path], columns: EventColumns, layout: Layout) -> bool:
         return False
     if types[columns.stay] not in ("number", "text"):
         return False
-    return layout == "wide" or (
-        types[columns.variable] == "text" and types[columns.value] == "number"
-    )
+    return source.wide or (types[columns.variable] == "text" and types[columns.value] == "number")
 
 
 def lazy_events(
-    files: Sequence[Path],
-    columns: EventColumns,
-    layout: Layout,
-    engine: Engine,
-    *,
-    missing_values: Mapping[str, tuple[Any, ...]],
-    ignore: set[str],
-    rows: bool,
+    files: Sequence[Path], source: EventSource
 ) -> tuple[nw.LazyFrame[Any], tuple[str, ...]]:
     """Events of Parquet files as a lazy frame, cleaned, and notes on what is left out."""
     import narwhals as nw
 
-    frame, notes = _long(files, columns, layout, engine, ignore, rows)
+    frame, notes = _long(files, source)
     value, time = nw.col("value").cast(nw.Float64), nw.col("time")
-    meant = ~_stand_ins(missing_values)
-    if arrow_types(files[0])[str(columns.time)] != "moment":
+    meant = ~_stand_ins(source.missing_values)
+    if arrow_types(files[0])[str(source.columns.time)] != "moment":
         time = nw.when(~time.cast(nw.Float64).is_nan()).then(time.cast(nw.Float64))
     frame = frame.with_columns(time=time, value=nw.when(~value.is_nan()).then(value))
     return frame.with_columns(value=nw.when(meant).then(nw.col("value"))), notes
 
 
-def scan_events(
-    path: Path,
-    files: Sequence[Path],
-    columns: EventColumns,
-    layout: Layout,
-    engine: Engine,
-    *,
-    missing_values: Mapping[str, tuple[Any, ...]],
-    ignore: set[str],
-    units: Mapping[str, str],
-    rows: bool,
-    stamps: dict[str, str] | None = None,
-) -> FoundEvents:
+def scan_events(files: Sequence[Path], source: EventSource, stamps: dict[str, str]) -> FoundEvents:
     """Events of Parquet files as lazy frames; stays and variables are counted, nothing is kept.
 
     Args:
-        path: The file or folder, for messages.
         files: Parquet files with the same columns.
-        columns: The columns' names.
-        layout: long, wide or meds.
-        engine: What reads and computes.
-        missing_values: Values that mean 'missing', by variable, or for all under ``"*"``.
-        ignore: Variables that are no measurements.
-        units: The units the user states.
-        rows: Whether the events' order in their file is needed.
-        prints: The source's fingerprints, where it is not the files themselves.
+        source: What they are of.
+        stamps: The source's fingerprints.
 
     Raises:
         DataError: Stays without an id, infinite values, or a variable in two units.
     """
     import narwhals as nw
 
-    frame, notes = lazy_events(
-        files, columns, layout, engine, missing_values=missing_values, ignore=ignore, rows=rows
-    )
+    path, columns = source.path, source.columns
+    frame, notes = lazy_events(files, source)
     moments = arrow_types(files[0])[str(columns.time)] == "moment"
     found = collected(
         frame.group_by("stay").agg(
@@ -165,64 +132,48 @@ def scan_events(
     kinds = ["variable", *(["unit"] if columns.unit else [])]
     of_kind = collected(
         frame.group_by(*kinds).agg(
-            usable=_number(given & ~nw.col("time").is_null()).sum(),
-            timed=_number(~nw.col("time").is_null()).sum(),
-            infinite=_number(given & ~nw.col("value").is_finite()).sum(),
+            usable=flag(given & ~nw.col("time").is_null()).sum(),
+            timed=flag(~nw.col("time").is_null()).sum(),
+            infinite=flag(given & ~nw.col("value").is_finite()).sum(),
             low=nw.col("value").min(),
             high=nw.col("value").max(),
-            timeless=_number(given & nw.col("time").is_null()).sum(),
+            timeless=flag(given & nw.col("time").is_null()).sum(),
         )
     )
     table = pd.DataFrame(of_kind)
-    notes = (*notes, *nameless_note(int(table["usable"][table["variable"].isna()].sum())))
+    nameless = int(table["usable"][table["variable"].isna()].sum())
+    notes = (*notes, *unused_note(nameless, "variable"))
     table = table.dropna(subset=["variable"]).sort_values("variable")
     table["name"] = table["variable"].astype("str").str.strip()
-    table = table[~table["name"].isin(ignore)]
+    table = table[~table["name"].isin(source.ignore)]
     refuse_infinite(list(table["name"]), list(table["infinite"]), columns.value, path)
     of_unit = {}
     if columns.unit:
         some = table.dropna(subset=["unit"])
         some = some[some["usable"] > 0]
         of_unit = one_unit_each(
-            list(some["name"]), list(some["unit"]), list(some["usable"]), units, path
+            list(some["name"]), list(some["unit"]), list(some["usable"]), source.units, path
         )
         bare = table[table["unit"].isna()].groupby("name")["usable"].sum()
         notes = (*notes, *unitless_notes(bare, of_unit))
-    notes = (*notes, *timeless_note(int(table["timeless"].sum())))
+    notes = (*notes, *unused_note(int(table["timeless"].sum()), "time"))
     variables = table.groupby(["variable", "name"], as_index=False).agg(
         events=("timed", "sum"), usable=("usable", "sum"), low=("low", "min"), high=("high", "max")
     )
     zoned = has_zone(files[0], str(columns.time)) if moments else None
-    if stamps is None:
-        stamps = fingerprints(path, files)
     return FoundEvents(
-        frame, keys, stays, first, last, variables, moments, zoned, stamps, of_unit, notes
+        path, frame, keys, stays, first, last, variables, moments, zoned, stamps, of_unit, notes
     )
 
 
-def fingerprints(path: Path, files: Sequence[Path]) -> dict[str, str]:
-    """Name of the file or folder -> SHA-256 of what is read of it."""
-    if path.is_file():
-        return {path.name: sha256(path)}
-    named = ((file.relative_to(path).as_posix(), file) for file in files)
-    return {f"{path.resolve().name}/": fingerprint(named)}
-
-
-def _long(
-    files: Sequence[Path],
-    columns: EventColumns,
-    layout: Layout,
-    engine: Engine,
-    ignore: set[str],
-    rows: bool,
-) -> tuple[nw.LazyFrame[Any], tuple[str, ...]]:
+def _long(files: Sequence[Path], source: EventSource) -> tuple[nw.LazyFrame[Any], tuple[str, ...]]:
     import narwhals as nw
 
-    if layout != "wide":
-        roles = {role: name for role, name in columns._asdict().items() if name is not None}
-        return scanned(files, roles, engine, rows), ()
+    columns, engine, rows = source.columns, source.engine, source.ordered
+    if not source.wide:
+        return scanned(files, source.used_columns, engine, rows), ()
     types = arrow_types(files[0])
-    own = {columns.stay, columns.time, *ignore}
+    own = {columns.stay, columns.time, *source.ignore}
     measured = [name for name, kind in types.items() if kind == "number" and name not in own]
     others = [name for name, kind in types.items() if kind != "number" and name not in own]
     if not measured:
@@ -240,12 +191,6 @@ def _long(
     frame = frame.with_columns(variable=names).filter(~nw.col("value").is_null())
     left = f"columns that hold no numbers are no variables: {', '.join(others)}"
     return frame, (left,) if others else ()
-
-
-def _number(condition: nw.Expr) -> nw.Expr:
-    import narwhals as nw
-
-    return nw.when(condition).then(nw.lit(1)).otherwise(nw.lit(0))
 
 
 def _stand_ins(missing_values: Mapping[str, tuple[Any, ...]]) -> nw.Expr:

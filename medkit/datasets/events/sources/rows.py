@@ -11,10 +11,11 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
-from medkit.datasets.events.sources.files import EventColumns, melted, used_columns
+from medkit.datasets.events.sources.files import melted
+from medkit.datasets.events.sources.source import EventSource
 from medkit.datasets.events.times import times_of
 from medkit.readers.tables import check_names, require
-from medkit.readers.values import as_identifier
+from medkit.readers.values import as_identifier, refuse_empty
 
 # Rows that are held before they are written.
 ROWS = 500_000
@@ -31,17 +32,11 @@ class EventRows:
 
     Args:
         file: The file: columns stay, time, variable, value and, where asked for, unit.
-        columns: The columns' names in the rows.
-        wide: One variable a column rather than one event a row.
-        time_format: How timestamps in texts are written.
-        place: What stands for the source in messages.
+        source: What they are of.
     """
 
     file: Path
-    columns: EventColumns
-    wide: bool
-    time_format: str | None
-    place: Path
+    source: EventSource
     rows: int = 0
     timestamps: bool | None = None
     zoned: bool | None = None
@@ -54,24 +49,20 @@ class EventRows:
         """Clean some rows, and write them once they are many."""
         if not self.rows:
             self._check(list(frame.columns))
+        columns, wide = self.source.columns, self.source.wide
         frame.index = pd.RangeIndex(self.rows + 1, self.rows + len(frame) + 1, name="row")
         self.rows += len(frame)
-        used = used_columns(self.columns, self.wide)
-        if not self.wide:
+        used = self.source.used_columns
+        if not wide:
             frame = frame[list(used.values())]
         frame = frame.rename(columns={name: role for role, name in used.items()})
         stay = as_identifier(frame["stay"])
-        if stay.isna().any():
-            raise DataError(
-                f"column '{self.columns.stay}' is empty in {int(stay.isna().sum())} rows "
-                f"(first at row {stay.isna().idxmax()})",
-                place=str(self.place),
-            )
+        refuse_empty(stay, columns.stay, self.source.path)
         frame = frame.assign(stay=stay, time=self._times(frame["time"]))
-        frame = melted(frame, self.columns) if self.wide else frame
+        frame = melted(frame, columns) if wide else frame
         found = {name: as_text(frame[name]) for name in ("stay", "variable")}
         found |= {"time": frame["time"], "value": self._numbers(frame)}
-        if self.columns.unit is not None:
+        if columns.unit is not None:
             found["unit"] = as_text(frame["unit"])
         clean = pd.DataFrame(found)
         # A sum: the same in whichever order the database gives the rows.
@@ -94,24 +85,23 @@ class EventRows:
             self.writer.close()
 
     def _check(self, names: list[str]) -> None:
-        check_names(names, self.place)
-        for role, name in used_columns(self.columns, self.wide).items():
-            require(name, names, self.place, f"{role} column")
+        check_names(names, self.source.path)
+        for role, name in self.source.used_columns.items():
+            require(name, names, self.source.path, f"{role} column")
 
     def _times(self, column: pd.Series) -> np.ndarray:
         """Hours, or microseconds since 1970; of one kind throughout."""
-        times, timestamps, zoned = times_of(
-            column.rename(self.columns.time), str(self.place), self.time_format
-        )
+        name, place = self.source.columns.time, str(self.source.path)
+        times, timestamps, zoned = times_of(column.rename(name), place, self.source.time_format)
         if times.notna().any():
             kind = (timestamps, zoned)
             if self.timestamps is None:
                 self.timestamps, self.zoned = kind
             elif kind != (self.timestamps, self.zoned):
                 raise DataError(
-                    f"column '{self.columns.time}' mixes hours and timestamps, or times with and "
+                    f"column '{name}' mixes hours and timestamps, or times with and "
                     f"without a time zone (first seen by row {column.index[-1]})",
-                    place=str(self.place),
+                    place=place,
                 )
         return times.to_numpy()
 
