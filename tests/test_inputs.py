@@ -16,6 +16,8 @@ from medkit.core import registry
 from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.explanation.local import explain
+from medkit.explanation.permutation import permutation_importance
+from medkit.explanation.shap_engine import _payoff
 from medkit.leakage import audit
 from medkit.modalities.encoder import Encoder
 from medkit.modalities.series import Series
@@ -252,6 +254,41 @@ def test_what_a_sample_lacks_is_missing_in_its_summary(four):
     assert columns
     assert summary.loc[lacking, columns].isna().all(axis=None)
     assert summary.loc[~lacking, columns].notna().all(axis=None)
+
+
+@pytest.mark.parametrize("method", ["permutation", "shap"])
+def test_a_value_is_lent_together_with_whether_it_is_there(method):
+    frame = pd.DataFrame({"a": np.arange(40.0)})
+    lacking = pd.DataFrame({"b": np.where(np.arange(40) % 2, 1.0, np.nan)})
+    raw = {
+        "first": RawInput("tabular", frame, (Feature("a"),)),
+        "second": RawInput("tabular", lacking, (Feature("b"),), present=np.arange(40) % 2 == 1),
+    }
+    encoder = Encoder({"first": Tabular(), "second": Tabular()}).fit(raw)
+    inputs, calls = encoder.encode(raw), []
+
+    def predict(given):
+        present = np.asarray(given["second_present"])
+        np.testing.assert_array_equal(np.isnan(given["second"]), present == 0)
+        calls.append(present)
+        return 0.25 + 0.5 * present
+
+    if method == "permutation":
+        task = registry.tasks.build("binary").fit(np.arange(40) % 2, ("y",))
+        y = task.encode(np.arange(40) % 2)
+        subjects = np.arange(40)
+        settings = load_config(STATIC).evaluation
+        found = permutation_importance(
+            predict, task, inputs, y, encoder, subjects, 0.5, settings, 0
+        )
+        assert found["features"][0]["name"] == "b"
+    else:
+        groups = [(n, g) for n, each in encoder.modalities.items() for g in each.groups()]
+        sample, background = inputs.take(np.array([1])), inputs.take(np.arange(0, 40, 2))
+        alone = np.array([[0.0, 0.0], [0.0, 1.0]])
+        payoff = _payoff(predict, groups, sample, 0, background, alone)
+        np.testing.assert_allclose(payoff, [0.25, 0.75])
+    assert calls
 
 
 def test_four_inputs_are_explained_each_in_its_way(four):

@@ -24,7 +24,7 @@ class StoredRows:
 
     Args:
         values: The array on disk, (n, …).
-        rows: Positions of the rows, int64 (m,).
+        rows: Positions of the rows, int64 (m,); -1 for a blank one: NaN, of integers 0.
 
     Attributes:
         shape: ``(m, *values.shape[1:])``.
@@ -53,6 +53,8 @@ class StoredRows:
         if first is Ellipsis or first is None:
             raise IndexError("the first index of stored rows chooses among the rows")
         rows = self.rows[first]
+        if np.ndim(rows) == 0 and rows < 0:
+            return np.asarray(self._read(rows[None])[0][rest])
         if np.ndim(rows) == 0:
             return np.asarray(self.values[rows][rest] if rest else self.values[rows])
         if not rest:
@@ -73,7 +75,11 @@ class StoredRows:
         return found if dtype is None else found.astype(dtype, copy=False)
 
     def _read(self, rows: np.ndarray) -> np.ndarray:
-        if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
+        if not len(rows) or (rows < 0).any():
+            found = np.array(self.values[np.maximum(rows, 0)])
+            found[rows < 0] = np.nan if self.dtype.kind == "f" else 0
+            return found
+        if rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
             return np.array(self.values[rows[0] : rows[-1] + 1])
         return np.asarray(self.values[rows])
 

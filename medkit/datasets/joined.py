@@ -17,6 +17,7 @@ from medkit.core.groups import value_at, with_values
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets
 from medkit.data.cohort import Cohort, RawInput, Source
+from medkit.data.stored_arrays import StoredRows
 from medkit.datasets.table.times import as_time
 
 log = logging.getLogger("medkit")
@@ -283,7 +284,9 @@ def _taken(raw: RawInput, rows: np.ndarray) -> RawInput:
     values = taken.values
     if isinstance(values, pd.DataFrame):
         values = values.mask(~known[:, None])
-    elif isinstance(values, np.ndarray) and not isinstance(values, np.memmap):
+    elif isinstance(values, StoredRows):
+        values = StoredRows(values.values, np.where(known, values.rows, -1))
+    elif isinstance(values, np.ndarray):
         blank = "" if values.dtype == object else np.nan if values.dtype.kind == "f" else 0
         values = np.array(values)
         values[~known] = blank

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from medkit.data.inputs import presence_name
 from medkit.evaluation.resampling.intervals import interval, plain
 from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
 from medkit.explanation.predict import Predict
@@ -226,7 +227,8 @@ def _predicted(
     for start in range(0, len(tries), size):
         some = tries[start : start + size]
         together = inputs.take(np.tile(np.arange(count), len(some)))
-        arrays = {name: np.array(together[name]) for name in {each.input for each in some}}
+        changed = {name for each in some for name in (each.input, presence_name(each.input))}
+        arrays = {name: np.array(together[name]) for name in changed & {*inputs}}
         donors: list[np.ndarray | None] = []
         for number, (source, group) in enumerate(some):
             rows = slice(number * count, (number + 1) * count)
@@ -237,6 +239,9 @@ def _predicted(
                 encoder.modalities[source].hide(x, group)
             else:
                 arrays[source][rows] = group.lent(x, x[lent])
+                if (present := presence_name(source)) in arrays:
+                    # What a lender lacks is lacking, and no value.
+                    arrays[present][rows] = arrays[present][rows][lent]
         for source, array in arrays.items():
             together = together.replaced(source, array)
         outputs = np.asarray(predict(together), float).reshape(len(some), count, -1)

@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 
 from medkit.core.errors import MedkitError
-from medkit.data.inputs import Inputs
+from medkit.data.inputs import Inputs, presence_name
 from medkit.explanation.predict import Predict
 from medkit.modalities.encoder import Encoder
 from medkit.modalities.groups import FeatureGroup
@@ -107,6 +107,8 @@ def _payoff(
         for column, (source, group) in enumerate(groups):
             x, rows = arrays[source], some[:, column]
             x[rows] = group.lent(x[rows], np.broadcast_to(sample[source], x[rows].shape))
+            if (present := presence_name(source)) in arrays:
+                arrays[present][rows] = sample[present]
         outputs = np.asarray(predict(Inputs(arrays)), float)[:, which]
         found.append(outputs.reshape(-1, count).mean(axis=1))
     return np.concatenate(found)
