@@ -83,8 +83,7 @@ def _of_input(evidence: Evidence) -> Iterator[Finding]:
         yield from outcome_findings(evidence)
     else:
         evidence.notes.append(
-            "inputs that give the target away are not looked for: the outcome is neither a class "
-            "nor a single number, as the past of a channel may well foretell its future"
+            "inputs that give the target away are not looked for: " + evidence.task.no_single_value
         )
     yield from after_prediction(evidence)
 

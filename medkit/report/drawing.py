@@ -34,6 +34,12 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+#: Of the dots of a scatter plot.
+DOTS: dict[str, Any] = {
+    "color": BLUE, "alpha": 0.55, "markersize": 3.2, "linestyle": "none", "marker": "o",
+    "markeredgewidth": 0,
+}  # fmt: skip
+_MOST_POINTS = 800
 SIZE = (3.7, 3.1)  # inches; three of them stand side by side
 WIDE = (7.6, 3.1)
 
@@ -109,6 +115,14 @@ def inline(svg: str, name: str, alternative: str) -> str:
         f'{box.group(0) if box else ""} role="img" aria-label="{html.escape(alternative)}">'
     )
     return opening + svg[svg.index(">") + 1 :].strip()
+
+
+def some_rows(count: int) -> tuple[np.ndarray, str]:
+    """Rows to draw, at random where they are very many, so that the page stays small; a caption."""
+    if count <= _MOST_POINTS:
+        return np.arange(count), ""
+    rows = np.sort(np.random.default_rng(0).choice(count, _MOST_POINTS, replace=False))
+    return rows, f" {_MOST_POINTS} of {count} rows, at random."
 
 
 def thinned(*curves: np.ndarray, most: int = 300) -> list[np.ndarray]:

@@ -7,12 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from medkit.report.drawing import BLUE, CYCLE, GREY, ORANGE, Figure, draw, thinned, unit_square
+from medkit.report.drawing import (
+    BLUE,
+    CYCLE,
+    DOTS,
+    GREY,
+    ORANGE,
+    Figure,
+    draw,
+    some_rows,
+    thinned,
+    unit_square,
+)  # fmt: skip
 from medkit.report.templates import readable
 from medkit.tasks.task import Task
 
 _MOST_CURVES = 8
-_MOST_POINTS = 800  # of a scatter plot, so that the page stays small
 _LISTED = 10  # largest errors
 EDGE = 1e-7  # the smallest probability whose logarithm is taken
 
@@ -135,23 +145,18 @@ def discrimination(
 
 def observed_and_predicted(name: str, label: str, y: np.ndarray, p: np.ndarray) -> list[Figure]:
     """Predicted against observed values, and residuals against predicted values."""
-    rows = np.arange(len(y))
-    if len(rows) > _MOST_POINTS:
-        rows = np.sort(np.random.default_rng(0).choice(len(y), _MOST_POINTS, replace=False))
-    some = f" {_MOST_POINTS} of {len(y)} rows, at random." if len(rows) < len(y) else ""
-    dots = {"color": BLUE, "alpha": 0.55, "markersize": 3.2, "linestyle": "none", "marker": "o",
-            "markeredgewidth": 0}  # fmt: skip
+    rows, some = some_rows(len(y))
     residual = y - p
 
     def values(axes: Any) -> None:
         ends = [min(y.min(), p.min()), max(y.max(), p.max())]
         axes.plot(ends, ends, color=GREY, linewidth=0.9, linestyle="--")
-        axes.plot(p[rows], y[rows], **dots)
+        axes.plot(p[rows], y[rows], **DOTS)
         axes.set(xlabel=f"predicted {label}", ylabel=f"observed {label}")
 
     def residuals(axes: Any) -> None:
         axes.axhline(0, color=GREY, linewidth=0.9, linestyle="--")
-        axes.plot(p[rows], residual[rows], **dots)
+        axes.plot(p[rows], residual[rows], **DOTS)
         axes.set(xlabel=f"predicted {label}", ylabel="observed − predicted")
 
     correlation = np.corrcoef(y, p)[0, 1] if y.std() > 0 and p.std() > 0 else float("nan")

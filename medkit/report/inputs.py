@@ -125,6 +125,11 @@ class ReportInputs:
         """A metric as a person reads it."""
         return self.task.metric(metric).label
 
+    def sample_name(self, row: int) -> str:
+        """A test sample by the start of its hash; by its number where that is not given."""
+        hashed = self.test_hashes()
+        return f"test sample {row + 1}" if hashed is None else f"sample {hashed[row][:8]}"
+
     def test_hashes(self) -> Sequence[str] | None:
         """Salted hash of each test sample; None where they are not given."""
         hashed = self.hashed.get("test", ())

@@ -89,6 +89,7 @@ class Forecasting(Regression):
 
     kind: ClassVar[str] = "forecasting"
     outcome: ClassVar[str] = "course"
+    no_single_value: ClassVar[str] = "the past of a channel may well foretell its future"
     leading: ClassVar[str] = "mae"
     monitors: ClassVar[dict[str, str]] = {"loss": "min", "mae": "min"}
     monitor: ClassVar[str] = "loss"

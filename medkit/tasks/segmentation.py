@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _METRICS = (
     Metric("dice", "Dice"), Metric("iou", "IoU"), Metric("recall", "pixel recall"),
     Metric("precision", "pixel precision"),
-    Metric("false_alarms", "images without it that are marked", "less"),
+    Metric("false_alarms", "false positives among images without it", "less"),
 )  # fmt: skip
 
 
@@ -45,6 +45,7 @@ class Segmentation(Task):
 
     kind: ClassVar[str] = "segmentation"
     outcome: ClassVar[str] = "mask"
+    no_single_value: ClassVar[str] = "a mask is made of the same pixels as its image"
     reads: ClassVar[str] = "mask"
     answers: ClassVar[str] = "pixel"
     leading: ClassVar[str] = "dice"

@@ -49,6 +49,7 @@ class Survival(Task):
 
     kind: ClassVar[str] = "survival"
     outcome: ClassVar[str] = "time_to_event"
+    no_single_value: ClassVar[str] = "the time to an event may be censored"
     reads: ClassVar[str] = "time_to_event"
     leading: ClassVar[str] = "c_index"
     monitors: ClassVar[dict[str, str]] = {"loss": "min"}

@@ -41,6 +41,8 @@ class Task:
     probabilities: ClassVar[bool] = False
     #: Whether a row is of exactly one class, so that rows can be weighted by class.
     one_class_each: ClassVar[bool] = False
+    #: Why no input is compared with the target, where that is no class or number of a sample.
+    no_single_value: ClassVar[str] = "the outcome is neither a class nor a single number"
     #: The metric that a summary leads with.
     leading: ClassVar[str]
     #: Watched metric -> whether more (max) or less (min) of it is better.

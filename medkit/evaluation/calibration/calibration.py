@@ -11,8 +11,7 @@ from medkit.evaluation.calibration.agreement import Agreement
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.reliability import Reliability
 from medkit.evaluation.methods import Questions, methods_for
-from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
-from medkit.evaluation.resampling.replicates import replicate
+from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.task import Task

@@ -8,8 +8,7 @@ import numpy as np
 
 from medkit.evaluation.decisions.operating_points import Decisions
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
-from medkit.evaluation.resampling.replicates import replicate
+from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.task import Task

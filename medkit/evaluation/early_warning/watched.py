@@ -10,9 +10,8 @@ import numpy as np
 
 from medkit.evaluation.early_warning.stays import Stays, alarms, count_alarms, spaced_thresholds
 from medkit.evaluation.early_warning.utility import hourly_utility
-from medkit.evaluation.resampling.intervals import Resampled
+from medkit.evaluation.resampling.intervals import Resampled, replicate
 from medkit.evaluation.resampling.proportions import wilson
-from medkit.evaluation.resampling.replicates import replicate
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
 from medkit.tasks.scores.ranking import Ranking, divided
 

@@ -8,7 +8,7 @@ an AUROC, ``delong``: ``{"low", "high"}``, with a ``note`` beside two nulls wher
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,21 +139,39 @@ def resample_by(
     Returns:
         Without anything in it where there are no resamples, or one subject only.
     """
-    if resamples == 0 or len(codes) == 0 or codes.max() == 0:
-        return Resampled({}, {}, None)
-    groups = left_out_groups(codes, seed, strata)
+    return replicate(score, codes, strata, resamples, seed)[0]
 
-    def collected(chunks: Iterator[np.ndarray]) -> dict[str, np.ndarray]:
+
+def replicate(
+    measure: Callable[[np.ndarray], Mapping[str, Any]],
+    codes: np.ndarray,
+    strata: np.ndarray | None,
+    resamples: int,
+    seed: int,
+) -> tuple[Resampled, dict[str, np.ndarray]]:
+    """As ``resample_by``, of a measure that may also give curves: name -> (B,) or (B, m).
+
+    Returns:
+        The numbers, ready for ``Resampled.interval``, and of each curve (resamples, m).
+    """
+    if resamples == 0 or len(codes) == 0 or codes.max() == 0:
+        return Resampled({}, {}, None), {}
+
+    def collected(chunks: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
         found: dict[str, list[np.ndarray]] = {}
         with np.errstate(divide="ignore", invalid="ignore"):
             for weights in chunks:
-                for name, values in score(weights).items():
-                    filled = np.broadcast_to(np.asarray(values, dtype=float), len(weights))
-                    found.setdefault(name, []).append(filled)
+                for name, values in measure(weights).items():
+                    whole = values if np.ndim(values) else np.full(len(weights), values, float)
+                    found.setdefault(name, []).append(np.asarray(whole, float))
         return {name: np.concatenate(each) for name, each in found.items()}
 
+    groups = left_out_groups(codes, seed, strata)
     drawn = collected(resample_weights(codes, resamples, seed, strata))
-    return Resampled(drawn, collected(groups.weights(codes)), groups)
+    without = collected(groups.weights(codes))
+    curves = {name: values for name, values in drawn.items() if values.ndim > 1}
+    numbers = {name: values for name, values in drawn.items() if values.ndim == 1}
+    return Resampled(numbers, {name: without[name] for name in numbers}, groups), curves
 
 
 def resampled_scores(

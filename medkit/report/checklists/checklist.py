@@ -167,16 +167,10 @@ def _code(inputs: ReportInputs) -> tuple[Status, str]:
     return _partly(sentence(text), "where code and config can be had")
 
 
-def _characteristics(inputs: ReportInputs) -> tuple[Status, str]:
-    if inputs.metrics.get("table_one"):
-        return "filled", "Table 1 of this page, with missing values, by part."
-    return "authors", "No Table 1 was computed."
-
-
-def _comparison(inputs: ReportInputs) -> tuple[Status, str]:
-    if inputs.metrics.get("table_one"):
-        return "filled", "Table 1 has training and test side by side."
-    return "authors", "No Table 1 was computed."
+def _in_table_one(text: str) -> Callable[[ReportInputs], tuple[Status, str]]:
+    return lambda inputs: _told(
+        text if inputs.metrics.get("table_one") else "", "No Table 1 was computed."
+    )
 
 
 def _specification(inputs: ReportInputs) -> tuple[Status, str]:
@@ -215,11 +209,7 @@ def _updated(inputs: ReportInputs) -> tuple[Status, str]:
     return "filled", text
 
 
-def _simply(fact: Callable[[ReportInputs], str]) -> Callable[[ReportInputs], tuple[Status, str]]:
-    return lambda inputs: _told(fact(inputs))
-
-
-def _both(*details: Callable[[ReportInputs], str]) -> Callable[[ReportInputs], tuple[Status, str]]:
+def _facts(*details: Callable[[ReportInputs], str]) -> Callable[[ReportInputs], tuple[Status, str]]:
     return lambda inputs: _told(" ".join(filter(None, (each(inputs) for each in details))))
 
 
@@ -241,7 +231,7 @@ _ASKS = (
     _Ask("6b", _M, "Who was eligible."),
     _Ask("6c", _M, "Treatments received, and how they were dealt with."),
     _Ask("7", _M, "How data were prepared and checked, alike for all groups of patients.",
-         _both(facts.handling, facts.leakage), "leakage"),
+         _facts(facts.handling, facts.leakage), "leakage"),
     _Ask("8a", _M, "The outcome, its time horizon, and how it was assessed.", _outcome),
     _Ask("8b", _M, "Who judged the outcome, with which qualification, where that is a judgement."),
     _Ask("8c", _M, "Whether outcome assessors were blind to the predictors."),
@@ -252,13 +242,13 @@ _ASKS = (
     _Ask("10", _M, "How the sample size was arrived at, and whether it was enough.", _size,
          "probast"),
     _Ask("11", _M, "Missing data: how they were dealt with, and why rows were left out.",
-         _simply(facts.missing), "table-one"),
+         _facts(facts.missing), "table-one"),
     _Ask("12a", _M, "Which rows served which purpose: training, tuning, evaluation.",
-         _simply(facts.split), "rows"),
+         _facts(facts.split), "rows"),
     _Ask("12b", _M, "How predictors entered the model: form, scaling, transformation.",
-         _simply(facts.handling), "inputs"),
+         _facts(facts.handling), "inputs"),
     _Ask("12c", _M, "Kind of model, steps of building it, tuning, internal validation.",
-         _both(facts.model, facts.intervals), "training"),
+         _facts(facts.model, facts.intervals), "training"),
     _Ask("12d", _M, "How differences between clusters (hospitals, countries) were dealt with.",
          _heterogeneity, "subgroups"),
     _Ask("12e", _M, "Measures and plots of performance, and why these.", _measures, "results"),
@@ -267,11 +257,11 @@ _ASKS = (
          lambda inputs: ("filled", "The saved model.keras was applied to each test row once; it "
                          "takes physical units and holds its own preprocessing.")),
     _Ask("13", _M, "Whether and how class imbalance was dealt with, and probabilities set right "
-         "afterwards.", _simply(facts.imbalance), "calibration"),
+         "afterwards.", _facts(facts.imbalance), "calibration"),
     _Ask("14", _M, "What was done for fairness between groups of patients.", _fairness,
          "subgroups"),
     _Ask("15", _M, "What the model returns, and how thresholds were chosen.",
-         _simply(facts.output), "thresholds"),
+         _facts(facts.output), "thresholds"),
     _Ask("16", _M, "Differences between the data of development and of evaluation.", _differences,
          "rows"),
     _Ask("17", _M, "Ethical approval and consent, or why none was needed."),
@@ -283,11 +273,12 @@ _ASKS = (
     _Ask("18f", _OPEN, "Availability of the code.", _code, "environment"),
     _Ask("19", _M, "Involvement of patients and the public."),
     _Ask("20a", _R, "Flow of participants, with the number with and without the outcome.",
-         _both(facts.rows, facts.participants), "rows"),
+         _facts(facts.rows, facts.participants), "rows"),
     _Ask("20b", _R, "Characteristics of the participants, with missing values.",
-         _characteristics, "table-one"),
-    _Ask("20c", _R, "Development and evaluation data side by side.", _comparison, "table-one"),
-    _Ask("21", _R, "Participants and events in each analysis.", _simply(facts.participants),
+         _in_table_one("Table 1 of this page, with missing values, by part."), "table-one"),
+    _Ask("20c", _R, "Development and evaluation data side by side.",
+         _in_table_one("Table 1 has training and test side by side."), "table-one"),
+    _Ask("21", _R, "Participants and events in each analysis.", _facts(facts.participants),
          "rows"),
     _Ask("22", _R, "The full model, so that others can predict with it.", _specification,
          "config"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from medkit.modalities.preparation import Preparation
-from medkit.report.inputs import PART_NAMES, ReportInputs
+from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import outcome_report
-from medkit.report.sections.summary import positives
+from medkit.report.sections.summary import parts_of
 from medkit.report.templates import count, estimate, label, sentence
 
 # How ``medkit evaluate --recalibrate`` updates a model.
@@ -58,18 +58,8 @@ def split(inputs: ReportInputs) -> str:
 
 def participants(inputs: ReportInputs) -> str:
     """Samples, subjects and events of each part."""
-    details = []
-    for part in ("train", "valid", "test"):
-        described = inputs.metrics.get(part)
-        if described is None:
-            continue
-        events = positives(described)
-        subjects = described["subjects"]
-        details.append(
-            f"{PART_NAMES[part].lower()}: {count(described['n'])} samples of {count(subjects)} "
-            f"{'subject' if subjects == 1 else 'subjects'}" + (f", {events}" if events else "")
-        )
-    return sentence("; ".join(details))
+    parts = parts_of(inputs)
+    return sentence("; ".join(f"{name.lower()}: {', '.join(of)}" for name, of in parts))
 
 
 def outcome(inputs: ReportInputs) -> str:

@@ -6,7 +6,6 @@ The run fills what it knows; what only its authors know is left to them, in so m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,11 +35,72 @@ class CardSection:
 
 def model_card(inputs: ReportInputs) -> list[CardSection]:
     """The sections of the card, in Mitchell's order."""
-    return [
-        _details(inputs), _intended_use(inputs), _factors(inputs), _metrics(inputs),
-        _evaluation_data(inputs), _training_data(inputs), _results(inputs), _ethics(inputs),
-        _caveats(inputs),
-    ]  # fmt: skip
+    metrics, test = inputs.metrics, inputs.metrics["test"]
+    names = [inputs.called(name) for name in test["metrics"]]
+    measures = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    groups, update = facts.subgroups(inputs), facts.update(inputs)
+    of_groups = "See the forest plot and the table of subgroups in report.html."
+    undeclared = "No groups were declared (evaluation.subgroups)."
+    lines: dict[str, tuple[tuple[str, str], ...]] = {
+        "Model details": (
+            ("Model", facts.model(inputs)),
+            ("Output", facts.output(inputs)),
+            ("Inputs", facts.predictors(inputs) or _input_kind(inputs)),
+            ("Recalibration", sentence(facts.recalibration(inputs) or "none")),
+            ("Made with", _made_with(inputs)),
+            ("Version", sentence(_version(inputs))),
+            ("Developers, date, licence, contact", ""),
+        ),
+        "Intended use": (
+            ("Predicted", facts.outcome(inputs)),
+            ("Primary use, users and setting", ""),
+            ("Uses that are out of scope", "Any decision about a patient: this run is a "
+             "development on retrospective data and no evidence of benefit in care."),
+        ),
+        "Factors": (
+            ("Groups looked at", sentence(groups) or undeclared),
+            ("Groups that matter but were not recorded", ""),
+            ("Instruments and environment", ""),
+        ),
+        "Metrics": (
+            ("Measures", sentence(measures)),
+            ("Decision threshold", facts.output(inputs)),
+            ("Uncertainty", facts.intervals(inputs) or "No intervals were computed."),
+        ),
+        "Evaluation data": (
+            ("Data", f"The test part, {count(test['n'])} samples of {count(test['subjects'])} "
+             "subjects."),
+            ("Division", facts.split(inputs)),
+            ("Leakage", facts.leakage(inputs) or "The leakage gate did not run."),
+            ("Preparation", facts.handling(inputs)),
+            ("Why these data", ""),
+        ),
+        "Training data": (
+            ("Source", ". ".join([*list(inputs.source.files)[:5], *inputs.source.notes])),
+            ("Rows", " ".join(filter(None, [facts.rows(inputs), facts.participants(inputs)]))),
+            ("Missing values", facts.missing(inputs) or "Not told by the config."),
+            ("Class imbalance", facts.imbalance(inputs)),
+            *((("Development", update),) if update else ()),
+        ),
+        "Quantitative analyses": (
+            ("By group", of_groups if metrics.get("subgroups") else undeclared),
+        ),
+        "Ethical considerations": (
+            ("Personal data", "The run names samples and subjects by salted hashes only. The "
+             "model's weights were fitted on patients' data; whoever receives it should be "
+             "entitled to that."),
+            ("Approval and consent", ""),
+            ("Risks and harms", ""),
+        ),
+        "Caveats and recommendations": (
+            ("Known", _caveats(inputs) or "None beyond those of any single data set."),
+            ("Before use", "Evaluate on patients of the place and time where it is to be used "
+             "(medkit evaluate), recalibrate if needed, and watch for drift."),
+            ("Further", ""),
+        ),
+    }  # fmt: skip
+    table = {"Quantitative analyses": _results(inputs)}
+    return [CardSection(title, of, table.get(title, ())) for title, of in lines.items()]
 
 
 def write_model_card(path: Path, inputs: ReportInputs) -> None:
@@ -74,25 +134,11 @@ def model_card_text(inputs: ReportInputs) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _details(inputs: ReportInputs) -> CardSection:
+def _made_with(inputs: ReportInputs) -> str:
     run = inputs.environment
-    versions = run.get("versions", {})
-    stack = ", ".join(
-        f"{name} {versions[name]}" for name in ("keras-medkit", "keras") if name in versions
-    )
-    backend = f" on {run['backend']}" if run.get("backend") else ""
-    return CardSection(
-        "Model details",
-        (
-            ("Model", facts.model(inputs)),
-            ("Output", facts.output(inputs)),
-            ("Inputs", facts.predictors(inputs) or _input_kind(inputs)),
-            ("Recalibration", sentence(facts.recalibration(inputs) or "none")),
-            ("Made with", f"{stack}{backend}" if stack else ""),
-            ("Version", sentence(_version(inputs))),
-            ("Developers, date, licence, contact", ""),
-        ),
-    )
+    versions, backend = run.get("versions", {}), run.get("backend")
+    names = [f"{name} {versions[name]}" for name in ("keras-medkit", "keras") if name in versions]
+    return ", ".join(names) + (f" on {backend}" if names and backend else "")
 
 
 def _input_kind(inputs: ReportInputs) -> str:
@@ -108,125 +154,27 @@ def _version(inputs: ReportInputs) -> str:
     )
 
 
-def _intended_use(inputs: ReportInputs) -> CardSection:
-    return CardSection(
-        "Intended use",
-        (
-            ("Predicted", facts.outcome(inputs)),
-            ("Primary use, users and setting", ""),
-            ("Uses that are out of scope", "Any decision about a patient: this run is a "
-             "development on retrospective data and no evidence of benefit in care."),
-        ),
-    )  # fmt: skip
-
-
-def _factors(inputs: ReportInputs) -> CardSection:
-    groups = facts.subgroups(inputs)
-    return CardSection(
-        "Factors",
-        (
-            ("Groups looked at", sentence(groups) if groups else
-             "None was declared (evaluation.subgroups)."),
-            ("Groups that matter but were not recorded", ""),
-            ("Instruments and environment", ""),
-        ),
-    )  # fmt: skip
-
-
-def _metrics(inputs: ReportInputs) -> CardSection:
-    names = [inputs.called(name) for name in inputs.metrics["test"]["metrics"]]
-    listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return CardSection(
-        "Metrics",
-        (
-            ("Measures", sentence(listed)),
-            ("Decision threshold", facts.output(inputs)),
-            ("Uncertainty", facts.intervals(inputs) or "No intervals were computed."),
-        ),
-    )
-
-
-def _evaluation_data(inputs: ReportInputs) -> CardSection:
-    test = inputs.metrics["test"]
-    held = f"{count(test['n'])} samples of {count(test['subjects'])} subjects"
-    return CardSection(
-        "Evaluation data",
-        (
-            ("Data", sentence(f"the test part, {held}")),
-            ("Division", facts.split(inputs)),
-            ("Leakage", facts.leakage(inputs) or "The leakage gate did not run."),
-            ("Preparation", facts.handling(inputs)),
-            ("Why these data", ""),
-        ),
-    )
-
-
-def _training_data(inputs: ReportInputs) -> CardSection:
-    files = ", ".join(list(inputs.source.files)[:5])
-    return CardSection(
-        "Training data",
-        (
-            ("Source", ". ".join(filter(None, [files, *inputs.source.notes]))),
-            ("Rows", " ".join(filter(None, [facts.rows(inputs), facts.participants(inputs)]))),
-            ("Missing values", facts.missing(inputs) or "Not told by the config."),
-            ("Class imbalance", facts.imbalance(inputs)),
-            *((("Development", facts.update(inputs)),) if facts.update(inputs) else ()),
-        ),
-    )
-
-
-def _results(inputs: ReportInputs) -> CardSection:
-    metrics = inputs.metrics
-    baselines = metrics.get("baselines", {})
-    head = ("Metric", "Network", "Interval", *(label(name) for name in baselines))
-    rows = [head]
-    for name, found in metrics["test"]["metrics"].items():
+def _results(inputs: ReportInputs) -> tuple[tuple[str, ...], ...]:
+    baselines = inputs.metrics.get("baselines", {})
+    rows = [("Metric", "Network", "Interval", *(label(name) for name in baselines))]
+    for name, found in inputs.metrics["test"]["metrics"].items():
         others = [
             readable(described["metrics"].get(name, {}).get("value"))
             for described in baselines.values()
         ]
         rows.append((inputs.called(name), readable(found["value"]), bounds(found) or "–", *others))
-    return CardSection("Quantitative analyses", _by_group(metrics), tuple(rows[:16]))
+    return tuple(rows[:16])
 
 
-def _by_group(metrics: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    if metrics.get("subgroups"):
-        return (("By group", "See the forest plot and the table of subgroups in report.html."),)
-    return (("By group", "No groups were declared (evaluation.subgroups)."),)
-
-
-def _ethics(inputs: ReportInputs) -> CardSection:
-    return CardSection(
-        "Ethical considerations",
-        (
-            ("Personal data", "The run names samples and subjects by salted hashes only. The "
-             "model's weights were fitted on patients' data; whoever receives it should be "
-             "entitled to that."),
-            ("Approval and consent", ""),
-            ("Risks and harms", ""),
-        ),
-    )  # fmt: skip
-
-
-def _caveats(inputs: ReportInputs) -> CardSection:
-    notes = list(inputs.metrics.get("flow", {}).get("notes", []))
-    notes += [note for part in ("test", "valid") for note in
-              inputs.metrics.get(part, {}).get("notes", [])]  # fmt: skip
-    waived = [
+def _caveats(inputs: ReportInputs) -> str:
+    parts = [inputs.metrics.get(each, {}) for each in ("flow", "test", "valid")]
+    notes = [note for part in parts for note in part.get("notes", [])]
+    notes += [
         f"{each['name'].replace('_', ' ')} waived: {each['waived']}"
         for each in inputs.metrics.get("leakage", {}).get("findings", [])
         if each.get("waived")
     ]
-    return CardSection(
-        "Caveats and recommendations",
-        (
-            ("Known", " ".join(sentence(each) for each in dict.fromkeys([*notes, *waived]))
-             or "None beyond those of any single data set."),
-            ("Before use", "Evaluate on patients of the place and time where it is to be used "
-             "(medkit evaluate), recalibrate if needed, and watch for drift."),
-            ("Further", ""),
-        ),
-    )  # fmt: skip
+    return " ".join(sentence(each) for each in dict.fromkeys(notes))
 
 
 def _plain(text: str) -> str:

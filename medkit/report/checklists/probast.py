@@ -76,12 +76,12 @@ def _at_prediction(inputs: ReportInputs) -> Signal:
     if not gate:
         return Signal("Predictors", asks, "unknown", "The leakage gate did not run.")
     relevant = ("after_prediction_time", "predictive_feature", "informative_missingness")
-    found = [each for each in gate.get("findings", []) if each["name"] in relevant]
+    found, text = _findings(gate, relevant)
     if found:
         waived = all(each.get("waived") for each in found)
-        text = "; ".join(each["what"] for each in found)
-        answer = sentence(text) + (" Waived in the config." if waived else "")
-        return Signal("Predictors", asks, "unsure", answer)
+        return Signal(
+            "Predictors", asks, "unsure", text + (" Waived in the config." if waived else "")
+        )
     looked = [each.replace("_", " ") for each in gate.get("checked", []) if each in relevant]
     text = f"Checked, nothing found: {', '.join(looked)}" if looked else "Times are not known"
     return Signal("Predictors", asks, "good" if looked else "unknown", sentence(text))
@@ -92,9 +92,8 @@ def _outcome_apart(inputs: ReportInputs) -> Signal:
     gate = inputs.metrics.get("leakage")
     if not gate or "copied_target" not in gate.get("checked", []):
         return Signal("Outcome", asks, "unknown", "No input was compared with the outcome.")
-    found = [each for each in gate.get("findings", []) if each["name"] == "copied_target"]
+    found, text = _findings(gate, ("copied_target",))
     if found:
-        text = sentence("; ".join(each["what"] for each in found))
         return Signal("Outcome", asks, "bad", text)
     return Signal("Outcome", asks, "good", "No input is a copy or a recoding of the outcome. "
                   "Whether it was part of its definition only the authors know.")  # fmt: skip
@@ -165,18 +164,22 @@ def _apart(inputs: ReportInputs) -> Signal:
     asks = "Are training, tuning and evaluation apart?"
     gate = inputs.metrics.get("leakage") or {}
     relevant = ("subject_overlap", "duplicates", "near_duplicates", "same_period")
-    found = [each for each in gate.get("findings", []) if each["name"] in relevant]
+    found, what = _findings(gate, relevant)
     text = facts.split(inputs)
     if found:
-        text += " " + sentence("; ".join(each["what"] for each in found))
-        return Signal("Analysis", asks, "bad" if _failing(found) else "unsure", text)
+        failing = any(each.get("severity") == "fail" for each in found)
+        return Signal("Analysis", asks, "bad" if failing else "unsure", f"{text} {what}")
     unknown = any("no subject" in note for note in inputs.metrics.get("flow", {}).get("notes", []))
     level: Level = "unsure" if unknown or not gate else "good"
     return Signal("Analysis", asks, level, text)
 
 
-def _failing(findings: list[Mapping[str, Any]]) -> bool:
-    return any(each.get("severity") == "fail" for each in findings)
+def _findings(
+    gate: Mapping[str, Any], names: tuple[str, ...]
+) -> tuple[list[Mapping[str, Any]], str]:
+    """Findings of the gate by these names, and what they say."""
+    found = [each for each in gate.get("findings", []) if each["name"] in names]
+    return found, sentence("; ".join(each["what"] for each in found))
 
 
 def _optimism(inputs: ReportInputs) -> Signal:

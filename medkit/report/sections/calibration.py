@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
+from medkit.report.drawing import BLUE, DOTS, GREY, ORANGE, Figure, draw, plottable, some_rows
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.templates import estimate, label, readable
 
 _MOST_DRAWN = 4
-_MOST_POINTS = 800
 # Metric -> what it is called, and its value if all is well.
 _BLOCK = {
     "observed_expected": ("Observed : expected", "1"),
@@ -222,14 +221,11 @@ def _bland_altman(
     metrics = block.get("metrics", {})
     lines = {each: metrics.get(each, {}).get("value")
              for each in ("bias", "lower_limit", "upper_limit")}  # fmt: skip
-    rows = np.arange(len(y))
-    if len(rows) > _MOST_POINTS:
-        rows = np.sort(np.random.default_rng(0).choice(len(y), _MOST_POINTS, replace=False))
+    rows, some = some_rows(len(y))
 
     def plot(axes: Any) -> None:
         axes.axhline(0, color=GREY, linewidth=0.8)
-        axes.plot((y + p)[rows] / 2, (p - y)[rows], color=BLUE, alpha=0.55, markersize=3.2,
-                  linestyle="none", marker="o", markeredgewidth=0)  # fmt: skip
+        axes.plot((y + p)[rows] / 2, (p - y)[rows], **DOTS)
         for each, value in lines.items():
             if value is not None:
                 axes.axhline(value, color=ORANGE, linewidth=1.2,
@@ -240,7 +236,6 @@ def _bland_altman(
     alt = "; ".join(
         f"{_AGREEMENT[each][0].lower()} {estimate(metrics.get(each))}" for each in lines
     )
-    some = f" {_MOST_POINTS} of {len(y)} rows, at random." if len(rows) < len(y) else ""
     caption = f"Line: bias; dashed: limits of agreement, which hold 95 % of the differences.{some}"
     return draw(key, title, caption, f"{title}; {alt}", plot)
 

@@ -185,18 +185,12 @@ def _fans(
     figures = []
     for called, share in _DRAWN:
         row = int(order[round(share * (len(order) - 1))])
-        hashed = inputs.hashed.get("test", ())
-        name = f"sample {hashed[row][:8]}" if len(hashed) == len(y) else f"test sample {row + 1}"
+        window = inputs.windows[channel][row] if channel in inputs.windows else None
         figures.append(
-            _fan(inputs, f"fan{number}-{called.split()[1]}", channel, columns, (called, name),
-                 y[row], p[row], _window(inputs, channel, row), interval_of)
+            _fan(inputs, f"fan{number}-{called.split()[1]}", channel, columns,
+                 (called, inputs.sample_name(row)), y[row], p[row], window, interval_of)
         )  # fmt: skip
     return figures
-
-
-def _window(inputs: ReportInputs, channel: str, row: int) -> np.ndarray | None:
-    values = inputs.windows.get(channel)
-    return None if values is None else values[row]
 
 
 def _fan(

@@ -99,11 +99,10 @@ def _overlays(
     if images is None or not len(known):
         return []
     order = known[np.argsort(dice[known], kind="stable")]
-    hashed = inputs.test_hashes()
     drawn = []
     for called, share in _DRAWN:
         row = int(order[round(share * (len(order) - 1))])
-        name = f"sample {hashed[row][:8]}" if hashed is not None else f"test sample {row + 1}"
+        name = inputs.sample_name(row)
 
         def plot(axes: Any, row: int = row) -> None:
             axes.imshow(

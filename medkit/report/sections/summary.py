@@ -71,6 +71,19 @@ def positives(described: Mapping[str, Any]) -> str:
     return f"{count(found)} positive ({100 * found / n:.1f}\u00a0%)"
 
 
+def parts_of(inputs: ReportInputs) -> list[tuple[str, list[str]]]:
+    """Samples and subjects, and positives where there are such, of each part by its name."""
+    parts = []
+    for name in ("train", "valid", "test"):
+        described = inputs.metrics.get(name)
+        if described is not None:
+            n, subjects = count(described["n"]), described["subjects"]
+            noun = "subject" if subjects == 1 else "subjects"
+            lines = [f"{n} samples of {count(subjects)} {noun}", positives(described)]
+            parts.append((PART_NAMES[name], [each for each in lines if each]))
+    return parts
+
+
 def special(metrics: Mapping[str, Any]) -> str:
     """What to say of intervals that are no percentiles of the resamples; empty without any."""
     groups = [group for each in metrics.get("subgroups", {}).values() for group in each.values()]

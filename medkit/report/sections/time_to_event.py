@@ -15,7 +15,7 @@ from medkit.report.templates import readable
 class TimesToEvent(OutcomeReport):
     """One time to an event."""
 
-    classes = False
+    unweighted = "The outcome is a time to an event: it has no classes."
 
     def figures(self) -> list[Figure]:
         """Kaplan and Meier's curve beside the mean prediction, and calibration."""
