@@ -11,14 +11,8 @@ from sklearn.metrics import brier_score_loss
 from medkit.config.experiment import Evaluation
 from medkit.core.registry import tasks
 from medkit.evaluation.calibration.agreement import Agreement
-from medkit.evaluation.calibration.calibration import (
-    calibration_in_the_large,
-    calibration_of,
-    calibration_slope,
-    weighted_intercept,
-    weighted_logistic,
-)
-from medkit.evaluation.calibration.logistic import logits
+from medkit.evaluation.calibration.calibration import calibration_of
+from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.reliability import METRICS, Reliability
 from medkit.evaluation.calibration.smooth import Loess
 
@@ -74,9 +68,11 @@ def test_weighted_logistic_equals_statsmodels_in_every_resample():
 def test_slope_and_calibration_in_the_large_equal_statsmodels():
     y, p = drawn(400, intercept=-0.5, slope=1.4)
     expected = sm.Logit(y, sm.add_constant(logits(p))).fit(disp=0, tol=1e-12).params
-    np.testing.assert_allclose(calibration_slope(y, p), expected, atol=1e-6)
+    one = np.ones(len(y))
+    np.testing.assert_allclose(weighted_logistic(logits(p), y, one)[0], expected, atol=1e-6)
     model = sm.GLM(y, np.ones(len(y)), sm.families.Binomial(), offset=logits(p))
-    assert calibration_in_the_large(y, p) == pytest.approx(model.fit().params[0], abs=1e-6)
+    in_the_large = weighted_intercept(logits(p), y, one)[0]
+    assert in_the_large == pytest.approx(model.fit().params[0], abs=1e-6)
 
 
 def test_logistic_converges_far_from_the_start_and_says_where_no_fit_exists():
@@ -275,7 +271,7 @@ def test_multiclass_is_each_class_against_the_rest_and_the_top_one():
     found = described(y, p, task=task)
     assert list(found["per_class"]) == ["a", "b", "c"]
     for i, block in enumerate(found["per_class"].values()):
-        expected = calibration_slope(y == i, p[:, i])[1]
+        expected = weighted_logistic(logits(p[:, i]), y == i, np.ones(len(y)))[0, 1]
         assert block["metrics"]["slope"]["value"] == pytest.approx(expected)
         assert block["positives"] == (y == i).sum()
     top = found["top_label"]

@@ -205,6 +205,10 @@ def test_metrics_have_intervals_and_baselines(run):
         assert each["difference"]["low"] is not None
     for block in ("calibration", "decisions"):
         assert run.metrics["test"][block]["not_estimable"]
+    assert (
+        "inputs that give the target away are not looked for: a mask is made of the same pixels "
+        "as its image"
+    ) in run.metrics["leakage"]["notes"]
 
 
 def test_an_answer_for_each_pixel_is_not_explained(run, tmp_path):

@@ -8,10 +8,9 @@ from medkit.evaluation.evaluate import (
     headline,
 )
 from medkit.evaluation.groups.subgroups import check_subgroups, subgroup_metrics
-from medkit.evaluation.resampling.intervals import resampled_scores
 from medkit.evaluation.wording import readable
 
 __all__ = [
     "EvaluatedRows", "assess_part", "check_subgroups", "evaluate_part", "evaluate_run",
-    "headline", "readable", "resampled_scores", "subgroup_metrics",
+    "headline", "readable", "subgroup_metrics",
 ]  # fmt: skip

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.calibration.agreement import Agreement
-from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.reliability import Reliability
 from medkit.evaluation.methods import Questions, methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
@@ -19,46 +18,9 @@ from medkit.tasks.task import Task
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
 
-__all__ = [
-    "calibration_in_the_large", "calibration_of", "calibration_slope", "weighted_intercept",
-    "weighted_logistic",
-]  # fmt: skip
-
 # Rows drawn for the intervals of one outcome, over all resamples: some 5 s of work.
 _MOST_DRAWS = 20_000_000
 _FEWEST_RESAMPLES = 200
-
-
-def calibration_slope(y: np.ndarray, p: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of logit P(y = 1) = intercept + slope * logit(p).
-
-    A slope below 1 means predictions that are too extreme (Cox, Two further applications of a
-    model for binary regression, Biometrika 45, 1958).
-
-    Args:
-        y: (n,) 0 or 1.
-        p: (n,) probabilities of 1.
-
-    Returns:
-        (intercept, slope); NaN where there is no finite estimate.
-    """
-    x = logits(np.asarray(p).ravel())
-    intercept, slope = weighted_logistic(x, y, np.ones((1, len(x))))[0]
-    return float(intercept), float(slope)
-
-
-def calibration_in_the_large(y: np.ndarray, p: np.ndarray) -> float:
-    """The intercept of logit P(y = 1) = intercept + logit(p): above 0, risks are too low.
-
-    Args:
-        y: (n,) 0 or 1.
-        p: (n,) probabilities of 1.
-
-    Returns:
-        The intercept; NaN where the rows hold one class only.
-    """
-    x = logits(np.asarray(p).ravel())
-    return float(weighted_intercept(x, y, np.ones((1, len(x))))[0])
 
 
 def calibration_of(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Resampled", "interval", "measure", "plain", "resample", "resample_by", "resample_weights",
-    "resampled_scores", "subject_codes",
+    "subject_codes",
 ]  # fmt: skip
 
 ONE_SUBJECT = "the rows are of one subject: there are no intervals"
@@ -172,19 +172,6 @@ def replicate(
     curves = {name: values for name, values in drawn.items() if values.ndim > 1}
     numbers = {name: values for name, values in drawn.items() if values.ndim == 1}
     return Resampled(numbers, {name: without[name] for name in numbers}, groups), curves
-
-
-def resampled_scores(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    threshold: Any,
-    subjects: np.ndarray,
-    resamples: int,
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """The replicates of ``resample``: metric -> (resamples,), NaN if undefined."""
-    return resample(task, y, p, threshold, subjects, resamples, seed).replicates
 
 
 def interval(
