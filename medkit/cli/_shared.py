@@ -22,23 +22,28 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Override a value: training.epochs=3 (repeatable)."),
 ]
+
+
+def _allow(modules: list[str] | None) -> list[str] | None:
+    """Before the command runs: all that it reads may name this code."""
+    from medkit.core.registry import allow_code
+
+    allow_code(modules or ())
+    return modules
+
+
 AllowOption = Annotated[
     list[str] | None,
-    typer.Option("--allow-code", help="Module whose code a config or run may name (repeatable)."),
+    typer.Option(
+        "--allow-code",
+        help="Module whose code a config or run may name (repeatable).",
+        callback=_allow,
+    ),
 ]
 BackendOption = Annotated[
     str | None, typer.Option("--backend", help="Keras backend: tensorflow, jax or torch.")
 ]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN")]
-
-
-def opened(run: Path, allow_code: list[str] | None) -> Any:
-    """The run, its code allowed by name."""
-    from medkit.core.registry import allow_code as allow
-    from medkit.runs.run import Run
-
-    allow(allow_code or ())
-    return Run.open(run)
 
 
 def say(text: str) -> None:

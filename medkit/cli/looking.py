@@ -23,9 +23,7 @@ from medkit.cli._shared import (
 def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
     """Check a config without reading data; every problem is reported at once."""
     from medkit.config.experiment import load_config
-    from medkit.core.registry import allow_code as allow
 
-    allow(allow_code or ())
     experiment = load_config(config, sets or ())
     if any("from" in each for each in experiment.model.parameters.get("branches", {}).values()):
         from medkit.workflows.finished_branches import finished_branches
@@ -38,11 +36,9 @@ def validate(config: ConfigOption, sets: SetOption = None, allow_code: AllowOpti
 def audit(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption = None) -> None:
     """Look for leakage without training; prints the findings as JSON, fails if one is serious."""
     from medkit.config.experiment import load_config
-    from medkit.core.registry import allow_code as allow
     from medkit.leakage import summary
     from medkit.workflows.audit import audit_experiment, findings_table
 
-    allow(allow_code or ())
     findings = audit_experiment(load_config(config, sets or ()))
     show(findings_table(findings))
     print(json.dumps(summary(findings), indent=2, ensure_ascii=False))

@@ -34,9 +34,7 @@ def train(
 ) -> None:
     """Train, evaluate and save a model; prints the run's path."""
     from medkit.config import experiment as configs
-    from medkit.core.registry import allow_code as allow
 
-    allow(allow_code or ())
     overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
     if resume is None and config is not None:
         experiment = configs.load_config(config, overrides)
@@ -93,12 +91,10 @@ def crossval(
     allow_code: AllowOption = None,
 ) -> None:
     """Cross-validate a config, by subject or by site; prints the folder of the result."""
-    from medkit.core.registry import allow_code as allow
     from medkit.runs.run import read_json
     from medkit.workflows.crossval import cross_validate
     from medkit.workflows.train import Interrupted
 
-    allow(allow_code or ())
     overrides = [*(sets or ()), *([f"backend={backend}"] if backend else ())]
     try:
         folder = cross_validate(

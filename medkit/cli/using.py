@@ -15,7 +15,6 @@ from medkit.cli._shared import (
     RunArgument,
     SetOption,
     app,
-    opened,
     say,
     show,
     show_result,
@@ -45,10 +44,11 @@ def evaluate(
     new run is made beside the old one, fitted on a part of the new data and tested on the rest.
     """
     from medkit.cli.listing import metrics_table
+    from medkit.runs.run import Run
     from medkit.training.backend import select_backend
     from medkit.workflows import external
 
-    found = opened(run, allow_code)
+    found = Run.open(run)
     select_backend(backend, preferred=found.environment["backend"])
     if recalibrate is not None:
         made = external.recalibrate_run(found, recalibrate, config, sets or ())
@@ -82,6 +82,7 @@ def predict(
     allow_code: AllowOption = None,
 ) -> None:
     """Predict for new samples with a saved model."""
+    from medkit.runs.run import Run
     from medkit.training.backend import select_backend
     from medkit.workflows.external import check_output, predict_file, write_predictions
 
@@ -89,7 +90,7 @@ def predict(
         raise typer.BadParameter("give --input FILE, or --query for rows of a database")
     if output is not None:
         check_output(output)
-    found = opened(run, allow_code)
+    found = Run.open(run)
     select_backend(backend, preferred=found.environment["backend"])
     table = predict_file(found, source, query, url, output)
     if output is None:
@@ -126,10 +127,11 @@ def explain(
     allow_code: AllowOption = None,
 ) -> None:
     """Explain predictions: what each feature adds to them; prints a table as CSV."""
+    from medkit.runs.run import Run
     from medkit.training.backend import select_backend
     from medkit.workflows.explain import check_output, explain_file, table_of, write_explanation
 
-    found = opened(run, allow_code)
+    found = Run.open(run)
     if output is not None:
         check_output(output, row, found.encoder)
     select_backend(backend, preferred=found.environment["backend"])
@@ -177,10 +179,8 @@ def compare(
     allow_code: AllowOption = None,
 ) -> None:
     """Compare runs with the first of them; writes a page and prints paired tests as JSON."""
-    from medkit.core.registry import allow_code as allow
     from medkit.workflows import compare as comparison
 
-    allow(allow_code or ())
     found = comparison.compare_runs(folders)
     page = comparison.default_page(found) if out is None else out / "comparison.html"
     comparison.write_page(found, page)
