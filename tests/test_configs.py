@@ -44,14 +44,16 @@ def cases() -> list[tuple[Path, str | None]]:
     """Every smoke config; and for each pair of data set and model that has none the first config
     of the data set with that model."""
     first: dict[str, Path] = {}
+    answers: dict[str, str] = {}
     pairs = set()
     for path in SMOKE:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        dataset, model = (
+        dataset, model, task = (
             part if isinstance(part := document[section], str) else part["name"]
-            for section in ("dataset", "model")
+            for section in ("dataset", "model", "task")
         )
         first.setdefault(dataset, path)
+        answers.setdefault(dataset, registry.tasks.get(task).factory.answers)
         pairs.add((dataset, model))
     others = [
         (first[name], model)
@@ -59,6 +61,7 @@ def cases() -> list[tuple[Path, str | None]]:
         for modality in registry.datasets.get(name).yielded
         for model in registry.models_for(modality)
         if (name, model) not in pairs
+        and answers[name] in registry.models.get(model).tags.get("answers", ("sample",))
     ]
     return [*((path, None) for path in SMOKE), *others]
 
