@@ -27,7 +27,6 @@ from medkit.data.inputs import Inputs
 from medkit.datasets.synthetic import dna, icu, vitals, xray
 from medkit.explanation import accumulated_local_effects, local, partial_dependence
 from medkit.explanation.intermediate import last_convolutions as convolutions
-from medkit.explanation.intermediate import layers_within
 from medkit.explanation.partial_dependence import grid_of
 from medkit.explanation.tables import Explained
 from medkit.modalities.encoder import Encoder
@@ -35,6 +34,7 @@ from medkit.modalities.image import Image
 from medkit.modalities.series import Series
 from medkit.modalities.tabular import Tabular
 from medkit.modalities.tokens import Tokens
+from medkit.models.attention import layers_within
 from medkit.report.pages.explanation import render
 from medkit.runs.run import verify
 from medkit.tasks.binary import Binary

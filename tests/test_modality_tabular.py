@@ -61,7 +61,6 @@ def test_encoded_rows_are_in_physical_units_with_codes_and_nan():
     np.testing.assert_array_equal(encoded, np.array(expected, "float32"))
     assert tabular.input_shape_ == (3,)
     assert tabular.input_dtype_ == "float32"
-    assert tabular.static
     assert tabular.features == FEATURES
     assert tabular.keep(raw()).all()
 
@@ -437,9 +436,9 @@ def test_every_model_of_tables_trains_vectors_and_is_saved_with_them(name, tmp_p
     from medkit.config.experiment import Component
     from medkit.core import registry
     from medkit.data.inputs import Inputs
-    from medkit.explanation.intermediate import layers_within
     from medkit.layers.tabular import CategoryEmbedding
     from medkit.modalities.encoder import Encoder
+    from medkit.models.attention import layers_within
     from medkit.training.network import build_network
 
     table = diagnoses(64)
@@ -465,9 +464,9 @@ def test_every_model_of_tables_trains_vectors_and_is_saved_with_them(name, tmp_p
 def test_members_of_an_ensemble_have_vectors_of_their_own():
     from medkit.config.experiment import Component
     from medkit.core import registry
-    from medkit.explanation.intermediate import layers_within
     from medkit.layers.tabular import CategoryEmbedding
     from medkit.modalities.encoder import Encoder
+    from medkit.models.attention import layers_within
     from medkit.training.network import build_network
 
     encoder = Encoder({"table": embedded()})

@@ -10,22 +10,8 @@ import numpy as np
 
 from medkit.core.lazy import keras, ops
 from medkit.modalities.encoder import preprocessing_name
+from medkit.models.attention import layers_within
 from medkit.models.fusion import branch_name
-
-
-def layers_within(model: Any, *kinds: type) -> list[Any]:
-    """The layers of some kinds, those of models inside the model included, in graph order."""
-    found: dict[int, Any] = {}
-
-    def search(each: Any) -> None:
-        for layer in each.layers:
-            if isinstance(layer, kinds):
-                found.setdefault(id(layer), layer)
-            elif hasattr(layer, "layers"):
-                search(layer)
-
-    search(model)
-    return list(found.values())
 
 
 def preprocessing_layers(model: Any, names: Sequence[str]) -> list[Any]:

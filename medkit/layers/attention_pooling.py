@@ -50,10 +50,6 @@ class AttentionPooling(keras.layers.Layer):
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         """None: no steps are left to mask."""
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(batch, channels)."""
-        return (input_shape[0], input_shape[-1])
-
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {

@@ -43,10 +43,6 @@ class InputDecay(keras.layers.Layer):
         faded = measured * values + (1 - measured) * kept * values
         return ops.concatenate([faded, measured, since], axis=-1)
 
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        """(batch, time, 3 variables)."""
-        return (*input_shape[:-1], input_shape[-1] // 2 * 3)
-
 
 @keras.saving.register_keras_serializable(package="medkit")
 class DecayCell(keras.layers.Layer):

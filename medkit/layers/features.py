@@ -111,11 +111,6 @@ class NumericEmbedding(keras.layers.Layer):
             embedded = ops.relu(embedded)
         return ops.reshape(embedded, (-1, inputs.shape[1] * self.width))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(batch, features * width)."""
-        batch, features = input_shape
-        return (batch, None if features is None else features * self.width)
-
 
 def normal_quantiles(pieces: int) -> np.ndarray:
     """(pieces + 1,) bounds of equally likely bins of a standard normal; the ends at ±4."""

@@ -43,7 +43,3 @@ class SubstitutedEmbedding(keras.layers.Layer):
             drawn = keras.random.uniform(ops.shape(present), seed=self.generator)
             present = present * ops.cast(drawn >= self.rate, present.dtype)
         return ops.where(present > 0.5, embedding, ops.cast(self.substitute, embedding.dtype))
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """(batch, width)."""
-        return tuple(input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape)

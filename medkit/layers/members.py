@@ -71,10 +71,6 @@ class MemberDense(keras.layers.Layer):
             x = ops.einsum("bmf,mfu->bmu", inputs, self.kernel)
         return self.activation(x + self.bias)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(batch, members, units)."""
-        return (input_shape[0], self.members, self.units)
-
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {
@@ -121,10 +117,6 @@ class MemberMean(keras.layers.Layer):
         drawn = keras.random.uniform((ops.shape(inputs)[0], members), seed=self.seed_generator)
         chosen = ops.one_hot(ops.argmax(drawn, axis=1), members, dtype=inputs.dtype)
         return ops.sum(inputs * chosen[:, :, None], axis=1)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(batch, outputs)."""
-        return (input_shape[0], input_shape[2])
 
 
 @keras.saving.register_keras_serializable(package="medkit")

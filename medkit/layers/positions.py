@@ -52,7 +52,3 @@ class Positions(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Add the table to every sample."""
         return inputs + keras.ops.cast(self.table, inputs.dtype)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The input's shape."""
-        return input_shape

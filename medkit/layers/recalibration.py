@@ -102,10 +102,6 @@ class Recalibration(keras.layers.Layer):
         part = (ops.expand_dims(inputs, -1) - low) / width
         return self.values[:, 0] + ops.sum(ops.clip(part, 0.0, 1.0) * rise, axis=-1)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The input's shape."""
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
         """Link and shapes; the numbers are weights."""
         return {

@@ -105,10 +105,6 @@ class SelfAttention(keras.layers.Layer):
         finally:
             self._recorder = None
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The input's shape."""
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return {

@@ -81,11 +81,6 @@ class SeriesStatistics(keras.layers.Layer):
         }
         return ops.stack([found[name]() for name in self.statistics], axis=1)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(batch, statistics, variables)."""
-        batch, _, channels = input_shape
-        return (batch, len(self.statistics), None if channels is None else channels // 2)
-
 
 def _root(square: Any) -> Any:
     # The derivative of a root is infinite at 0.
@@ -119,8 +114,3 @@ class PiecewiseLinear(keras.layers.Layer):
         typical = ops.cast(1.0 - (np.arange(self.pieces) + 0.5) / self.pieces, self.compute_dtype)
         seen = ops.clip((inputs[:, :, None] - start) / length, 0.0, 1.0) - typical
         return ops.reshape(seen, (-1, inputs.shape[1] * self.pieces))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """(batch, features * pieces)."""
-        batch, features = input_shape
-        return (batch, None if features is None else features * self.pieces)

@@ -51,7 +51,3 @@ class TargetScale(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Rescale."""
         return inputs * self.scale + self.mean
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The input's shape."""
-        return input_shape

@@ -82,6 +82,3 @@ class TripletPreprocessing(keras.layers.Layer):
         present = ops.max(which, axis=-1, keepdims=True)
         times = (time - self.time[0]) / self.time[1]
         return ops.concatenate([times * present, values * present, which], axis=-1)
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (*input_shape[:2], 2 + self.channels)

@@ -89,10 +89,6 @@ class Finding:
         """Whether the run must not go on."""
         return self.severity == "fail" and self.waived is None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
-
 
 class Findings(list[Finding]):
     """Findings in the order of ``CHECKS``, with notes on what could not be looked at in full.
@@ -197,6 +193,6 @@ def summary(findings: Iterable[Finding]) -> dict[str, Any]:
     """What a run keeps: ``{"checked": [...], "findings": [...], "notes": [...]}``."""
     return {
         "checked": getattr(findings, "checked", list(CHECKS)),
-        "findings": [each.to_dict() for each in findings],
+        "findings": [asdict(each) for each in findings],
         "notes": list(getattr(findings, "notes", ())),
     }

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 import numpy as np
 
 from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
+from medkit.core.lazy import pd
 from medkit.core.registry import signature_model
+from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.modalities.files import FileRows, Written
 from medkit.modalities.hooks import ExplanationHooks, LeakageHooks, Summarized
@@ -100,6 +102,27 @@ class Modality(ExplanationHooks, Summarized, LeakageHooks):
         given = raw.features if isinstance(raw, RawInput) else ()
         done = {(f.name, *_cleaning(f)) for f in given}
         return [f for f in self.features if _cleaning(f) and (f.name, *_cleaning(f)) not in done]
+
+    def _compare_names(self, given: list[str], what: str, left_out: Iterable[str] = ()) -> None:
+        """Log which fitted features are absent, and which given ones are neither fitted nor known
+        to have been ``left_out``.
+
+        Raises:
+            DataError: A name is given twice, or none of the fitted ones is.
+        """
+        check_unique(given, what)
+        absent = absent_names(self.names, given)
+        if len(absent) == len(self.names):
+            raise DataError(
+                f"none of the {what} the model was trained on is there: {', '.join(absent)}"
+            )
+        if absent:
+            log.info("%d %s not measured at all in this data: %s",
+                     len(absent), what, ", ".join(absent))  # fmt: skip
+        extra = [name for name in given if name not in {*self.names, *left_out}]
+        if extra:
+            log.info("ignored %d %s the model was not trained on: %s",
+                     len(extra), what, ", ".join(extra))  # fmt: skip
 
     def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """Write a raw input as ordinary files that a data set reads back; needs no fit.
@@ -201,6 +224,14 @@ def check_unique(names: list[str], what: str) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(f"{what} named more than once: {', '.join(repeated)}")
+
+
+def cleaned_numbers(values: np.ndarray, feature: Feature) -> np.ndarray:
+    """Numbers (n,) of a feature, NaN for those that mean 'missing', and within its range."""
+    texts = pd.Series([str(each) for each in feature.missing_values], dtype=object)
+    stand_ins = pd.to_numeric(texts, errors="coerce").dropna().to_numpy("float32")
+    found = np.where(np.isin(values, stand_ins), np.float32(np.nan), values)
+    return bounded(found, feature.low, feature.high, feature.outside)[0]
 
 
 def absent_names(wanted: list[str], given: list[str]) -> list[str]:

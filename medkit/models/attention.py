@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -161,7 +160,7 @@ def attention_weights(
     """
     from medkit.layers.self_attention import SelfAttention
 
-    layers = [each for each in _all_layers(within or model) if isinstance(each, SelfAttention)]
+    layers = layers_within(within or model, SelfAttention)
     if not layers:
         raise MedkitError(
             f"model '{model.name}' has no self-attention layer to read weights from",
@@ -178,9 +177,12 @@ def attention_weights(
     return np.concatenate(parts)
 
 
-def _all_layers(model: Any) -> Iterator[Any]:
-    """The layers of a model in order, those of the models inside it included."""
+def layers_within(model: Any, kind: type) -> list[Any]:
+    """The layers of one kind in order, each once, those of models inside the model included."""
+    found: dict[Any, None] = {}
     for layer in model.layers:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from _all_layers(layer)
+        if isinstance(layer, kind):
+            found[layer] = None
+        elif hasattr(layer, "layers"):
+            found |= dict.fromkeys(layers_within(layer, kind))
+    return list(found)

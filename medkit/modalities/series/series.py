@@ -11,7 +11,6 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
-from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import as_array, by_channel, chosen
 from medkit.modalities.files import FileRows, Written, write_events
@@ -19,6 +18,7 @@ from medkit.modalities.modality import (
     Gives,
     absent_names,
     check_unique,
+    cleaned_numbers,
     feature_dicts,
     log,
     statistics,
@@ -210,31 +210,14 @@ class Series(SeriesExplained, SeriesCompared):
         for position, channel in by_channel(values) if to_clean else ():
             if position not in to_clean:
                 continue
-            feature = to_clean[position]
-            texts = pd.Series([str(each) for each in feature.missing_values], dtype=object)
-            stand_ins = pd.to_numeric(texts, errors="coerce").dropna().to_numpy("float32")
-            found = np.where(np.isin(channel, stand_ins), np.float32(np.nan), channel)
-            found, _ = bounded(found, feature.low, feature.high, feature.outside)
+            found = cleaned_numbers(channel, to_clean[position])
             if not np.array_equal(found, channel, equal_nan=True):
                 mine = np.array(values) if mine is values else mine  # never the caller's own
                 mine[:, :, position] = found
         return mine
 
     def _aligned(self, values: np.ndarray, given: list[str]) -> np.ndarray:
-        check_unique(given, "channels")
-        absent = absent_names(self.names, given)
-        if len(absent) == len(self.names):
-            raise DataError(
-                f"none of the channels the model was trained on is there: {', '.join(absent)}"
-            )
-        if absent:
-            log.info("%d channels not measured at all in this data: %s",
-                     len(absent), ", ".join(absent))  # fmt: skip
-        known = {*self.names, *getattr(self, "given_", ())}  # those left out were said in fit
-        extra = [name for name in given if name not in known]
-        if extra:
-            log.info("ignored %d channels the model was not trained on: %s",
-                     len(extra), ", ".join(extra))  # fmt: skip
+        self._compare_names(given, "channels", getattr(self, "given_", ()))  # told in fit
         aligned = np.full((*values.shape[:2], len(self.names)), np.nan, dtype="float32")
         for position, name in enumerate(self.names):
             if name in given:

@@ -11,14 +11,13 @@ from pydantic import Field
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
-from medkit.core.values import bounded
 from medkit.data.cohort import Feature, RawInput
 from medkit.data.stored_arrays import blocks
 from medkit.modalities.files import FileRows, Written, write_events
 from medkit.modalities.modality import (
     Gives,
-    absent_names,
     check_unique,
+    cleaned_numbers,
     feature_dicts,
     log,
     statistics,
@@ -182,29 +181,14 @@ class Triplets(TripletsExplained, TripletsCompared):
         given = [f.name for f in raw.features] if isinstance(raw, RawInput) else []
         if not given:
             return np.arange(len(names))
-        check_unique(given, "variables")
-        absent = absent_names(names, given)
-        if len(absent) == len(names):
-            raise DataError(
-                f"none of the variables the model was trained on is there: {', '.join(absent)}"
-            )
-        if absent:
-            log.info("%d variables not measured at all in this data: %s",
-                     len(absent), ", ".join(absent))  # fmt: skip
-        extra = [name for name in given if name not in names]
-        if extra:
-            log.info("ignored %d variables the model was not trained on: %s",
-                     len(extra), ", ".join(extra))  # fmt: skip
+        self._compare_names(given, "variables")
         return np.array([names.index(name) if name in names else -1 for name in given])
 
     def _cleaned(self, events: FlatEvents, feature: Feature) -> FlatEvents:
         """Without the events whose value means 'missing'; a range applied to the others."""
         mine = np.flatnonzero(events.variable == self.names.index(feature.name))
-        texts = pd.Series([str(each) for each in feature.missing_values], dtype=object)
-        stand_ins = pd.to_numeric(texts, errors="coerce").dropna().to_numpy("float32")
         value = np.array(events.value)
-        value[mine[np.isin(value[mine], stand_ins)]] = np.nan
-        value[mine], _ = bounded(value[mine], feature.low, feature.high, feature.outside)
+        value[mine] = cleaned_numbers(value[mine], feature)
         return events._replace(value=value).where(~np.isnan(value))
 
     def _array(self, raw: Any) -> np.ndarray:
