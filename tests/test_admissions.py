@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medkit.config.experiment import load_config
 from medkit.datasets.synthetic.admissions import INPUTS, best_score, synthetic_admissions
+from medkit.workflows.external import predict_file
+from medkit.workflows.prepare import read
+from medkit.workflows.synthesize import synthesize
 from medkit.workflows.train import train
 
 CONFIG = Path(__file__).parents[1] / "configs" / "synthetic_admissions_fusion.yaml"
@@ -47,6 +51,36 @@ def test_some_admissions_lack_an_image_or_a_note():
     assert not blank.any()
     again = synthetic_admissions(samples=2000)
     np.testing.assert_array_equal(cohort.inputs["vitals"].values, again.inputs["vitals"].values)
+
+
+def test_written_as_files_it_is_read_again_trained_on_and_predicted_for(tmp_path):
+    *paths, config = synthesize("synthetic_admissions", tmp_path, ["samples=60", "seed=4"])
+    assert {path.name for path in paths} == {f"{name}.csv" for name in [*INPUTS, "labels"]}
+    cohort, again = synthetic_admissions(samples=60, seed=4), read(load_config(config).dataset)
+    assert list(again.samples.index) == list(cohort.samples.index)
+    assert set(again.samples) == set(cohort.samples)
+    np.testing.assert_array_equal(again.targets, cohort.targets)
+    for name, raw in cohort.inputs.items():
+        mine = again.inputs[name]
+        known = np.ones(60, bool) if raw.present is None else raw.present
+        assert mine.modality == raw.modality
+        assert [f.name for f in mine.features] == [f.name for f in raw.features]
+        if raw.present is not None:
+            np.testing.assert_array_equal(mine.present, known)
+        if name == "vitals":
+            np.testing.assert_allclose(mine.values, raw.values, rtol=1e-6)
+        elif name == "static":
+            assert mine.values.astype(str).to_numpy().tolist() == (
+                raw.values.astype(str).to_numpy().tolist()
+            )
+        else:
+            assert (np.asarray(mine.values)[known] == np.asarray(raw.values)[known]).all()
+    quick = ["training.epochs=1", "evaluation.baselines=false", "evaluation.bootstrap=0",
+             "evaluation.explanations=false"]  # fmt: skip
+    run = train(config, overrides=quick, out=tmp_path / "runs")
+    found = predict_file(run, tmp_path).set_index("sample")["probability"]
+    expected = run.predict(again.inputs)["probability"].to_numpy()
+    np.testing.assert_allclose(found[again.samples.index], expected, atol=1e-6)
 
 
 @pytest.mark.slow

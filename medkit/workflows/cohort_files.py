@@ -40,7 +40,8 @@ def write_files(
     Predictions at every hour are written as their stays, with the time of the onset.
 
     Args:
-        cohort: One input, with or without targets; or a sequence and the table ``static``.
+        cohort: One input, with or without targets; a sequence and the table ``static``; or several
+            inputs and targets, which the data set ``joined`` reads.
         name: Name of the table.
         folder: Where to write; made if it is not there.
         step_hours: Hours that a time step of a series is taken as.
@@ -54,8 +55,10 @@ def write_files(
         RunError: The folder cannot be written.
     """
     folder = Path(folder)
-    if "static" in cohort.inputs:
+    if len(cohort.inputs) == 2 and "static" in cohort.inputs:
         return _write_static(cohort, cohort.inputs["static"], name, folder, step_hours)
+    if len(cohort.inputs) > 1:
+        return _write_several(cohort, folder, step_hours)
     (raw,) = cohort.inputs.values()
     modality: Modality = modalities.get(raw.modality).factory()
     if reserved_columns(cohort.samples):
@@ -72,7 +75,7 @@ def write_files(
         frame, columns = _described(cohort, written.key or "id", written.time)
         if written.key != "id":
             columns.pop("id", None)
-        if not written.key:
+        if not written.key and cohort.targets is not None:
             frame = frame.drop(columns="id", errors="ignore")
         frame = _joined(frame, written.columns, _targets(cohort))
         paths.append(write_csv(frame, folder / (file or f"{name}.csv")))
@@ -101,6 +104,28 @@ def _write_static(
     values, own = section.get("values", {}), values_of(static.features).get("values", {})
     units = {**values.get("units", {}), **own.get("units", {})}
     return [*paths, path], {**section, **({"values": {**values, "units": units}} if units else {})}
+
+
+def _write_several(cohort: Cohort, folder: Path, step_hours: float) -> Written:
+    """A file for each input, called like it, with the samples that have it, and ``labels.csv``."""
+    kinds = [raw.modality for raw in cohort.inputs.values()]
+    if len(set(kinds)) < len(kinds):
+        raise DataError(
+            "two inputs of one kind cannot be written side by side",
+            hint="Write each as a cohort of its own, into a folder of its own.",
+        )
+    paths, inputs = [], {}
+    for name, raw in cohort.inputs.items():
+        rows = slice(None) if raw.present is None else raw.present
+        ids = pd.DataFrame(index=cohort.samples.index[rows])
+        given = replace(raw.take(np.arange(len(raw))[rows]), present=None)
+        _, section = write_files(Cohort(ids, {name: given}, None), name, folder, step_hours)
+        paths.append((folder / section["path"]).replace(folder / f"{name}.csv"))
+        inputs[name] = {**section, "path": f"{name}.csv"}
+    frame, columns = _described(cohort)
+    paths.append(write_csv(_joined(frame, {}, _targets(cohort)), folder / "labels.csv"))
+    labels = {"name": "table", "path": "labels.csv", "columns": columns, **_target(cohort)}
+    return paths, {"name": "joined", "key": "id", "labels": labels, "inputs": inputs}
 
 
 def _write_stays(cohort: Cohort, raw: RawInput, modality: Modality, folder: Path) -> Written:

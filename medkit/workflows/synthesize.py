@@ -70,13 +70,14 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
     step_hours = getattr(parameters, "step_hours", 1)
     paths, section = write_files(cohort, name, folder, step_hours)
     assert cohort.targets is not None  # noqa: S101 - embedded datasets are labelled
+    kinds = [raw.modality for raw in cohort.inputs.values()]
     document = {
         "name": name.replace("_", "-"),
         "seed": 0,
         "dataset": section,
         "task": _forecast(cohort, step_hours) or task_for(cohort.targets),
         "split": {"by": "subject", "valid": 0.15, "test": 0.15},
-        "model": _first_model(next(iter(cohort.inputs.values())).modality),
+        "model": _first_fusion(cohort) if section["name"] == "joined" else _first_model(kinds[0]),
         "training": {"epochs": 30, "batch_size": 32, "early_stopping": {"patience": 10}},
     }
     settings = ", ".join(f"{key}={value}" for key, value in given.items())
@@ -90,6 +91,13 @@ def synthesize(name: str, folder: Path, assignments: Iterable[str] = ()) -> list
 def _first_model(modality: str) -> dict[str, Any]:
     kind: Modality = modalities.get(modality).factory
     return MODELS["regular steps" if kind.regular else kind.gives]
+
+
+def _first_fusion(cohort: Cohort) -> dict[str, Any]:
+    """A branch for each input; the network learns to do without those that some samples lack."""
+    branches = {name: _first_model(raw.modality) for name, raw in cohort.inputs.items()}
+    lacking = any(raw.present is not None for raw in cohort.inputs.values())
+    return {"name": "fusion", "branches": branches, **({"input_dropout": 0.1} if lacking else {})}
 
 
 def _forecast(cohort: Cohort, step_hours: float) -> dict[str, Any] | None:
