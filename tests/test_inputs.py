@@ -23,7 +23,7 @@ from medkit.modalities.encoder import Encoder
 from medkit.modalities.series import Series
 from medkit.modalities.tabular import Tabular
 from medkit.workflows.external import recalibrate_run
-from medkit.workflows.prepare import divide, encode
+from medkit.workflows.prepare import divide, encode, read
 from medkit.workflows.synthesize import synthesize
 from medkit.workflows.train import build, train
 
@@ -179,6 +179,43 @@ def test_planted_copies_are_found_beside_static_features():
     encoder, task, parts = encode(divided, experiment, flow)
     found = {each.name: each for each in audit(parts, encoder, task, experiment.split)}
     assert found["near_duplicates"].count >= 19
+
+
+def test_planted_copies_are_found_in_each_input_that_says_enough():
+    experiment = load_config(SMOKE / "admissions_fusion.yaml")
+
+    def found(plant=lambda divided: None):
+        divided, flow = divide(read(experiment.dataset), experiment)
+        plant(divided)
+        encoder, task, parts = encode(divided, experiment, flow)
+        findings = audit(parts, encoder, task, experiment.split)
+        return {(f.name, f.where): f.count for f in findings if "duplicates" in f.name}
+
+    def change(divided, **inputs):
+        divided["test"] = replace(divided["test"], inputs={**divided["test"].inputs, **inputs})
+
+    def identical(divided):
+        train, test = divided["train"].inputs, divided["test"].inputs
+        rows = np.arange(12)
+        pixels, present = np.array(test["xray"].values), np.array(test["xray"].present)
+        pixels[rows], present[rows] = train["xray"].values[rows], train["xray"].present[rows]
+        table = test["static"].values.copy()
+        table.iloc[rows] = train["static"].values.iloc[rows].to_numpy()
+        change(divided, xray=replace(test["xray"], values=pixels, present=present),
+               static=replace(test["static"], values=table))  # fmt: skip
+
+    def noisy(divided):
+        train, test = divided["train"].inputs["vitals"], divided["test"].inputs["vitals"]
+        values, noise = np.array(test.values), np.random.default_rng(0).normal(size=(12, 24, 3))
+        values[:12] = train.values[:12] * (1 + 0.001 * noise)
+        change(divided, vitals=replace(test, values=values))
+
+    assert found() == {}
+    # Three coarse columns agree in many patients: the table alone says nothing.
+    assert set(found(identical)) == {("duplicates", "train and test (xray)")}
+    (((name, where), count),) = found(noisy).items()
+    assert (name, where) == ("near_duplicates", "train and test (vitals)")
+    assert count >= 11
 
 
 def test_recalibrated_elsewhere_it_still_takes_every_input(run, tmp_path):

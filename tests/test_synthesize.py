@@ -78,7 +78,7 @@ def test_read_back_the_same(name, parameters, tmp_path):
     if before.modality == "tabular":
         assert list(after.values) == list(before.values)
         for column in before.values:
-            if before.values[column].dtype == object:
+            if not pd.api.types.is_numeric_dtype(before.values[column]):
                 assert list(after.values[column]) == list(before.values[column])
             else:
                 np.testing.assert_allclose(after.values[column], before.values[column], rtol=1e-12)
