@@ -16,7 +16,6 @@ from medkit.data.cohort import Cohort, RawInput
 from medkit.data.inputs import Inputs
 from medkit.data.parts import Part
 from medkit.evaluation import (
-    Rows,
     assess_part,
     check_subgroups,
     evaluate_part,
@@ -487,7 +486,7 @@ def test_an_unknown_kind_of_outcome_is_not_estimable(monkeypatch):
     monkeypatch.setattr(Binary, "probabilities", False)
     y, p = np.tile([[0.0], [1.0]], (30, 1)), np.linspace(0, 1, 60)[:, None]
     samples = pd.DataFrame({"sex": ["f", "m"] * 30})
-    rows = Rows(y, p, np.arange(60), samples)
+    rows = EvaluatedRows(y, p, np.arange(60), samples)
     settings = Evaluation(bootstrap=20, subgroups=("sex",))
     found = assess_part(binary(), rows, 0.5, settings, 0, valid=rows)
     assert found["metrics"]["auroc"]["value"] > 0.4

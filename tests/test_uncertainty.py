@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from medkit.config.experiment import Evaluation
 from medkit.core import registry
-from medkit.evaluation import Rows, assess_part
+from medkit.evaluation import EvaluatedRows, assess_part
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.resampling import resample_weights
 from medkit.evaluation.uncertainty.abstention import (
@@ -351,7 +351,7 @@ def test_degenerate_parts(kind, what):
 
 def test_all_of_it_and_the_same_twice():
     valid, test = (
-        Rows(y, p, subjects, pd.DataFrame({"subject": subjects}))
+        EvaluatedRows(y, p, subjects, pd.DataFrame({"subject": subjects}))
         for y, p, subjects in (binary_part(), binary_part(70, 5))
     )
     spread = {"ensemble": probabilities("binary", 3, 70)}
