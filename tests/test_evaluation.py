@@ -16,6 +16,7 @@ from medkit.data.cohort import Cohort, RawInput
 from medkit.data.inputs import Inputs
 from medkit.data.parts import Part
 from medkit.evaluation import (
+    EvaluatedRows,
     assess_part,
     check_subgroups,
     evaluate_part,
