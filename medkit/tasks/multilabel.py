@@ -142,7 +142,7 @@ class Multilabel(YesNoTask):
     @property
     def default_threshold(self) -> list[float]:
         """One half for each label."""
-        return self._thresholds(None)
+        return [0.5] * self.num_outputs
 
     def positives(self, y: np.ndarray) -> dict[str, int]:
         """Label -> number of rows that have it."""
@@ -171,8 +171,8 @@ class Multilabel(YesNoTask):
             columns[f"predicted_{name}"] = above[:, i].astype(np.int64)
         return columns
 
-    def _thresholds(self, threshold: Threshold) -> list[float]:
-        if isinstance(threshold, list):
+    def _thresholds(self, threshold: Threshold) -> list[float] | np.ndarray:
+        if isinstance(threshold, list | np.ndarray):
             return threshold
         return [0.5 if threshold is None else float(threshold)] * self.num_outputs
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("medkit")
 
-Threshold = float | list[float] | None
+#: One, one a label, or one a row (n, outputs), as where each fold of a cross-validation chose its
+#: own; None where there is nothing to decide.
+Threshold = float | list[float] | np.ndarray | None
 # Name -> (n, …): what is known of each row, from which every metric follows for any weights.
 Statistics = dict[str, np.ndarray]
 
@@ -318,7 +320,8 @@ def at_or_above(p: np.ndarray, threshold: Threshold) -> np.ndarray:
 
     In double precision: a threshold must not be rounded to that of the outputs.
     """
-    return np.asarray(p.astype(np.float64) >= (0.5 if threshold is None else threshold))
+    at = np.asarray(0.5 if threshold is None else threshold, dtype=np.float64)
+    return np.asarray(p.astype(np.float64) >= (at.reshape(p.shape) if at.size == p.size else at))
 
 
 def balanced(y: np.ndarray, classes: int) -> dict[int, float]:

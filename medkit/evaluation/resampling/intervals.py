@@ -244,29 +244,50 @@ def measure(
     resamples = settings.bootstrap if resamples is None else resamples
     values = task.score(y, p, threshold)
     resampled = resample(task, y, p, threshold, subjects, resamples, seed)
-    metrics = {
-        name: {"value": value, **resampled.interval(name, value, settings.confidence)}
-        for name, value in values.items()
-    }
     codes = subject_codes(subjects)
-    if any(found.get("degenerate") for found in metrics.values()):
+    found = described(task, y, codes, values, resampled, settings)
+    metrics = found["metrics"]
+    if any(each.get("degenerate") for each in metrics.values()):
         counts = denominators(task, np.asarray(y), np.asarray(p), threshold, codes)
-        metrics = _with_wilson(metrics, counts, settings.confidence)
+        found["metrics"] = metrics = _with_wilson(metrics, counts, settings.confidence)
     if resampled.groups is not None:
         _add_delong(metrics, task, y, p, codes, settings.confidence)
-    described = {
+    found["threshold"] = threshold
+    notes = doubts(task, np.asarray(y), np.asarray(p), codes)
+    if resamples and len(codes) and resampled.groups is None:
+        notes.append(ONE_SUBJECT)
+    if notes:
+        found["notes"] = notes
+    return plain(found), resampled.replicates
+
+
+def described(
+    task: Task,
+    y: np.ndarray,
+    codes: np.ndarray,
+    values: Mapping[str, float],
+    resampled: Resampled,
+    settings: Evaluation,
+) -> dict[str, Any]:
+    """``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}`` of some rows.
+
+    Args:
+        task: The fitted task.
+        y: Encoded targets.
+        codes: (n,) number of each row's subject, from 0.
+        values: Metric -> value.
+        resampled: The same metrics in every resample.
+        settings: Confidence of the intervals.
+    """
+    return {
         "n": len(y),
         "subjects": int(codes.max()) + 1,
         "positives": task.positives(y),
-        "metrics": metrics,
-        "threshold": threshold,
+        "metrics": {
+            name: {"value": value, **resampled.interval(name, value, settings.confidence)}
+            for name, value in values.items()
+        },
     }
-    found = doubts(task, np.asarray(y), np.asarray(p), codes)
-    if resamples and len(codes) and resampled.groups is None:
-        found.append(ONE_SUBJECT)
-    if found:
-        described["notes"] = found
-    return plain(described), resampled.replicates
 
 
 def _add_delong(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from medkit.config.experiment import Evaluation, Split
 from medkit.data.cohort import Cohort
 from medkit.data.splits import split
-from medkit.evaluation.resampling.intervals import Resampled, plain, resample
+from medkit.evaluation.resampling.intervals import Resampled, described, plain, resample
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.runs.run import Run
 from medkit.runs.stored import Stored, stored_part
-from medkit.tasks.task import Task, Threshold
+from medkit.tasks.task import Task
 from medkit.workflows.crossval.plan import Fold
 
 
@@ -127,58 +127,28 @@ class Scored:
 
 def pooled_scores(pooled: Pooled, name: str, settings: Evaluation, seed: int) -> Scored:
     """Score a model's pooled predictions, each sample at its own fold's operating point."""
-    values: list[dict[str, float]] = []
-    drawn: list[Resampled] = []
-    thresholds = pooled.thresholds[name]
-    for repeat, outputs in enumerate(pooled.outputs[name]):
-        at = None if thresholds is None else thresholds[repeat]
-        found: dict[str, float] = {}
-        resampled = Resampled({}, {}, None)
-        for p, threshold, metrics in _versions(pooled, outputs, at):
-            scores = pooled.task.score(pooled.y, p, threshold)
-            found |= {m: v for m, v in scores.items() if m in metrics}
-            more = resample(
-                pooled.task, pooled.y, p, threshold, pooled.subjects, settings.bootstrap, seed
-            )
-            resampled.replicates.update({m: v for m, v in more.replicates.items() if m in metrics})
-            resampled.left_out.update({m: v for m, v in more.left_out.items() if m in metrics})
-            resampled = replace(resampled, groups=more.groups)
-        values.append(found)
-        drawn.append(resampled)
+    given = pooled.thresholds[name]
+    thresholds = [None] * len(pooled.outputs[name]) if given is None else given
+    repeats = list(zip(pooled.outputs[name], thresholds, strict=True))
+    values = [pooled.task.score(pooled.y, p, at) for p, at in repeats]
+    drawn = [
+        resample(pooled.task, pooled.y, p, at, pooled.subjects, settings.bootstrap, seed)
+        for p, at in repeats
+    ]
     over_repeats = Resampled(
         {m: np.mean([d.replicates[m] for d in drawn], axis=0) for m in drawn[0].replicates},
         {m: np.mean([d.left_out[m] for d in drawn], axis=0) for m in drawn[0].left_out},
         drawn[0].groups,
     )
-    return Scored(
-        {
-            each.name: float(np.mean([found[each.name] for found in values]))
-            for each in pooled.task.metrics
-        },
-        over_repeats,
-    )
+    means = {m: float(np.mean([found[m] for found in values])) for m in values[0]}
+    return Scored(means, over_repeats)
 
 
 def pooled_metrics(pooled: Pooled, scored: Scored, settings: Evaluation) -> dict[str, Any]:
-    """Metrics of a model's pooled predictions, with intervals that resample subjects.
-
-    Returns:
-        ``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}``.
-    """
-    return plain(
-        {
-            "n": len(pooled.y),
-            "subjects": int(subject_codes(pooled.subjects).max()) + 1,
-            "positives": pooled.task.positives(pooled.y),
-            "metrics": {
-                metric: {
-                    "value": value,
-                    **scored.resampled.interval(metric, value, settings.confidence),
-                }
-                for metric, value in scored.values.items()
-            },
-        }
-    )
+    """Metrics of a model's pooled predictions, with intervals that resample subjects; as
+    ``described`` gives them."""
+    codes = subject_codes(pooled.subjects)
+    return plain(described(pooled.task, pooled.y, codes, scored.values, scored.resampled, settings))
 
 
 def pooled_differences(
@@ -204,31 +174,3 @@ def pooled_differences(
         if found[metric]["low"] is not None:
             found[metric]["p"] = drawn.p_value(metric, difference)
     return plain(found)
-
-
-def _versions(
-    pooled: Pooled, p: np.ndarray, at: np.ndarray | None
-) -> list[tuple[np.ndarray, Any, set[str]]]:
-    """(outputs, threshold, metrics to take from them): decisions apart from probabilities.
-
-    A task has one threshold, here every fold has its own: decisions are therefore scored as
-    outputs of 0 and 1. Which metrics depend on them is seen by moving the threshold.
-    """
-    task, y = pooled.task, pooled.y
-    if at is None:
-        return [(p, None, set(task.score(y, p, None)))]
-    half = task.default_threshold
-    moved = [
-        task.score(y, p, _like(half, t)) for t in (-1.0, *np.quantile(p, [0.2, 0.5, 0.8]), 2.0)
-    ]
-    of_decisions = {m for m in moved[0] if any(not _same(each[m], moved[0][m]) for each in moved)}
-    decided = (p >= at).astype(float)
-    return [(p, half, set(moved[0]) - of_decisions), (decided, half, of_decisions)]
-
-
-def _like(half: Threshold, value: float) -> Threshold:
-    return [float(value)] * len(half) if isinstance(half, list) else float(value)
-
-
-def _same(a: float, b: float) -> bool:
-    return a == b or (np.isnan(a) and np.isnan(b))
