@@ -37,7 +37,7 @@ def main() -> None:
     y = (random.random(given.rows) < 0.2).astype(np.float32)[:, None]
     p, other = (1 / (1 + np.exp(1.5 - y - random.normal(size=y.shape))) for _ in range(2))
     task = tasks.build("binary").fit(np.array([0, 1]))
-    ranking, strata = Ranking(y.ravel(), p.ravel()), outcome_strata("binary", y, codes)
+    ranking, strata = Ranking(y.ravel(), p.ravel()), outcome_strata(task.events(y), codes)
     settings = Evaluation(bootstrap=given.resamples)
 
     def auroc() -> Any:

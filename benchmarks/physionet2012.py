@@ -23,9 +23,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "physionet2012_summary_mlp.yaml"
 SEEDS = (1, 2, 3, 4, 5)
+OWN = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["preprocessing"]
 SINCE = ["preprocessing.indicators=true", "preprocessing.time_since=true"]
 
 
@@ -61,7 +64,7 @@ FAMILIES: dict[str, list[str]] = {
         f"{{name: gru, {RECURRENT}}}",
         training(15, 3e-3),
         [
-            *SINCE,
+            f"preprocessing={json.dumps({'series': {**OWN, 'indicators': True, 'time_since': True}})}",
             "dataset.static.features=[Age, Gender, Height, ICUType, Weight]",
             "dataset.static.categorical=[Gender, ICUType]",
         ],
@@ -179,7 +182,7 @@ def summarized(out: Path) -> Path:
     cohort = read(config.dataset)
     modality = Series().fit(cohort.inputs["series"])  # only for the names of the channels
     values = np.array(modality.encode(cohort.inputs["series"]))  # not the cohort's own
-    for name in config.preprocessing.parameters["logarithm"]:
+    for name in config.preprocessing["series"].parameters["logarithm"]:
         position = modality.names.index(name)
         values[:, :, position] = np.log1p(np.maximum(values[:, :, position], 0))
     rows = modality.summarize(values)

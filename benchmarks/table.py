@@ -79,8 +79,8 @@ def encode(path: Path, cache: Path | None) -> dict[str, float]:
     divided = time.perf_counter()
     _, _, encoded = encode(parts, experiment, flow)
     end = time.perf_counter()
-    train = encoded["train"].x
-    rows = sum(len(part.x) for part in encoded.values())
+    train = encoded["train"].inputs["tabular"]
+    rows = sum(len(part) for part in encoded.values())
     return {
         "rows": rows,
         "read_s": was_read - start,
