@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "physionet2012_summary_mlp.yaml"
 SEEDS = (1, 2, 3, 4, 5)
 OWN = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["preprocessing"]
+SINCE_TOO = {"indicators": True, "time_since": True}
 SINCE = ["preprocessing.indicators=true", "preprocessing.time_since=true"]
 
 
@@ -64,7 +65,7 @@ FAMILIES: dict[str, list[str]] = {
         f"{{name: gru, {RECURRENT}}}",
         training(15, 3e-3),
         [
-            f"preprocessing={json.dumps({'series': {**OWN, 'indicators': True, 'time_since': True}})}",
+            f"preprocessing={json.dumps({'series': OWN | SINCE_TOO})}",
             "dataset.static.features=[Age, Gender, Height, ICUType, Weight]",
             "dataset.static.categorical=[Gender, ICUType]",
         ],

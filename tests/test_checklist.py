@@ -170,7 +170,7 @@ def test_signals_of_a_full_run(kind):
     assert len(found) == 12
     assert all(signal.text for signal in found)
     assert {signal.word for signal in found} <= {
-        "no concern seen", "look closer", "concern", "cannot be told from the run"
+        "no concern seen", "look closer", "concern", "not clear from the run"
     }  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def test_evaluate_is_honest_about_its_rows(medkit_command, breast_cancer_run, tm
     path = breast_cancer_run.path
     status, out, err = medkit_command("evaluate", path, "--config", SMOKE)
     assert json.loads(out)["overlaps_development"]
-    assert "no external validation" in err
+    assert "not an external validation" in err
     for change in ("seed=8", "split.test=0.6", "task=multiclass"):
         status, out, err = medkit_command("evaluate", path, "--set", change)
         assert (status, out) == (2, "")
@@ -307,7 +307,7 @@ def test_ctrl_c_says_how_to_resume_and_resuming_finishes(medkit_command, tmp_pat
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, "".join(before) + err
     assert out == ""
-    assert "go on with: medkit train --resume" in err
+    assert "continue with: medkit train --resume" in err
     folder = Path(err.rsplit("--resume", 1)[1].split()[0])
     with np.load(folder / "checkpoint" / "state.npz") as checkpoint:
         epochs = json.loads(str(checkpoint["state"]))["epochs"]

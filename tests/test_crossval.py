@@ -383,7 +383,7 @@ def test_the_page_tells_what_the_result_holds(finished):
     page = (finished / "crossval.html").read_text()
     content = read_result(finished)
     assert f"{content['summary']['auroc']['mean']:.3f}" in page
-    assert "the subjects are dealt into 2 folds" in page
+    assert "the subjects are divided into 2 folds" in page
     assert "All predictions together" in page
     together = content["baselines"]["gradient_boosting"]["pooled"]["differences"]["auroc"]
     assert f"({readable(together['low'])} to {readable(together['high'])})" in page

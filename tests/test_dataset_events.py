@@ -234,7 +234,7 @@ def test_one_file_a_stay(stays, name):
     [
         (("value", "number"), {}, "no value column called 'value'"),
         (("1,0.5,HR,90", "1,soon,HR,90"), {},
-         "column 'time' has 1 values that are no time (first at row 2)"),
+         "column 'time' has 1 values that are not times (first at row 2)"),
         (("1,0.5,HR,90", "1,0.5,HR,high"), {},
          "column 'value' has 1 texts where numbers are expected (first at row 2, variable 'HR')"),
         (("1,0.5,HR,90", "1,0.5,HR,inf"), {},
@@ -315,7 +315,7 @@ def test_time_format_of_events_and_admissions(files):
     cohort = read(files, **merged(settings, {"columns": {"time_format": "%d.%m.%Y %H:%M"}}))
     np.testing.assert_array_equal(only_input(cohort).values[0, :, 0], [80, 90, np.nan])
     assert cohort.samples["time"].dt.month.tolist() == [2, 2]
-    with pytest.raises(DataError, match="3 values that are no time") as error:
+    with pytest.raises(DataError, match="3 values that are not times") as error:
         read(files, **settings)
     assert "time_format" in str(error.value)
 

@@ -219,7 +219,7 @@ def test_folders_without_images_or_classes(folder, tmp_path):
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(", "subject_pattern is no regular expression"),
+        ("(", "subject_pattern is not a regular expression"),
         ("p1", "subject_pattern needs a group in (brackets)"),
         (r"q(\d)", "fits none of the 3 image paths"),
         (r"(p1)", "1 samples have no subject (first at row 3)"),

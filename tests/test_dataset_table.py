@@ -184,9 +184,9 @@ def test_times_are_read_alike_in_every_row(file):
     )
     assert 'time_format: "%d.%m.%Y"' in str(error.value)
     assert "05" not in str(error.value).split("data.csv")[1]
-    with pytest.raises(DataError, match=r"1 texts that are no date \(first at row 2\) as dd.mm"):
+    with pytest.raises(DataError, match=r"1 texts that are not dates \(first at row 2\) as dd.mm"):
         days(["05.01.2024", "2024-01-05"], time_format="%d.%m.%Y")
-    with pytest.raises(DataError, match="time_format '%Q' is no format"):
+    with pytest.raises(DataError, match="time_format '%Q' is not a format"):
         days(doubtful, time_format="%Q")
 
 
@@ -287,7 +287,7 @@ def test_a_range_includes_its_ends(file):
         ("x,y,k\n1,0,a\n2,1,\n", {"columns": {"subject": "k"}},
          "1 samples have no subject (first at row 2)"),
         ("x,y,t\n1,0,2024-01-01\n2,1,soon\n", {"columns": {"time": "t"}},
-         "column 't' holds 1 texts that are no date (first at row 2)"),
+         "column 't' holds 1 texts that are not dates (first at row 2)"),
         ("x,y,site,h\n1,0,a,b\n", {"columns": {"site": "h", "attributes": ("site",)}},
          "the attribute 'site' has the name that medkit gives to the site column, which is 'h'"),
         ("x,y\n1,a\n2,3\n", {"target": {"column": "y", "above": 0}},
@@ -317,7 +317,7 @@ def test_missing_file_folder_and_strange_suffix(tmp_path, file):
 def test_dates_in_parquet_are_no_inputs(tmp_path):
     frame = pd.DataFrame({"when": pd.to_datetime(["2024-01-01", "2024-01-02"]), "y": [0, 1]})
     frame.to_parquet(tmp_path / "data.parquet")
-    with pytest.raises(DataError, match="column 'when' holds dates, which are no inputs"):
+    with pytest.raises(DataError, match="column 'when' holds dates, which are not inputs"):
         table(path=tmp_path / "data.parquet", target="y")
 
 

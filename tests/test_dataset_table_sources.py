@@ -383,7 +383,7 @@ def test_bad_queries_are_refused(sqlite, settings, message):
 def test_bad_addresses_are_refused(tmp_path, file):
     pytest.importorskip("sqlalchemy")
     for url, message in (
-        ("hospital", "dataset.source.url: is no database address"),
+        ("hospital", "dataset.source.url: is not a database address"),
         ("postgresql://u:p@ss@host/db", "holds more than one '@'"),
         ("postgresql://host/db?user=u&password=x", "'password' must not be a parameter"),
         (f"sqlite:///{tmp_path}/nowhere.sqlite", "no such file"),
@@ -800,7 +800,7 @@ def test_dictionary(labs, file):
         "units converted: temp from °F to °C, glucose from mg/dL to mmol/L",
         "values outside their plausible range, taken as missing: 1 temp, 1 glucose",
         "values outside their plausible range, set to the range's end: 1 sbp",
-        "values that are no declared category, taken as missing: 1 sex",
+        "values that are not a declared category, taken as missing: 1 sex",
     )
     assert set(found.source.files) == {"data.csv", "dictionary.yaml"}
     assert found.source.columns == {
@@ -855,8 +855,8 @@ def test_parameters_go_before_the_dictionary(labs, file):
     [
         ("sbp: {low: 40, high: 300}", "column 'sbp': 2 values lie outside the plausible range 40 "
          "to 300 (first in row 2)"),
-        ("sex: {categories: [F, M]}", "column 'sex': 1 values are no declared category (first at "
-         "row 3)"),
+        ("sex: {categories: [F, M]}", "column 'sex': 1 values are not a declared category "
+         "(first at row 3)"),
     ],
 )  # fmt: skip
 def test_outside_may_fail(labs, file, entry, message):
@@ -1003,7 +1003,7 @@ def test_bad_durations_are_refused(file, text, settings, message):
 
 def test_dates_are_no_categories(file):
     rows = "".join(f"2024-01-0{1 + i % 3},{i},{i % 2}\n" for i in range(40))
-    with pytest.raises(DataError, match="column 'ward' holds dates, which are no inputs as they"):
+    with pytest.raises(DataError, match="column 'ward' holds dates, which are not inputs as they"):
         table(path=file("ward,x,y\n" + rows), target="y")
     assert table(path=file("ward,x,y\n" + rows), target="y", columns={"categorical": ("ward",)})
 

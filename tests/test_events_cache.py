@@ -601,7 +601,7 @@ def test_texts_in_a_query(base):
         ("select '' as stay, time, variable, value from measurements",
          "column 'stay' is empty in 1500 rows (first at row 1)"),
         ("select stay, 'soon' as time, variable, value from measurements",
-         "column 'time' has 1500 values that are no time (first at row 1)"),
+         "column 'time' has 1500 values that are not times (first at row 1)"),
         ("select *, value from measurements", "the header names the column 'value' 2 times"),
     ],
 )  # fmt: skip

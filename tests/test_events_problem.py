@@ -461,7 +461,7 @@ def test_an_onset_column(courses, tmp_path):
     cohort = events(**merged(settings, {"target": {"onset": "onset"}}))
     assert labels_of(cohort) == {"within": 1, "late": 0, "whole": 0}
     write(labels, text.replace("late,17", "late,2024-01-01 10:00").replace("8", "2024-01-02"))
-    with pytest.raises(DataError, match=r"column 'onset' has \d values that are no time"):
+    with pytest.raises(DataError, match=r"column 'onset' has \d values that are not times"):
         events(**merged(settings, {"target": {"onset": "onset"}}))
     with pytest.raises(DataError, match=r"target\.onset is a column of labels: it needs labels"):
         events(**merged({**settings, "labels": None}, {"target": {"onset": "onset"}}))

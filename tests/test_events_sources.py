@@ -123,7 +123,7 @@ def test_wide_columns_of_text(tmp_path):
     frame.to_parquet(tmp_path / "wide.parquet")
     cohort = events(path=tmp_path / "wide.parquet", source={"layout": "wide"}, window={"hours": 2})
     assert names(cohort) == ["HR"]
-    assert cohort.source.notes == ("columns that hold no numbers are no variables: note",)
+    assert cohort.source.notes == ("columns without numbers are not variables: note",)
     with pytest.raises(DataError, match="has no column of numbers beside stay and time"):
         events(
             path=tmp_path / "wide.parquet", source={"layout": "wide"}, variables={"ignore": ("HR",)}
@@ -383,7 +383,7 @@ def test_counts_and_patterns(tmp_path):
     assert names(events(path=long, variables="^H")) == ["HR"]
     with pytest.raises(DataError, match="no variable matches 'LAB'"):
         events(path=long, variables="LAB")
-    with pytest.raises(DataError, match=r"variables: '\(' is no regular expression"):
+    with pytest.raises(DataError, match=r"variables: '\(' is not a regular expression"):
         events(path=long, variables="(")
 
 
@@ -443,7 +443,7 @@ def test_duplicate_events(tmp_path, suffix):
     [
         (("2024-05-01 10:00", "2024-05-01T12:00+02:00"),
          "column 'time' mixes times with a time zone and 1 without (first at row 1)"),
-        (("2024-05-01 10:00", "yesterday"), "column 'time' has 1 values that are no time"),
+        (("2024-05-01 10:00", "yesterday"), "column 'time' has 1 values that are not times"),
     ],
 )  # fmt: skip
 def test_times_that_cannot_be_placed(tmp_path, times, message):

@@ -363,7 +363,7 @@ def test_image_blocks():
     assert first["name"] == "rows 8–14, columns 15–21"
     assert found["importance"]["features"][1]["mean"] == 0.0
     assert found["dependence"] == []
-    assert found["note"] == "Pixels are no features to vary one by one."
+    assert found["note"] == "Pixels are not features to vary one by one."
 
 
 def without(modality, x, group):

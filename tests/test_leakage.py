@@ -927,7 +927,7 @@ def test_the_gate_stops_with_all_that_is_wrong():
     assert "duplicates (train and test): 3 of 10 test rows are copies" in text
     assert "Why it matters: it is remembered" in text
     assert "What to do: Drop the copies." in text
-    assert 'leakage: {allow: {duplicates: "why it is no leak", identifier: "why' in text
+    assert 'leakage: {allow: {duplicates: "why it is not a leak", identifier: "why' in text
     assert "same_period" not in text
 
 

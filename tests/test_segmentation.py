@@ -105,7 +105,7 @@ def test_losses_fall_towards_the_truth(loss):
 def test_unet_refuses_a_size_that_cannot_be_halved():
     with pytest.raises(MedkitError) as error:
         unet((30, 32, 1), 1)
-    assert "its height of 30 pixels is no multiple of 4" in str(error.value)
+    assert "its height of 30 pixels is not a multiple of 4" in str(error.value)
     assert "images whose sides are multiples of 4" in str(error.value)
 
 

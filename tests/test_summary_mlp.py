@@ -100,7 +100,7 @@ def test_gaps_do_not_reach_the_answer_through_the_fill():
 
 
 def test_refusals(tmp_path):
-    with pytest.raises(MedkitError, match="5 channels are no pairs"):
+    with pytest.raises(MedkitError, match="5 channels are not pairs"):
         models.summary_mlp((STEPS, 5), 1)
     with pytest.raises(MedkitError, match="both empty"):
         models.summary_mlp((STEPS, 6), 1, statistics=(), binned_statistics=())

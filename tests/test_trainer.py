@@ -242,7 +242,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     with pytest.raises(RunError, match="optimizer has other weights"):
         trained(2, folder=tmp_path, resume=True, optimizer="sgd")
     (tmp_path / "checkpoint" / "state.npz").write_bytes(b"nothing")
-    with pytest.raises(RunError, match="is no checkpoint"):
+    with pytest.raises(RunError, match="is not a checkpoint"):
         trained(2, folder=tmp_path, resume=True)
 
 

@@ -27,7 +27,7 @@ def train(
         "runs"
     ),
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Interrupted run to go on with.")
+        Path | None, typer.Option("--resume", help="Interrupted run to continue.")
     ] = None,
     backend: BackendOption = None,
     allow_code: AllowOption = None,
@@ -52,7 +52,7 @@ def train(
     try:
         run = run_training(experiment, out=out, resume=resume)
     except Interrupted as stop:
-        say(f"interrupted; go on with: medkit train --resume {stop.folder}")
+        say(f"interrupted; continue with: medkit train --resume {stop.folder}")
         raise
     from medkit.cli.listing import metrics_table
 
@@ -72,7 +72,7 @@ def crossval(
         typer.Option("--folds", help="How many; 'sites' leaves one site out at a time."),
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option("--repeats", help="Times that the subjects are dealt into folds.")
+        int | None, typer.Option("--repeats", help="How often the subjects are divided into folds.")
     ] = None,
     jobs: Annotated[
         int | None,
@@ -82,10 +82,10 @@ def crossval(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder to write to; what was begun there is gone on with."),
+        typer.Option("--out", help="Folder to write to; continues what was begun there."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Interrupted cross-validation to go on with.")
+        Path | None, typer.Option("--resume", help="Interrupted cross-validation to continue.")
     ] = None,
     backend: BackendOption = None,
     allow_code: AllowOption = None,
@@ -108,7 +108,7 @@ def crossval(
             allow_code=allow_code or (),
         )
     except Interrupted as stop:
-        say(f"interrupted; go on with: medkit crossval --resume {stop.folder}")
+        say(f"interrupted; continue with: medkit crossval --resume {stop.folder}")
         raise
     from medkit.workflows.crossval.table import spread_table
 

@@ -156,7 +156,7 @@ class Split(Section):
     test_sites: tuple[str, ...] = ()
     """For by: site; the sites to test on; empty: all others."""
     folds: Annotated[int, Field(ge=2)] = 5
-    """For by: fold; how many folds the subjects are dealt into."""
+    """For by: fold; how many folds the subjects are divided into."""
     fold: Annotated[int, Field(ge=1)] = 1
     """For by: fold; the one that is tested, from 1. Another seed deals other folds."""
     sites: tuple[str, ...] = ()

@@ -170,7 +170,7 @@ def gate(findings: Iterable[Finding], settings: Leakage) -> Findings:
     if stopping:
         lines = [line for each in stopping for line in _lines(each)]
         names = list(dict.fromkeys(each.name for each in stopping))
-        allowed = ", ".join(f'{name}: "why it is no leak"' for name in names)
+        allowed = ", ".join(f'{name}: "why it is not a leak"' for name in names)
         problems = "1 problem" if len(stopping) == 1 else f"{len(stopping)} problems"
         raise DataError(
             "\n".join([f"{problems} between the parts or in the inputs", *lines]),

@@ -85,7 +85,7 @@ def same_period(evidence: Evidence, split: Split) -> Iterator[Finding]:
     if inside > EARLIER * len(test):
         yield finding(
             "same_period",
-            f"{inside:,} of {len(test):,} test rows are no later than the last training row "
+            f"{inside:,} of {len(test):,} test rows are not later than the last training row "
             f"(split by {split.by})",
             "train and test",
             inside,

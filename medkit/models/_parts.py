@@ -52,7 +52,7 @@ def check_pairs(model: str, input_shape: tuple[int, ...]) -> None:
     if input_shape[1] % 2:
         raise MedkitError(
             f"{model} takes each variable and whether it was measured: {input_shape[1]} channels "
-            "are no pairs",
+            "are not pairs",
             hint="Set preprocessing: {missing: forward_fill, indicators: all}.",
         )
 

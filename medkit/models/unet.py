@@ -103,7 +103,7 @@ def _check_size(sizes: tuple[int, ...], levels: int) -> None:
         if size % halved:
             raise MedkitError(
                 f"unet: {levels} levels halve the image {levels - 1} times, and its {side} of "
-                f"{size} pixels is no multiple of {halved}",
+                f"{size} pixels is not a multiple of {halved}",
                 place="model.filters",
                 hint=f"Give fewer filters, or images whose sides are multiples of {halved} "
                 "(the dataset's size setting).",

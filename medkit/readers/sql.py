@@ -161,7 +161,7 @@ def _address(url: str) -> tuple[Any, tuple[str, ...]]:
         address = sqlalchemy.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):
         raise DataError(
-            "is no database address", place="dataset.source.url", hint=_EXAMPLE
+            "is not a database address", place="dataset.source.url", hint=_EXAMPLE
         ) from None
     if url.partition("?")[0].count("@") > 1:
         raise DataError(

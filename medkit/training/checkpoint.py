@@ -84,7 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
                 arrays = dict(file)
             state = json.loads(str(arrays.pop("state")))
         except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"is no checkpoint: {error}", place=str(self.path)) from error
+            raise RunError(f"is not a checkpoint: {error}", place=str(self.path)) from error
         for name, value in self.identity.items():
             if state["identity"].get(name) != value:
                 raise RunError(

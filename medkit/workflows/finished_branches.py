@@ -101,7 +101,7 @@ def _embedding(run: Run) -> keras.Model:
     heads = [layer for core in cores for layer in core.layers if layer.name == "output"]
     if len(cores) != 1 or len(heads) != 1 or isinstance(cores[0].input, dict):
         raise RunError(
-            "its network is no single one with a head, so that no branch can start from it",
+            "it has no single network with a head for a branch to start from",
             place=str(run.path),
             hint="Train it without ensemble and without an embedding of categories.",
         )

@@ -58,7 +58,7 @@ def times_of(
 def _refuse(times: pd.Series, wrong: np.ndarray, place: str) -> None:
     if wrong.any():
         raise DataError(
-            f"column '{times.name}' has {int(wrong.sum())} values that are no time "
+            f"column '{times.name}' has {int(wrong.sum())} values that are not times "
             f"(first at row {times.index[wrong][0]})",
             place=place,
             hint="Write hours as numbers, clock times as HH:MM, or timestamps as "

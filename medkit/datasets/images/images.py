@@ -187,7 +187,7 @@ def _subjects(names: list[str], pattern: str, path: Path) -> pd.Series:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise DataError(f"subject_pattern is no regular expression: {error}") from error
+        raise DataError(f"subject_pattern is not a regular expression: {error}") from error
     if not compiled.groups:
         raise DataError("subject_pattern needs a group in (brackets) that is the patient")
     found = [compiled.search(name) for name in names]

@@ -101,7 +101,7 @@ def bounded_columns(
     notes = [note for outside, counts in ranged.items() for note in note_of(counts, outside)]
     for done, counts in undeclared.items():
         found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        notes += [f"values that are no declared category, {done}: {found}"] if found else []
+        notes += [f"values that are not a declared category, {done}: {found}"] if found else []
     return values.assign(**changed) if changed else values, tuple(notes)
 
 
@@ -133,7 +133,8 @@ def roles_of(
 def _fail_if(wrong: pd.Series, feature: Feature) -> None:
     if feature.outside == "fail" and wrong.any():
         raise DataError(
-            f"{int(wrong.sum())} values are no declared category (first at row {wrong.idxmax()})",
+            f"{int(wrong.sum())} values are not a declared category "
+            f"(first at row {wrong.idxmax()})",
             place=f"column '{feature.name}'",
             hint=f"Declared: {', '.join(feature.categories[:20])}. Correct them, or choose "
             "values.outside: missing or keep.",
@@ -143,13 +144,13 @@ def _fail_if(wrong: pd.Series, feature: Feature) -> None:
 def _refuse_times(column: pd.Series, path: Path) -> None:
     if pd.api.types.is_timedelta64_dtype(column):
         raise DataError(
-            f"column '{column.name}' holds intervals, which are no numbers",
+            f"column '{column.name}' holds intervals, which are not numbers",
             place=str(path),
             hint="Give them as numbers: in PostgreSQL, extract(epoch from ...) / 86400 for days.",
         )
     if pd.api.types.is_datetime64_any_dtype(column):
         raise DataError(
-            f"column '{column.name}' holds dates, which are no inputs",
+            f"column '{column.name}' holds dates, which are not inputs",
             place=str(path),
             hint=_DATES,
         )
@@ -182,7 +183,7 @@ def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
         )
     if _are_dates(column):
         raise DataError(
-            f"column '{column.name}' holds dates, which are no inputs as they are",
+            f"column '{column.name}' holds dates, which are not inputs as they are",
             place=str(path),
             hint=f"{_DATES} If they are categories: columns.categorical: [{column.name}].",
         )
@@ -190,7 +191,7 @@ def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
     if present >= 20 and different > 0.9 * present:
         raise DataError(
             f"column '{column.name}' has a different text in almost every row ({different} in "
-            f"{present}): an identifier, a date or free text, which is no input",
+            f"{present}): an identifier, a date or free text, which is not an input",
             place=str(path),
             hint=f"Leave it out (columns.ignore: [{column.name}]), name it as subject, id or time, "
             f"or keep it with columns.categorical: [{column.name}].",

@@ -40,7 +40,7 @@ def as_time(values: pd.Series, path: Path, time_format: str | None = None) -> pd
     wrong = np.append((texts.notna() & days.isna()).to_numpy(), False)[codes]
     if wrong.any():
         raise DataError(
-            f"column '{values.name}' holds {int(wrong.sum())} texts that are no date "
+            f"column '{values.name}' holds {int(wrong.sum())} texts that are not dates "
             f"(first at row {values.index[wrong][0]})" + (f" as {_shown(tried)}" if tried else ""),
             place=str(path),
             hint="Write times as 2024-05-31 or 2024-05-31 14:30, as numbers, or all alike and "
@@ -138,7 +138,7 @@ def parsed(texts: pd.Series, time_format: str) -> pd.Series:
         days = pd.to_datetime(texts, errors="coerce", format=time_format, utc=True)
     except ValueError as error:
         raise DataError(
-            f"time_format '{time_format}' is no format: {error}",
+            f"time_format '{time_format}' is not a format: {error}",
             place="dataset",
             hint='As in "%d.%m.%Y" or "%m/%d/%Y %H:%M".',
         ) from error

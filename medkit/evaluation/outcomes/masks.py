@@ -20,7 +20,7 @@ class Masks(Methods):
     """Baselines that know no anatomy: the mean training mask, and one grey level."""
 
     no_calibration: ClassVar[str] = "the calibration of pixels is not measured"
-    no_decisions: ClassVar[str] = "a mask is no decision on a patient"
+    no_decisions: ClassVar[str] = "a mask is not a decision on a patient"
     no_uncertainty: ClassVar[str] = "no measure of uncertainty is known for masks"
     undefined: ClassVar[str] = "no image shows the structure, or none lacks it"
 

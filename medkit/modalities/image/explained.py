@@ -26,7 +26,7 @@ class ImageExplained(Modality):
     value_axes: ClassVar[str] = "pixel"
     step_axes: ClassVar[str] = "pixel"
     group_axes: ClassVar[str] = "pixel"
-    no_curves: ClassVar[str] = "Pixels are no features to vary one by one."
+    no_curves: ClassVar[str] = "Pixels are not features to vary one by one."
     numbers_at_once: ClassVar[int] = 10_000_000
     most_explained: ClassVar[int] = 50
     pictured: ClassVar[bool] = True

@@ -37,7 +37,7 @@ class TokensExplained(Modality):
     value_axes: ClassVar[str] = "position"
     step_axes: ClassVar[str] = "position"
     group_axes: ClassVar[str] = "position"
-    no_curves: ClassVar[str] = "Tokens are no numbers to vary."
+    no_curves: ClassVar[str] = "Tokens are not numbers to vary."
     numbers_at_once: ClassVar[int] = 1_200_000
     vocabulary_: list[str]
     aligned_: bool

@@ -235,7 +235,7 @@ class Triplets(TripletsExplained, TripletsCompared):
         return write_events(folder, cells, raw.features, names, form="triplets", window=window)
 
     def gaps(self) -> tuple[str, bool]:
-        return "nothing is filled: what was not measured is no event", False
+        return "nothing is filled: what was not measured is not an event", False
 
     def summarize(self, x: np.ndarray) -> pandas.DataFrame:
         """Per variable: mean, min, max, first, last, standard deviation and count of its values;

@@ -17,7 +17,7 @@ from medkit.report.templates import estimate, readable, sentence
 
 SOURCE = "Collins et al., TRIPOD+AI statement. BMJ 2024;385:e078378"
 CAUTION = (
-    "Items are told in our own words. Copies of the list number 12d, 12f, 23b and 27 differently: "
+    "Items are paraphrased. Copies of the list number 12d, 12f, 23b and 27 differently: "
     "check the numbers against the paper before you hand the list in."
 )
 TO_WRITE = "to be written by the authors"
@@ -114,7 +114,7 @@ def _heterogeneity(inputs: ReportInputs) -> tuple[Status, str]:
     if inputs.setting("split.by") == "site":
         return "filled", "The model is tested at sites it was not trained on."
     if "site" in (inputs.metrics.get("subgroups") or {}):
-        return "filled", "Performance is told by site, among the subgroups."
+        return "filled", "Performance is reported by site, among the subgroups."
     return "authors", "No site column was declared, or it is not among the subgroups."
 
 
@@ -140,7 +140,7 @@ def _fairness(inputs: ReportInputs) -> tuple[Status, str]:
     found = facts.subgroups(inputs)
     if not found:
         return "authors", "No attributes were declared under evaluation.subgroups."
-    gaps = " Gaps between groups are told." if inputs.metrics.get("fairness") else ""
+    gaps = " Gaps between groups are reported." if inputs.metrics.get("fairness") else ""
     return _partly(
         f"Performance by {found}.{gaps}", "why these attributes, and what was done about gaps"
     )

@@ -78,7 +78,7 @@ def model_card(inputs: ReportInputs) -> list[CardSection]:
         "Training data": (
             ("Source", ". ".join([*list(inputs.source.files)[:5], *inputs.source.notes])),
             ("Rows", " ".join(filter(None, [facts.rows(inputs), facts.participants(inputs)]))),
-            ("Missing values", facts.missing(inputs) or "Not told by the config."),
+            ("Missing values", facts.missing(inputs) or "Not stated in the config."),
             ("Class imbalance", facts.imbalance(inputs)),
             *((("Development", update),) if update else ()),
         ),

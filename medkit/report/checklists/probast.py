@@ -23,7 +23,7 @@ _FEW_TEST_EVENTS = 100
 
 WORDS = {
     "good": "no concern seen", "unsure": "look closer", "bad": "concern",
-    "unknown": "cannot be told from the run",
+    "unknown": "not clear from the run",
 }  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def _missing(inputs: ReportInputs) -> Signal:
     asks = "Were missing values dealt with, rather than their rows left out?"
     text = facts.missing(inputs)
     if not text:
-        return Signal("Analysis", asks, "unknown", "Not told by the config.")
+        return Signal("Analysis", asks, "unknown", "Not stated in the config.")
     prepared = inputs.preparation.values()
     dropped = inputs.metrics.get("flow", {}).get("dropped", {})
     gone = sum(n for reason, n in dropped.items() if "missing" in reason)

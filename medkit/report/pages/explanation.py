@@ -24,7 +24,7 @@ ABOUT = {
     "occlusion": "Occlusion (Zeiler and Fergus 2014): by how much the output falls when this part "
     "is hidden from the network. Parts that say the same can each be hidden without effect.",
     "grad_cam": "Grad-CAM (Selvaraju et al. 2017): where the last convolution found evidence for "
-    "this output. It compares places within this sample only, and is no finer than that layer.",
+    "this output. It compares places within this sample only, and is not finer than that layer.",
     "attention": "Attention weights: which steps the network looked at, not what it made of "
     "them; other weights may give the same output (Jain and Wallace 2019).",
     "shap": "Shapley values (Lundberg and Lee 2017): each feature's share in the difference "

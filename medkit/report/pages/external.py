@@ -116,7 +116,7 @@ def _love_plot(differences: Sequence[Mapping[str, Any]]) -> Figure:
         axes.axvline(0, color=GREY, linewidth=0.9)
         axes.plot(values, range(len(shown)), "o", color=BLUE, markersize=5)
         axes.set_yticks(range(len(shown)), [str(each["name"])[:28] for each in shown])
-        axes.set(xlabel="standardised difference, new less development")
+        axes.set(xlabel="standardised difference, new minus development")
 
     large = sum(abs(each["value"]) > _LARGE for each in differences)
     alt = (

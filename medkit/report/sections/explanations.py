@@ -72,7 +72,7 @@ def _bars(importance: Mapping[str, Any], features: list[Mapping[str, Any]], metr
     caption = (
         f"How much worse {metric} gets on the test part when one input says nothing any more. "
         "Inputs that tell the same stand in for each other: neither then seems important. "
-        "Importance to the model is no cause of the outcome."
+        "Importance to the model is not a cause of the outcome."
     )
     height = 0.75 + 0.2 * len(shown)
     return draw("importance", "Importance of the inputs", caption, f"Most important: {best}", plot,

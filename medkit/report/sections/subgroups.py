@@ -171,8 +171,8 @@ def _gaps(
     ]
     of = f" ({name})" if name else ""
     caption = (
-        f"By {attribute}{of}: the group's number less that of the largest group, with interval; p "
-        "is corrected for all gaps told here (Holm)."
+        f"By {attribute}{of}: the group's number minus that of the largest group, with interval; p "
+        "is corrected for all gaps shown here (Holm)."
     )
     return {"caption": caption, "head": ["Groups", *(_GAPS.get(k, label(k)) for k in kinds)],
             "rows": rows}  # fmt: skip

@@ -99,7 +99,7 @@ def special(metrics: Mapping[str, Any]) -> str:
     if any(each.get("degenerate") for each in found):
         text += (
             "The same in all resamples: the bootstrap cannot tell how far this number would move; "
-            "that is no certainty. "
+            "that is not certainty. "
         )
     if any(each.get("delong") for each in found):
         text += (

@@ -96,7 +96,7 @@ def verdict(comparison: Comparison, found: dict[str, Any]) -> dict[str, str]:
     p, adjusted = difference.get("p_holm", difference["p"]), "p_holm" in difference
     level = "unsure"
     if p is None:
-        sentence += "; it cannot be told whether that is chance"
+        sentence += "; whether that is chance cannot be said"
     else:
         sentence += f"; p {_p(p)}" + (" after Holm's correction" if adjusted else "")
         if p < 1 - result["confidence"] and difference["low"] * difference["high"] > 0:

@@ -179,7 +179,7 @@ def _folder(
         folder = Path(out)
         if folder.is_dir() and any(folder.iterdir()):
             raise RunError(
-                "the folder is not empty and holds no cross-validation to go on with",
+                "the folder is not empty and holds no cross-validation to continue",
                 place=str(folder),
                 hint="Give --out a new or empty folder.",
             )

@@ -108,7 +108,7 @@ def make_plan(
         for fold in range(1, folds + 1)
     )
     grouped = "stratified by the outcome" if split.stratify else "not stratified"
-    notes = [f"the subjects are dealt into {folds} folds, {grouped}", _nested(experiment)]
+    notes = [f"the subjects are divided into {folds} folds, {grouped}", _nested(experiment)]
     return FoldPlan("grouped k-fold", folds, repeats, runs, (*notes, *_not_kept(split.by)))
 
 

@@ -144,7 +144,7 @@ def _failed(fold: Fold, folder: Path, output: str) -> FoldError:
     return FoldError(
         f"{fold.name} failed:\n    {last}",
         place=str(folder),
-        hint=f"Finished folds are kept; go on with: medkit crossval --resume {folder}",
+        hint=f"Finished folds are kept; continue with: medkit crossval --resume {folder}",
     )
 
 

@@ -99,7 +99,8 @@ def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> Ex
     overlaps, tested = _seen(run, experiment, cohort, developed)
     if overlaps:
         log.warning(
-            "the run was developed on this data set: the numbers below are no external validation"
+            "the run was developed on this data set: the numbers below are not an external "
+            "validation"
         )
     return ExternalData(
         experiment, dataset, cohort, whole, part, False, overlaps, tested, sites, developed

@@ -95,7 +95,7 @@ def channels_of(
             found = [name for name in known if re.search(chosen, name)]
         except re.error as error:
             raise DataError(
-                f"variables: '{chosen}' is no regular expression: {error}", place="dataset"
+                f"variables: '{chosen}' is not a regular expression: {error}", place="dataset"
             ) from error
         if not found:
             raise DataError(

@@ -189,7 +189,7 @@ def _long(files: Sequence[Path], source: EventSource) -> tuple[nw.LazyFrame[Any]
         list(held), list(held.values()), default=None, return_dtype=nw.String
     )
     frame = frame.with_columns(variable=names).filter(~nw.col("value").is_null())
-    left = f"columns that hold no numbers are no variables: {', '.join(others)}"
+    left = f"columns without numbers are not variables: {', '.join(others)}"
     return frame, (left,) if others else ()
 
 
