@@ -233,9 +233,9 @@ def _of_manifest(
     dropped = {"missing target": int((~present).sum()), "missing image file": int((~there).sum())}
     files = [file for file, exists in zip(files, there, strict=True) if exists]
     hashed = fingerprint((str(number), file) for number, file in enumerate(files))
-    prints = {path.name: sha256(path), "images": hashed}
+    stamps = {path.name: sha256(path), "images": hashed}
     label = found.label if mask is None else f"pixels of '{mask}'"
-    source = Source(prints, len(frame), {k: n for k, n in dropped.items() if n}, label)
+    source = Source(stamps, len(frame), {k: n for k, n in dropped.items() if n}, label)
     samples, targets = samples[present][there], found.values
     if mask is not None:
         masks = [path.parent / name for name in frame[mask][present][there]]
