@@ -127,6 +127,48 @@ def test_the_latest_earlier_row_within_a_tolerance(folder):
         joined(folder, inputs=inputs_of(folder, note=without), within_hours=48)
 
 
+def test_a_table_of_several_columns_may_lack_rows(folder):
+    (folder / "admissions.csv").write_text(
+        "stay,patient,age,sex,ward\n001,p1,60,m,3\n003,p2,41,f,4\n"
+    )
+    static = joined(folder, key="stay").inputs["static"]
+    assert static.present.tolist() == [True, False, True]
+    assert static.values["age"].isna().tolist() == [False, True, False]
+    assert static.values["sex"].isna().tolist() == [False, True, False]
+
+
+def test_patients_that_only_an_input_names_are_kept_apart(folder):
+    given = document(folder)["dataset"]["labels"]
+    given["path"], given["columns"] = "bare.csv", {"id": "stay"}
+    (folder / "bare.csv").write_text("stay,died\n001,0\n002,1\n003,0\n")
+    assert joined(folder, labels=given).subjects.tolist() == ["p1", "p1", "p2"]
+    (folder / "admissions.csv").write_text("stay,patient,age\n003,p2,41\n001,p1,60\n")
+    with pytest.raises(DataError, match=r"inputs\.static, which does, lacks 1 of") as caught:
+        joined(folder, labels=given)
+    assert "columns.subject" in caught.value.hint
+
+
+def test_an_input_without_any_of_the_keys_is_said(folder):
+    (folder / "notes.csv").write_text("stay,text\n1,worse today\n2,eating well\n")
+    with pytest.raises(DataError, match="no sample of the labels is found in it by") as caught:
+        joined(folder)
+    assert caught.value.place == "dataset.inputs.note"
+    assert "text of 3 characters, it has text of 1 characters" in caught.value.hint
+
+
+def test_times_as_numbers_of_any_type_and_absent_ones(folder):
+    (folder / "labels.csv").write_text("stay,patient,time,died\ns1,p1,10,0\ns2,p1,20,1\n")
+    (folder / "admissions.csv").write_text("stay,patient,age\ns1,p1,60\ns2,p1,61\n")
+    (folder / "notes.csv").write_text("stay,written,text\ns1,9.5,near\ns1,2.5,far\ns2,21.5,late\n")
+    columns = {"attributes": ["stay"], "time": "written", "sequence": "text"}
+    cohort = joined(folder, inputs=inputs_of(folder, note=columns), within_hours=4)
+    assert cohort.inputs["note"].values.tolist() == ["near", ""]
+    (folder / "labels.csv").write_text("stay,patient,time,died\ns1,p1,10,0\ns2,p1,,1\n")
+    with pytest.raises(DataError, match=r"1 rows have no time \(first at row 2\)") as caught:
+        joined(folder, inputs=inputs_of(folder, note=columns), within_hours=4)
+    assert caught.value.place == "dataset.labels"
+
+
 def test_keys_of_another_type_are_said(folder):
     given = inputs_of(folder, note={"attributes": ["stay"], "sequence": "text"})
     with pytest.raises(DataError, match="its keys are numbers, those of the labels text of 3"):
@@ -198,6 +240,32 @@ def test_paths_are_taken_from_the_config_and_variables_expanded(folder, monkeypa
     experiment = check_config(given, folder=folder)
     assert experiment.dataset.parameters["inputs"]["note"]["path"] == folder / "notes.csv"
     assert experiment.plain["dataset"]["inputs"]["note"]["path"] == "${NOTES}.csv"
+
+
+def test_new_files_are_read_as_their_own_input_was(folder):
+    from medkit.modalities.encoder import Encoder
+    from medkit.workflows.prepare import _parts_unlabelled
+
+    tables = {
+        name: {"name": "table", "path": "admissions.csv", "columns": {"id": "stay"}}
+        for name in ("lab", "lab_late")
+    }
+    given = document(folder, inputs=tables)
+    given["model"] = {"name": "fusion", "branches": {"lab": "mlp", "lab_late": "mlp"}}
+    dataset = check_config(given, folder=folder).dataset
+    new = folder / "new"
+    new.mkdir()
+    frames = {
+        "lab": pd.DataFrame({"sex": ["m", "f"]}),
+        "lab_late": pd.DataFrame({"ward": ["a", "b"]}),
+    }
+    for name in frames:
+        (new / f"{name}.csv").touch()
+    encoder = Encoder({name: registry.modalities.build("tabular") for name in frames})
+    encoder.fit(frames)
+    _, found = _parts_unlabelled(dataset, new, encoder)
+    assert found["inputs"]["lab"]["columns"].categorical == ("sex",)
+    assert found["inputs"]["lab_late"]["columns"].categorical == ("ward",)
 
 
 def test_a_row_of_numbers_is_a_frame_of_the_labels(folder):

@@ -78,6 +78,19 @@ def test_what_is_wrong_with_a_time_is_said(targets, message):
         tasks.build("survival").fit(targets, ["days", "died"])
 
 
+@pytest.mark.parametrize("day", [0.0, 5.0])
+def test_events_that_all_fall_on_one_day_are_said(day):
+    with pytest.raises(DataError, match="60 training events fall on too few times") as caught:
+        tasks.build("survival").fit(np.column_stack([np.full(60, day), np.ones(60)]))
+    assert "task.cuts" in caught.value.hint
+
+
+def test_cuts_need_no_event_for_each_default_interval():
+    time = np.arange(1.0, 31.0)
+    targets = np.column_stack([time, time < 7])
+    assert tasks.build("survival", cuts=(5, 20)).fit(targets).cuts_ == [5, 20]
+
+
 def test_cuts_must_rise():
     with pytest.raises(MedkitError, match=r"must rise, two or more, such as \[30, 90, 365\]"):
         tasks.build("survival", cuts=(30.0, 10.0))

@@ -88,11 +88,16 @@ def joined(
                             hint="Name it: labels: {name: table, …, target: died}.")  # fmt: skip
     found: dict[str, RawInput] = {}
     notes, files = list(base.source.notes), dict(base.source.files)
+    rows_of = {}
     for name, cohort in parts.items():
         place = f"inputs.{name}"
         _same_type(keys, keys_of[name], place)
-        rows = _rows(base, keys, cohort, keys_of[name], place, repeated, within_hours)
-        _same_subjects(base, cohort, rows, place)
+        rows_of[name] = _rows(base, keys, cohort, keys_of[name], place, repeated, within_hours)
+    if labels is not None:
+        base = _with_subjects(base, parts, rows_of)
+    for name, cohort in parts.items():
+        rows = rows_of[name]
+        _same_subjects(base, cohort, rows, f"inputs.{name}")
         for own, raw in cohort.inputs.items():
             called = _called(name, own, cohort.inputs)
             found[called] = _taken(raw, rows)
@@ -105,6 +110,13 @@ def joined(
     if not len(kept):
         raise DataError(f"no sample of the labels is found in any input by '{key}'",
                         place="dataset.key", hint=f"Labels have {_examples(keys)}.")  # fmt: skip
+    for name, rows in rows_of.items():
+        if labels is not None and (rows < 0).all():
+            raise DataError(
+                f"no sample of the labels is found in it by '{key}'",
+                place=f"dataset.inputs.{name}",
+                hint=f"Labels have {_examples(keys)}, it has {_examples(keys_of[name])}.",
+            )
     dropped = dict(base.source.dropped)
     if len(kept) < len(base):
         dropped["no input"] = len(base) - len(kept)
@@ -242,6 +254,13 @@ def _latest(
         if "time" not in each.samples:
             raise DataError("within_hours needs a time", place=f"dataset.{name}",
                             hint="Name its column: columns.time.")  # fmt: skip
+        unknown = each.samples["time"].isna().to_numpy()
+        if unknown.any():
+            raise DataError(
+                f"{unknown.sum():,} rows have no time (first at row {unknown.argmax() + 1})",
+                place=f"dataset.{name}",
+                hint="Fill them, or leave them out.",
+            )
     dated = pd.api.types.is_datetime64_any_dtype(base.samples["time"])
     if dated != pd.api.types.is_datetime64_any_dtype(cohort.samples["time"]):
         raise DataError("its times and those of the labels are not of one kind: dates, or numbers",
@@ -250,14 +269,36 @@ def _latest(
         pd.DataFrame({"key": k, "time": c.samples["time"].to_numpy(), "row": np.arange(len(k))})
         for k, c in ((keys, base), (theirs, cohort))
     )
-    if dated:
-        left["time"], right["time"] = (f["time"].astype("datetime64[us]") for f in (left, right))
+    for rows in (left, right):
+        times = rows["time"]
+        rows["time"] = times.astype("datetime64[us]") if dated else times.astype("float64")
     found = pd.merge_asof(
         left.sort_values("time", kind="stable"),
         right.sort_values("time", kind="stable").rename(columns={"row": "theirs"}),
         on="time", by="key", tolerance=pd.Timedelta(hours=hours) if dated else hours,  # type: ignore[arg-type]
     ).sort_values("row")  # fmt: skip
     return found["theirs"].fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _with_subjects(
+    base: Cohort, parts: Mapping[str, Cohort], rows_of: Mapping[str, np.ndarray]
+) -> Cohort:
+    """Where the labels do not name the patients, those of an input: no split may divide them."""
+    knowing = [name for name, cohort in parts.items() if "subject" in cohort.samples]
+    if "subject" in base.samples or not knowing:
+        return base
+    lacking = {name: int((rows_of[name] < 0).sum()) for name in knowing}
+    name = min(knowing, key=lambda each: lacking[each])
+    if lacking[name]:
+        raise DataError(
+            f"the labels name no subject, and inputs.{name}, which does, lacks {lacking[name]:,} "
+            "of the samples",
+            place="dataset.labels",
+            hint="Name the patient's column in labels: columns.subject; a split would not keep "
+            "patients apart.",
+        )
+    subjects = parts[name].subjects[rows_of[name]]
+    return replace(base, samples=base.samples.assign(subject=subjects))
 
 
 def _same_subjects(base: Cohort, cohort: Cohort, rows: np.ndarray, place: str) -> None:
@@ -283,7 +324,7 @@ def _taken(raw: RawInput, rows: np.ndarray) -> RawInput:
         return taken
     values = taken.values
     if isinstance(values, pd.DataFrame):
-        values = values.mask(~known[:, None])
+        values = values.where(np.broadcast_to(known[:, None], values.shape))
     elif isinstance(values, StoredRows):
         values = StoredRows(values.values, np.where(known, values.rows, -1))
     elif isinstance(values, np.ndarray):

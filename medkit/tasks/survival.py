@@ -86,9 +86,10 @@ class Survival(Task):
         self.names_ = tuple(names) if len(names) == 2 else ("time", "event")
         time, event = self._checked(targets).T
         seen = time[event == 1]
-        if len(seen) < max(self.intervals, 2):
+        needed = len(self.cuts) or self.intervals
+        if len(seen) < needed:
             raise DataError(
-                f"{len(seen)} events among {len(time)} training rows; {self.intervals} intervals "
+                f"{len(seen)} events among {len(time)} training rows; {needed} intervals "
                 "need one each",
                 place=f"target '{self.names_[1]}'",
                 hint="Set task.intervals lower, or check that 1 means that the event was seen.",
@@ -96,6 +97,12 @@ class Survival(Task):
         # What comes after the last cut is survived in all intervals.
         at = np.quantile(seen, np.arange(1, self.intervals + 1) / (self.intervals + 1))
         self.cuts_ = list(self.cuts) or np.unique(at[at > 0]).tolist()
+        if len(self.cuts_) < 2:
+            raise DataError(
+                f"the {len(seen)} training events fall on too few times to cut the follow-up",
+                place=f"target '{self.names_[0]}'",
+                hint="Set task.cuts, such as [30, 90, 365], or give times in a finer unit.",
+            )
         near = np.argmin(np.abs(np.asarray(self.cuts_) - np.median(seen)))
         self.horizon_ = float(self.horizon or self.cuts_[near])
         known, free = kaplan_meier(time, event, of_censoring=True)

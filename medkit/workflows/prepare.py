@@ -191,10 +191,10 @@ def _parts_unlabelled(
             hint="Put there a file or folder for each input, called like it: "
             + ", ".join(dataset.parameters["inputs"]),
         )
-    inputs = {}
+    inputs, yields = {}, registry.datasets.get(dataset.name).yields
     for name, part in dataset.parameters["inputs"].items():
         files = sorted(each for each in path.iterdir() if each.name.split(".")[0] == name)
-        mine = {n: m for n, m in encoder.modalities.items() if n == name or f"{name}_" in n}
+        mine = {each: encoder.modalities[each] for each in yields({"inputs": {name: part}})}
         if len(files) != 1 and not (encoder.optional >= {*mine} and not files):
             raise DataError(
                 f"{len(files)} files are called '{name}'; one is needed",
