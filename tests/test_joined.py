@@ -225,6 +225,20 @@ def test_mistakes_are_named_before_anything_is_read(folder, changes, message):
         check_config(given, folder=folder)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ((), "inputs: name one data set or more"),
+        (("chest/x-ray",), "'chest/x-ray' must be a word of letters, digits and underscores"),
+        (("note", "note_present"), "'note_present' is what, of 'note', says which samples have it"),
+    ],
+)
+def test_names_that_no_input_can_have_are_refused(folder, names, message):
+    note = document(folder)["dataset"]["inputs"]["note"]
+    with pytest.raises(ConfigError, match=message):
+        check_config(document(folder, inputs=dict.fromkeys(names, note)), folder=folder)
+
+
 def test_a_model_of_one_input_is_ambiguous_with_two_that_are_no_tables(folder):
     given = document(folder)
     given["dataset"]["inputs"]["history"] = given["dataset"]["inputs"]["note"]

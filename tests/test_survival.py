@@ -10,7 +10,8 @@ from sksurv import metrics as reference
 from sksurv.util import Surv
 
 import medkit
-from medkit.core.errors import DataError, MedkitError
+from medkit.config.experiment import check_config
+from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.core.registry import tasks
 
 CUTS = (20.0, 50.0, 100.0, 200.0, 300.0)
@@ -94,6 +95,12 @@ def test_cuts_need_no_event_for_each_default_interval():
 def test_cuts_must_rise():
     with pytest.raises(MedkitError, match=r"must rise, two or more, such as \[30, 90, 365\]"):
         tasks.build("survival", cuts=(30.0, 10.0))
+
+
+def test_validate_names_cuts_that_do_not_rise(tmp_path):
+    given = {"dataset": "whas500", "task": {"name": "survival", "cuts": [90, 30]}, "model": "mlp"}
+    with pytest.raises(ConfigError, match="task: cuts must rise, two or more"):
+        check_config(given, folder=tmp_path)
 
 
 def test_the_whole_path(tmp_path):

@@ -17,6 +17,7 @@ from medkit.core.groups import value_at, with_values
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets
 from medkit.data.cohort import Cohort, RawInput, Source
+from medkit.data.inputs import presence_name
 from medkit.data.stored_arrays import StoredRows
 from medkit.datasets.table.times import as_time
 
@@ -37,7 +38,21 @@ def yields(parameters: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-@datasets.register(yields=yields, parts=("labels", "inputs"))
+def _check_names(parameters: Mapping[str, Any]) -> None:
+    """Raise a DataError of names that no input of a network can have."""
+    names = list(parameters["inputs"])
+    if not names:
+        raise DataError("inputs: name one data set or more, such as static: {name: table, …}")
+    flags = {presence_name(name): name for name in names}
+    for name in names:
+        if not name.isidentifier():
+            raise DataError(f"inputs: '{name}' must be a word of letters, digits and underscores")
+        if name in flags:
+            text = "says which samples have it; choose another name"
+            raise DataError(f"inputs: '{name}' is what, of '{flags[name]}', {text}")
+
+
+@datasets.register(yields=yields, parts=("labels", "inputs"), check=_check_names)
 def joined(
     *,
     key: str,

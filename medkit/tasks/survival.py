@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
-from medkit.core.errors import DataError, MedkitError
+from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
 from medkit.tasks.outcomes import Metric, Outcome
@@ -24,7 +24,14 @@ METRICS = (
 _ROWS = 500  # of pairs that are compared at once
 
 
-@tasks.register(name="survival")
+def _check_cuts(parameters: Mapping[str, Any]) -> None:
+    """Raise a DataError where cuts are given that do not rise."""
+    cuts = list(parameters["cuts"])
+    if cuts != sorted(set(cuts)) or len(cuts) == 1:
+        raise DataError("cuts must rise, two or more, such as [30, 90, 365]")
+
+
+@tasks.register(name="survival", check=_check_cuts)
 class Survival(Task):
     """Time to an event that some samples have not had when they were last seen.
 
@@ -64,8 +71,7 @@ class Survival(Task):
         cuts: tuple[Annotated[float, Field(gt=0)], ...] = (),
         horizon: Annotated[float, Field(gt=0)] | None = None,
     ):
-        if list(cuts) != sorted(set(cuts)) or len(cuts) == 1:
-            raise MedkitError("must rise, two or more, such as [30, 90, 365]", place="task.cuts")
+        _check_cuts({"cuts": cuts})
         self.intervals, self.cuts, self.horizon = intervals, tuple(cuts), horizon
         self.cuts_: list[float] | None = None
         self.horizon_: float | None = None
