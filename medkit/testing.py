@@ -95,8 +95,9 @@ def check_model(
             assert np.isfinite(before).all(), f"{where}: outputs must be finite"
             np.testing.assert_allclose(before.sum(axis=-1), 1.0, atol=1e-5, err_msg=where)
             # Quick to trace; XLA would compile for seconds what is run once.
-            model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
-            loss = model.train_on_batch(x, random.integers(0, 3, size=(6, *places)))
+            # One-hot: Keras' loss of class numbers for each pixel has no gradient on PyTorch.
+            model.compile("sgd", "categorical_crossentropy", jit_compile=False)
+            loss = model.train_on_batch(x, np.eye(3)[random.integers(0, 3, size=(6, *places))])
             assert np.isfinite(loss), f"{where}: the loss must be finite"
             trained = _outputs(model, x)
             assert not np.array_equal(before, trained), f"{where}: a step must change the outputs"
