@@ -83,6 +83,7 @@ def test_written_as_files_it_is_read_again_trained_on_and_predicted_for(tmp_path
     np.testing.assert_allclose(found[again.samples.index], expected, atol=1e-6)
 
 
+@pytest.mark.xfail(reason="its tolerances come from one run by hand: to be confirmed")
 @pytest.mark.slow
 def test_the_fusion_reaches_what_can_be_reached_and_each_input_is_worth_what_it_should(tmp_path):
     quick = ["evaluation.baselines=false", "evaluation.explanations=false",
