@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import types
 import warnings
 
@@ -14,6 +15,7 @@ import pytest
 from medkit.config.experiment import Training
 from medkit.core import keras_names
 from medkit.core.errors import ConfigError, DataError, RunError, TrainingError
+from medkit.core.progress import Progress
 from medkit.training import feed, plan, watchers
 from medkit.training.callbacks import StoppingCallback
 from medkit.training.optimizer import build_optimizer, learning_rate
@@ -443,3 +445,11 @@ def test_every_case_has_a_plan_and_the_config_may_overrule_it(monkeypatch, backe
         assert not chosen.compiled
     told = plan.choose(kind, device, **size, steps_per_execution=7, jit_compile=True)
     assert (told.fused, told.compiled) == (7, True)
+
+
+def test_the_end_of_the_first_epoch_is_said_at_once(caplog):
+    shown = Progress("epoch 1/9", 9, quiet=0, every=100)
+    with caplog.at_level("INFO"):
+        shown.show(1, "loss 0.5", time.monotonic())
+        shown.show(2, "loss 0.4", time.monotonic())
+    assert caplog.messages == ["epoch 1/9: loss 0.5"]

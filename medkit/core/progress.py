@@ -35,7 +35,7 @@ class Progress:
         self.what, self.total, self.unit, self.done = what, total, unit, 0
         self.quiet, self.every = quiet, every
         self.started = time.monotonic()
-        self.line_at = self.started + max(quiet, every)
+        self.line_at = self.started + quiet
         self.bar: Any = None
 
     def advance(self, count: int = 1) -> None:

@@ -94,12 +94,17 @@ def synthetic_admissions(
 
 
 def best_score(
-    *, samples: int = 20_000, seed: int = 0, inputs: Sequence[str] = tuple(INPUTS)
+    *,
+    samples: int = 20_000,
+    seed: int = 0,
+    inputs: Sequence[str] = tuple(INPUTS),
+    admissions: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """The score of the true chance given some of the inputs: nothing that sees these can do better.
 
     What an admission lacks, and the inputs left out, are averaged over the generating model. With
-    the same ``samples`` and ``seed`` it is that of the cohort `synthetic_admissions` draws.
+    the same ``samples`` and ``seed`` it is that of the cohort `synthetic_admissions` draws, or of
+    the ``admissions`` named: on the same rows, chance moves a network's score and this one alike.
 
     Returns:
         ``auroc``, ``auprc``, ``brier`` and ``log_loss``.
@@ -111,7 +116,8 @@ def best_score(
         known = drawn.present.get(name, np.ones(samples, dtype=bool)) & (name in inputs)
         unknown = random.choice(part, size=(samples, 400))
         logits += np.where(known[:, None], part[:, None], unknown)
-    return binary_scores(drawn.targets, sigmoid(logits).mean(axis=1))
+    rows = slice(None) if admissions is None else drawn.frame.index.get_indexer(admissions)
+    return binary_scores(drawn.targets[rows], sigmoid(logits).mean(axis=1)[rows])
 
 
 def _draw(samples: int, seed: int) -> _Draw:
