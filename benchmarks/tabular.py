@@ -1,7 +1,7 @@
 """Tables: TabM against regression and gradient boosting, and Cleveland's model in Hungary.
 
 Repeated cross-validation by subject of the three tabular configs, with the paired interval of
-network less gradient boosting (corrected resampled t; Nadeau and Bengio, Machine Learning 52,
+the network minus gradient boosting (corrected resampled t; Nadeau and Bengio, Machine Learning 52,
 2003) and that of all predictions together (subjects resampled); then the heart disease config as
 it is, trained in Cleveland, on the patients of Hungary, for seeds 1 to 5. Every fold and seed is
 printed. Finished folds and runs are kept in ``--out`` and not trained again.
@@ -55,7 +55,7 @@ def print_crossval(name: str, metric: str, content: dict[str, Any]) -> None:
     print(_row(content["model"], own))
     for other in content["baselines"]:
         print(_row(other, [fold["baselines"][other][metric] for fold in content["folds"]]))
-    print("\n| network less | mean | corrected t, 95 % | p | predictions together, 95 % |")
+    print("\n| network minus | mean | corrected t, 95 % | p | predictions together, 95 % |")
     print("|---|---|---|---|---|")
     for other, found in content["baselines"].items():
         difference = found["differences"][metric]

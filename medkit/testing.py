@@ -82,22 +82,22 @@ def check_model(
             x = random.normal(size=(6, *shape)).astype("float32")
             embedding = factory(shape, None, **parameters)
             # What stands before the outputs: nothing, or the pixels.
-            places = shape[:-1] if "pixel" in answers else ()
+            spatial = shape[:-1] if "pixel" in answers else ()
             width = embedding.output_shape
-            assert width[1:-1] == places, (
-                f"{where}: num_outputs=None must give (n, *{places}, width), got {width}"
+            assert width[1:-1] == spatial, (
+                f"{where}: num_outputs=None must give (n, *{spatial}, width), got {width}"
             )
             model = factory(shape, 3, output_activation="softmax", **parameters)
             assert not model.compiled, f"{where}: the factory must not compile"
             before = _outputs(model, x)
-            expected = (6, *places, 3)
+            expected = (6, *spatial, 3)
             assert before.shape == expected, f"{where}: expected {expected}, got {before.shape}"
             assert np.isfinite(before).all(), f"{where}: outputs must be finite"
             np.testing.assert_allclose(before.sum(axis=-1), 1.0, atol=1e-5, err_msg=where)
             # Quick to trace; XLA would compile for seconds what is run once.
             # One-hot: Keras' loss of class numbers for each pixel has no gradient on PyTorch.
             model.compile("sgd", "categorical_crossentropy", jit_compile=False)
-            loss = model.train_on_batch(x, np.eye(3)[random.integers(0, 3, size=(6, *places))])
+            loss = model.train_on_batch(x, np.eye(3)[random.integers(0, 3, size=(6, *spatial))])
             assert np.isfinite(loss), f"{where}: the loss must be finite"
             trained = _outputs(model, x)
             assert not np.array_equal(before, trained), f"{where}: a step must change the outputs"
@@ -244,8 +244,8 @@ def check_task(factory: type[Task], targets: np.ndarray | None = None) -> None:
     name = task.kind
     y = task.encode(targets)
     random = np.random.default_rng(0)
-    places = y.shape[1:-1] if task.answers == "pixel" else ()
-    p = random.uniform(0.05, 0.95, size=(len(y), *places, task.num_outputs))
+    spatial = y.shape[1:-1] if task.answers == "pixel" else ()
+    p = random.uniform(0.05, 0.95, size=(len(y), *spatial, task.num_outputs))
     if task.output_activation == "softmax":
         p /= p.sum(axis=1, keepdims=True)
     threshold = task.choose_threshold(y, p)

@@ -26,7 +26,7 @@ from medkit.evaluation import (
 )
 from medkit.evaluation.baselines.baselines import fit_baselines
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import interval, resample_weights
+from medkit.evaluation.resampling.intervals import confidence_interval, resample_weights
 from medkit.evaluation.resampling.proportions import denominators, wilson
 from medkit.tasks.binary import Binary
 from medkit.tasks.regression import Regression
@@ -130,21 +130,21 @@ def test_intervals_cover_the_truth_also_when_rows_of_a_patient_are_alike(rows_ea
 
 def test_undefined_resamples_are_left_out_and_counted():
     values = np.array([0.4, 0.6] * 40 + [np.nan] * 20)
-    found = interval(values, 0.95)
+    found = confidence_interval(values, 0.95)
     assert found == {"low": 0.4, "high": 0.6, "undefined": 20}
-    assert interval(np.array([np.nan, np.nan, 0.5]), 0.95) == {
+    assert confidence_interval(np.array([np.nan, np.nan, 0.5]), 0.95) == {
         "low": None,
         "high": None,
         "undefined": 2,
     }
-    assert interval(None, 0.95) == {"low": None, "high": None}
+    assert confidence_interval(None, 0.95) == {"low": None, "high": None}
 
 
 def test_rounding_takes_no_bound_beyond_what_a_share_can_be():
     # Weights that are no binary fractions leave -4e-16 where 0 is meant.
     values = np.r_[np.full(10, -3.7e-16), np.full(80, 0.5), np.full(10, 1 + 2.2e-16)]
-    assert interval(values, 0.95) == {"low": 0.0, "high": 1.0}
-    assert interval(values - 1, 0.95) == {"low": -1.0 - 3.7e-16, "high": 0.0}
+    assert confidence_interval(values, 0.95) == {"low": 0.0, "high": 1.0}
+    assert confidence_interval(values - 1, 0.95) == {"low": -1.0 - 3.7e-16, "high": 0.0}
 
 
 def test_one_class_one_subject_and_no_bootstrap_give_null_not_an_error():

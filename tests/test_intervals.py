@@ -191,7 +191,7 @@ def test_p_is_one_less_the_confidence_at_which_the_interval_ends_at_zero():
 
     found = resample_by(mean, np.arange(25), None, 20_000, 0)
     p = found.p_value("m", x.mean())
-    low = found.interval("m", x.mean(), 1 - p)
+    low = found.confidence_interval("m", x.mean(), 1 - p)
     nearest = min(abs(low["low"]), abs(low["high"]))
     assert nearest == pytest.approx(0, abs=2e-3)
     assert p == pytest.approx(stats.ttest_1samp(x, 0).pvalue, rel=0.1)
@@ -382,7 +382,9 @@ def test_coverage_of_the_intervals(subjects, rows_each, prevalence, distance, ca
         y, p, codes = cohort(random, subjects, rows_each, prevalence, distance, shared)
         values = {name: each[0] for name, each in task.score(y, p, at, ones).items()}
         resampled = resample(task, y, p, at, codes, 250, trial)
-        intervals = {name: resampled.interval(name, values[name], 0.95) for name in METRICS}
+        intervals = {
+            name: resampled.confidence_interval(name, values[name], 0.95) for name in METRICS
+        }
         intervals["DeLong"] = delong_interval(y, p, 0.95, codes)
         intervals["DeLong, rows as independent"] = delong_interval(y, p, 0.95)
         for name, found in intervals.items():

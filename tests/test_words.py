@@ -38,6 +38,8 @@ NAMES = {
     "untils": "input_ends",
     "taps": "what they are",
     "beside": "what stands there",
+    "interval": "confidence_interval; of time: intervals",
+    "places": "positions, columns; where something is, for a message: place",
 }
 
 # Phrase -> the English of the field.
@@ -48,6 +50,10 @@ PHRASES = {
     r"\btells? .{0,40}\bapart\b": "distinguishes; of a model: discriminates",
     r"\bhow sure\b": "how certain",
     r"\bis grave\b": "is serious",
+    r"\btold from\b": "distinguished from, recognized from",
+    r"\bspeaks? for\b": "is a reason for",
+    r"\b(?:network|predicted|target|first|new|group's number) less\b": "minus",
+    r"\bfor ever\b": "forever",
 }
 
 

@@ -123,8 +123,8 @@ def _bounds(facts: dict[str, Any]) -> str:
         "minItems": "items ≥ ",
         "maxItems": "items ≤ ",
     }
-    places = [facts, *facts.get("anyOf", []), facts.get("items", {})]
-    found = [f"{sign}{p[key]:g}" for p in places for key, sign in signs.items() if key in p]
+    schemas = [facts, *facts.get("anyOf", []), facts.get("items", {})]
+    found = [f"{sign}{p[key]:g}" for p in schemas for key, sign in signs.items() if key in p]
     return ", ".join(dict.fromkeys(found))
 
 
@@ -141,13 +141,13 @@ def metrics_table(task: Task, metrics: dict[str, Any]) -> Table:
         "metric", "network", "interval", *(n.replace("_", " ") for n in baselines), title=title
     )
     for name, found in part["metrics"].items():
-        interval = f"{readable(found['low'])} – {readable(found['high'])}"
+        between = f"{readable(found['low'])} – {readable(found['high'])}"
         if found["low"] is None:
-            interval = ""
+            between = ""
         elif found.get("degenerate"):
-            interval = "the same in all resamples"
+            between = "the same in all resamples"
         others = (readable(each["metrics"][name]["value"]) for each in baselines.values())
-        table.add_row(task.metric(name).label, readable(found["value"]), interval, *others)
+        table.add_row(task.metric(name).label, readable(found["value"]), between, *others)
     return table
 
 

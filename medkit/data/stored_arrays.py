@@ -128,7 +128,7 @@ def by_channel(values: Any) -> Iterator[tuple[int, np.ndarray]]:
         for start in range(0, len(values), size):
             block = np.moveaxis(values[start : start + size][..., first:last], -1, 0)
             held[:, start : start + size] = block
-        yield from ((first + place, channel) for place, channel in enumerate(held))
+        yield from ((first + index, channel) for index, channel in enumerate(held))
 
 
 def as_array(values: Any) -> Any:

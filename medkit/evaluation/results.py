@@ -64,10 +64,10 @@ class Estimate(Bootstrapped):
 
 
 class Difference(Bootstrapped):
-    """One model less another, in the same resamples."""
+    """One model minus another, in the same resamples."""
 
     difference: float | None = None
-    """The first less the second, whichever direction is better."""
+    """The first minus the second, whichever direction is better."""
     p: float | None = None
     """Two-sided p of the hypothesis that they do not differ."""
     standard_error: float | None = None
@@ -82,7 +82,7 @@ class Leading(Bootstrapped):
     metric: str
     """Its name."""
     value: float | None = None
-    """The network less the baseline."""
+    """The network minus the baseline."""
     p: float | None = None
     """Two-sided p of the hypothesis that they do not differ."""
 

@@ -93,8 +93,8 @@ def _cam(
     total = np.zeros((len(which), *size))
     for layer, activation, gradient in zip(layers, activations, gradients, strict=False):
         axis = 1 if getattr(layer, "data_format", "") == "channels_first" else -1
-        places = tuple(i for i in range(1, activation.ndim) if i != axis % activation.ndim)
-        weight = gradient.mean(axis=places, keepdims=True)
+        spatial = tuple(i for i in range(1, activation.ndim) if i != axis % activation.ndim)
+        weight = gradient.mean(axis=spatial, keepdims=True)
         evidence = np.maximum((weight * activation).sum(axis=axis), 0.0)
         total += np.stack([enlarged(each, size) for each in evidence])
     return total

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from medkit.data.inputs import presence_name
-from medkit.evaluation.resampling.intervals import interval, plain
+from medkit.evaluation.resampling.intervals import confidence_interval, plain
 from medkit.evaluation.resampling.resampling import outcome_strata, resample_weights, subject_codes
 from medkit.explanation.predict import Predict
 from medkit.modalities.groups import FeatureGroup
@@ -135,7 +135,7 @@ def _described(
     """Losses (repeats, 1 + resamples) of each group as one entry, the largest first."""
     found = []
     for group, each in zip(groups, losses, strict=True):
-        bounds = interval(each[:, 1:].mean(axis=0), confidence)
+        bounds = confidence_interval(each[:, 1:].mean(axis=0), confidence)
         found.append(
             {
                 "name": group.group.name,

@@ -65,8 +65,8 @@ def within_course(inputs: Any) -> Any:
     """
     measured = ops.any(ops.logical_not(ops.isnan(inputs)), axis=2, keepdims=True)
     count = ops.cumsum(ops.cast(measured, "int32"), axis=1)
-    begun, left = count > 0, count[:, -1:] - count > 0
-    return ops.logical_and(begun, ops.logical_or(left, measured))
+    begun, measured_later = count > 0, count[:, -1:] - count > 0
+    return ops.logical_and(begun, ops.logical_or(measured_later, measured))
 
 
 @keras.saving.register_keras_serializable(package="medkit")
@@ -143,7 +143,7 @@ class SeriesPreprocessing(keras.layers.Layer):
         return ops.where(within_course(inputs), found, 0.0) if self.zero_padding else found
 
     def _filled(self, inputs: Any) -> Any:
-        missing = left = ops.isnan(inputs)
+        missing = unfilled = ops.isnan(inputs)
         values = ops.where(missing, 0.0, inputs)
         if self.logarithm:
             skewed = np.isin(np.arange(inputs.shape[2]), self.logarithm)
@@ -151,9 +151,9 @@ class SeriesPreprocessing(keras.layers.Layer):
         # Before filling: a constant to fill with is no extreme measurement.
         values = ops.minimum(ops.maximum(values, self.low), self.high)
         if self.carry_forward:
-            values, left = forward_fill(values, missing)
+            values, unfilled = forward_fill(values, missing)
         # Converted: Keras hands JAX's where the variable itself, which grad refuses.
-        values = ops.where(left, ops.convert_to_tensor(self.fill), values)
+        values = ops.where(unfilled, ops.convert_to_tensor(self.fill), values)
         values = (values - self.center) / self.scale
         if self.clip is not None:
             values = ops.clip(values, -self.clip, self.clip)

@@ -70,9 +70,9 @@ class TripletPreprocessing(keras.layers.Layer):
         present = 1.0 - ops.cast(missing, self.compute_dtype)
         which = ops.cast(ops.equal(variable, known), self.compute_dtype) * present
         # Taken, not multiplied out: a GPU may round the factors of a product to 10 bits.
-        place = ops.cast(ops.clip(variable[:, :, 0], 0, self.channels - 1), "int32")
+        channel = ops.cast(ops.clip(variable[:, :, 0], 0, self.channels - 1), "int32")
         center, scale = (
-            ops.take(ops.convert_to_tensor(each), place, axis=0)[:, :, None]
+            ops.take(ops.convert_to_tensor(each), channel, axis=0)[:, :, None]
             for each in (self.center, self.scale)
         )
         values = (value - center) / scale

@@ -89,8 +89,8 @@ def bins(order: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """
     count = np.maximum(seen.sum(axis=0), 1)
     number = np.clip(count // 10, 2, MOST_BINS)
-    place = (order - 0.5) / count * number
-    return np.where(seen, np.minimum(place, number - 1), -1).astype(np.int64)
+    position = (order - 0.5) / count * number
+    return np.where(seen, np.minimum(position, number - 1), -1).astype(np.int64)
 
 
 def binned_auroc(codes: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -192,9 +192,9 @@ def _cells(
 ) -> tuple[list[np.ndarray], int]:
     """Sums of each weight by fold, feature and bin, (folds, f, size) each; and the size."""
     size, width = int(codes.max(initial=0)) + 1, codes.shape[1]
-    place = (fold[:, None] * width + np.arange(width)) * size + codes
+    position = (fold[:, None] * width + np.arange(width)) * size + codes
     seen = codes >= 0
-    flat, length = place[seen], FOLDS * width * size
+    flat, length = position[seen], FOLDS * width * size
     sums = [
         np.bincount(flat, np.broadcast_to(w[:, None], codes.shape)[seen], length) for w in weights
     ]

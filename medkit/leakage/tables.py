@@ -1,4 +1,4 @@
-"""Identical rows of tables, told from the coincidences of tables with few values."""
+"""Identical rows of tables, distinguished from the coincidences of tables with few values."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
                 "duplicates", evidence, a, b, copies, "identical to",
                 doubtful=few_copies and not telling,
             )  # fmt: skip
-        places = (np.flatnonzero(np.isin(searched, rows)) for rows in (first, second[~same]))
-        found = _changed(held, agreement, *places)
+        both = (np.flatnonzero(np.isin(searched, rows)) for rows in (first, second[~same]))
+        found = _changed(held, agreement, *both)
         copies, partners = (searched[each] for each in found)
         if len(copies) > 1 and _stand_alone(hashed, own, copies, partners, 2 * tolerated):
             relation = "identical in most columns to"
@@ -142,9 +142,9 @@ def _changed(
         keys = hashed[:, i] + hashed[:, j]
         order = first[np.argsort(keys[first], kind="stable")]
         low, high = (np.searchsorted(keys[order], keys[second], side) for side in ("left", "right"))
-        for place in range(min(MOST_PARTNERS, int((high - low).max(initial=0)))):
-            rows = np.flatnonzero(low + place < high)
-            mine, theirs = second[rows], order[low[rows] + place]
+        for step in range(min(MOST_PARTNERS, int((high - low).max(initial=0)))):
+            rows = np.flatnonzero(low + step < high)
+            mine, theirs = second[rows], order[low[rows] + step]
             equal = hashed[mine] == hashed[theirs]
             near = (equal.mean(axis=1) >= 1 - CHANGED) & (equal @ bits > needed)
             found |= dict(zip(mine[near].tolist(), theirs[near].tolist(), strict=True))

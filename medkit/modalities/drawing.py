@@ -1,4 +1,4 @@
-"""A sample as a person would look at it, and where its parts speak for an output or against it."""
+"""A sample as a person would look at it, and where its parts raise or lower an output."""
 
 from __future__ import annotations
 

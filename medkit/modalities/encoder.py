@@ -151,7 +151,7 @@ class Encoder:
                 frame = frame.astype(float)
                 frame[np.asarray(inputs[presence_name(name)])[:, 0] == 0] = np.nan
             frames.append(frame)
-        columns = self._told_apart([list(map(str, frame.columns)) for frame in frames])
+        columns = self._distinct([list(map(str, frame.columns)) for frame in frames])
         return pd.concat(
             [frame.set_axis(names, axis=1) for frame, names in zip(frames, columns, strict=True)],
             axis=1,
@@ -171,7 +171,7 @@ class Encoder:
     def features(self) -> tuple[Feature, ...]:
         """The columns or channels of all inputs, named as in the summaries."""
         found = [each.features for each in self.modalities.values()]
-        names = self._told_apart([[feature.name for feature in each] for each in found])
+        names = self._distinct([[feature.name for feature in each] for each in found])
         return tuple(
             replace(feature, name=name)
             for each, known in zip(found, names, strict=True)
@@ -197,7 +197,7 @@ class Encoder:
         having = (name for name, each in self.modalities.items() if wanted <= {*each.names})
         return next(having, None)
 
-    def _told_apart(self, names: list[list[str]]) -> list[list[str]]:
+    def _distinct(self, names: list[list[str]]) -> list[list[str]]:
         """Names of each input's features, with the input before those that two inputs share."""
         count = Counter(name for each in names for name in set(each))
         return [

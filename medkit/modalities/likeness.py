@@ -91,8 +91,8 @@ def hashed_runs(codes: np.ndarray, width: int) -> np.ndarray:
     """(n, length - width + 1) hash of every run of ``width`` codes (n, length) uint64."""
     count = max(codes.shape[1] - width + 1, 0)
     found = np.zeros((len(codes), count), dtype=np.uint64)
-    for place in range(width):
-        found = found * _MIX + _mixed(codes[:, place : place + count] + np.uint64(1))
+    for offset in range(width):
+        found = found * _MIX + _mixed(codes[:, offset : offset + count] + np.uint64(1))
     return _mixed(found)
 
 

@@ -236,7 +236,7 @@ class Waveform(SeriesCompared):
     def draw(
         self, x: np.ndarray, row: int, attribution: np.ndarray | None = None
     ) -> Drawing | None:
-        """The leads as curves, orange where they speak for the output and blue against it."""
+        """The leads as curves, orange where they raise the output and blue where they lower it."""
         from matplotlib.colors import LinearSegmentedColormap
         from matplotlib.figure import Figure
 

@@ -130,10 +130,10 @@ def cnn(
 
 
 def _check_size(sizes: tuple[int, ...], blocks: int, pool_size: int) -> None:
-    smallest, left = min(sizes), min(sizes)
+    smallest, size = min(sizes), min(sizes)
     for block in range(blocks):
-        left //= pool_size
-        if left == 0:
+        size //= pool_size
+        if size == 0:
             fitting = f"at most {block} filters" if block else "no filters"
             raise MedkitError(
                 f"cnn: {blocks} poolings by {pool_size} leave nothing of an input whose smallest "

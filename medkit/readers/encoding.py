@@ -45,7 +45,7 @@ def encoding_of(path: Path, given: str | None) -> str:
 
     Raises:
         DataError: One was given, or the text is no Western European one: the other 8-bit
-            encodings can't be told from each other.
+            encodings cannot be distinguished.
     """
     if given is None and _is_western(path):
         log.warning(

@@ -133,9 +133,9 @@ class Text:
                 copied = True  # lines that end in different ways then end alike
 
     def _relation(self, base: Any, file: Path, columns: Sequence[str] | None, blank: bool) -> Any:
-        places = {name: f"c{i}" for i, name in enumerate(self.names)}
+        aliases = {name: f"c{i}" for i, name in enumerate(self.names)}
         names = self.names if columns is None else columns
-        wanted = [f'{places[name]} AS "{name.replace(chr(34), chr(34) * 2)}"' for name in names]
+        wanted = [f'{aliases[name]} AS "{name.replace(chr(34), chr(34) * 2)}"' for name in names]
         return base.sql(
             f"SELECT {', '.join(wanted)} FROM read_csv(?, delim = ?, columns = ?, nullstr = ?, "  # noqa: S608
             "compression = 'none', header = false, skip = 1, auto_detect = false, quote = '\"', "
@@ -143,7 +143,7 @@ class Text:
             params=[
                 glob.escape(str(file)),
                 self.delimiter,
-                dict.fromkeys(places.values(), "VARCHAR"),
+                dict.fromkeys(aliases.values(), "VARCHAR"),
                 list(BLANK) if blank else ["\0"],
             ],
         )

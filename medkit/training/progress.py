@@ -45,8 +45,8 @@ class Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         values = ", ".join(f"{name} {logs[name]:.4f}" for name in self.shown if name in logs)
         done, now = epoch + 1, time.monotonic()
-        left = (self.epochs - done) * self._seconds_an_epoch(done, now)
-        self.text = f"{values}, {duration(left)} left"
+        seconds = (self.epochs - done) * self._seconds_an_epoch(done, now)
+        self.text = f"{values}, {duration(seconds)} left"
         self.progress.show(done, self.text, now, last=done == self.epochs)
 
     def _seconds_an_epoch(self, done: int, now: float) -> float:

@@ -79,12 +79,12 @@ def explain_file(
         seed=int(run.config.get("seed", 0)),
     )
     ids = cohort.samples.index.to_numpy()[taken]
-    left = 0 if row is not None else len(usable) - len(taken)
+    omitted = 0 if row is not None else len(usable) - len(taken)
     title = f"{run.config.get('name', 'experiment')}, run {run.path.name}"
     return [
         Explained(
             name, run.encoder.modalities[name], run.task, ids, np.asarray(inputs[name]), local,
-            row is not None, left, title,
+            row is not None, omitted, title,
         )
         for name, local in found.items()
     ]  # fmt: skip

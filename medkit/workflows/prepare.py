@@ -157,9 +157,9 @@ def read_unlabelled(
     """Read a new file or query, without labels, in the layout the dataset's own files have.
 
     Embedded and synthetic datasets name the reader of files laid out like theirs. What a reader
-    would find out from a file (kinds of columns, size of images), it is told from training: a
+    would find out from a file (kinds of columns, size of images) is taken from training: a
     prediction must not depend on what else is in the file. So is what a data dictionary said, which
-    need not be there any more.
+    need no longer be there.
 
     Args:
         dataset: The dataset section the model was trained with.

@@ -30,7 +30,7 @@ from medkit.datasets.events.sources.source import EventColumns, EventSource
 from medkit.datasets.events.sources.sources import read_found
 from medkit.datasets.events.sources.sql import Query, fetched_labels
 from medkit.datasets.events.static import among_events, number_of, static_input, static_seen
-from medkit.datasets.events.targets import outcome_of
+from medkit.datasets.events.targets import targets_of
 from medkit.datasets.events.triplets import YIELDS_BY, Form, to_triplets
 from medkit.datasets.events.windows import axis_at, index_moments, input_windows
 from medkit.datasets.parameters import Target, Values
@@ -164,30 +164,30 @@ def events(
         unmatched = labels.unmatched if labels is not None else "drop"
         table = _labels(label_path, problem, columns, (subject, named.stay), found, unmatched)
     if problem.index == "every_step":
-        picked, windows, numbers, notes = every_step(problem, found, plan, table, store)
+        picked, windows, content, notes = every_step(problem, found, plan, table, store)
     else:
         moments = index_moments(problem, found, table, source.engine)
-        windows, place = input_windows(found, table, problem, moments)
+        windows, positions = input_windows(found, table, problem, moments)
         axis = axis_at(found, windows.stays, windows.starts, windows.ends, windows.others)
         if form == "triplets":
-            grid = to_triplets(found, plan, axis, place, problem.span)
+            grid = to_triplets(found, plan, axis, positions, problem.span)
         else:
-            grid = gridded(found, plan, axis, place, problem.span, store)
+            grid = gridded(found, plan, axis, positions, problem.span, store)
         # A stay of which no more than its static features is known is a stay all the same.
         grid = grid._replace(present=grid.present | static_seen(static, found, plan, windows))
-        outcome = outcome_of(problem, found, plan, windows, table)
+        target = targets_of(problem, found, plan, windows, table)
         picked = samples_of(
-            problem, found, table, place, grid, outcome, windows, subject == named.stay
+            problem, found, table, positions, grid, target, windows, subject == named.stay
         )
-        kept, notes = grid.row[picked.places], grid.notes
+        kept, notes = grid.row[picked.positions], grid.notes
         whole = np.array_equal(kept, np.arange(len(grid.values)))
-        numbers = grid.values if whole else chosen(grid.values, kept)
+        content = grid.values if whole else chosen(grid.values, kept)
     kind = "triplets" if form == "triplets" else "series"
-    inputs = {kind: RawInput(kind, numbers, _features(plan, values, found))}
+    inputs = {kind: RawInput(kind, content, _features(plan, values, found))}
     files: dict[str, str] = {}
     if static is not None:
         inputs["static"], files = static_input(
-            static, named.stay, found, plan, windows, picked.places, values
+            static, named.stay, found, plan, windows, picked.positions, values
         )
     return _cohort(found, table, picked, inputs, notes, files)
 

@@ -16,7 +16,7 @@ from medkit.datasets.events.labels import Labels, report_unmatched
 from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.samples import Picked, keep_rows, refuse_strangers, timed
 from medkit.datasets.events.sources.found import FoundEvents, channels_of
-from medkit.datasets.events.targets import PREVALENT, EventTargets, onsets_of, outcome_of
+from medkit.datasets.events.targets import PREVALENT, EventTargets, onsets_of, targets_of
 from medkit.datasets.events.windows import (
     Windows,
     axis_at,
@@ -59,7 +59,7 @@ def every_step(
     Returns:
         The samples, called ``<stay>@<hour>``, with the columns ``stay``, ``hour`` (of the
         prediction, since the stay's start) and ``onset_hour`` (NaN where there is no onset); the
-        windows of all predictions, of which ``picked.places`` are the samples'; their inputs,
+        windows of all predictions, of which ``picked.positions`` are the samples'; their inputs,
         float32 (n, steps, channels); and notes.
 
     Raises:
@@ -84,15 +84,15 @@ def every_step(
     moments = end_after(starts[hours.stay], window, hours.step)
     targets = moments + problem.window.gap_hours * found.unit
     windows = Windows(hours.stay, starts[hours.stay], moments, targets, ends[hours.stay])
-    outcome = outcome_of(problem, found, plan, windows, labels)
+    target = targets_of(problem, found, plan, windows, labels)
     if problem.target.flag is not None:
-        outcome = _column(problem, found, plan, starts, ends, rows, hours, labels)
+        target = _column(problem, found, plan, starts, ends, rows, hours, labels)
 
     steps, width = round(problem.window.hours / step), len(plan.names)
     _check_memory(len(np.unique(rows)) * window.steps * width + len(hours.row) * steps * width)
     axis = axis_at(found, np.arange(count), starts, ends)
     grid = gridded(found, replace(plan, window=window), axis, rows, problem.span, store)
-    picked, kept = _picked(found, labels, hours, grid.present, outcome, starts, step)
+    picked, kept = _picked(found, labels, hours, grid.present, target, starts, step)
     if labels is not None:
         report_unmatched(labels, np.flatnonzero(rows < 0) + 1, grid.unlabelled)
     if problem.labelled:
@@ -154,7 +154,7 @@ def _picked(
     labels: Labels | None,
     hours: Hours,
     present: np.ndarray,
-    outcome: EventTargets | None,
+    target: EventTargets | None,
     starts: np.ndarray,
     step: float,
 ) -> tuple[Picked, np.ndarray]:
@@ -162,11 +162,11 @@ def _picked(
     values: np.ndarray | None = None
     names: tuple[str, ...] = ()
     label, onset = "", np.full(len(hours.row), np.nan)
-    if outcome is not None:
-        reasons |= dict(outcome.dropped)
-        values, names, label = outcome.values, outcome.names, outcome.label
-        if outcome.first is not None:
-            onset = elapsed(outcome.first, starts[hours.stay], found.unit)
+    if target is not None:
+        reasons |= dict(target.dropped)
+        values, names, label = target.values, target.names, target.label
+        if target.first is not None:
+            onset = elapsed(target.first, starts[hours.stay], found.unit)
     elif labels is not None and labels.found.values is not None:
         of = labels.found
         reasons["missing target"] = ~of.present[hours.row]
@@ -244,8 +244,8 @@ def _column(
     return EventTargets(whole, (name,), label, dropped, first)
 
 
-def _check_memory(numbers: int) -> None:
-    needed = 4 * numbers
+def _check_memory(count: int) -> None:
+    needed = 4 * count
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > 0.8 * there:
         raise DataError(

@@ -22,7 +22,7 @@ class Picked(NamedTuple):
 
     Args:
         samples: The samples frame of a Cohort.
-        places: Place of each sample among the windows, int64 (n,).
+        positions: Position of each sample among the windows, int64 (n,).
         rows: Row of the labels of each sample, or stay where there are none, int64 (n,).
         targets: (n,) or (n, outputs); None where there is none.
         names: Names of the targets.
@@ -33,7 +33,7 @@ class Picked(NamedTuple):
     """
 
     samples: pd.DataFrame
-    places: np.ndarray
+    positions: np.ndarray
     rows: np.ndarray
     targets: np.ndarray | None
     names: tuple[str, ...]
@@ -47,9 +47,9 @@ def samples_of(
     problem: PredictionProblem,
     found: FoundEvents,
     labels: Labels | None,
-    place: np.ndarray | None,
+    position: np.ndarray | None,
     grid: Gridded,
-    outcome: EventTargets | None,
+    target: EventTargets | None,
     windows: Windows,
     subjects: bool,
 ) -> Picked:
@@ -59,25 +59,26 @@ def samples_of(
         problem: What is predicted.
         found: The events.
         labels: The labels; without them every stay with events is a row.
-        place: Each label's place among the windows, -1 where its stay has no event.
-        grid: Which places hold an event, and stays without a label.
-        outcome: The target of each place, where it is one of a target window.
-        windows: The windows of each place.
+        position: Each label's position among the windows, -1 where its stay has no event.
+        grid: Which positions hold an event, and stays without a label.
+        target: The target of each position, where it is one of a target window.
+        windows: The windows of each position.
         subjects: Whether a stay's id is the patient's.
 
     Raises:
         DataError: No label has events, or some are unmatched where this is to fail.
     """
-    if place is None:
-        place = np.arange(len(found.stays))
-    known = place >= 0
-    with_events = known & np.append(grid.present, False)[place]
-    indexless = known & np.isnan(np.append(windows.starts, 0.0)[place]) & bool(problem.event)
+    if position is None:
+        position = np.arange(len(found.stays))
+    known = position >= 0
+    with_events = known & np.append(grid.present, False)[position]
+    indexless = known & np.isnan(np.append(windows.starts, 0.0)[position]) & bool(problem.event)
     reasons = {"no index event": indexless, "no events": ~with_events}
-    samples, read = pd.DataFrame(index=pd.Index(found.stays, name="stay", dtype=object)), len(place)
+    samples = pd.DataFrame(index=pd.Index(found.stays, name="stay", dtype=object))
+    read = len(position)
     if labels is None and subjects and problem.labelled:
         samples["subject"] = found.stays
-    values, present = None, np.ones(len(place), bool)
+    values, present = None, np.ones(len(position), bool)
     names: tuple[str, ...] = ()
     label = ""
     if labels is not None:
@@ -85,24 +86,25 @@ def samples_of(
             _refuse_all(labels, known, indexless, problem.span)
         rows = np.flatnonzero(~with_events & ~indexless) + 1
         report_unmatched(labels, rows, grid.unlabelled)
-        samples, read = labels.samples, len(place) + grid.unlabelled
+        samples, read = labels.samples, len(position) + grid.unlabelled
         values, names, label = labels.found.values, labels.found.names, labels.found.label
         present = labels.found.present
     reasons["missing target"] = ~present
-    if outcome is not None:
-        values, names, label = outcome.values[place], outcome.names, outcome.label
-        reasons |= {why: known & mask[place] for why, mask in outcome.dropped.items()}
-    kept, dropped = keep_rows(reasons, len(place))
+    if target is not None:
+        values, names, label = target.values[position], target.names, target.label
+        reasons |= {why: known & mask[position] for why, mask in target.dropped.items()}
+    kept, dropped = keep_rows(reasons, len(position))
     if labels is not None:
         dropped["no label"] = grid.unlabelled
     if values is not None:
-        values = values[kept] if outcome is not None else values[kept[present]]
-    samples, places = samples[kept], place[kept]
-    late = int((windows.targets[places] > windows.ends[places]).sum())
+        values = values[kept] if target is not None else values[kept[present]]
+    samples, positions = samples[kept], position[kept]
+    late = int((windows.targets[positions] > windows.ends[positions]).sum())
     notes = (f"{late} stays end before what is predicted begins",) if late else ()
     if problem.event is not None and problem.labelled:
-        samples = timed(samples, windows.input_ends[places], found)
-    return Picked(samples, places, np.flatnonzero(kept), values, names, label, dropped, read, notes)
+        samples = timed(samples, windows.input_ends[positions], found)
+    rows = np.flatnonzero(kept)
+    return Picked(samples, positions, rows, values, names, label, dropped, read, notes)
 
 
 def timed(samples: pd.DataFrame, moments: np.ndarray, found: FoundEvents) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def among_events(static: StaticFeatures | None) -> tuple[str, ...]:
 def static_seen(
     static: StaticFeatures | None, found: FoundEvents, plan: GridPlan, windows: Windows
 ) -> np.ndarray:
-    """(places,) where any of these variables has an event before the prediction."""
+    """(positions,) where any of these variables has an event before the prediction."""
     everywhere, names = np.arange(len(windows.stays)), among_events(static)
     if not names:
         return np.zeros(len(everywhere), dtype=bool)
@@ -46,7 +46,7 @@ def static_input(
     found: FoundEvents,
     plan: GridPlan,
     windows: Windows,
-    places: np.ndarray,
+    positions: np.ndarray,
     values: Values,
 ) -> tuple[RawInput, dict[str, str]]:
     """The input ``static`` of the samples, and the file it is from, if one of its own.
@@ -56,16 +56,16 @@ def static_input(
         stay: The column with the stay's id.
         found: The events.
         plan: What the grid holds; its channels are others than these.
-        windows: The windows of each place.
-        places: Place of each sample.
+        windows: The windows of each position.
+        positions: Position of each sample.
         values: What the numbers mean.
 
     Raises:
         DataError: A stay has no row in the table, or it cannot be read.
     """
     if static.table is None:
-        return _of_events(static, found, plan, windows, places, values), {}
-    stays = np.asarray(found.stays, dtype=object)[windows.stays[places]]
+        return _of_events(static, found, plan, windows, positions, values), {}
+    stays = np.asarray(found.stays, dtype=object)[windows.stays[positions]]
     return _of_table(static, static.table, stay, stays, values)
 
 
@@ -74,14 +74,14 @@ def _known(
     found: FoundEvents,
     plan: GridPlan,
     windows: Windows,
-    places: np.ndarray,
+    positions: np.ndarray,
 ) -> Gridded:
-    """The static variables of each place, as a grid of one step."""
+    """The static variables of each position, as a grid of one step."""
     window = Window(_HOURS_BACK, _HOURS_BACK, found.unit)
     own = replace(
         plan, names=list(names), aggregates=["last"] * len(names), duplicates="keep", window=window
     )
-    axis = reaching_back(found, windows, places, _HOURS_BACK)
+    axis = reaching_back(found, windows, positions, _HOURS_BACK)
     return gridded(found, own, axis, None, "")
 
 
@@ -90,12 +90,12 @@ def _of_events(
     found: FoundEvents,
     plan: GridPlan,
     windows: Windows,
-    places: np.ndarray,
+    positions: np.ndarray,
     values: Values,
 ) -> RawInput:
     """The last value of each variable before the prediction, however long before it."""
     names, categorical = static.features, static.categorical
-    grid = _known(names, found, plan, windows, places)
+    grid = _known(names, found, plan, windows, positions)
     columns: dict[str, pd.Series] = {}
     features = []
     for position, name in enumerate(names):

@@ -23,14 +23,14 @@ UNMEASURED = "nothing measured in the target window"
 
 
 class EventTargets(NamedTuple):
-    """What is to be predicted at each place.
+    """What is to be predicted at each position.
 
     Args:
-        values: (places,) or (places, targets).
+        values: (positions,) or (positions, targets).
         names: Names of the targets.
         label: The label's definition in words.
-        dropped: Reason -> (places,) bool: which have no label for it.
-        first: (places,) when the target event first occurs in the stay, NaN where it does not;
+        dropped: Reason -> (positions,) bool: which have no label for it.
+        first: (positions,) when the target event first occurs in the stay, NaN where it does not;
             None where the target is no event.
     """
 
@@ -41,20 +41,20 @@ class EventTargets(NamedTuple):
     first: np.ndarray | None = None
 
 
-def outcome_of(
+def targets_of(
     problem: PredictionProblem,
     found: FoundEvents,
     plan: GridPlan,
     windows: Windows,
     labels: Labels | None,
 ) -> EventTargets | None:
-    """The target of each place, where it is one of a target window.
+    """The target of each position, where it is one of a target window.
 
     Args:
         problem: What is predicted.
         found: The events.
         plan: How they are put on the grid of inputs.
-        windows: Where each place's windows lie.
+        windows: Where each position's windows lie.
         labels: The labels.
 
     Raises:
@@ -164,7 +164,7 @@ def _measured(
     step_hours: float | None,
     hours: float | None = None,
 ) -> np.ndarray:
-    """(places, steps * variables) of the target window, step by step; NaN where not measured."""
+    """(positions, steps * variables) of the target window, step by step; NaN where not measured."""
     names = channels_of(found, tuple(names), lambda name: way_of(name) == "count")
     step = step_hours or 1.0
     window = Window(hours or step, step, found.unit)

@@ -52,9 +52,9 @@ class Flat(NamedTuple):
 
 
 def to_triplets(
-    found: FoundEvents, plan: GridPlan, axis: Axis, place: np.ndarray | None, span: str
+    found: FoundEvents, plan: GridPlan, axis: Axis, position: np.ndarray | None, span: str
 ) -> Gridded:
-    """Events as triplets, float32 (wanted places, most, 3), by time, then variable and value.
+    """Events as triplets, float32 (wanted positions, most, 3), by time, then variable and value.
 
     The same windows, ranges and filters as on a grid; of the aggregates only ``count`` has a
     meaning: each event of such a variable has the value 1.
@@ -63,15 +63,15 @@ def to_triplets(
         found: The events.
         plan: Variables, window, ranges.
         axis: The samples.
-        place: The samples wanted, -1 among them skipped; None: all.
+        position: The samples wanted, -1 among them skipped; None: all.
         span: The window in words.
 
     Raises:
         DataError: Implausible values or duplicate events, where these are refused.
     """
-    wanted = np.ones(axis.places, bool)
-    if place is not None:
-        wanted = np.isin(np.arange(axis.places), place)
+    wanted = np.ones(axis.length, bool)
+    if position is not None:
+        wanted = np.isin(np.arange(axis.length), position)
     row = np.where(wanted, np.cumsum(wanted) - 1, -1)
     present = np.zeros(len(wanted), dtype=bool)
     implausible, outside = np.zeros(len(plan.names), "int64"), np.zeros(2, "int64")
@@ -109,12 +109,12 @@ def padded(flat: Flat, rows: int) -> tuple[np.ndarray, int]:
     most = min(int(lengths.max(initial=1)), MOST)
     before = np.cumsum(lengths) - lengths
     # Counted from the end, so that the latest stay.
-    place = np.arange(len(flat.row)) - before[flat.row]
-    place -= np.maximum(lengths - most, 0)[flat.row]
-    kept = place >= 0
+    position = np.arange(len(flat.row)) - before[flat.row]
+    position -= np.maximum(lengths - most, 0)[flat.row]
+    kept = position >= 0
     values = np.full((rows, most, 3), np.nan, dtype="float32")
     for i, each in enumerate((flat.hours, flat.variable, flat.value)):
-        values[flat.row[kept], place[kept], i] = each[kept]
+        values[flat.row[kept], position[kept], i] = each[kept]
     return values, int((lengths > most).sum())
 
 

@@ -19,19 +19,19 @@ class Axis(NamedTuple):
     """The grid's first axis.
 
     Args:
-        table: ``stay`` (key of the events), ``code`` (place on the axis), ``start`` and ``end``
+        table: ``stay`` (key of the events), ``code`` (position on the axis), ``start`` and ``end``
             of the window and the stay, in the unit of the events' times.
-        places: Length of the axis.
-        others: Stays with events that have no place on it.
+        length: Length of the axis.
+        others: Stays with events that have no position on it.
     """
 
     table: pd.DataFrame
-    places: int
+    length: int
     others: int = 0
 
 
 class Windows(NamedTuple):
-    """Where each place's windows lie; all (places,), times in the unit of the events' times.
+    """Where each position's windows lie; all (positions,), times in the unit of the events' times.
 
     Args:
         stays: Code of the stay, -1 where it has no events.
@@ -39,7 +39,7 @@ class Windows(NamedTuple):
         input_ends: End of the input window: nothing at that moment or later lies within it.
         targets: Start of the target window: the prediction, or ``gap_hours`` after it.
         ends: When the stay ends, NaN where unknown.
-        others: Stays with events that have no place.
+        others: Stays with events that have no position.
     """
 
     stays: np.ndarray
@@ -56,9 +56,9 @@ def input_windows(
     problem: PredictionProblem,
     moments: np.ndarray | None,
 ) -> tuple[Windows, np.ndarray | None]:
-    """The windows, and each label's place among them (-1 where its stay has no event).
+    """The windows, and each label's position among them (-1 where its stay has no event).
 
-    With ``index: prediction`` every label is a place of its own; else every stay with events is
+    With ``index: prediction`` every label is a position of its own; else every stay with events is
     one. Nothing at the end of an input window or later lies within it, however times are rounded:
     that end is the index event, ``hours`` after the first event or the admission, or ``gap_hours``
     before the prediction. Without labels, the prediction is made right after the last event.
@@ -70,18 +70,18 @@ def input_windows(
         moments: Time of each stay's index event, NaN where there is none; None with another
             index.
     """
-    place = None if labels is None else labels.codes
+    position = None if labels is None else labels.codes
     window = Window(problem.window.hours, problem.window.step_hours, found.unit)
     gap, count = problem.window.gap_hours * found.unit, len(found.stays)
-    if problem.index == "prediction" and labels is not None and place is not None:
+    if problem.index == "prediction" and labels is not None and position is not None:
         targets = np.asarray(labels.moments, dtype="float64")
-        ends = np.full(len(place), np.nan) if labels.ends is None else labels.ends
-        others = len(np.setdiff1d(np.arange(count), place))
+        ends = np.full(len(position), np.nan) if labels.ends is None else labels.ends
+        others = len(np.setdiff1d(np.arange(count), position))
         input_ends = targets - gap
         windows = Windows(
-            place, start_before(input_ends, window), input_ends, targets, ends, others
+            position, start_before(input_ends, window), input_ends, targets, ends, others
         )
-        return windows, np.where(place >= 0, np.arange(len(place)), -1)
+        return windows, np.where(position >= 0, np.arange(len(position)), -1)
     ends = stay_ends(labels, count)
     if problem.index == "prediction":
         after = found.last + 1 if found.timestamps else np.nextafter(found.last, np.inf)
@@ -94,7 +94,7 @@ def input_windows(
         starts = stay_starts(found, labels)
         input_ends = end_after(starts, window)
         targets = input_ends + gap
-    return Windows(np.arange(count), starts, input_ends, targets, ends), place
+    return Windows(np.arange(count), starts, input_ends, targets, ends), position
 
 
 def index_moments(
@@ -135,14 +135,14 @@ def stay_ends(labels: Labels | None, count: int) -> np.ndarray:
 def axis_at(
     found: FoundEvents, stays: np.ndarray, starts: np.ndarray, ends: np.ndarray, others: int = 0
 ) -> Axis:
-    """The axis of windows that begin at ``starts``; places without a start hold nothing.
+    """The axis of windows that begin at ``starts``; positions without a start hold nothing.
 
     Times get the type that the events' times have.
     """
-    rows = pd.DataFrame({"place": stays, "start": starts, "end": ends})
+    rows = pd.DataFrame({"position": stays, "start": starts, "end": ends})
     rows["code"] = np.arange(len(rows))
-    rows = rows[(rows["place"] >= 0) & rows["start"].notna()]
-    table = found.keys.rename(columns={"code": "place"}).merge(rows, on="place")
+    rows = rows[(rows["position"] >= 0) & rows["start"].notna()]
+    table = found.keys.rename(columns={"code": "position"}).merge(rows, on="position")
     table = table[["stay", "code", "start", "end"]]
     if found.timestamps:
         table = table.assign(start=np.floor(table["start"])).astype({"start": "int64"})
@@ -150,14 +150,16 @@ def axis_at(
     return Axis(table, len(stays), others)
 
 
-def reaching_back(found: FoundEvents, windows: Windows, places: np.ndarray, hours: float) -> Axis:
-    """Windows of ``hours`` that end where the input windows of the given places do.
+def reaching_back(
+    found: FoundEvents, windows: Windows, positions: np.ndarray, hours: float
+) -> Axis:
+    """Windows of ``hours`` that end where the input windows of the given positions do.
 
-    For what was known at the prediction, however long before: the axis has one place for each of
+    For what was known at the prediction, however long before: the axis has one position for each of
     ``places``, and a grid on it has the window ``Window(hours, …)``.
     """
-    starts = start_before(windows.input_ends[places], Window(hours, hours, found.unit))
-    return axis_at(found, windows.stays[places], starts, windows.ends[places])
+    starts = start_before(windows.input_ends[positions], Window(hours, hours, found.unit))
+    return axis_at(found, windows.stays[positions], starts, windows.ends[positions])
 
 
 def elapsed(later: np.ndarray, earlier: np.ndarray, unit: float) -> np.ndarray:

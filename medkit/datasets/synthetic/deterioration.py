@@ -165,9 +165,9 @@ def _draw(stays: int, seed: int, hours: int, horizon: int, every: int = 1) -> _D
     return _Draw(frame, values, hour, targets)
 
 
-def _course(left: np.ndarray) -> np.ndarray:
-    """How far the drift has come, 0 to 1, when the onset is ``left`` hours away."""
-    return np.clip(1 - left / COURSE, 0, 1)
+def _course(hours: np.ndarray) -> np.ndarray:
+    """How far the drift has come, 0 to 1, when the onset is ``hours`` hours away."""
+    return np.clip(1 - hours / COURSE, 0, 1)
 
 
 def _evidence(values: np.ndarray, ahead: np.ndarray) -> np.ndarray:

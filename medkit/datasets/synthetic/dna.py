@@ -27,7 +27,7 @@ CHANCES = np.array([0.5, 0.1, 0.15, 0.25])
 CONSENSUS = {"caat": "RRCCAATSA", "gc": "KGGGCGGRRY", "tata": "TATAWAAR"}
 IUPAC = {"A": "A", "C": "C", "G": "G", "T": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT",
          "K": "GT"}  # fmt: skip
-FIDELITY = 0.94  # share of the consensus letters at each place
+FIDELITY = 0.94  # share of the consensus letters at each position
 UNREAD = 0.01  # share of bases read as N
 SPECIES = ("human", "mouse", "rat")
 DISTANCE = 0.3  # share of bases that differ between a gene and its ancestor
@@ -107,12 +107,12 @@ def best_score(
     weights = [np.full(samples, CHANCES[0])]
     for name, chance in zip(CLASSES[1:], CHANCES[1:], strict=True):
         matrix = np.hstack([weight_matrix(name) / BACKGROUND, np.ones((len(CONSENSUS[name]), 1))])
-        places = _places(length, len(matrix))
+        starts = _starts(length, len(matrix))
         ratios = np.zeros(samples)
-        for place in places:
-            window = drawn.letters[:, place : place + len(matrix)]
+        for start in starts:
+            window = drawn.letters[:, start : start + len(matrix)]
             ratios += matrix[np.arange(len(matrix)), window].prod(axis=1)
-        weights.append(chance * ratios / len(places))
+        weights.append(chance * ratios / len(starts))
     posterior = np.stack(weights, axis=1)
     posterior /= posterior.sum(axis=1, keepdims=True)
     if target == "promoter":
@@ -121,7 +121,7 @@ def best_score(
 
 
 def weight_matrix(element: str) -> np.ndarray:
-    """Chance of A, C, G and T at each place of an element, (places, 4)."""
+    """Chance of A, C, G and T at each position of an element, (positions, 4)."""
     rows = []
     for letter in CONSENSUS[element]:
         meant = np.array([base in IUPAC[letter] for base in "ACGT"], dtype=float)
@@ -131,7 +131,7 @@ def weight_matrix(element: str) -> np.ndarray:
     return np.array(rows)
 
 
-def _places(length: int, width: int) -> np.ndarray:
+def _starts(length: int, width: int) -> np.ndarray:
     return np.arange(length // 3, max(length // 3 + 1, 2 * length // 3 - width + 1))
 
 
@@ -146,9 +146,9 @@ def _draw(samples: int, seed: int, length: int) -> _Draw:
     for number, name in enumerate(CLASSES[1:], start=1):
         matrix = weight_matrix(name)
         rows = np.flatnonzero(classes == number)
-        place = random.choice(_places(length, len(matrix)), size=genes)[gene[rows]]
+        start = random.choice(_starts(length, len(matrix)), size=genes)[gene[rows]]
         drawn = random.random((len(rows), len(matrix), 1)) > matrix.cumsum(axis=1)
-        columns = place[:, None] + np.arange(len(matrix))
+        columns = start[:, None] + np.arange(len(matrix))
         letters[rows[:, None], columns] = np.minimum(drawn.sum(axis=2), 3)
     letters[random.random(letters.shape) < UNREAD] = 4
     return _Draw(letters, gene, classes)

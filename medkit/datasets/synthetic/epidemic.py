@@ -148,7 +148,7 @@ def _draw(
     season = random.integers(0, SEASONS, samples)
     reproduction = random.uniform(min(r0), max(r0), (regions, SEASONS))
     first = np.exp(random.uniform(np.log(1e-5), np.log(3e-4), (regions, SEASONS)))
-    place = random.random(samples)
+    quantile = random.random(samples)
 
     pairs, epidemic = np.unique(subject * SEASONS + season, return_inverse=True)
     infections = daily_infections(
@@ -165,7 +165,7 @@ def _draw(
     observed = random.negative_binomial(DISPERSION, DISPERSION / (DISPERSION + mean))
     epidemic = epidemic.ravel()
     start = _starts(mean[:, : STARTS + window - 1], window, population)[epidemic]
-    start = (start.cumsum(axis=1) > place[:, None] * start.sum(axis=1)[:, None]).argmax(axis=1)
+    start = (start.cumsum(axis=1) > quantile[:, None] * start.sum(axis=1)[:, None]).argmax(axis=1)
     rows, days = epidemic[:, None], start[:, None] + np.arange(window + horizon)
     expected, cases = mean[rows, days], observed[rows, days]
     seen = random.random((samples, window)) >= MISSING

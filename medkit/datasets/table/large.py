@@ -80,10 +80,10 @@ def passing(store: Store) -> Store:
     if store.folder is None:
         return Store(None)
     store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in store.folder.glob(".medkit-*"):  # of a process that was killed
+    for leftover in store.folder.glob(".medkit-*"):  # of a process that was killed
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - leftover.stat().st_mtime > _LEFT_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=".medkit-", dir=store.folder))
     found = Store(made)
     weakref.finalize(found, shutil.rmtree, made, ignore_errors=True)

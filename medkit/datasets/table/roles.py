@@ -159,9 +159,9 @@ def infer_roles(frame: pd.DataFrame, given: Roles, path: Path) -> FoundRoles:
         if name not in found.by_name:
             found.ignored[name] = "an identifier"
     for name in varied:
-        numbers = not is_text(frame[name]) or numbers_if_all(frame[name]) is not frame[name]
+        numeric = not is_text(frame[name]) or numbers_if_all(frame[name]) is not frame[name]
         settled = (*found.by_name, *found.ignored)
-        if SURE_ID_NAME.search(folded(name)) and name not in settled and numbers:
+        if SURE_ID_NAME.search(folded(name)) and name not in settled and numeric:
             log.warning("column '%s' is called an id, but has few values: if they are codes, "
                         "columns.categorical: [%s]", name, name)  # fmt: skip
     for name in varied:
@@ -201,9 +201,9 @@ def _is_identifier(name: str, kinds: int, column: pd.Series) -> bool:
     if SURE_ID_NAME.search(folded(name)) and not SURE_SITE_NAME.search(folded(name)):
         # Fewer are codes of something that many rows share: of a ward, of a drug.
         return kinds > max(MANY, 0.05 * len(present)) or kinds == len(column) >= 10
-    numbers = not is_text(column) and pd.api.types.is_numeric_dtype(column)
+    numeric = not is_text(column) and pd.api.types.is_numeric_dtype(column)
     # Of other names the leakage gate judges, by the values.
-    return bool(numbers and ROW_NAME.search(folded(name)) and is_row_number(present, name))
+    return bool(numeric and ROW_NAME.search(folded(name)) and is_row_number(present, name))
 
 
 def _is_sure_site(name: str, kinds: int, count: int) -> bool:

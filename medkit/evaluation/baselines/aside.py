@@ -98,7 +98,7 @@ class Aside:
         np.save(folder / "subjects.npy", np.unique(names, return_inverse=True)[1])
         job = {"task": task.to_dict(), "seed": seed}
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        with open(folder / "said.txt", "wb") as output:
+        with open(folder / "output.txt", "wb") as output:
             self._process = begin(_WORKER, str(folder), stdout=output, stderr=output)
 
     def predicted(self) -> tuple[list[Predicted], dict[str, str]]:
@@ -115,7 +115,7 @@ class Aside:
             record = json.loads(line)
             log.log(record["level"], "%s", record["text"], extra={"private": record["private"]})
         if status != 0:
-            output = _lines(folder / "said.txt")[-12:]
+            output = _lines(folder / "output.txt")[-12:]
             if status < 0:
                 output.append(f"the process was killed by signal {-status}")
             raise MedkitError(

@@ -99,7 +99,7 @@ class Agreement:
             if reason:
                 bounds = {"low": None, "high": None, "not_estimable": reason}
             else:
-                bounds = resampled.interval(name, value, confidence)
+                bounds = resampled.confidence_interval(name, value, confidence)
             metrics[name] = {"value": value, **bounds}
         curve = None
         if self.loess is not None:

@@ -68,7 +68,7 @@ def _fit(
     from scipy.special import expit
 
     theta, found = start.copy(), np.full_like(start, np.nan)
-    left, bounds = np.arange(len(start)), np.array([z.min(), z.max()])
+    active, bounds = np.arange(len(start)), np.array([z.min(), z.max()])
     terms = np.stack([np.ones_like(z), z, z * z], axis=1)
     for _ in range(_STEPS):
         mean = expit(theta[:, :1] + theta[:, 1:] * z + offset)
@@ -88,12 +88,12 @@ def _fit(
         reach = np.abs(change[:, :1] + change[:, 1:] * bounds).max(axis=1)
         theta = theta + change * _shortened(reach)[:, None]
         done = reach < _NEAR
-        found[left[done]] = theta[done]
+        found[active[done]] = theta[done]
         going = ~done & np.isfinite(reach)
         if not going.any():
             break
         if not going.all():
-            theta, weights, left = theta[going], weights[going], left[going]
+            theta, weights, active = theta[going], weights[going], active[going]
     return found
 
 

@@ -113,9 +113,10 @@ def recalibration_layer(state: Mapping[str, Any], name: str = "recalibration") -
         return None
     from medkit.layers.recalibration import Recalibration
 
-    numbers = {key: state[key] for key in ("slope", "intercept", "knots", "values") if key in state}
+    names = ("slope", "intercept", "knots", "values")
+    parameters = {key: state[key] for key in names if key in state}
     points = len(state["knots"][0]) if "knots" in state else 2
-    return Recalibration(state["link"], state["renormalize"], points, **numbers, name=name)
+    return Recalibration(state["link"], state["renormalize"], points, **parameters, name=name)
 
 
 def apply_recalibration(state: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
@@ -177,8 +178,8 @@ def _each(
     return state, reasons
 
 
-def _padded(numbers: list[float], points: int) -> list[float]:
-    return [*numbers, *[numbers[-1]] * (points - len(numbers))]
+def _padded(values: list[float], points: int) -> list[float]:
+    return [*values, *[values[-1]] * (points - len(values))]
 
 
 def _one(kind: str, y: np.ndarray, p: np.ndarray) -> tuple[Any, str | None]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.smooth import Loess, band, drawn_rows, interpolation
-from medkit.evaluation.resampling.intervals import Resampled, interval
+from medkit.evaluation.resampling.intervals import Resampled, confidence_interval
 from medkit.evaluation.resampling.proportions import wilson
 
 _BINS = 10
@@ -163,8 +163,8 @@ class Reliability:
             return {"value": None, "low": None, "high": None, "not_estimable": self.why[name]}
         value = float(values[name][0])
         if name not in _DISTANCES:
-            return {"value": value, **resampled.interval(name, value, confidence)}
-        found = {"value": value, **interval(resampled.replicates.get(name), confidence)}
+            return {"value": value, **resampled.confidence_interval(name, value, confidence)}
+        found = {"value": value, **confidence_interval(resampled.replicates.get(name), confidence)}
         if found["low"] is not None and not found.get("degenerate"):
             # The basic interval turns the resamples' upward shift round; it is stretched to
             # hold the value, and a distance is not negative.

@@ -64,7 +64,7 @@ class Decisions:
             found = {"curve": benefit[:, :curve]}
             found["treat_all"] = (events - others * odds[:curve]) / total
             sensitivity, specificity = true / events, (others - false) / others
-            numbers = {
+            measures = {
                 "sensitivity": sensitivity,
                 "specificity": specificity,
                 "ppv": true / called,
@@ -74,9 +74,9 @@ class Decisions:
             }
             if self.prevalence is not None:
                 moved = at_prevalence(sensitivity, specificity, self.prevalence)
-                numbers.update({f"moved_{name}": values for name, values in moved.items()})
+                measures.update({f"moved_{name}": values for name, values in moved.items()})
         for column, point in enumerate(self.known, start=curve):
-            for name, values in numbers.items():
+            for name, values in measures.items():
                 found[f"{name}@{point}"] = values[:, column]
         return found
 
@@ -149,7 +149,7 @@ class Decisions:
         """A value with its interval; Wilson's where a proportion of 0 or 1 does not move."""
         if not math.isfinite(value):
             return {"value": None, "low": None, "high": None, "not_estimable": otherwise}
-        found = {"value": value, **resampled.interval(name, value, self.confidence)}
+        found = {"value": value, **resampled.confidence_interval(name, value, self.confidence)}
         if found.get("degenerate") and rows is not None and value in (0.0, 1.0):
             subjects = len(np.unique(self.codes[rows]))
             found["low"], found["high"] = wilson(value, subjects, self.confidence)

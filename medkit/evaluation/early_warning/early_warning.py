@@ -27,7 +27,7 @@ or ``{"not_estimable": text}``. The metrics of a point, each ``{"value", "low", 
 - ``lead_median``, ``lead_q1``, ``lead_q3``: hours from the first true alarm to the onset
 - ``utility``: of every hour, without silence; see ``evaluation.utility``
 
-A block of a baseline has no histogram and no timelines, but ``difference``: network less baseline
+A block of a baseline has no histogram and no timelines, but ``difference``: network minus baseline
 in the same resamples, ``{name: {"value", "low", "high", "p"}}`` with names such as ``stay_auroc``
 and ``stay_sensitivity at false_alarms_1``.
 """

@@ -122,7 +122,7 @@ class Watched:
         sensitivity = divided(true_stays, events[:, None])
         false_per_day = divided(sounding - true, days[:, None])
         found["sensitivity"], found["false"] = sensitivity[:, :size], false_per_day[:, :size]
-        numbers = {
+        measures = {
             "stay_sensitivity": sensitivity,
             "event_free_stays_alarmed": divided(in_free, free[:, None]),
             "alarms_per_day": divided(sounding, days[:, None]),
@@ -133,7 +133,7 @@ class Watched:
         }
         best, inaction = weights @ self.best, weights @ self.inaction
         for column, point in enumerate(self.known):
-            for name, values in numbers.items():
+            for name, values in measures.items():
                 found[f"{name}@{point}"] = values[:, size + column]
             q1, median, q3 = weighted_quartiles(self.lead[size + column], weights)
             found |= {
@@ -189,7 +189,7 @@ class Watched:
         value = float(self.values[key])
         if not math.isfinite(value):
             return {"value": None, "low": None, "high": None, "not_estimable": _WHY[name]}
-        found = {"value": value, **self.resampled.interval(key, value, self.confidence)}
+        found = {"value": value, **self.resampled.confidence_interval(key, value, self.confidence)}
         if found.get("degenerate") and name in _PROPORTIONS and value in (0.0, 1.0):
             subjects = len(np.unique(self.codes[self._denominator(name, index)]))
             found["low"], found["high"] = wilson(value, subjects, self.confidence)
@@ -230,7 +230,7 @@ class Watched:
             for each, key in ((self.resampled, a), (other.resampled, b))
         )
         less = one.less(two)
-        found |= less.interval(a, value, self.confidence)
+        found |= less.confidence_interval(a, value, self.confidence)
         if found["low"] is not None and not found.get("degenerate"):
             found["p"] = less.p_value(a, value)
         return found

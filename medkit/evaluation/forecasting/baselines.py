@@ -202,7 +202,7 @@ def _with_quantiles(
     Args:
         task: The fitted task.
         point: Rows -> (n, values).
-        off: (rows, values) what the point forecast was off by, target less forecast, NaN unknown.
+        off: (rows, values) what the point forecast was off by, target minus forecast, NaN unknown.
     """
     levels, middle = np.asarray(task.levels), task.point
     spread = np.nan_to_num(np.nanquantile(off, levels, axis=0))  # (quantiles, values)

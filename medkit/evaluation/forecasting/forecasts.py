@@ -78,7 +78,7 @@ def forecast_of(
     def with_interval(name: str) -> dict[str, Any]:
         return {
             "value": values[name],
-            **resampled.interval(name, values[name], settings.confidence),
+            **resampled.confidence_interval(name, values[name], settings.confidence),
         }
 
     horizon = []

@@ -190,7 +190,7 @@ def _kept_back(
 ) -> dict[str, int | None]:
     hidden = {name for name, n in subjects.items() if n < minimum}
     if len(hidden) == 1 and len(counts) > 1:
-        # One hidden cell is n less the others: the next smallest goes with it.
+        # One hidden cell is n minus the others: the next smallest goes with it.
         hidden.add(min((n, name) for name, n in counts.items() if name not in hidden)[1])
     return {name: None if name in hidden else n for name, n in counts.items()}
 

@@ -16,7 +16,7 @@
         | {"method": "newcombe" | "bonferroni", "undefined": int}         # where they apply
         | {"not_estimable": reason}                                       # beside nulls
 
-``value`` is the group's number less the reference's (``group`` and ``reference`` hold the two);
+``value`` is the group's number minus the reference's (``group`` and ``reference`` hold the two);
 of ``equalized_odds`` it is the larger of two absolute gaps, without ``group`` and ``reference``.
 
 =====================  ==========================================  ===========================
@@ -29,7 +29,7 @@ predictive_parity      positive predictive value                   Chouldechova 
 demographic_parity     share predicted positive                    Dwork et al. 2012
 discrimination         AUROC within the group
 mean_absolute_error    MAE (regression)
-bias                   mean of predicted less measured (regr.)
+bias                   mean of predicted minus measured (regr.)
 =====================  ==========================================  ===========================
 """
 
@@ -217,7 +217,7 @@ def _gap(
         low, high = newcombe(levels, (counts[0], counts[1]), confidence)
         p = newcombe_p(levels, (counts[0], counts[1]))
         return {**found, "low": low, "high": high, "p": p, "p_holm": None, "method": "newcombe"}
-    bounds = resampled.interval(name, value, confidence)
+    bounds = resampled.confidence_interval(name, value, confidence)
     p_value = None if bounds["low"] is None else resampled.p_value(name, value)
     if bounds.pop("degenerate", False):
         reason = "the same in all resamples"

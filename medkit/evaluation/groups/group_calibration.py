@@ -36,7 +36,7 @@ def group_calibration(
         Laid out as ``calibration_of``: binary ``{"metrics": {name: {value, low, high, …}}}``;
         ``{"per_class": {class: {"metrics": …}}}``, ``{"per_label": …}`` and, of a regression,
         ``{"per_output": …}``. Names: ``in_the_large`` (logit scale), ``observed_expected``,
-        ``intercept`` and ``slope``; of a regression ``bias`` (predicted less measured),
+        ``intercept`` and ``slope``; of a regression ``bias`` (predicted minus measured),
         ``intercept`` and ``slope``. ``not_estimable`` (text) stands beside nulls.
     """
     methods = methods_for(task)
@@ -122,5 +122,5 @@ def _described(
             reason = why.get(name, "no finite estimate in these rows")
             metrics[name] = {"value": None, "low": None, "high": None, "not_estimable": reason}
             continue
-        metrics[name] = {"value": value, **resampled.interval(name, value, confidence)}
+        metrics[name] = {"value": value, **resampled.confidence_interval(name, value, confidence)}
     return plain({"metrics": metrics})

@@ -82,7 +82,7 @@ def delong_test(
         confidence: Coverage of the interval of the difference (A1 - A2 ± z · SE).
 
     Returns:
-        ``difference`` (first less second), ``low``, ``high``, ``standard_error``, ``z`` and ``p``;
+        ``difference`` (first minus second), ``low``, ``high``, ``standard_error``, ``z`` and ``p``;
         see the head of this file for what cannot be tested.
 
     Raises:

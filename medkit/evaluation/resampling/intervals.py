@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
 
 __all__ = [
-    "Resampled", "interval", "measure", "plain", "resample", "resample_by", "resample_weights",
-    "subject_codes",
+    "Resampled", "confidence_interval", "measure", "plain", "resample", "resample_by",
+    "resample_weights", "subject_codes",
 ]  # fmt: skip
 
 ONE_SUBJECT = "the rows are of one subject: there are no intervals"
@@ -54,12 +54,12 @@ class Resampled:
     left_out: dict[str, np.ndarray]
     groups: Groups | None
 
-    def interval(self, name: str, value: float, confidence: float) -> dict[str, Any]:
-        """What ``interval`` returns of one metric."""
+    def confidence_interval(self, name: str, value: float, confidence: float) -> dict[str, Any]:
+        """What ``confidence_interval`` returns of one metric."""
         replicates = self.replicates.get(name)
         if replicates is None:
-            return interval(None, confidence)
-        return interval(replicates, confidence, self.corrected(name, value))
+            return confidence_interval(None, confidence)
+        return confidence_interval(replicates, confidence, self.corrected(name, value))
 
     def corrected(self, name: str, value: float) -> Correction | None:
         """The metric's correction; None where it is undefined."""
@@ -152,7 +152,7 @@ def replicate(
     """As ``resample_by``, of a measure that may also give curves: name -> (B,) or (B, m).
 
     Returns:
-        The numbers, ready for ``Resampled.interval``, and of each curve (resamples, m).
+        The numbers, ready for ``Resampled.confidence_interval``, and of each curve (resamples, m).
     """
     if resamples == 0 or len(codes) == 0 or codes.max() == 0:
         return Resampled({}, {}, None), {}
@@ -170,11 +170,11 @@ def replicate(
     drawn = collected(resample_weights(codes, resamples, seed, strata))
     without = collected(groups.weights(codes))
     curves = {name: values for name, values in drawn.items() if values.ndim > 1}
-    numbers = {name: values for name, values in drawn.items() if values.ndim == 1}
-    return Resampled(numbers, {name: without[name] for name in numbers}, groups), curves
+    scalars = {name: values for name, values in drawn.items() if values.ndim == 1}
+    return Resampled(scalars, {name: without[name] for name in scalars}, groups), curves
 
 
-def interval(
+def confidence_interval(
     replicates: np.ndarray | None, confidence: float, corrected: Correction | None = None
 ) -> dict[str, Any]:
     """Interval from resampled values: ``low``, ``high``, and what is wrong with it.
@@ -284,8 +284,8 @@ def described(
         "subjects": int(codes.max()) + 1,
         "positives": task.positives(y),
         "metrics": {
-            name: {"value": value, **resampled.interval(name, value, settings.confidence)}
-            for name, value in values.items()
+            name: {"value": each, **resampled.confidence_interval(name, each, settings.confidence)}
+            for name, each in values.items()
         },
     }
 

@@ -9,10 +9,11 @@
         "notes": [text],                         # only if there is something to say
     }
 
-Differences are A less B, whichever direction is better. ``low``, ``high`` and ``p`` are null
+Differences are A minus B, whichever direction is better. ``low``, ``high`` and ``p`` are null
 without a bootstrap, where many resamples have no value, or where ``not_estimable`` (text) stands
-beside them; ``undefined`` and ``degenerate`` as in ``intervals.interval``. ``delong`` is there for
-a binary task, and for multilabel as ``{label: …}``; instead of bounds it may hold a ``note``.
+beside them; ``undefined`` and ``degenerate`` as in ``intervals.confidence_interval``. ``delong``
+is there for a binary task, and for multilabel as ``{label: …}``; instead of bounds it may hold a
+``note``.
 ``mcnemar`` is there for binary and multiclass, and for multilabel as ``{label: …}``; ``only_a`` and
 ``only_b`` count the rows that A (or B) alone predicts rightly, ``method`` is ``mid-p`` or
 ``clustered`` (which adds ``statistic``), ``p`` is 1 where the two never differ.
@@ -126,7 +127,7 @@ def _differences(
             reason = "undefined in these rows"
             found[name] |= {"low": None, "high": None, "p": None, "not_estimable": reason}
             continue
-        found[name] |= differences.interval(name, value, settings.confidence)
+        found[name] |= differences.confidence_interval(name, value, settings.confidence)
         found[name]["p"] = None
         if found[name].get("degenerate") and abs(value) > _SAME:
             found[name]["not_estimable"] = "the same in all resamples: no test"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import interval, plain
+from medkit.evaluation.resampling.intervals import confidence_interval, plain
 from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.resampling.resampling import resample_weights
 from medkit.tasks.task import Task
@@ -130,7 +130,7 @@ def abstention_of(
     for name in ("aurc", "oracle", "excess"):
         found[name] = {
             "value": values[name],
-            **interval(replicates.get(name), settings.confidence),
+            **confidence_interval(replicates.get(name), settings.confidence),
         }
     if len(curve.starts) == 1:
         found["note"] = "all rows are equally certain: abstaining gains nothing"
@@ -206,7 +206,8 @@ def _bands(
     low: list[Any] = []
     high: list[Any] = []
     for index, value in enumerate(values):
-        found = interval(None if replicates is None else replicates[:, index], confidence)
+        column = None if replicates is None else replicates[:, index]
+        found = confidence_interval(column, confidence)
         bounds = (found["low"], found["high"])
         if found.get("degenerate"):
             known = value in (0.0, 1.0) and counts[index] >= 1

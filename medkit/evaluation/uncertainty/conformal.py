@@ -9,7 +9,7 @@ import numpy as np
 
 from medkit.evaluation.groups.subgroups import divided
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import interval, plain
+from medkit.evaluation.resampling.intervals import confidence_interval, plain
 from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
 from medkit.evaluation.uncertainty.conformal_sets import (
     calibrate,
@@ -174,7 +174,7 @@ def _group(
         if len(codes) == subjects and name != "size":
             found |= _exact(means[:, index], settings.confidence)
         else:
-            found |= interval(replicates[:, index], settings.confidence)
+            found |= confidence_interval(replicates[:, index], settings.confidence)
             if found.get("degenerate") and name != "size" and found["value"] in (0.0, 1.0):
                 # All rows of every subject alike: a subject counts once.
                 del found["degenerate"]

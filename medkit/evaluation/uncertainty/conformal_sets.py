@@ -124,10 +124,10 @@ class Sets:
     @staticmethod
     def columns(q: float, of: Outcome, ending: str) -> dict[str, np.ndarray]:
         """The set of each row as text."""
-        inside, numbers = np.unique(_within(q, of), axis=0, return_inverse=True)
+        inside, which = np.unique(_within(q, of), axis=0, return_inverse=True)
         texts = ["{" + ", ".join(str(c) for c, each in zip(of.classes, row, strict=True) if each)
                  + "}" for row in inside]  # fmt: skip
-        return {f"prediction_set{ending}": np.array(texts, object)[np.asarray(numbers).ravel()]}
+        return {f"prediction_set{ending}": np.array(texts, object)[np.asarray(which).ravel()]}
 
     @staticmethod
     def measures(q: float, of: Outcome) -> dict[str, np.ndarray]:

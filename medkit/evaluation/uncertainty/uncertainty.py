@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.evaluation.methods import Methods, methods_for
-from medkit.evaluation.resampling.intervals import interval, plain
+from medkit.evaluation.resampling.intervals import confidence_interval, plain
 from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
 from medkit.evaluation.uncertainty.abstention import abstention_of
 from medkit.evaluation.uncertainty.conformal_sets import conformal_outcomes
@@ -232,7 +232,7 @@ def _measured(
     for name, value in values.items():
         replicates = np.concatenate(chunks[name]) if chunks[name] else np.empty((0, len(value)))
         found[name] = [
-            {"value": each, **interval(column, settings.confidence)}
+            {"value": each, **confidence_interval(column, settings.confidence)}
             for each, column in zip(value, replicates.T, strict=True)
         ]
     return found

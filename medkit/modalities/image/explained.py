@@ -43,7 +43,7 @@ class ImageExplained(Modality):
     def hidden_parts(self) -> tuple[list[FeatureGroup], bool]:
         """Windows that slide over the image by half their size (Zeiler and Fergus, Visualizing and
         understanding convolutional networks, ECCV 2014)."""
-        return [FeatureGroup("", None, place) for place in _windows(self.input_shape_[:-1])], True
+        return [FeatureGroup("", None, window) for window in _windows(self.input_shape_[:-1])], True
 
     def hide(self, x: np.ndarray, group: FeatureGroup) -> None:
         group.of(x)[...] = self._mean_pixel.astype(x.dtype)

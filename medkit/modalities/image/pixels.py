@@ -99,7 +99,7 @@ def _summarize(images: np.ndarray) -> dict[str, np.ndarray]:
             shape = [-1 if i == axis else 1 for i in range(means.ndim)]
             sums = np.add.reduceat(means, edges[:-1], axis=axis)
             means = sums / np.diff(edges).reshape(shape)
-        places = itertools.product(*(range(1, parts + 1) for parts in grid))
-        for place, values in zip(places, means.reshape(len(means), -1).T, strict=True):
-            columns[f"{prefix}block {', '.join(map(str, place))}"] = values.astype("float32")
+        cells = itertools.product(*(range(1, parts + 1) for parts in grid))
+        for cell, values in zip(cells, means.reshape(len(means), -1).T, strict=True):
+            columns[f"{prefix}block {', '.join(map(str, cell))}"] = values.astype("float32")
     return columns

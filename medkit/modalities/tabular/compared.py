@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TabularCompared(Modality):
-    """Identical rows are told from coincidence column by column, near ones by their numbers."""
+    """Identical rows are weighed against coincidence column by column; near ones are numeric."""
 
     def row_keys(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
         table = self.table(raw)

@@ -27,12 +27,12 @@ class TabularExplained(Modality):
         """The training mean of each number (or what fills it), all categories alike, nothing
         marked as missing."""
         start = prepared(layer, np.full_like(x[:1], np.nan)).copy()
-        numbers, hot = len(layer.numeric_columns), np.asarray(layer.hot_columns, int)
+        numeric, hot = len(layer.numeric_columns), np.asarray(layer.hot_columns, int)
         # Without any category, each would get what is common to all of them.
-        start[..., numbers : numbers + len(hot)] = 1 / np.bincount(hot, minlength=1)[hot]
-        start[..., numbers + len(hot) :] = 0.0
+        start[..., numeric : numeric + len(hot)] = 1 / np.bincount(hot, minlength=1)[hot]
+        start[..., numeric + len(hot) :] = 0.0
         if self.standardize:
-            start[..., :numbers] = 0.0
+            start[..., :numeric] = 0.0
         return np.broadcast_to(start, inner.shape)
 
     def attributed(self, layer: Any, inner: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -86,8 +86,8 @@ class TokensExplained(Modality):
         share = shares(None if attribution is None else attribution[row], x[row].shape)
         return Drawing(
             words=tuple(
-                Mark(known[code], float(each), f"position {place}")
-                for place, (code, each) in enumerate(zip(x[row], share, strict=True), 1)
+                Mark(known[code], float(each), f"position {position}")
+                for position, (code, each) in enumerate(zip(x[row], share, strict=True), 1)
                 if known[code]
             )
         )

@@ -25,8 +25,8 @@ def split_units(text: str, unit: str, ignore_case: bool) -> list[str] | str:
 def positions(x: np.ndarray, vocabulary: list[str]) -> dict[str, np.ndarray]:
     """``position 3 = A``: 1 where that token is there, else 0."""
     return {
-        f"position {place + 1} = {token}": (x[:, place] == code).astype("float32")
-        for place in range(x.shape[1])
+        f"position {position + 1} = {token}": (x[:, position] == code).astype("float32")
+        for position in range(x.shape[1])
         for code, token in enumerate(vocabulary, start=FIRST)
     }
 
@@ -53,6 +53,6 @@ def occurrences(x: np.ndarray, vocabulary: list[str]) -> dict[str, np.ndarray]:
 
 def _counts(ids: np.ndarray, size: int) -> np.ndarray:
     """(n, size): how often each of the ids 0 … size - 1 occurs in a row; others are skipped."""
-    rows, places = np.nonzero((ids >= 0) & (ids < size))
-    flat = rows * size + ids[rows, places]
+    rows, positions = np.nonzero((ids >= 0) & (ids < size))
+    flat = rows * size + ids[rows, positions]
     return np.bincount(flat, minlength=len(ids) * size).reshape(len(ids), size)

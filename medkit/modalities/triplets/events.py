@@ -23,8 +23,8 @@ class FlatEvents(NamedTuple):
 
 def flat(values: np.ndarray) -> FlatEvents:
     """The events of (n, most, 3): those of which nothing is NaN."""
-    rows, places = np.nonzero(~np.isnan(values).any(axis=2))
-    time, variable, value = (values[rows, places, i] for i in range(3))
+    rows, positions = np.nonzero(~np.isnan(values).any(axis=2))
+    time, variable, value = (values[rows, positions, i] for i in range(3))
     if not (np.isfinite(time).all() and np.isfinite(value).all()):
         raise DataError(
             "infinite times or values among the triplets", hint="Leave those events out."
@@ -59,9 +59,9 @@ def kept_events(events: FlatEvents, rows: int, room: int) -> np.ndarray:
 def fill(encoded: np.ndarray, events: FlatEvents) -> None:
     """Write events in order into (n, room, 3)."""
     lengths = np.bincount(events.row, minlength=len(encoded))
-    place = np.arange(len(events.row)) - (np.cumsum(lengths) - lengths)[events.row]
+    position = np.arange(len(events.row)) - (np.cumsum(lengths) - lengths)[events.row]
     for i, each in enumerate((events.time, events.variable, events.value)):
-        encoded[events.row, place, i] = each
+        encoded[events.row, position, i] = each
 
 
 def summaries(events: FlatEvents, rows: int, width: int) -> dict[str, np.ndarray]:

@@ -81,14 +81,14 @@ class TripletsExplained(Modality):
 
     def itemized(self, x: np.ndarray, attribution: np.ndarray) -> pandas.DataFrame | None:
         values, found = x[0], attribution[0]
-        places = np.flatnonzero(~np.isnan(values[:, 1]))
-        variables = [self.features[int(number)] for number in values[places, 1]]
+        positions = np.flatnonzero(~np.isnan(values[:, 1]))
+        variables = [self.features[int(number)] for number in values[positions, 1]]
         return pd.DataFrame(
             {
                 "feature": [each.name for each in variables],
-                "hours": [plain(each) for each in values[places, 0]],
-                "value": [plain(each) for each in values[places, 2]],
+                "hours": [plain(each) for each in values[positions, 0]],
+                "value": [plain(each) for each in values[positions, 2]],
                 "unit": [each.unit or "" for each in variables],
-                "attribution": found[places],
+                "attribution": found[positions],
             }
         )

@@ -227,10 +227,10 @@ class Triplets(TripletsExplained, TripletsCompared):
     def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """``events.csv``, read by ``events``."""
         values = np.asarray(raw.values)
-        sample, places = np.nonzero(~np.isnan(values).any(axis=2))
-        hours, channels, numbers = values[sample, places].T
+        sample, positions = np.nonzero(~np.isnan(values).any(axis=2))
+        hours, channels, measured = values[sample, positions].T
         names = [feature.name for feature in raw.features]
-        cells = (rows.ids[sample], hours, np.array(names)[channels.astype(int)], numbers)
+        cells = (rows.ids[sample], hours, np.array(names)[channels.astype(int)], measured)
         window = {"hours": float(np.floor(hours.max(initial=0.0)) + 1)}
         return write_events(folder, cells, raw.features, names, form="triplets", window=window)
 

@@ -73,7 +73,7 @@ def counts(items: Sequence[Item]) -> dict[Status, int]:
     return found
 
 
-def _told(text: str, else_missing: str = "") -> tuple[Status, str]:
+def _filled(text: str, else_missing: str = "") -> tuple[Status, str]:
     return ("filled", text) if text else ("authors", else_missing)
 
 
@@ -168,7 +168,7 @@ def _code(inputs: ReportInputs) -> tuple[Status, str]:
 
 
 def _in_table_one(text: str) -> Callable[[ReportInputs], tuple[Status, str]]:
-    return lambda inputs: _told(
+    return lambda inputs: _filled(
         text if inputs.metrics.get("table_one") else "", "No Table 1 was computed."
     )
 
@@ -210,7 +210,7 @@ def _updated(inputs: ReportInputs) -> tuple[Status, str]:
 
 
 def _facts(*details: Callable[[ReportInputs], str]) -> Callable[[ReportInputs], tuple[Status, str]]:
-    return lambda inputs: _told(" ".join(filter(None, (each(inputs) for each in details))))
+    return lambda inputs: _filled(" ".join(filter(None, (each(inputs) for each in details))))
 
 
 _M, _R, _D = "Methods", "Results", "Discussion"

@@ -103,22 +103,22 @@ def _words(found: Mapping[str, Any]) -> list[str]:
             "they count as missed."
         )
     point = found["operating_points"][0]
-    numbers = {name: each["value"] for name, each in point["metrics"].items()}
+    values = {name: each["value"] for name, each in point["metrics"].items()}
     parts = []
-    if numbers["stay_sensitivity"] is not None:
-        text = f"{percent(numbers['stay_sensitivity'], 0)} of the event stays had a true alarm"
-        if numbers["lead_median"] is not None:
+    if values["stay_sensitivity"] is not None:
+        text = f"{percent(values['stay_sensitivity'], 0)} of the event stays had a true alarm"
+        if values["lead_median"] is not None:
             text += (
-                f", the first of them {hours(round(numbers['lead_median'], 1))} before the onset "
-                f"in the median (quartiles {numbers['lead_q1']:g} to {numbers['lead_q3']:g})"
+                f", the first of them {hours(round(values['lead_median'], 1))} before the onset "
+                f"in the median (quartiles {values['lead_q1']:g} to {values['lead_q3']:g})"
             )
         parts.append(text)
     parts.append(
-        f"there were {readable(numbers['alarms_per_day'])} alarms per patient-day, "
-        f"{readable(numbers['false_alarms_per_day'])} of them false"
+        f"there were {readable(values['alarms_per_day'])} alarms per patient-day, "
+        f"{readable(values['false_alarms_per_day'])} of them false"
     )
-    if numbers["number_needed_to_evaluate"] is not None:
-        every = readable(numbers["number_needed_to_evaluate"])
+    if values["number_needed_to_evaluate"] is not None:
+        every = readable(values["number_needed_to_evaluate"])
         parts.append(f"{every} alarms had to be looked at for one that was true")
     auroc = found["metrics"]["stay_auroc"]
     if auroc["value"] is not None:

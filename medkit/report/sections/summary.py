@@ -51,7 +51,7 @@ def verdict(metrics: Mapping[str, Any], main: Metric) -> dict[str, str]:
         text = (
             f"The network does not beat {name}: it is "
             + (f"behind by {by}" if gain < 0 else "level with it")
-            + ". Prefer the simpler model unless something else speaks for the network."
+            + ". Prefer the simpler model unless there is another reason to use the network."
         )
         return {"level": "bad", "text": text}
     if not certain:

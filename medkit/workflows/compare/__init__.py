@@ -14,7 +14,7 @@
      "comparisons": [                       # every other run against the reference
         {"run": "<run>", "reference": "<run>", "paired": True,
          "rows": "…",                       # how the rows were found to be the same
-         "metrics": {name: {"difference", "low", "high", "p"[, "p_holm"]}},  # run less reference
+         "metrics": {name: {"difference", "low", "high", "p"[, "p_holm"]}},  # run minus reference
          "delong": {…}, "mcnemar": {…},     # as evaluation.paired.compare_outputs has them
          "notes": [text]},                  # only if there are any
         {"run": "<run>", "reference": "<run>", "paired": False, "note": "why not"}],

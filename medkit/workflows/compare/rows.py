@@ -88,8 +88,8 @@ def matched(one: TestRows, other: TestRows) -> tuple[np.ndarray | None, str]:
         (n,) positions, or None; in words: the evidence, or why the rows cannot be paired.
     """
     if one.every & other.every:
-        place = {sample: i for i, sample in enumerate(other.sample)}
-        shared = [place[sample] for sample in one.sample if sample in place]
+        position = {sample: i for i, sample in enumerate(other.sample)}
+        shared = [position[sample] for sample in one.sample if sample in position]
         if len(shared) == len(one.sample) == len(other.sample):
             return np.array(shared), "equal hashes of the samples"
         text = (

@@ -52,11 +52,11 @@ def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
     rows = [_rows(cohort, fold, run, len(stored.y)) for fold, run, stored in kept]
     repeats = sorted({fold.repeat for fold, _, _ in kept})
     tested = np.unique(np.concatenate(rows))
-    place = np.full(len(cohort), -1)
-    place[tested] = np.arange(len(tested))
+    position = np.full(len(cohort), -1)
+    position[tested] = np.arange(len(tested))
     y = np.zeros((len(tested), *kept[0][2].y.shape[1:]), dtype=kept[0][2].y.dtype)
     for where, (_, _, stored) in zip(rows, kept, strict=True):
-        y[place[where]] = stored.y
+        y[position[where]] = stored.y
     names = [
         "network",
         *(n for n in kept[0][2].baselines if all(n in s.baselines for *_, s in kept)),
@@ -65,7 +65,7 @@ def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
     thresholds: dict[str, list[np.ndarray] | None] = {name: [] for name in names}
     for repeat in repeats:
         of_repeat = [
-            (place[where], run, stored)
+            (position[where], run, stored)
             for where, (fold, run, stored) in zip(rows, kept, strict=True)
             if fold.repeat == repeat
         ]
@@ -154,7 +154,7 @@ def pooled_metrics(pooled: Pooled, scored: Scored, settings: Evaluation) -> dict
 def pooled_differences(
     network: Scored, baseline: Scored, settings: Evaluation
 ) -> dict[str, dict[str, Any]]:
-    """Network less baseline on the same pooled samples, with paired intervals.
+    """Network minus baseline on the same pooled samples, with paired intervals.
 
     Both are scored in the same resamples of the subjects (Efron and Tibshirani, An Introduction
     to the Bootstrap, 1993), and a subject drawn is drawn in all repeats: repeats make the
@@ -169,7 +169,7 @@ def pooled_differences(
         difference = value - baseline.values[metric]
         found[metric] = {
             "value": difference,
-            **drawn.interval(metric, difference, settings.confidence),
+            **drawn.confidence_interval(metric, difference, settings.confidence),
         }
         if found[metric]["low"] is not None:
             found[metric]["p"] = drawn.p_value(metric, difference)

@@ -63,10 +63,10 @@ def run_folds(plan: FoldPlan, folder: Path, jobs: int, allow_code: Sequence[str]
     trained = _side_by_side(waiting, folder, jobs, allow_code) if jobs else _here(waiting, folder)
     started = time.monotonic()
     for done, fold in enumerate(trained, start=1):
-        left = len(waiting) - done
-        seconds = (time.monotonic() - started) / done * left
-        log.info("fold %d of %d finished (%s)%s", total - left, total, fold.name,
-                 f"; about {duration(seconds)} left" if left else "")  # fmt: skip
+        remaining = len(waiting) - done
+        seconds = (time.monotonic() - started) / done * remaining
+        log.info("fold %d of %d finished (%s)%s", total - remaining, total, fold.name,
+                 f"; about {duration(seconds)} left" if remaining else "")  # fmt: skip
 
 
 def _here(waiting: Sequence[Fold], folder: Path) -> Iterator[Fold]:

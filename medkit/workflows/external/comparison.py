@@ -12,7 +12,7 @@ from medkit.data.parts import Part
 from medkit.evaluation.groups.case_mix import table_one
 from medkit.evaluation.groups.membership import membership
 from medkit.evaluation.groups.shift import standardised_differences, unit_warnings
-from medkit.evaluation.resampling.intervals import interval, plain, resample
+from medkit.evaluation.resampling.intervals import confidence_interval, plain, resample
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.runs.run import Run
 from medkit.runs.stored import stored_part
@@ -116,7 +116,7 @@ def performance_drop(
         old = values[DEVELOPMENT][metric]
         both = all(metric in drawn[name] for name in samples)
         pairs = drawn[NEW][metric] - drawn[DEVELOPMENT][metric] if both else None
-        bounds = interval(pairs, settings.confidence)
+        bounds = confidence_interval(pairs, settings.confidence)
         found = {DEVELOPMENT: old, NEW: new, "value": new - old, **bounds}
         if not np.isfinite(new - old):
             found |= {"low": None, "high": None, "not_estimable": "undefined in one of them"}

@@ -15,7 +15,7 @@
                           "metrics": {"auroc": {"development", "new", "value", "low", "high"}},
                           "notes": ["…"]}}
 
-``value`` of a drop is new less development, whichever direction is better. What cannot be had is
+``value`` of a drop is new minus development, whichever direction is better. What cannot be had is
 ``{"not_estimable": reason}`` in its place.
 """
 

@@ -36,21 +36,21 @@ def blocks_of(
     """Blocks that are held in memory one at a time.
 
     Args:
-        axis: The places on the grid's first axis.
+        axis: The positions on the grid's first axis.
         events: How many events there are.
-        row_bytes: What one place takes.
+        row_bytes: What one position takes.
         most_events, most_bytes: What one block may hold, about.
     """
     table = axis.table
     stays = table["stay"].nunique()
     events = int(events * max(1.0, len(table) / max(stays, 1)))  # several windows of one stay
-    wanted = max(events / most_events, axis.places * row_bytes / most_bytes)
+    wanted = max(events / most_events, axis.length * row_bytes / most_bytes)
     number = min(max(1, math.ceil(wanted)), max(1, len(table)))
     if number == 1:
         return [Block(table, None)]
     if table["code"].duplicated().any():  # several keys write one stay's id: they stay together
         table = table.sort_values("code", kind="stable")
-        edges = np.searchsorted(table["code"], np.linspace(0, axis.places, number + 1).astype(int))
+        edges = np.searchsorted(table["code"], np.linspace(0, axis.length, number + 1).astype(int))
         edges[-1] = len(table)
     else:
         table = table.sort_values("stay", kind="stable")

@@ -79,12 +79,12 @@ class GridPlan:
 
 
 class Gridded(NamedTuple):
-    """The grid of the wanted places.
+    """The grid of the wanted positions.
 
     Args:
-        values: float32 (wanted places, steps, channels).
-        present: Which places hold an event, bool (places,).
-        row: Each place's row of ``values``, -1 where it has none, int64 (places,).
+        values: float32 (wanted positions, steps, channels).
+        present: Which positions hold an event, bool (positions,).
+        row: Each position's row of ``values``, -1 where it has none, int64 (positions,).
         unlabelled: Stays with events that are not wanted.
         notes: What a reader of the run should know.
     """
@@ -100,7 +100,7 @@ def gridded(
     found: FoundEvents,
     plan: GridPlan,
     axis: Axis,
-    place: np.ndarray | None,
+    position: np.ndarray | None,
     span: str,
     store: Store | None = None,
 ) -> Gridded:
@@ -109,8 +109,8 @@ def gridded(
     Args:
         found: The events.
         plan: What the grid holds.
-        axis: The places on the grid's first axis.
-        place: The places that get a row of ``values``, -1 among them skipped; None: all.
+        axis: The positions on the grid's first axis.
+        position: The positions that get a row of ``values``, -1 among them skipped; None: all.
         span: The window in words.
         store: Where a grid is kept for the next time, and one too large for memory in any case:
             its ``values`` are then a memory-mapped array.
@@ -119,9 +119,9 @@ def gridded(
         DataError: Implausible values or duplicate events, where these are refused.
         RunError: The disk is full.
     """
-    wanted = np.ones(axis.places, bool)
-    if place is not None:
-        wanted = np.isin(np.arange(axis.places), place)
+    wanted = np.ones(axis.length, bool)
+    if position is not None:
+        wanted = np.isin(np.arange(axis.length), position)
     shape = (int(wanted.sum()), plan.window.steps, len(plan.names))
     needed = 4 * math.prod(shape)
     _refuse_too_wide(found, shape, needed)
@@ -130,7 +130,7 @@ def gridded(
         return _filled(found, plan, axis, wanted, span, memory)._replace(values=memory.values)
     name, stamp = (
         key_of("grid", found.key, {**vars(plan), "engine": ""}, span),
-        _content(found, axis, place),
+        _content(found, axis, position),
     )
     entry = store.find(name, stamp) if store.kept else None
     kept = store.opened(entry, _loaded)
@@ -213,18 +213,18 @@ def _filled(
 
 
 def _fill_rest(values: InMemory | OnDisk, rows: np.ndarray, empty: np.ndarray) -> None:
-    """Rows of places without any event."""
+    """Rows of positions without any event."""
     for start in range(0, len(rows), 1024):
         some = rows[start : start + 1024]
         values.put(some, np.broadcast_to(empty, (len(some), *empty.shape)))
 
 
-def _content(found: FoundEvents, axis: Axis, place: np.ndarray | None) -> str:
+def _content(found: FoundEvents, axis: Axis, position: np.ndarray | None) -> str:
     """A hash of what the grid is computed from, beside the plan."""
     rows = pd.util.hash_pandas_object(axis.table, index=False).to_numpy().tobytes()
-    asked = b"" if place is None else np.ascontiguousarray(place, dtype="int64").tobytes()
+    asked = b"" if position is None else np.ascontiguousarray(position, dtype="int64").tobytes()
     digest = hashlib.sha256(rows + b"\0" + asked).hexdigest()
-    return key_of(found.files, digest, axis.places, axis.others)
+    return key_of(found.files, digest, axis.length, axis.others)
 
 
 def _save(grid: Gridded, folder: Path) -> None:

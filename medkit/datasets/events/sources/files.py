@@ -57,14 +57,14 @@ def melted(frame: pd.DataFrame, columns: EventColumns) -> pd.DataFrame:
     if columns.time is None:
         frame = frame.assign(time=frame.groupby("stay", observed=True).cumcount().astype("float64"))
     values = frame[names]
-    row, place = np.nonzero(values.notna().to_numpy())
+    row, column = np.nonzero(values.notna().to_numpy())
     whole = values.to_numpy()
     return pd.DataFrame(
         {
             "stay": frame["stay"].take(row).to_numpy(),
             "time": frame["time"].take(row).to_numpy(),
-            "variable": pd.Categorical.from_codes(place, pd.Index(names)),
-            "value": whole[row, place],
+            "variable": pd.Categorical.from_codes(column, pd.Index(names)),
+            "value": whole[row, column],
         },
         index=frame.index[row],
     ).astype({"stay": frame["stay"].dtype})

@@ -57,10 +57,10 @@ def _scattered(kinds: Sequence[Any], stay: str, blocks: int) -> bool:
     """Whether blocks of stays would read many events of others, by the files' statistics."""
     found = []
     for kind in kinds:
-        place = kind.schema.to_arrow_schema().names.index(stay)
+        column = kind.schema.to_arrow_schema().names.index(stay)
         for number in range(kind.num_row_groups):
             group = kind.row_group(number)
-            known = group.column(place).statistics
+            known = group.column(column).statistics
             if known is None or not known.has_min_max:
                 return True
             found.append((known.min, known.max, group.num_rows))
@@ -95,19 +95,19 @@ def _copy(
             for table in _groups(files, columns):
                 part = _encoded(table, stay)
                 levels = part.dictionary.to_numpy(zero_copy_only=False)
-                places = np.zeros(len(levels) + 1, dtype="int64")  # the last: without a stay
+                positions = np.zeros(len(levels) + 1, dtype="int64")  # the last: without a stay
                 known = _given(levels)
-                places[:-1][known] = np.searchsorted(edges, levels[known], side="right")
-                places = places[part.indices.fill_null(len(levels)).to_numpy()]
-                order = np.argsort(places, kind="stable")
+                positions[:-1][known] = np.searchsorted(edges, levels[known], side="right")
+                positions = positions[part.indices.fill_null(len(levels)).to_numpy()]
+                order = np.argsort(positions, kind="stable")
                 table = table.take(pa.array(order))
-                ends = np.searchsorted(places[order], np.arange(len(edges) + 2))
-                for place in map(int, np.flatnonzero(np.diff(ends))):
-                    if place not in writers:
-                        writers[place] = pyarrow.parquet.ParquetWriter(
-                            folder / f"{place:05d}.parquet", table.schema
+                ends = np.searchsorted(positions[order], np.arange(len(edges) + 2))
+                for position in map(int, np.flatnonzero(np.diff(ends))):
+                    if position not in writers:
+                        writers[position] = pyarrow.parquet.ParquetWriter(
+                            folder / f"{position:05d}.parquet", table.schema
                         )
-                    writers[place].write_table(table[ends[place] : ends[place + 1]])
+                    writers[position].write_table(table[ends[position] : ends[position + 1]])
                 reading.advance(len(order))
     finally:
         for writer in writers.values():

@@ -189,8 +189,8 @@ def _long(files: Sequence[Path], source: EventSource) -> tuple[nw.LazyFrame[Any]
         list(held), list(held.values()), default=None, return_dtype=nw.String
     )
     frame = frame.with_columns(variable=names).filter(~nw.col("value").is_null())
-    left = f"columns without numbers are not variables: {', '.join(others)}"
-    return frame, (left,) if others else ()
+    note = f"columns without numbers are not variables: {', '.join(others)}"
+    return frame, (note,) if others else ()
 
 
 def _stand_ins(missing_values: Mapping[str, tuple[Any, ...]]) -> nw.Expr:
