@@ -146,9 +146,9 @@ def _unknown(
     homes = [(g, field) for g, field in inside if name in (field, f"{g}_{field}")]
     if homes:
         written = " or ".join(f"{group}: {{{field}: ...}}" for group, field in homes)
-        groups = [group for group, _ in homes]
-        near = did_you_mean(name, [each for each in known if each not in groups])
-        return f"is in the group {' or '.join(groups)}: write {written}{near}"
+        named = [group for group, _ in homes]
+        near = did_you_mean(name, [each for each in known if each not in named])
+        return f"is in the group {' or '.join(named)}: write {written}{near}"
     if near := did_you_mean(name, known):
         return f"not {what}{near}"
     field = nearest(name, [field for _, field in inside])

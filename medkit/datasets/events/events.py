@@ -175,9 +175,9 @@ def events(
             grid = gridded(found, plan, axis, positions, problem.span, store)
         # A stay of which no more than its static features is known is a stay all the same.
         grid = grid._replace(present=grid.present | static_seen(static, found, plan, windows))
-        target = targets_of(problem, found, plan, windows, table)
+        targets = targets_of(problem, found, plan, windows, table)
         picked = samples_of(
-            problem, found, table, positions, grid, target, windows, subject == named.stay
+            problem, found, table, positions, grid, targets, windows, subject == named.stay
         )
         kept, notes = grid.row[picked.positions], grid.notes
         whole = np.array_equal(kept, np.arange(len(grid.values)))
