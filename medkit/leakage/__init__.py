@@ -5,8 +5,8 @@
 keeps (``metrics["leakage"]``, and what ``medkit audit`` prints) is ``summary(findings)``::
 
     {
-      "checked": ["subject_overlap", "duplicates", "near_duplicates", "predictive_feature",
-                  "copied_target", "identifier", "after_prediction_time",
+      "checked": ["subject_overlap", "trained_before", "duplicates", "near_duplicates",
+                  "predictive_feature", "copied_target", "identifier", "after_prediction_time",
                   "informative_missingness", "same_period"],
       "findings": [
         {

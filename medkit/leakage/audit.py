@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medkit.leakage.earlier import trained_before
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.features import outcome_findings
 from medkit.leakage.findings import CHECKS, Finding, Findings
@@ -24,6 +25,7 @@ from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.sections import Split
+    from medkit.data.cohort import Cohort
     from medkit.data.parts import Part
     from medkit.modalities.encoder import Encoder
 
@@ -33,7 +35,13 @@ log = logging.getLogger("medkit")
 OF_OUTCOMES = ("copied_target", "predictive_feature", "informative_missingness")
 
 
-def audit(parts: Mapping[str, Part], encoder: Encoder, task: Task, split: Split) -> Findings:
+def audit(
+    parts: Mapping[str, Part],
+    encoder: Encoder,
+    task: Task,
+    split: Split,
+    earlier: Mapping[str, Mapping[str, Cohort] | str] | None = None,
+) -> Findings:
     """Look for leakage between the parts and from the outcome into the inputs.
 
     Args:
@@ -41,6 +49,8 @@ def audit(parts: Mapping[str, Part], encoder: Encoder, task: Task, split: Split)
         encoder: The fitted encoder.
         task: The fitted task.
         split: How the parts were divided.
+        earlier: Input name -> the parts of the run that its branch starts from, or why they are
+            not known.
 
     Returns:
         The findings in the order of ``CHECKS``, a list; ``.notes`` says what was looked at in a
@@ -53,12 +63,14 @@ def audit(parts: Mapping[str, Part], encoder: Encoder, task: Task, split: Split)
     ]
     whole = replace(every[0], parts=parts)
     found = [*_of_samples(whole, split), *(each for one in every for each in _of_input(one))]
+    cohorts = {name: part.cohort for name, part in parts.items()}
+    found += trained_before(cohorts, earlier or {})
     found.sort(key=lambda each: list(CHECKS).index(each.name))
     notes = list(dict.fromkeys(gathered))
     for note in notes:
         log.info("leakage gate: %s", note)
     skipped = () if whole.outcomes else OF_OUTCOMES
-    return Findings(found, notes, skipped)
+    return Findings(found, notes, skipped if earlier else (*skipped, "trained_before"))
 
 
 def _having(parts: Mapping[str, Part], name: str) -> dict[str, Part]:

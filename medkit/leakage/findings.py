@@ -20,6 +20,11 @@ CHECKS: dict[str, tuple[str, str]] = {
         "the model can recognize a patient it was trained on, so the test is not independent",
         "Split by subject, or correct the column that assigns the parts.",
     ),
+    "trained_before": (
+        "a branch that starts from a finished run knows the rows that run was trained on, so that "
+        "they are no test of it",
+        "Keep the seed and the split of that run on the same samples, or start from another run.",
+    ),
     "duplicates": (
         "the answer to a row seen in training is remembered, not predicted",
         "Drop the copies, or name the subject's column so that copies stay in one part.",

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from medkit.config.experiment import Experiment
 from medkit.leakage import Findings, audit, waive
-from medkit.workflows.finished_branches import finished_branches, fitted_modalities
+from medkit.workflows.finished_branches import earlier_parts, finished_branches, fitted_modalities
 from medkit.workflows.prepare import divide, encode, read
 
 
@@ -26,7 +26,8 @@ def audit_experiment(experiment: Experiment) -> Findings:
     divided, flow = divide(cohort, experiment)
     fitted = fitted_modalities(begun, cohort, experiment)
     encoder, task, parts = encode(divided, experiment, flow, fitted)
-    return waive(audit(parts, encoder, task, experiment.split), experiment.leakage)
+    found = audit(parts, encoder, task, experiment.split, earlier_parts(begun, cohort))
+    return waive(found, experiment.leakage)
 
 
 def findings_table(findings: Findings) -> Group:

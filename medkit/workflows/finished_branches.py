@@ -13,6 +13,7 @@ from medkit.data.cohort import Cohort
 from medkit.modalities.encoder import preprocessing_name
 from medkit.modalities.modality import Modality
 from medkit.runs.run import Run
+from medkit.workflows.prepare import own_parts
 
 if TYPE_CHECKING:
     import keras
@@ -71,14 +72,21 @@ def fitted_modalities(
         ]
         if differences:
             raise _wrong(experiment, name, f"the input '{name}' {'; '.join(differences)}")
-        if {*run.environment["data_sha256"].values()} & {*cohort.source.files.values()}:
-            log.warning(
-                "the branch '%s' starts from a run on the same files: what that run was trained on "
-                "must not be tested here; keep seed and split as they were", name,
-            )  # fmt: skip
         log.info("input %s: preprocessing and weights of the run %s", name, run.path.name)
         found[name] = modality
     return found
+
+
+def earlier_parts(runs: Mapping[str, Run], cohort: Cohort) -> dict[str, Mapping[str, Cohort] | str]:
+    """Input name -> the parts of the run that its branch starts from, or why they are not known.
+
+    Only of runs that read a file of this cohort: numbers of patients elsewhere mean other patients.
+    """
+    files = {*cohort.source.files.values()}
+    return {
+        name: own_parts(run) if files & {*run.environment["data_sha256"].values()} else {}
+        for name, run in runs.items()
+    }
 
 
 def with_embeddings(model: Component, runs: Mapping[str, Run]) -> Component:

@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from medkit.config.experiment import Component, Experiment
+from medkit.config.experiment import Component, Experiment, check_config
 from medkit.core import registry
-from medkit.core.errors import DataError
+from medkit.core.errors import DataError, MedkitError
 from medkit.core.groups import defaults_of, value_at, with_values
 from medkit.core.lazy import pd
-from medkit.data.cohort import Cohort, Feature
+from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS, split
 from medkit.evaluation import check_subgroups
 from medkit.modalities.encoder import Encoder
 from medkit.modalities.modality import Modality
+from medkit.runs.run import Run
 
 log = logging.getLogger("medkit")
 
@@ -31,8 +32,12 @@ def read(dataset: Component) -> Cohort:
     """Read the raw cohort that a config's dataset section describes."""
     cohort: Cohort = registry.datasets.build(dataset.name, **dataset.parameters)
     if not cohort.source.files:
-        # Embedded data come from no file: their content stands for one.
-        files = {dataset.name: fingerprint(cohort)}
+        # Embedded data come from no file: the content of each input stands for one.
+        single = len(cohort.inputs) == 1
+        files = {
+            dataset.name if single else f"{dataset.name}/{name}": fingerprint(raw, cohort.targets)
+            for name, raw in cohort.inputs.items()
+        }
         cohort = replace(cohort, source=replace(cohort.source, files=files))
     source = cohort.source
     log.info("dataset %s: %d samples read, %d kept", dataset.name, source.rows_read, len(cohort))
@@ -45,14 +50,14 @@ def read(dataset: Component) -> Cohort:
     return cohort
 
 
-def fingerprint(cohort: Cohort) -> str:
-    """SHA-256 of a cohort's inputs and targets."""
+def fingerprint(raw: RawInput, targets: np.ndarray | None) -> str:
+    """SHA-256 of an input and the targets of the same samples."""
     digest = hashlib.sha256()
-    for values in [raw.values for raw in cohort.inputs.values()] + [cohort.targets]:
+    for values in (raw.values, targets):
         frame = (
             values
             if isinstance(values, pd.DataFrame)
-            else pd.DataFrame(np.asarray(values).reshape(len(cohort), -1))
+            else pd.DataFrame(np.asarray(values).reshape(len(raw), -1))
         )
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     return digest.hexdigest()
@@ -75,6 +80,23 @@ def divide(cohort: Cohort, experiment: Experiment) -> tuple[dict[str, Cohort], F
         log.warning("%d samples dropped: %s", count, reason)
     parts = {name: cohort.take(result.parts == name) for name in PARTS}
     return parts, flow
+
+
+def own_parts(run: Run) -> dict[str, Cohort] | str:
+    """A finished run's parts, read again; why that cannot be done.
+
+    A run keeps no patient's values, and identities only as salted hashes.
+    """
+    not_at_hand = "the development data are not at hand"
+    try:
+        experiment = check_config(run.config, folder=run.path, place=str(run.path))
+        cohort = read(experiment.dataset)
+        if dict(cohort.source.files) != run.environment["data_sha256"]:
+            return f"{not_at_hand}: they have changed since"
+        return divide(cohort, experiment)[0]
+    except (MedkitError, OSError):
+        # The message may name a path of the machine the run was made on.
+        return not_at_hand
 
 
 def encode(

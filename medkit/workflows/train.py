@@ -26,6 +26,7 @@ from medkit.training.backend import select_backend, start
 from medkit.training.network import Network, build_network
 from medkit.workflows.assess import assess, predict, summarize
 from medkit.workflows.finished_branches import (
+    earlier_parts,
     finished_branches,
     fitted_modalities,
     with_embeddings,
@@ -78,7 +79,9 @@ def train(
             fitted = fitted_modalities(begun, cohort, experiment)
             encoder, task, parts = encode(divided, experiment, flow, fitted)
         with stages("audit"):
-            findings = gate(audit(parts, encoder, task, experiment.split), experiment.leakage)
+            earlier = earlier_parts(begun, cohort)
+            found = audit(parts, encoder, task, experiment.split, earlier)
+            findings = gate(found, experiment.leakage)
         with stages("summarize"):
             summaries = summarize(encoder, parts, experiment.seed)
             if experiment.evaluation.baselines:

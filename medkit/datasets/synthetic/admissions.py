@@ -116,9 +116,8 @@ def best_score(
         known = drawn.present.get(name, np.ones(samples, dtype=bool)) & (name in inputs)
         unknown = random.choice(part, size=(samples, 400))
         logits += np.where(known[:, None], part[:, None], unknown)
-    rows = (
-        slice(None) if admissions is None else drawn.frame.index.get_indexer(pd.Index(admissions))
-    )
+    known_as = drawn.frame.index
+    rows = slice(None) if admissions is None else known_as.get_indexer(pd.Index(admissions))
     return binary_scores(drawn.targets[rows], sigmoid(logits).mean(axis=1)[rows])
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from medkit.evaluation.forecasting.baselines import LINEAR
-from medkit.report.drawing import BLUE, CYCLE, GREY, INK, REFERENCE, Figure, draw, plottable
+from medkit.report.drawing import BLUE, CYCLE, GREY, INK, Figure, draw, plottable
 from medkit.report.figures import largest
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import Level, OutcomeReport, outcome_reports
@@ -123,7 +123,7 @@ def step_figures(
     )
 
     def plot(axes: Any) -> None:
-        axes.axhline(nominal, **REFERENCE)
+        axes.axhline(nominal, color=GREY, linewidth=0.9, linestyle="--")
         _lines(axes, at, unit, coverage, "share of values inside")
         axes.set_ylim(min(0.5, axes.get_ylim()[0]), 1.02)
 

@@ -11,17 +11,15 @@ from pathlib import Path
 from medkit.config.experiment import Component, Experiment, check_config, load_config
 from medkit.config.inputs import described
 from medkit.core import registry
-from medkit.core.errors import ConfigError, DataError, MedkitError, Problem
+from medkit.core.errors import ConfigError, DataError, Problem
 from medkit.core.groups import with_values
 from medkit.core.yaml_file import override
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.runs.run import Run
-from medkit.workflows.prepare import as_trained, divide, read
+from medkit.workflows.prepare import as_trained, divide, own_parts, read
 
 log = logging.getLogger("medkit")
-
-_NOT_AT_HAND = "the development data are not at hand"
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> Ex
         if split.by == "site":
             sites = tuple(sorted(set(cohort.samples["site"].astype(str))))
         log.info("the run's own data set: evaluated on the test part of this config's split")
-    own_parts = _own_parts(run) if same else None
-    developed = None if isinstance(own_parts, str) else own_parts
+    found = own_parts(run) if same else None
+    developed = None if isinstance(found, str) else found
     overlaps, tested = _seen(run, experiment, cohort, developed)
     if overlaps:
         log.warning(
@@ -130,21 +128,8 @@ def development(run: Run, new: ExternalData) -> Part | str:
     """
     if new.developed is not None:
         return encoded(run, new.developed["train"])
-    parts = _own_parts(run)
+    parts = own_parts(run)
     return parts if isinstance(parts, str) else encoded(run, parts["train"])
-
-
-def _own_parts(run: Run) -> dict[str, Cohort] | str:
-    """The run's parts, read again; why that cannot be done."""
-    try:
-        experiment = check_config(run.config, folder=run.path, place=str(run.path))
-        cohort = read(experiment.dataset)
-        if dict(cohort.source.files) != run.environment["data_sha256"]:
-            return f"{_NOT_AT_HAND}: they have changed since"
-        return divide(cohort, experiment)[0]
-    except (MedkitError, OSError):
-        # The message may name a path of the machine the run was made on.
-        return _NOT_AT_HAND
 
 
 def _check_kind(run: Run, experiment: Experiment) -> None:
