@@ -230,6 +230,19 @@ def test_schema_accepts_every_config_and_refuses_misspelling(medkit_command):
         document = {"dataset": {**events, "window": window}, "task": "binary", "model": "gru"}
         assert validator.is_valid(document) == right
     assert schema["$defs"]["InputWindow"]["properties"]["hours"]["description"]
+    begun = {"from": "runs/x", "frozen": True}
+    for branch, right in (
+        (begun, True), ("gru", True), ({"name": "gru", "units": [4]}, True), ("gruu", False),
+        ({"name": "gru", "unit": [4]}, False), ({**begun, "frozen": 1}, False),
+        ({**begun, "name": "gru"}, False),
+    ):  # fmt: skip
+        model = {"name": "fusion", "branches": {"series": branch, "static": "mlp"}}
+        document = {"dataset": "synthetic_icu", "task": "binary", "model": model}
+        assert validator.is_valid(document) == right, branch
+    parts = {"labels": {**events, "window": {"hours": 24}}, "inputs": {"vitals": events}}
+    for changed, right in (({}, True), ({"labels": {**events, "window": {"hour": 1}}}, False)):
+        document["dataset"] = {"name": "joined", "key": "stay", **parts, **changed}
+        assert validator.is_valid({**document, "model": "gru"}) == right
 
 
 def test_init_writes_a_config_that_validates_and_trains(medkit_command, tmp_path, monkeypatch):

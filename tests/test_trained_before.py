@@ -1,15 +1,15 @@
-"""A branch from a finished run is not tested on what that run was trained on."""
+"""Branches from finished runs: on what they may be tested, how their input is prepared."""
 
 from __future__ import annotations
 
 import pytest
 
 from medkit.config.experiment import check_config
-from medkit.core.errors import DataError
+from medkit.core.errors import ConfigError, DataError
 from medkit.leakage.earlier import trained_before
 from medkit.runs.run import Run
 from medkit.workflows.audit import audit_experiment
-from medkit.workflows.finished_branches import earlier_parts
+from medkit.workflows.finished_branches import earlier_parts, finished_branches
 from medkit.workflows.prepare import divide, read
 from medkit.workflows.train import train
 
@@ -34,8 +34,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vitals(folder) -> Run:
-    model = {"name": "gru", "units": [4]}
-    return train(config(folder, SEPSIS, model), out=folder / "runs")
+    model, scaled = {"name": "gru", "units": [4]}, {"standardize": "robust"}
+    return train(config(folder, SEPSIS, model, preprocessing=scaled), out=folder / "runs")
 
 
 def fusion_of(folder, run: Run, **changes):
@@ -62,6 +62,11 @@ def test_rows_that_trained_the_run_are_not_tested_here(vitals, folder):
     assert {each["waived"] for each in found if each["name"] == "trained_before"} == {
         "a test of the waiver"
     }
+    # Written down is how the input is really prepared; the run's config can be read again.
+    assert run.config["preprocessing"]["series"] == vitals.config["preprocessing"]
+    again = check_config(run.config, folder=run.path)
+    assert again.preprocessing["series"].parameters["standardize"] == "robust"
+    assert list(finished_branches(again)) == ["series"]
     assert "trained_before" in (run.path / "report.html").read_text(encoding="utf-8")
 
 
@@ -83,3 +88,17 @@ def test_a_run_whose_rows_cannot_be_read_again_is_doubted(vitals, folder):
     (found,) = trained_before(divide(cohort, experiment)[0], {"series": reason})
     assert found.severity == "warn"
     assert reason in found.what
+
+
+def test_other_preprocessing_than_the_run_s_is_refused(vitals, folder):
+    given = {"series": {"standardize": False}, "static": {"standardize": False}}
+    experiment = fusion_of(folder, vitals, preprocessing=given)
+    with pytest.raises(ConfigError, match="1 problem") as refused:
+        finished_branches(experiment)
+    told = (
+        'preprocessing.series.standardize: is "robust" in the run that the branch starts from: '
+        "remove it; got false"
+    )
+    assert told in str(refused.value)
+    given["series"]["standardize"] = "robust"
+    assert list(finished_branches(fusion_of(folder, vitals, preprocessing=given))) == ["series"]

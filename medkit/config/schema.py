@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from medkit.config.experiment import Evaluation, Header, Leakage, Split, Training
+from medkit.config.sections import Evaluation, FinishedRun, Header, Leakage, Split, Training
 from medkit.core import registry
 
 
@@ -29,9 +29,23 @@ def experiment_schema() -> dict[str, Any]:
         schema = lifted(known.schema(name).model_json_schema())
         schema["properties"] = {"name": {"const": name}, **schema.get("properties", {})}
         schema["required"] = [*required, *schema.get("required", [])]
+        for part in known.get(name).tags.get("parts", ()):
+            schema["properties"][part] = inside(known, schema["properties"][part])
         schema["title"] = name
         schema["description"] = known.get(name).summary
         return schema
+
+    def inside(known: registry.Registry, part: dict[str, Any]) -> dict[str, Any]:
+        """Components inside another one, by name or a single one; a model may be a run's."""
+        one: dict[str, Any] = {"$ref": f"#/$defs/any_{known.kind}"}
+        if known is registry.models:
+            one = {"anyOf": [one, lifted(FinishedRun.model_json_schema())]}
+        kept: dict[str, Any] = {
+            key: part[key] for key in ("title", "description", "default") if key in part
+        }
+        if isinstance(part.get("additionalProperties"), dict):
+            return {**kept, "type": "object", "additionalProperties": one}
+        return {**kept, "anyOf": [one, {"type": "null"}]}
 
     header = lifted(Header.model_json_schema())
     sections = {
@@ -55,6 +69,8 @@ def experiment_schema() -> dict[str, Any]:
     of_each = [named(modalities, name, []) for name in modalities.names()]
     by_input = {"type": "object", "additionalProperties": {"anyOf": of_each}}
     preprocessing = {"anyOf": [*of_each, by_input]}
+    for known in (registry.datasets, registry.models):
+        definitions[f"any_{known.kind}"] = component(known)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "medkit experiment",
@@ -63,10 +79,10 @@ def experiment_schema() -> dict[str, Any]:
         "required": ["dataset", "task", "model"],
         "properties": {
             **header["properties"],
-            "dataset": component(registry.datasets),
+            "dataset": {"$ref": "#/$defs/any_dataset"},
             "preprocessing": preprocessing,
             "task": component(registry.tasks),
-            "model": component(registry.models),
+            "model": {"$ref": "#/$defs/any_model"},
             **sections,
         },
         "$defs": definitions,

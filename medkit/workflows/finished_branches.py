@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from medkit.config.experiment import Component, Experiment
+from medkit.core import registry
 from medkit.core.errors import ConfigError, Problem, RunError
 from medkit.core.lazy import keras as lazy_keras
 from medkit.data.cohort import Cohort
@@ -43,7 +46,40 @@ def finished_branches(experiment: Experiment) -> dict[str, Run]:
             text = f"the run takes {' and '.join(kinds)} data, and '{name}' is {kind} data"
             raise _wrong(experiment, name, text)
         found[name] = run
+    _check_settings(experiment, found)
     return found
+
+
+def _check_settings(experiment: Experiment, runs: Mapping[str, Run]) -> None:
+    """Raise a ConfigError of preprocessing that would silently give way to a run's."""
+    problems = []
+    for name, run in runs.items():
+        kind = experiment.preprocessing[name].name
+        defaults = registry.modalities.schema(kind)().model_dump(mode="json")
+        place = "preprocessing" if len(experiment.preprocessing) == 1 else f"preprocessing.{name}"
+        given = _by_input(experiment)[name]
+        for key, theirs in run.config["preprocessing"].items():
+            if key in defaults and given[key] not in (defaults[key], theirs):
+                text = f"is {json.dumps(theirs)} in the run that the branch starts from: remove it"
+                text += f"; got {json.dumps(given[key])}"
+                problems.append(Problem(f"{place}.{key}", text))
+    if problems:
+        raise ConfigError(problems, place=experiment.place)
+
+
+def with_their_preprocessing(experiment: Experiment, runs: Mapping[str, Run]) -> Experiment:
+    """The experiment, as written down, with the settings by which each run prepares its input."""
+    theirs = {name: run.config["preprocessing"] for name, run in runs.items()}
+    settings = {**_by_input(experiment), **theirs}
+    written = settings if len(settings) > 1 else next(iter(settings.values()))
+    return replace(experiment, plain={**experiment.plain, "preprocessing": written})
+
+
+def _by_input(experiment: Experiment) -> dict[str, Any]:
+    """Input name -> its settings in full, as plain data."""
+    written = experiment.plain["preprocessing"]
+    names = list(experiment.preprocessing)
+    return dict(written) if len(names) > 1 else {names[0]: written}
 
 
 def fitted_modalities(

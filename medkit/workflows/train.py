@@ -30,6 +30,7 @@ from medkit.workflows.finished_branches import (
     finished_branches,
     fitted_modalities,
     with_embeddings,
+    with_their_preprocessing,
 )
 from medkit.workflows.prepare import divide, encode, read
 
@@ -71,6 +72,7 @@ def train(
     stages = Stages()
     with LogKeeper() as kept, Aside() as aside:
         begun = finished_branches(experiment)
+        experiment = with_their_preprocessing(experiment, begun)
         with stages("read"):
             cohort = read(experiment.dataset)
         with stages("split"):
