@@ -22,6 +22,7 @@ def without(name):
     return [each for each in INPUTS if each != name]
 
 
+@pytest.mark.slow
 def test_the_docstring_states_the_best_score():
     assert best_score()["auroc"] == pytest.approx(0.86, abs=0.005)
     stated = {"vitals": 0.76, "static": 0.84, "xray": 0.82, "note": 0.82}
@@ -29,6 +30,7 @@ def test_the_docstring_states_the_best_score():
         assert best_score(inputs=without(name))["auroc"] == pytest.approx(score, abs=0.006)
 
 
+@pytest.mark.slow
 def test_more_inputs_never_make_the_best_score_worse():
     scores = {
         each: best_score(samples=4000, inputs=each)["auroc"]

@@ -18,7 +18,10 @@ from medkit.workflows.finished_branches import finished_branches, fitted_modalit
 from medkit.workflows.prepare import divide, encode, read
 from medkit.workflows.train import build, train
 
-QUICK = {"training": {"epochs": 1}, "evaluation": {"bootstrap": 0, "baselines": False}}
+QUICK = {
+    "training": {"epochs": 1},
+    "evaluation": {"bootstrap": 0, "baselines": False, "explanations": False},
+}
 SEPSIS = {"name": "synthetic_icu", "samples": 120}
 
 

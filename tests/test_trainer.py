@@ -447,6 +447,15 @@ def test_every_case_has_a_plan_and_the_config_may_overrule_it(monkeypatch, backe
     assert (told.fused, told.compiled) == (7, True)
 
 
+def test_a_second_trace_is_made_only_where_it_is_repaid():
+    if BACKEND != "tensorflow":
+        pytest.skip("only TensorFlow traces another batch size anew")
+    size = {"steps": 10, "batch_bytes": 1000}
+    assert not plan.choose("recurrent", "cpu", epochs=79, **size).fixed_shapes
+    assert plan.choose("recurrent", "cpu", epochs=80, **size).fixed_shapes
+    assert plan.choose("dense", "cpu", epochs=1, **size, jit_compile=True).fixed_shapes
+
+
 def test_the_end_of_the_first_epoch_is_said_at_once(caplog):
     shown = Progress("epoch 1/9", 9, quiet=0, every=100)
     with caplog.at_level("INFO"):

@@ -16,6 +16,8 @@ from medkit.data.inputs import Inputs
 from medkit.modalities.encoder import Encoder
 from medkit.tasks.task import Task
 from medkit.training.ensemble import AVERAGE, member_seed
+from medkit.training.feed import row_count
+from medkit.training.validation import batch_outputs
 
 # Preprocessed copies larger than this stay in the graph, batch by batch.
 PREPARED_BYTES_AT_MOST = 2 * 1024**3
@@ -46,7 +48,8 @@ class Network:
         """What the members take: the arrays by name, or one array where preprocessing is done."""
         if self.preprocessing is None:
             return dict(inputs.arrays)
-        return self.preprocessing.predict(dict(inputs.arrays), batch_size=4096, verbose=0)
+        arrays = dict(inputs.arrays)
+        return batch_outputs(self.preprocessing, arrays, min(4096, row_count(arrays)))
 
 
 def build_network(

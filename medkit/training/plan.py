@@ -18,6 +18,10 @@ CHUNK_BYTES = 32 * 1024**2
 # On JAX a compiled loop gains 0.5 ms a step and takes about 2 s more to compile.
 SCANNED_STEPS = 4000
 
+# On TensorFlow a step over a batch of static size gains 0.4 ms (convolutions) to 1 ms (recurrent),
+# and the last batch, of another size, is a second trace: 0.2 s and 0.9 s.
+FIXED_STEPS = 800
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -102,6 +106,8 @@ def choose(
         compiled, reason = jit_compile, "as the config says"
     if backend == "jax" and scanned and steps * epochs < SCANNED_STEPS:
         scanned, reason = False, "too short to repay compiling a loop"
+    if fixed and steps * epochs < FIXED_STEPS:
+        fixed, reason = False, "too short to repay a second trace"
     if steps_per_execution is None:
         # Calls cost milliseconds, but the bar and Ctrl-C wait for the end of one.
         most = 1024 if kind == "dense" else 64

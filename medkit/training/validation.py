@@ -59,24 +59,30 @@ class Evaluator:
 
 
 def predict(model: Any, data: Any, rows: int | None = None) -> np.ndarray:
-    """(n, …) float64: the model's outputs, a batch in memory at a time.
+    """(n, …) float64: the outputs of a model with one output, as `batch_outputs` gives them."""
+    return np.asarray(batch_outputs(model, data, rows), np.float64)
+
+
+def batch_outputs(model: Any, data: Any, rows: int | None = None) -> Any:
+    """The model's outputs, an array or arrays by name, a batch in memory at a time.
 
     A call of Keras' own ``predict`` takes about 0.1 s, to make a data set of the arrays, however
     few the rows.
 
     Args:
-        model: Any model with one output.
+        model: Any model.
         data: Arrays in memory or on disk, as the model takes them.
         rows: Rows of every batch: the last one is filled up, since another shape would be another
             compilation; None: 1,024, or all where they are fewer.
     """
     rows = rows or min(1024, row_count(data))
-    outputs: list[np.ndarray] = []
+    outputs: list[Any] = []
     for batch in even_batches(data, rows):
         count = row_count(batch)
         full = keras.tree.map_structure(lambda a, m=rows - count: _filled(a, m), batch)
-        outputs.append(np.asarray(model.predict_on_batch(full), np.float64)[:count])
-    return np.concatenate(outputs)
+        found = model.predict_on_batch(full)
+        outputs.append(keras.tree.map_structure(lambda a, n=count: np.asarray(a)[:n], found))
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)
 
 
 def _filled(array: np.ndarray, missing: int) -> np.ndarray:
