@@ -128,9 +128,9 @@ class SeriesPreprocessing(keras.layers.Layer):
         fill: Sequence[float],
         center: Sequence[float],
         scale: Sequence[float],
-        bounds: tuple[Sequence[float], Sequence[float]] | None = None,
+        bounds: Sequence[Sequence[float]] | None = None,
     ) -> None:
-        """Set fill values, centres, scales and bounds, one a channel, in its unit."""
+        """Set fill values, centres, scales and bounds (low, high), one a channel, in its unit."""
         if bounds is not None:
             self.low.assign(np.asarray(bounds[0], "float32"))
             self.high.assign(np.asarray(bounds[1], "float32"))

@@ -193,6 +193,12 @@ class Modality(ExplanationHooks, Summarized, LeakageHooks):
             raise DataError(f"'{raw.modality}' input was given where '{self.modality}' is expected")
         return raw.values
 
+    def _learn(self, observed: np.ndarray, missing: str, constant: float, standardize: Any) -> None:
+        """Append one column's ``statistics`` to ``fill_``, ``center_`` and ``scale_``."""
+        found = statistics(observed, missing, constant, standardize)
+        for name, value in zip(("fill_", "center_", "scale_"), found, strict=True):
+            getattr(self, name).append(value)
+
     def _check_rows(self, count: int) -> None:
         if count == 0:
             raise DataError(
@@ -232,6 +238,18 @@ def cleaned_numbers(values: np.ndarray, feature: Feature) -> np.ndarray:
     stand_ins = pd.to_numeric(texts, errors="coerce").dropna().to_numpy("float32")
     found = np.where(np.isin(values, stand_ins), np.float32(np.nan), values)
     return bounded(found, feature.low, feature.high, feature.outside)[0]
+
+
+def three_axes(values: np.ndarray, expected: str) -> np.ndarray:
+    """Numbers of three axes as float32.
+
+    Raises:
+        DataError: Other axes, or no numbers: what is ``expected``, and what was given.
+    """
+    if values.ndim != 3 or values.dtype.kind not in "fiub":
+        raise DataError(f"{expected}; got {values.dtype} of shape {values.shape}")
+    with np.errstate(over="ignore"):
+        return values.astype("float32", copy=False)
 
 
 def absent_names(wanted: list[str], given: list[str]) -> list[str]:

@@ -21,9 +21,9 @@ from medkit.modalities.modality import (
     check_unique,
     feature_dicts,
     log,
-    statistics,
+    three_axes,
 )
-from medkit.modalities.series.compared import SeriesCompared
+from medkit.modalities.series.hooks import SeriesCompared
 
 if TYPE_CHECKING:
     import keras
@@ -95,9 +95,7 @@ class Waveform(SeriesCompared):
             observed = lead[~np.isnan(lead)]
             if not observed.size:
                 raise DataError(f"lead '{features[position].name}' was never recorded in training")
-            found = statistics(observed, "mean", 0.0, self.standardize)
-            for learned, value in zip((self.fill_, self.center_, self.scale_), found, strict=True):
-                learned.append(value)
+            self._learn(observed, "mean", 0.0, self.standardize)
         return self
 
     def encode(self, raw: RawInput | np.ndarray) -> np.ndarray:
@@ -132,17 +130,13 @@ class Waveform(SeriesCompared):
         return values if given in ([], names) else values[:, :, [given.index(n) for n in names]]
 
     def _array(self, raw: Any) -> np.ndarray:
-        values = np.asanyarray(self._values(raw))
-        if values.ndim != 3 or values.dtype.kind not in "fiub":
-            raise DataError(
-                f"waveforms must be numbers of shape (n, samples, leads), got {values.dtype} of "
-                f"shape {values.shape}"
-            )
+        expected = "waveforms must be numbers of shape (n, samples, leads)"
+        values = three_axes(np.asanyarray(self._values(raw)), expected)
         for start, block in blocks(values):
             infinite = np.isinf(block).reshape(len(block), -1).any(axis=1)
             if infinite.any():
                 raise DataError(f"infinite values in waveform {start + infinite.argmax() + 1}")
-        return values if values.dtype == np.float32 else values.astype("float32")
+        return values
 
     def _step_seconds(self, raw: Any) -> float | None:
         known = raw.step_seconds if isinstance(raw, RawInput) else None

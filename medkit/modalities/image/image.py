@@ -13,8 +13,7 @@ from medkit.core.files import written_whole
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
 from medkit.modalities.files import FileRows, Written, file_name
-from medkit.modalities.image.compared import ImageCompared
-from medkit.modalities.image.explained import ImageExplained
+from medkit.modalities.image.hooks import ImageHooks
 from medkit.modalities.image.pixels import pixel_statistics, refuse_not_finite, summarize_pixels
 from medkit.modalities.modality import Gives, log
 
@@ -26,7 +25,7 @@ PIXEL_TYPES = ("uint8", "float32")
 
 
 @modalities.register(name="image")
-class Image(ImageExplained, ImageCompared):
+class Image(ImageHooks):
     """Images or volumes: rescaled to 0 … 1, varied in training, standardized in the model.
 
     Encoded: pixels as they are, uint8 or float32, (n, height, width, channels) or (n, depth,

@@ -21,7 +21,7 @@ from medkit.modalities.modality import (
     cleaned_numbers,
     feature_dicts,
     log,
-    statistics,
+    three_axes,
 )
 from medkit.modalities.preparation import filling
 from medkit.modalities.series.channels import (
@@ -31,8 +31,7 @@ from medkit.modalities.series.channels import (
     rows_with,
     tails,
 )
-from medkit.modalities.series.compared import SeriesCompared
-from medkit.modalities.series.explained import SeriesExplained
+from medkit.modalities.series.hooks import SeriesCompared, SeriesExplained
 
 if TYPE_CHECKING:
     import keras
@@ -147,20 +146,10 @@ class Series(SeriesExplained, SeriesCompared):
                 observed = np.clip(observed, low, high)
                 self.bounds_[0].append(low)
                 self.bounds_[1].append(high)
-            found = statistics(observed, self.missing, constant, self.standardize)
-            for learned, value in zip((self.fill_, self.center_, self.scale_), found, strict=True):
-                learned.append(value)
+            self._learn(observed, self.missing, constant, self.standardize)
         self.features_ = feature_dicts(frequent)
         if empty and not frequent:
             raise DataError("no channel was measured in any training row")
-        self._report_rare(len(frequent), empty)
-        if empty:
-            log.warning(
-                "left out channels never measured in the training rows: %s", ", ".join(empty)
-            )
-        return self
-
-    def _report_rare(self, frequent: int, empty: list[str]) -> None:
         rare = [name for name in self.given_ if name not in (*self.names, *empty)]
         share = f"{100 * self.minimum_frequency:g} % of the training samples"
         if rare and not frequent:
@@ -168,6 +157,10 @@ class Series(SeriesExplained, SeriesCompared):
         if rare:
             shown = ", ".join(rare[:20]) + (", ..." if len(rare) > 20 else "")
             log.info("left out %d channels measured in less than %s: %s", len(rare), share, shown)
+        if empty:
+            shown = ", ".join(empty)
+            log.warning("left out channels never measured in the training rows: %s", shown)
+        return self
 
     def encode(self, raw: RawInput | np.ndarray) -> np.ndarray:
         """Rows as float32 (n, steps, channels), the channels aligned by name to the fitted ones.
@@ -234,16 +227,8 @@ class Series(SeriesExplained, SeriesCompared):
         return ~rows_with(np.isnan, values)
 
     def _array(self, raw: Any) -> np.ndarray:
-        values = as_array(self._values(raw))
-        if values.ndim != 3 or values.dtype.kind not in "fiub":
-            raise DataError(
-                f"series must be numbers of shape (samples, time steps, channels), got "
-                f"{values.dtype} of shape {values.shape}"
-            )
-        if values.dtype == np.float32:
-            return values
-        with np.errstate(over="ignore"):
-            return values.astype("float32")
+        expected = "series must be numbers of shape (samples, time steps, channels)"
+        return three_axes(as_array(self._values(raw)), expected)
 
     @property
     def input_shape_(self) -> tuple[int, ...]:
@@ -268,19 +253,13 @@ class Series(SeriesExplained, SeriesCompared):
         """The layer that takes encoded rows to (n, steps, len(output_names)) float32."""
         from medkit.layers.series import SeriesPreprocessing
 
-        carry = self.missing == "forward_fill"
-        clip = self.clip if self.standardize else None
         layer = SeriesPreprocessing(
-            carry,
-            self._indicators,
-            clip,
-            self.time_since,
-            self.padding == "zero",
+            self.missing == "forward_fill", self._indicators,
+            self.clip if self.standardize else None, self.time_since, self.padding == "zero",
             [i for i, name in enumerate(self.names) if name in self.logarithm],
-        )
+        )  # fmt: skip
         layer.build((None, *self.input_shape_))
-        bounds = None if self.bounds_ is None else (self.bounds_[0], self.bounds_[1])
-        layer.set_statistics(self.fill_, self.center_, self.scale_, bounds)
+        layer.set_statistics(self.fill_, self.center_, self.scale_, self.bounds_)
         return layer
 
     def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:

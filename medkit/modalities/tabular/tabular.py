@@ -24,34 +24,21 @@ from medkit.modalities.modality import (
     statistics,
 )
 from medkit.modalities.preparation import filling
-from medkit.modalities.tabular.categories import (
-    embedding_width,
-    is_embedded,
-    most_frequent,
-    summary_columns,
-)
+from medkit.modalities.tabular.categories import CategoricalColumns
 from medkit.modalities.tabular.columns import (
     category_codes,
     clean,
     infer_features,
-    known_key,
-    number_spellings,
     numeric_values,
-    whole_numbers,
 )
-from medkit.modalities.tabular.compared import TabularCompared
-from medkit.modalities.tabular.explained import TabularExplained
 
 if TYPE_CHECKING:
     import keras
     import pandas
 
-# As one-hot columns, more than this are worth a warning.
-MANY_CATEGORIES = 200
-
 
 @modalities.register(name="tabular")
-class Tabular(TabularExplained, TabularCompared):
+class Tabular(CategoricalColumns):
     """Numeric and categorical columns: filled, standardized and one-hot encoded in the model.
 
     A column of many categories (ICD codes) is embedded: behind its one-hot columns stands a layer
@@ -81,13 +68,6 @@ class Tabular(TabularExplained, TabularCompared):
     gives: ClassVar[Gives] = "vector"
     noun: ClassVar[str] = "tables"
     deterministic: ClassVar[bool] = True
-    categories_: dict[str, list[str]]
-    whole_: list[str]
-    spellings_: dict[str, dict[str, str]]
-    rare_: list[str]
-    common_: dict[str, list[int]]
-    missing_: list[str]
-    fill_: dict[str, float]
     center_: dict[str, float]
     scale_: dict[str, float]
 
@@ -147,43 +127,6 @@ class Tabular(TabularExplained, TabularCompared):
             observed, self.missing, self.constant, self.standardize
         )
 
-    def _fit_categories(self, name: str, column: pandas.Series) -> None:
-        codes, keys = category_codes(column)
-        if keys and whole_numbers(keys):
-            self.whole_.append(name)
-            keys = [key.removesuffix(".0") for key in keys]
-        counts = np.bincount(codes[codes >= 0], minlength=len(keys))
-        kept = [key for key, count in zip(keys, counts, strict=True) if count >= self.rare_below]
-        self.categories_[name] = sorted(kept)
-        self.spellings_[name] = number_spellings(keys, kept)
-        if len(kept) < len(keys):
-            self.rare_.append(name)
-            log.info(
-                "column '%s': %d of %d categories are in fewer than %d training rows and share "
-                "the rare bucket", name, len(keys) - len(kept), len(keys), self.rare_below,
-            )  # fmt: skip
-        if (codes < 0).any():
-            self.missing_.append(name)
-        if not len(keys):
-            log.warning("column '%s' is missing in every training row", name)
-        elif not kept:
-            log.warning(
-                "column '%s': every category is rare (fewer than rare_below: %d training rows), "
-                "so it says nothing; drop it, or lower rare_below", name, self.rare_below,
-            )  # fmt: skip
-        elif self._is_embedded(name):
-            width = self._width(len(kept))
-            log.info("column '%s': %d categories, embedded in vectors of length %d",
-                     name, len(kept), width)  # fmt: skip
-            often = dict(zip(keys, counts, strict=True))
-            self.common_[name] = most_frequent(self.categories_[name], often)
-        elif len(kept) > MANY_CATEGORIES:
-            log.warning(
-                "column '%s' has %d categories and as many one-hot columns; is it an identifier "
-                "or a number? preprocessing.embedding gives codes a short vector each",
-                name, len(kept),
-            )  # fmt: skip
-
     def encode(self, raw: RawInput | pandas.DataFrame | np.ndarray) -> np.ndarray:
         """Rows as float32 (n, columns), the columns aligned by name to the fitted ones.
 
@@ -221,16 +164,6 @@ class Tabular(TabularExplained, TabularCompared):
             else:
                 encoded[:, position] = numeric_values(feature.name, column)
         return encoded
-
-    def _encode_categories(self, name: str, column: pandas.Series) -> np.ndarray:
-        known = {key: code for code, key in enumerate(self.categories_[name], start=1)}
-        whole, spellings = name in self.whole_, self.spellings_[name]
-        codes, keys = category_codes(
-            column, lambda value: known_key(value, known, whole, spellings)
-        )
-        # The last entry is what code -1 (missing) picks.
-        table = np.array([*(known.get(key, 0) for key in keys), np.nan], dtype="float32")
-        return table[codes]
 
     def keep(self, raw: RawInput | pandas.DataFrame | np.ndarray) -> np.ndarray:
         """(n,) boolean: with ``missing="drop"``, the rows without a gap; else all."""
@@ -283,19 +216,14 @@ class Tabular(TabularExplained, TabularCompared):
         return (len(self.features),)
 
     @property
-    def _one_hot_names(self) -> list[str]:
-        found = []
-        for name in self.names:
-            if name in self.categories_:
-                found += [f"{name} = (rare)"] if name in self.rare_ else []
-                found += [f"{name} = {category}" for category in self.categories_[name]]
-        return found
-
-    @property
     def output_names(self) -> list[str]:
         """Names of the model's inner features, in the order the preprocessing gives them."""
         marked = [f"{name} missing" for name in self.names if self._indicator(name)]
-        return [name for name in self.names if name in self.fill_] + self._one_hot_names + marked
+        numeric = [name for name in self.names if name in self.fill_]
+        hot = [
+            each for name in self.names if name in self.categories_ for each in self._one_hot(name)
+        ]
+        return numeric + hot + marked
 
     def _indicator(self, name: str) -> bool:
         return self.indicators and name in self.missing_
@@ -315,39 +243,9 @@ class Tabular(TabularExplained, TabularCompared):
         )
         layer.build((None, len(counts)))
         numeric = [name for name in self.names if name in self.fill_]
-        layer.set_statistics(
-            *(
-                [values[name] for name in numeric]
-                for values in (self.fill_, self.center_, self.scale_)
-            )
-        )
+        learned = (self.fill_, self.center_, self.scale_)
+        layer.set_statistics(*([values[name] for name in numeric] for values in learned))
         return layer
-
-    def _is_embedded(self, name: str) -> bool:
-        return is_embedded(len(self.categories_[name]), self.embedding)
-
-    def _width(self, categories: int) -> int:
-        return self.embedding_width or embedding_width(categories)
-
-    def embedding_layer(self) -> keras.Layer | None:
-        """The trained layer behind the preprocessing that embeds columns of many categories.
-
-        Takes (n, len(output_names)); None where no column is embedded.
-        """
-        groups = []
-        start = len(self.fill_)
-        for name in self.names:
-            if name in self.fill_:
-                continue
-            count = len(self.categories_[name]) + (name in self.rare_)
-            if self._is_embedded(name):
-                groups.append((start, count, self._width(len(self.categories_[name]))))
-            start += count
-        if not groups:
-            return None
-        from medkit.layers.tabular import CategoryEmbedding
-
-        return CategoryEmbedding(groups)
 
     def write(self, raw: RawInput, folder: Path, rows: FileRows) -> Written:
         """Its columns stand in the table of the samples, read by ``table``."""
@@ -369,13 +267,8 @@ class Tabular(TabularExplained, TabularCompared):
         columns: dict[str, np.ndarray] = {}
         for position, feature in enumerate(self.features):
             values, name = np.asarray(x)[:, position], feature.name
-            if feature.kind == "numeric":
-                columns[name] = values
-                continue
-            common = self.common_.get(name, ())
-            columns |= summary_columns(
-                name, values, self.categories_[name], common, name in self.rare_
-            )
+            numeric = feature.kind == "numeric"
+            columns |= {name: values} if numeric else self._summary_columns(name, values)
         return pd.DataFrame(columns)
 
 

@@ -16,8 +16,7 @@ from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
 from medkit.modalities.files import FileRows, Written
 from medkit.modalities.modality import Gives, log
-from medkit.modalities.tokens.compared import TokensCompared
-from medkit.modalities.tokens.explained import TokensExplained
+from medkit.modalities.tokens.hooks import TokensHooks
 from medkit.modalities.tokens.units import (
     FIRST,
     PADDING,
@@ -36,7 +35,7 @@ EMBEDDING_SIZE = 64
 
 
 @modalities.register(name="tokens")
-class Tokens(TokensExplained, TokensCompared):
+class Tokens(TokensHooks):
     """Sequences of letters or words: looked up in a vocabulary, one-hot or embedded in the model.
 
     Encoded: int32 (n, length): 0 for padding, 1 for what is not in the vocabulary, then the

@@ -21,8 +21,8 @@ from medkit.modalities.modality import (
     feature_dicts,
     log,
     statistics,
+    three_axes,
 )
-from medkit.modalities.triplets.compared import TripletsCompared
 from medkit.modalities.triplets.events import (
     FlatEvents,
     fill,
@@ -31,7 +31,7 @@ from medkit.modalities.triplets.events import (
     kept_events,
     summaries,
 )
-from medkit.modalities.triplets.explained import TripletsExplained
+from medkit.modalities.triplets.hooks import TripletsHooks
 
 if TYPE_CHECKING:
     import keras
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 # Share of the training samples whose events are all kept, where `most_events` allows it: a few
 # stays of thousands of events must not make every other one as long.
 _WHOLE = 0.99
+_EXPECTED = "triplets must be numbers of shape (samples, events, 3), time, variable and value"
 
 
 @modalities.register(name="triplets")
-class Triplets(TripletsExplained, TripletsCompared):
+class Triplets(TripletsHooks):
     """Events as they were measured, (time, variable, value), of samples of any length; no grid.
 
     Encoded: float32 (n, events, 3): hours since the window's start, position of the variable in
@@ -114,10 +115,7 @@ class Triplets(TripletsExplained, TripletsCompared):
         ends = np.cumsum(counts)
         for start, end in zip(ends - counts, ends, strict=True):
             if end > start:
-                found = statistics(value[in_order[start:end]], "mean", 0.0, self.standardize)
-                for learned, one in zip((self.fill_, self.center_, self.scale_), found,
-                                        strict=True):  # fmt: skip
-                    learned.append(one)
+                self._learn(value[in_order[start:end]], "mean", 0.0, self.standardize)
         _, *self.time_ = statistics(time, "mean", 0.0, True)
         lengths = np.concatenate(
             [np.bincount(p.row, minlength=len(block)) for (_, p), (_, block)
@@ -192,16 +190,10 @@ class Triplets(TripletsExplained, TripletsCompared):
         return events._replace(value=value).where(~np.isnan(value))
 
     def _array(self, raw: Any) -> np.ndarray:
-        values = np.asanyarray(self._values(raw))
-        if values.ndim != 3 or values.shape[2] != 3 or values.dtype.kind not in "fiub":
-            raise DataError(
-                "triplets must be numbers of shape (samples, events, 3), time, variable and "
-                f"value; got {values.dtype} of shape {values.shape}"
-            )
-        if values.dtype == np.float32:
-            return values
-        with np.errstate(over="ignore"):
-            return values.astype("float32")
+        values = three_axes(np.asanyarray(self._values(raw)), _EXPECTED)
+        if values.shape[2] != 3:
+            raise DataError(f"{_EXPECTED}; got shape {values.shape}")
+        return values
 
     def course(self, x: np.ndarray, name: str) -> np.ndarray:
         return np.where(x[:, :, 1] == self.names.index(name), x[:, :, 2], np.nan)

@@ -1,4 +1,4 @@
-"""The variables of triplets as explanations take, hide and show them."""
+"""The variables of triplets as the leakage gate compares and explanations hide and show them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from medkit.core.lazy import pd
 from medkit.modalities.drawing import plain
 from medkit.modalities.groups import FeatureGroup
+from medkit.modalities.likeness import MOST_CELLS, Cells
 from medkit.modalities.modality import Modality
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Events(FeatureGroup):
         return np.take_along_axis(events, order[:, :, None], axis=1)
 
 
-class TripletsExplained(Modality):
+class TripletsHooks(Modality):
     """A variable is one feature, with all its events."""
 
     value_axes: ClassVar[str] = "event"
@@ -92,3 +93,19 @@ class TripletsExplained(Modality):
                 "attribution": found[positions],
             }
         )
+
+    # -- Compared: Events need not lie at the same times: what each variable was like in the row.
+
+    def constants(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """Variables that change within no row."""
+        summary = self.summarize(x)
+        return {
+            name: summary[f"{name} min"].to_numpy()
+            for name in self.names
+            if not (summary[f"{name} min"] < summary[f"{name} max"]).any()
+        }
+
+    def near_cells(self, x: np.ndarray) -> Cells | None:
+        summary = self.summarize(x)
+        wanted = [n for n in summary if str(n).endswith((" mean", " first", " last"))]
+        return Cells(summary[wanted].to_numpy("float32")[:, :MOST_CELLS])

@@ -1,4 +1,4 @@
-"""Tokens as explanations take, hide and show them."""
+"""Tokens as the leakage gate compares and explanations hide and show them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy as np
 from medkit.modalities.drawing import Drawing, Mark, shares
 from medkit.modalities.groups import FeatureGroup, blocks_of
 from medkit.modalities.hooks import prepared
+from medkit.modalities.likeness import Runs, Texts, hashed_runs, text_keys
 from medkit.modalities.modality import Modality
 from medkit.modalities.tokens.units import FIRST, PADDING, UNSEEN
 
+LETTERS, WORDS = 8, 4  # in one run
+COMMON = 0.65
 BANDS = 20  # of positions, over all samples
 MOST_TYPES = 30
 
@@ -30,7 +33,7 @@ class TokenType(FeatureGroup):
         return (x == self.where[0]) * 1.0
 
 
-class TokensExplained(Modality):
+class TokensHooks(Modality):
     """A feature is a position or a band of positions; where sequences are not aligned, and
     positions mean nothing, a token wherever it stands."""
 
@@ -91,3 +94,23 @@ class TokensExplained(Modality):
                 if known[code]
             )
         )
+
+    # -- Compared: near-identical if two thirds of the runs (8 letters or 4 words) found in either
+    # sequence are found in both (Broder, 1997): a letter changed, or a window moved by a sixth of
+    # its length.
+
+    unit: str
+
+    def row_keys(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
+        return text_keys(map(str, self._values(raw)))
+
+    def texts(self, raw: Any) -> Texts | None:
+        values = [each if isinstance(each, str) else "" for each in self._values(raw)]
+        return Texts(values, self.unit == "word")
+
+    def runs(self, x: np.ndarray) -> Runs | None:
+        width = min(WORDS if self.unit == "word" else LETTERS, x.shape[1])
+        codes = hashed_runs(x.astype(np.uint64), width)
+        # A padded run is the same in all short texts.
+        windows = np.lib.stride_tricks.sliding_window_view(x != PADDING, width, axis=1)
+        return Runs(codes, windows.min(axis=2), COMMON, "almost identical to")

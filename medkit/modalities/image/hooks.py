@@ -1,4 +1,4 @@
-"""Images as explanations hide parts of them, and as they are looked at."""
+"""Images as the leakage gate compares them, explanations hide them, and people look at them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from medkit.modalities.groups import FeatureGroup, blocks_of
 from medkit.modalities.hooks import prepared
 from medkit.modalities.modality import Modality
 
+SIDE = 32
 BLOCKS = 4  # along each axis, over all samples; twice as many for single ones
 _WINDOWS = 400
 _SIDE = 384  # pixels of a picture's longer side, at least
 _FOR, _AGAINST = (226, 93, 20), (31, 95, 168)  # orange, blue
 
 
-class ImageExplained(Modality):
+class ImageHooks(Modality):
     """A feature is a block of pixels; without it they are the training images' mean."""
 
     value_axes: ClassVar[str] = "pixel"
@@ -67,6 +68,41 @@ class ImageExplained(Modality):
         heat = np.zeros(x.shape[1:-1]) if attribution is None else attribution[row]
         return Drawing(picture=_overlay(np.asarray(x[row]), heat))
 
+    # -- Compared: near-identical by their look when reduced; the extremes of small blocks too.
+
+    def gate_columns(self, x: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """The summaries, and the brightest and darkest pixel of each block of a grid of at most
+        32 × 32: a burnt-in mark shows there."""
+        names, values = super().gate_columns(x)
+        x = x if x.ndim == 4 else x.max(axis=1)
+        x = np.asarray(x.mean(axis=-1) if x.shape[-1] > 1 else x[..., 0], dtype="float32")
+        starts = [_starts(size) for size in x.shape[1:]]
+        found = [values]
+        for what, reduce in (("brightest", np.maximum), ("darkest", np.minimum)):
+            pooled = reduce.reduceat(reduce.reduceat(x, starts[0], axis=1), starts[1], axis=2)
+            found.append(pooled.reshape(len(x), -1))
+            names += [
+                f"{what} at row {r + 1}, column {c + 1}" for r in starts[0] for c in starts[1]
+            ]
+            if pooled.shape == x.shape:
+                break  # blocks of one pixel: the same twice
+        return names, np.hstack(found)
+
+    def reduced(self, x: np.ndarray) -> np.ndarray | None:
+        """Blocks, channels and depth averaged."""
+        found = []
+        for start in range(0, len(x), 256):
+            block = np.asarray(x[start : start + 256], dtype="float32").mean(axis=-1)
+            block = block.mean(axis=1) if block.ndim == 4 else block
+            for axis in (1, 2):
+                starts = _starts(block.shape[axis])
+                shape = [1, 1, 1]
+                shape[axis] = len(starts)
+                width = np.diff([*starts, block.shape[axis]]).reshape(shape)
+                block = np.add.reduceat(block, starts, axis=axis) / width
+            found.append(block)
+        return np.concatenate(found)
+
 
 def _overlay(image: np.ndarray, heat: np.ndarray) -> bytes:
     from PIL import Image
@@ -102,3 +138,8 @@ def _windows(size: Sequence[int]) -> list[tuple[slice, ...]]:
         starts = sorted({*range(0, length - width, step), length - width})
         axes.append([slice(start, start + width) for start in starts])
     return list(itertools.product(*axes))
+
+
+def _starts(size: int) -> np.ndarray:
+    count = min(size, SIDE)
+    return (np.arange(count) * size) // count
