@@ -10,6 +10,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from medkit.evaluation.resampling.delong import delong_interval
 from medkit.evaluation.resampling.intervals import resample, resample_by
 from medkit.evaluation.resampling.paired import compare_outputs
 from medkit.evaluation.resampling.resampling import outcome_strata
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.scores.ranking import Ranking
 
 
@@ -39,6 +41,7 @@ def main() -> None:
     task = tasks.build("binary").fit(np.array([0, 1]))
     ranking, strata = Ranking(y.ravel(), p.ravel()), outcome_strata(task.events(y), codes)
     settings = Evaluation(bootstrap=given.resamples)
+    rows = EvaluatedRows(task, y, p, codes, 0.3, settings, 0)  # copied, to keep nothing computed
 
     def auroc() -> Any:
         def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -48,11 +51,9 @@ def main() -> None:
 
     cases: dict[str, Callable[[], Any]] = {
         "AUROC": auroc,
-        "all nine metrics": lambda: resample(task, y, p, 0.3, codes, given.resamples, 0),
+        "all nine metrics": lambda: resample(replace(rows)),
         "DeLong": lambda: delong_interval(y, p, subjects=codes),
-        "two models compared": lambda: compare_outputs(
-            task, y, p, other, 0.3, 0.3, codes, settings, 0
-        ),
+        "two models compared": lambda: compare_outputs(replace(rows), rows.answered(other, 0.3)),
     }
     print(
         f"| {given.rows:,} rows, {subjects:,} subjects, {given.resamples:,} resamples | seconds |"

@@ -9,6 +9,7 @@ from medkit.data.cohort import Feature, Source
 from medkit.evaluation.groups.subgroups import subgroup_metrics
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.sample_size import sample_size
 from medkit.modalities.tabular import Tabular
 from medkit.report import ReportInputs
@@ -54,15 +55,19 @@ def example(kind, **more):
     subjects = np.arange(300)
     metrics = {}
     for name, rows in ROWS.items():
-        found, _ = measure(task, y[rows], p[rows], subjects[rows], threshold, settings, 0)
+        found, _ = measure(
+            EvaluatedRows(task, y[rows], p[rows], subjects[rows], threshold, settings, 0)
+        )
         metrics[name] = with_notes(found, task)
     rows = ROWS["test"]
     samples = pd.DataFrame({"sex": np.where(x[rows, 1] > 0, "F", "M")})
     samples.loc[:2, "sex"] = "X"
     metrics["subgroups"] = subgroup_metrics(
-        task, y[rows], p[rows], samples, subjects[rows], threshold, settings, 0
+        EvaluatedRows(task, y[rows], p[rows], subjects[rows], threshold, settings, 0, samples)
     )
-    worse, _ = measure(task, y[rows], p[::-1][rows], subjects[rows], threshold, settings, 0)
+    worse, _ = measure(
+        EvaluatedRows(task, y[rows], p[::-1][rows], subjects[rows], threshold, settings, 0)
+    )
     main = next(iter(metrics["test"]["metrics"]))
     metrics["baselines"] = {
         "gradient_boosting": {

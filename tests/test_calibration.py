@@ -15,6 +15,7 @@ from medkit.evaluation.calibration.calibration import calibration_of
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.reliability import METRICS, Reliability
 from medkit.evaluation.calibration.smooth import Loess
+from medkit.evaluation.rows import EvaluatedRows
 
 sm = pytest.importorskip("statsmodels.api")
 
@@ -45,7 +46,7 @@ def binary():
 def described(y, p, subjects=None, seed=0, task=None, **settings):
     subjects = np.arange(len(p)) if subjects is None else subjects
     settings = Evaluation(**{"bootstrap": 200, **settings})
-    found = calibration_of(task or binary(), y, p, subjects, settings, seed)
+    found = calibration_of(EvaluatedRows(task or binary(), y, p, subjects, None, settings, seed))
     json.dumps(found, allow_nan=False)
     return found
 
@@ -288,15 +289,19 @@ def test_multilabel_is_per_label_and_before_stands_beside_after():
     settings, codes = Evaluation(bootstrap=0), np.arange(200)
     state = {"kind": "platt", "asked": "platt", "warning": None}
     found = calibration_of(
-        task, both_y, both_p, codes, settings, 0, before=both_p**2, recalibration=state
+        EvaluatedRows(task, both_y, both_p, codes, None, settings, 0),
+        before=both_p**2,
+        recalibration=state,
     )
     assert list(found["per_label"]) == ["x", "y"]
     assert found["recalibration"] == state
-    alone = calibration_of(task, both_y, both_p**2, codes, settings, 0)
+    alone = calibration_of(EvaluatedRows(task, both_y, both_p**2, codes, None, settings, 0))
     assert found["before"] == {"per_label": alone["per_label"]}
     failed = {"kind": "none", "asked": "platt", "warning": "too few"}
     found = calibration_of(
-        task, both_y, both_p, codes, settings, 0, before=both_p, recalibration=failed
+        EvaluatedRows(task, both_y, both_p, codes, None, settings, 0),
+        before=both_p,
+        recalibration=failed,
     )
     assert "before" not in found
     assert found["recalibration"]["warning"] == "too few"

@@ -13,6 +13,7 @@ import pytest
 
 from medkit.config.experiment import Evaluation
 from medkit.core import registry
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.conformal import (
     calibrate,
     conformal_columns,
@@ -50,7 +51,9 @@ def split(n, seed=0, rows_each=1):
 
 def judged(task, valid, test, samples=None, seed=0, **settings):
     samples = pd.DataFrame(index=range(len(test[0]))) if samples is None else samples
-    return conformal_of(task, *valid, *test, samples, Evaluation(**settings), seed)
+    rest = (None, Evaluation(**settings), seed)
+    chosen = EvaluatedRows(task, *valid, *rest)
+    return conformal_of(EvaluatedRows(task, *test, *rest, samples), chosen)
 
 
 @pytest.mark.parametrize("coverage", ["0.5", "0.8", "0.9", "0.95"])
@@ -234,9 +237,9 @@ def test_unequal_subjects_count_alike():
     codes = np.array([0] * 9 + [1])
     y, p = np.ones((10, 1)), np.r_[np.full(9, 0.9), 0.1][:, None]
     state = {"method": "lac", "coverage": 0.9, "n": 20, "subjects": 20, "quantile": [0.3]}
-    found = evaluate_conformal(
-        yes_no(), state, y, p, codes, pd.DataFrame(index=range(10)), Evaluation(), 0
-    )
+    samples = pd.DataFrame(index=range(10))
+    rows = EvaluatedRows(yes_no(), y, p, codes, None, Evaluation(), 0, samples)
+    found = evaluate_conformal(rows, state)
     assert found["outputs"]["target"]["overall"]["coverage"]["value"] == 0.5
 
 

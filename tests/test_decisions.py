@@ -14,6 +14,7 @@ from medkit.evaluation.decisions.decisions import decisions_of, operating_points
 from medkit.evaluation.decisions.operating_points import at_prevalence
 from medkit.evaluation.resampling.intervals import measure
 from medkit.evaluation.resampling.proportions import wilson
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.scores.ranking import best_threshold
 
 
@@ -39,7 +40,9 @@ def decided(y, p, threshold=0.3, task=None, valid=None, subjects=None, **setting
     settings = Evaluation(**{"bootstrap": 200, **settings})
     subjects = np.arange(len(p)) if subjects is None else subjects
     task = task or binary()
-    found = decisions_of(task, y_valid, p_valid, y, p, subjects, threshold, settings, 0)
+    rows = EvaluatedRows(task, y, p, subjects, threshold, settings, 0)
+    chosen = EvaluatedRows(task, y_valid, p_valid, np.arange(len(p_valid)), threshold, settings, 0)
+    found = decisions_of(rows, chosen)
     json.dumps(found, allow_nan=False)
     return found
 
@@ -259,7 +262,9 @@ def test_the_threshold_in_use_has_the_intervals_of_the_metrics():
     y, p = drawn(200)
     codes = np.arange(200) // 2
     settings = Evaluation(bootstrap=300)
-    reported = measure(binary(), y[:, None], p[:, None], codes, 0.3, settings, 0)[0]["metrics"]
+    reported = measure(EvaluatedRows(binary(), y[:, None], p[:, None], codes, 0.3, settings, 0))[0][
+        "metrics"
+    ]
     found = point(decided(y, p, 0.3, subjects=codes, bootstrap=300), "in_use")
     for mine, theirs in (("sensitivity", "recall"), ("specificity",) * 2, ("ppv", "precision")):
         for key in ("value", "low", "high"):

@@ -79,7 +79,9 @@ def test_values_counts_and_json():
     parts, outputs = breast_cancer()
     test, settings = parts["test"], Evaluation(bootstrap=200)
     found = evaluate_part(
-        binary(), test.y, outputs["test"], test.cohort.subjects, np.float32(0.5), settings, 0
+        EvaluatedRows(
+            binary(), test.y, outputs["test"], test.cohort.subjects, np.float32(0.5), settings, 0
+        )
     )
     assert (found["n"], found["subjects"], found["threshold"]) == (114, 114, 0.5)
     assert found["positives"] == int(test.y.sum())
@@ -93,8 +95,8 @@ def test_the_same_seed_gives_the_same_intervals():
     random = np.random.default_rng(0)
     y, p, subject = random.normal(size=(90, 1)), np.zeros((90, 1)), np.repeat(np.arange(30), 3)
     args = (Means(), y, p, subject, None, Evaluation(bootstrap=100))
-    assert evaluate_part(*args, 1) == evaluate_part(*args, 1)
-    assert evaluate_part(*args, 1) != evaluate_part(*args, 2)
+    assert evaluate_part(EvaluatedRows(*args, 1)) == evaluate_part(EvaluatedRows(*args, 1))
+    assert evaluate_part(EvaluatedRows(*args, 1)) != evaluate_part(EvaluatedRows(*args, 2))
 
 
 def test_resamples_draw_whole_subjects_and_do_not_depend_on_chunks(monkeypatch):
@@ -118,8 +120,10 @@ def test_intervals_cover_the_truth_also_when_rows_of_a_patient_are_alike(rows_ea
         errors = np.repeat(random.exponential(truth, size=subjects), rows_each)[:, None]
         subject = np.repeat(np.arange(subjects), rows_each)
         args = (Means(), errors, np.zeros_like(errors))
-        found = evaluate_part(*args, subject, None, settings, 0)["metrics"]["mae"]
-        by_row = evaluate_part(*args, np.arange(len(errors)), None, settings, 0)["metrics"]["mae"]
+        found = evaluate_part(EvaluatedRows(*args, subject, None, settings, 0))["metrics"]["mae"]
+        by_row = evaluate_part(EvaluatedRows(*args, np.arange(len(errors)), None, settings, 0))[
+            "metrics"
+        ]["mae"]
         covered += found["low"] <= truth <= found["high"]
         widths += found["high"] - found["low"]
         widths_by_row += by_row["high"] - by_row["low"]
@@ -150,13 +154,17 @@ def test_rounding_takes_no_bound_beyond_what_a_share_can_be():
 def test_one_class_one_subject_and_no_bootstrap_give_null_not_an_error():
     y, p = np.ones((6, 1)), np.linspace(0, 1, 6)[:, None]
     args = (binary(), y, p)
-    found = evaluate_part(*args, np.arange(6), 0.5, Evaluation(bootstrap=50), 0)["metrics"]
+    found = evaluate_part(EvaluatedRows(*args, np.arange(6), 0.5, Evaluation(bootstrap=50), 0))[
+        "metrics"
+    ]
     assert found["auroc"] == {"value": None, "low": None, "high": None, "undefined": 50}
     assert found["accuracy"]["low"] is not None
-    one = evaluate_part(*args, np.zeros(6), 0.5, Evaluation(bootstrap=50), 0)
+    one = evaluate_part(EvaluatedRows(*args, np.zeros(6), 0.5, Evaluation(bootstrap=50), 0))
     assert one["subjects"] == 1
     assert one["metrics"]["accuracy"] == {"value": 0.5, "low": None, "high": None}
-    none = evaluate_part(*args, np.arange(6), 0.5, Evaluation(bootstrap=0), 0)["metrics"]
+    none = evaluate_part(EvaluatedRows(*args, np.arange(6), 0.5, Evaluation(bootstrap=0), 0))[
+        "metrics"
+    ]
     assert none["accuracy"] == {"value": 0.5, "low": None, "high": None}
 
 
@@ -165,7 +173,7 @@ def test_a_proportion_that_no_resample_moves_has_wilsons_interval():
     p = np.clip(y * 0.5 + 0.2 + np.linspace(0, 0.2, 63)[:, None], 0, 1)
     p[-1] = 0.1
     settings, subjects = Evaluation(bootstrap=50), np.arange(63)
-    found = evaluate_part(binary(), y, p, subjects, 0.5, settings, 0)["metrics"]
+    found = evaluate_part(EvaluatedRows(binary(), y, p, subjects, 0.5, settings, 0))["metrics"]
     assert found["specificity"] == {
         "value": 1.0, "low": pytest.approx(0.9324, abs=1e-4), "high": 1.0, "method": "wilson",
     }  # fmt: skip
@@ -173,9 +181,11 @@ def test_a_proportion_that_no_resample_moves_has_wilsons_interval():
     assert "method" not in found["recall"]
     assert "degenerate" not in found["auroc"]
     # Nine rows of each of few subjects tell no more than so many subjects.
-    few = evaluate_part(binary(), y, p, np.arange(63) // 9, 0.5, settings, 0)["metrics"]
+    few = evaluate_part(EvaluatedRows(binary(), y, p, np.arange(63) // 9, 0.5, settings, 0))[
+        "metrics"
+    ]
     assert few["specificity"]["low"] == pytest.approx(wilson(1.0, 6, 0.95)[0])
-    perfect = evaluate_part(binary(), y, y, subjects, 0.5, settings, 0)["metrics"]
+    perfect = evaluate_part(EvaluatedRows(binary(), y, y, subjects, 0.5, settings, 0))["metrics"]
     note = "AUROC 1: no row ranks differently from the others of its class"
     assert perfect["auroc"] == {
         "value": 1.0, "low": 1.0, "high": 1.0, "degenerate": True,
@@ -183,7 +193,7 @@ def test_a_proportion_that_no_resample_moves_has_wilsons_interval():
     }  # fmt: skip
     assert perfect["recall"]["low"] == pytest.approx(0.7225, abs=1e-4)
     # Nobody is predicted positive: there is nothing to count.
-    none = evaluate_part(binary(), y, 0 * y, subjects, 0.5, settings, 0)["metrics"]
+    none = evaluate_part(EvaluatedRows(binary(), y, 0 * y, subjects, 0.5, settings, 0))["metrics"]
     assert none["precision"] == {"value": 0.0, "low": 0.0, "high": 0.0, "degenerate": True}
     assert none["recall"]["low"] == 0.0
     assert none["recall"]["high"] == pytest.approx(0.2775, abs=1e-4)
@@ -200,31 +210,36 @@ def test_wilsons_interval():
 def test_which_proportions_have_a_denominator():
     labels = tasks.build("multilabel").fit([[0, 1], [1, 0]], ["a", "b"])
     y, p = np.array([[0, 1], [0, 0], [1, 0], [1, 1]]), np.array([[0.1, 0.9]] * 4)
-    assert denominators(labels, y, p, [0.5, 0.5], np.array([0, 0, 1, 2])) == {
+    subjects, settings = np.array([0, 0, 1, 2]), Evaluation()
+    rows = EvaluatedRows(labels, y, p, subjects, [0.5, 0.5], settings, 0)
+    assert denominators(rows) == {
         "accuracy_a": 3, "precision_a": 0, "recall_a": 2, "specificity_a": 1,
         "accuracy_b": 3, "precision_b": 3, "recall_b": 2, "specificity_b": 2,
     }  # fmt: skip
     classes = tasks.build("multiclass").fit(["a", "b", "c"])
-    assert denominators(classes, y[:, 0], p, None, np.arange(4)) == {"accuracy": 4}
-    assert denominators(Means(), y, p, None, np.arange(4)) == {}
+    rows = EvaluatedRows(classes, y[:, 0], p, np.arange(4), None, settings, 0)
+    assert denominators(rows) == {"accuracy": 4}
+    assert denominators(EvaluatedRows(Means(), y, p, np.arange(4), None, settings, 0)) == {}
 
 
 def test_a_part_without_positives_says_so(caplog):
     y, p = np.zeros((20, 1)), np.linspace(0, 1, 20)[:, None]
     settings = Evaluation(bootstrap=20)
-    found = evaluate_part(binary(), y, p, np.arange(20), 0.5, settings, 0)
+    found = evaluate_part(EvaluatedRows(binary(), y, p, np.arange(20), 0.5, settings, 0))
     note = "no positives among 20 rows: undefined are AUROC, AUPRC, recall, F1"
     assert found["notes"] == [note]
     assert f"evaluated rows: {note}" in caplog.text
-    found = evaluate_part(binary(), y + 1, p, np.arange(20), 0.5, settings, 0)
+    found = evaluate_part(EvaluatedRows(binary(), y + 1, p, np.arange(20), 0.5, settings, 0))
     assert found["notes"] == ["no negatives among 20 rows: undefined are AUROC, specificity"]
     classes = tasks.build("multiclass").fit(["a", "b"])
     both = (np.hstack([p, 1 - p]), np.arange(20), None, settings, 0)
-    found = evaluate_part(classes, y.astype("int32").ravel(), *both)
+    found = evaluate_part(EvaluatedRows(classes, y.astype("int32").ravel(), *both))
     assert found["notes"][0].startswith("one class only among 20 rows: undefined are macro AUROC")
     labels = tasks.build("multilabel").fit([[0, 1], [1, 0]], ["a", "b"])
     both = np.hstack([y, np.arange(20)[:, None] % 2])
-    found = evaluate_part(labels, both, np.hstack([p, p]), np.arange(20), None, settings, 0)
+    found = evaluate_part(
+        EvaluatedRows(labels, both, np.hstack([p, p]), np.arange(20), None, settings, 0)
+    )
     said = "one class only of a among 20 rows: undefined are AUROC a, AUPRC a, recall a, F1 a"
     assert found["notes"] == [said]
 
@@ -233,12 +248,14 @@ def test_numbers_that_do_not_vary_and_rows_of_one_subject_are_said():
     y, p = np.full((12, 1), 5.0), np.linspace(0, 1, 12)[:, None]
     settings = Evaluation(bootstrap=20)
     number = tasks.build("regression").fit([1.0, 2.0])
-    found = evaluate_part(number, y, p, np.arange(12), None, settings, 0)
+    found = evaluate_part(EvaluatedRows(number, y, p, np.arange(12), None, settings, 0))
     assert found["metrics"]["r2"]["value"] is None
     assert found["notes"] == ["targets that do not vary among 12 rows: undefined is R²"]
-    alone = evaluate_part(number, y + p, p, np.zeros(12), None, settings, 0)
+    alone = evaluate_part(EvaluatedRows(number, y + p, p, np.zeros(12), None, settings, 0))
     assert alone["notes"] == ["the rows are of one subject: there are no intervals"]
-    silent = evaluate_part(number, y + p, p, np.zeros(12), None, Evaluation(bootstrap=0), 0)
+    silent = evaluate_part(
+        EvaluatedRows(number, y + p, p, np.zeros(12), None, Evaluation(bootstrap=0), 0)
+    )
     assert "notes" not in silent
 
 
@@ -392,7 +409,7 @@ def test_subgroups():
     y, p = random.normal(size=(n, 1)), np.zeros((n, 1))
     names = ("sex", "age", "grade", "ward", "when")
     settings = Evaluation(bootstrap=50, subgroups=names, minimum_group=10)
-    found = subgroup_metrics(Means(), y, p, samples, np.arange(n), None, settings, 0)
+    found = subgroup_metrics(EvaluatedRows(Means(), y, p, np.arange(n), None, settings, 0, samples))
     small = {"suppressed": "fewer than 10 subjects"}
     assert list(found) == list(names)
     assert list(found["sex"]) == ["F", "M", "missing"]
@@ -413,7 +430,9 @@ def test_groups_are_counted_in_subjects():
     samples = pd.DataFrame({"sex": ["F"] * 40})
     y = np.zeros((40, 1))
     settings = Evaluation(bootstrap=0, subgroups=("sex",))
-    found = subgroup_metrics(Means(), y, y, samples, np.arange(40) // 8, None, settings, 0)
+    found = subgroup_metrics(
+        EvaluatedRows(Means(), y, y, np.arange(40) // 8, None, settings, 0, samples)
+    )
     assert found == {"sex": {"other (1 value)": {"suppressed": "fewer than 10 subjects"}}}
 
 
@@ -424,7 +443,7 @@ def test_names_of_small_groups_are_written_nowhere():
     samples["site"] = np.where(np.arange(n) < 15, np.arange(n) // 3, 9)  # five small sites
     y = np.zeros((n, 1))
     settings = Evaluation(bootstrap=0, subgroups=("doctor", "few", "site"))
-    found = subgroup_metrics(Means(), y, y, samples, np.arange(n), None, settings, 0)
+    found = subgroup_metrics(EvaluatedRows(Means(), y, y, np.arange(n), None, settings, 0, samples))
     assert list(found["doctor"]) == ["Dr 0", "Dr 1", "other (16 values)"]
     assert found["doctor"]["other (16 values)"]["n"] == 80
     assert list(found["few"]) == ["common", "other (1 value)"]
@@ -449,7 +468,10 @@ def test_subgroup_messages(caplog):
     y = np.zeros((1, 1))
     settings = Evaluation(bootstrap=0, subgroups=("zzz",))
     with caplog.at_level(logging.WARNING, logger="medkit"):
-        assert subgroup_metrics(Means(), y, y, samples, np.arange(1), None, settings, 0) == {}
+        assert (
+            subgroup_metrics(EvaluatedRows(Means(), y, y, np.arange(1), None, settings, 0, samples))
+            == {}
+        )
     assert "no subgroups by 'zzz': these samples have no such attribute" in caplog.text
 
 
@@ -487,9 +509,9 @@ def test_an_unknown_kind_of_outcome_is_not_estimable(monkeypatch):
     monkeypatch.setattr(Binary, "probabilities", False)
     y, p = np.tile([[0.0], [1.0]], (30, 1)), np.linspace(0, 1, 60)[:, None]
     samples = pd.DataFrame({"sex": ["f", "m"] * 30})
-    rows = EvaluatedRows(y, p, np.arange(60), samples)
     settings = Evaluation(bootstrap=20, subgroups=("sex",))
-    found = assess_part(binary(), rows, 0.5, settings, 0, valid=rows)
+    rows = EvaluatedRows(binary(), y, p, np.arange(60), 0.5, settings, 0, samples)
+    found = assess_part(rows, valid=rows)
     assert found["metrics"]["auroc"]["value"] > 0.4
     assert "delong" not in found["metrics"]["auroc"]
     known = "is known for this kind of outcome"

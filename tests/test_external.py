@@ -12,10 +12,11 @@ import pytest
 from scipy.special import expit, logit
 
 import medkit
-from medkit.config.experiment import check_config
+from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, DataError, RunError
 from medkit.core.files import sha256
 from medkit.evaluation.resampling.intervals import resample
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run, verify
 from medkit.runs.stored import stored_part
 from medkit.workflows.external import evaluate_run_on, recalibrate_run
@@ -120,8 +121,8 @@ def test_performance_drop_is_new_less_development(run, validated):
 def test_the_drops_interval_is_that_of_two_independent_samples(run, validated, monkeypatch):
     """About as wide as the two intervals in quadrature, not as either of them."""
     kept = stored_part(run)
-    settings = (kept.y, kept.outputs, run.threshold, kept.subjects, 300, 1)
-    home = np.std(resample(run.task, *settings).replicates["brier"])
+    given = (kept.y, kept.outputs, kept.subjects, run.threshold, Evaluation(bootstrap=300), 1)
+    home = np.std(resample(EvaluatedRows(run.task, *given)).replicates["brier"])
     found = validated["performance_drop"]["metrics"]["brier"]
     away = validated["metrics"]["brier"]
     width = (found["high"] - found["low"]) / 3.92

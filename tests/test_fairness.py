@@ -17,6 +17,7 @@ from medkit.core.registry import tasks
 from medkit.evaluation import check_subgroups, subgroup_metrics
 from medkit.evaluation.groups.fairness import fairness_gaps, holm
 from medkit.evaluation.resampling.proportions import newcombe, newcombe_p
+from medkit.evaluation.rows import EvaluatedRows
 
 
 def binary():
@@ -35,7 +36,9 @@ def ward(random, n=600, missed=0.0):
 def gaps(y, p, samples, attributes, subjects=None, task=None, threshold=0.4, **settings):
     settings = Evaluation(**{"bootstrap": 400, "subgroups": attributes, **settings})
     subjects = np.arange(len(y)) if subjects is None else subjects
-    return fairness_gaps(task or binary(), y, p, samples, subjects, threshold, settings, 0)
+    return fairness_gaps(
+        EvaluatedRows(task or binary(), y, p, subjects, threshold, settings, 0, samples)
+    )
 
 
 def test_gaps_are_differences_of_scikit_learns_rates():
@@ -211,7 +214,9 @@ def test_degenerate_attributes_and_models_get_a_reason(caplog):
     assert "gone" not in found
     settings = Evaluation(bootstrap=20, subgroups=("empty",))
     with caplog.at_level(logging.WARNING, logger="medkit"):
-        groups = subgroup_metrics(binary(), y, p, samples, np.arange(120), 0.4, settings, 0)
+        groups = subgroup_metrics(
+            EvaluatedRows(binary(), y, p, np.arange(120), 0.4, settings, 0, samples)
+        )
     assert "no subgroups by 'empty': it is missing in all rows" in caplog.text
     assert groups == {"empty": {"missing": {"suppressed": "the attribute is missing in all rows"}}}
 
@@ -287,7 +292,9 @@ def test_numeric_attributes_are_cut_at_clinical_bands():
                           bands={"age": (40, 65), "small": (3,)})  # fmt: skip
     check_subgroups(samples, settings)
     numbers = tasks.build("regression").fit(np.arange(9.0))
-    found = subgroup_metrics(numbers, y, y, samples, np.arange(80), None, settings, 0)
+    found = subgroup_metrics(
+        EvaluatedRows(numbers, y, y, np.arange(80), None, settings, 0, samples)
+    )
     counts = {name: group["n"] for name, group in found["age"].items()}
     assert counts == {"under 40": 20, "40 to under 65": 20, "65 and over": 20, "missing": 20}
     assert list(found["small"]) == ["under 3", "3 and over"]
@@ -317,7 +324,9 @@ def test_wrong_bands_are_refused(bands, message):
 def test_calibration_of_a_group_is_that_of_statsmodels():
     y, p, samples = ward(np.random.default_rng(0))
     settings = Evaluation(bootstrap=400, subgroups=("sex",))
-    found = subgroup_metrics(binary(), y, p, samples, np.arange(600), 0.4, settings, 0)["sex"]
+    found = subgroup_metrics(
+        EvaluatedRows(binary(), y, p, np.arange(600), 0.4, settings, 0, samples)
+    )["sex"]
     for name, group in found.items():
         rows = (samples["sex"] == name).to_numpy()
         truth, x = y[rows, 0], np.log(p[rows, 0] / (1 - p[rows, 0]))
@@ -344,8 +353,8 @@ def test_calibration_that_a_group_cannot_tell():
     y[80:100], y[100:] = 0, 0
     y[100:104] = 1
     settings = Evaluation(bootstrap=50, subgroups=("few",))
-    run = (samples, np.arange(120), 0.4, settings, 0)
-    found = subgroup_metrics(binary(), y, p, *run)["few"]
+    run = (np.arange(120), 0.4, settings, 0, samples)
+    found = subgroup_metrics(EvaluatedRows(binary(), y, p, *run))["few"]
     none = found["y"]["calibration"]["metrics"]
     assert none["in_the_large"] == {
         "value": None, "low": None, "high": None, "not_estimable": "no positive subjects",
@@ -355,9 +364,13 @@ def test_calibration_that_a_group_cannot_tell():
     assert few["slope"]["not_estimable"] == "fewer than 10 positive subjects"
     assert few["in_the_large"]["value"] is not None
     assert found["z"]["notes"] == ["4 positive subjects, fewer than 10: the numbers are unsure"]
-    flat = subgroup_metrics(binary(), y, np.full_like(p, 0.3), *run)["few"]["x"]["calibration"]
+    flat = subgroup_metrics(EvaluatedRows(binary(), y, np.full_like(p, 0.3), *run))["few"]["x"][
+        "calibration"
+    ]
     assert flat["metrics"]["slope"]["not_estimable"] == "all predictions are equal"
-    apart = subgroup_metrics(binary(), y, np.where(y == 1, 0.8, 0.1), *run)["few"]["x"]
+    apart = subgroup_metrics(EvaluatedRows(binary(), y, np.where(y == 1, 0.8, 0.1), *run))["few"][
+        "x"
+    ]
     assert "separate the classes" in apart["calibration"]["metrics"]["slope"]["not_estimable"]
     json.dumps([found, flat, apart], allow_nan=False)
 
@@ -366,21 +379,27 @@ def test_calibration_of_groups_of_other_tasks():
     random = np.random.default_rng(0)
     samples = pd.DataFrame({"sex": np.repeat(["F", "M"], [60, 90])})
     settings = Evaluation(bootstrap=60, subgroups=("sex",))
-    run = (samples, np.arange(150), None, settings, 0)
+    run = (np.arange(150), None, settings, 0, samples)
     classes = tasks.build("multiclass").fit(["x", "y"])
     y, p = random.integers(0, 2, 150), random.dirichlet(np.ones(2), 150)
-    found = subgroup_metrics(classes, y, p, *run)["sex"]["F"]["calibration"]["per_class"]
+    found = subgroup_metrics(EvaluatedRows(classes, y, p, *run))["sex"]["F"]["calibration"][
+        "per_class"
+    ]
     assert found["x"]["metrics"]["slope"]["value"] == pytest.approx(
         found["y"]["metrics"]["slope"]["value"], abs=1e-6
     )
     labels = tasks.build("multilabel").fit([[0, 1], [1, 0]], ["a", "b"])
     both = (random.random((150, 2)) < 0.5).astype(float)
-    found = subgroup_metrics(labels, both, p, *run)["sex"]["M"]["calibration"]["per_label"]
+    found = subgroup_metrics(EvaluatedRows(labels, both, p, *run))["sex"]["M"]["calibration"][
+        "per_label"
+    ]
     assert set(found) == {"a", "b"}
     numbers = tasks.build("regression").fit(np.arange(9.0), names=("pressure",))
     y = random.normal(size=(150, 1))
     p = 0.5 * y + 0.2 * random.normal(size=(150, 1))
-    found = subgroup_metrics(numbers, y, p, *run)["sex"]["M"]["calibration"]["per_output"]
+    found = subgroup_metrics(EvaluatedRows(numbers, y, p, *run))["sex"]["M"]["calibration"][
+        "per_output"
+    ]
     line = sm.OLS(y[60:, 0], sm.add_constant(p[60:, 0])).fit()
     told = found["pressure"]["metrics"]
     assert told["slope"]["value"] == pytest.approx(line.params[1])

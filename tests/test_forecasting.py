@@ -32,6 +32,7 @@ from medkit.evaluation.forecasting.baselines import (
 from medkit.evaluation.forecasting.forecasts import forecast_of
 from medkit.evaluation.groups.fairness import fairness_gaps
 from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.layers.forecast import ForecastError, ForecastLoss, ForecastScale
 from medkit.leakage import audit
 from medkit.modalities.encoder import Encoder
@@ -110,7 +111,7 @@ def test_a_row_without_any_measured_value_changes_nothing(rows):
 def test_nothing_measured_is_undefined_and_said(rows):
     y = np.full_like(rows.y, np.nan)
     described, _ = measure(
-        rows.task, y, rows.p, rows.subjects, None, Evaluation(bootstrap=10), seed=0
+        EvaluatedRows(rows.task, y, rows.p, rows.subjects, None, Evaluation(bootstrap=10), seed=0)
     )
     assert described["metrics"]["mae"]["value"] is None
     assert described["metrics"]["mae"]["low"] is None
@@ -359,9 +360,10 @@ def test_each_step_has_its_numbers_and_skill(rows):
     naive = np.repeat(rows.task.encode(np.full((60, 4), 75.0)), 3, axis=1)
     settings = Evaluation(bootstrap=60)
     found = forecast_of(
-        rows.task, rows.y, rows.p, rows.subjects, settings, 0, {"last_value": naive},
+        EvaluatedRows(rows.task, rows.y, rows.p, rows.subjects, None, settings, 0),
+        {"last_value": naive},
         {"seasonal": "no season"},
-    )  # fmt: skip
+    )
     assert found["nominal"] == pytest.approx(0.8)
     assert found["not_estimable"] == {"seasonal": "no season"}
     assert [row["target"] for row in found["horizon"]] == list(NAMES)
@@ -374,9 +376,10 @@ def test_each_step_has_its_numbers_and_skill(rows):
     assert row["metrics"]["mae"]["low"] < mae < row["metrics"]["mae"]["high"]
     assert row["baselines"]["last_value"]["skill"]["value"] == pytest.approx(1 - mae / other)
     again = forecast_of(
-        rows.task, rows.y, rows.p, rows.subjects, settings, 0, {"last_value": naive},
+        EvaluatedRows(rows.task, rows.y, rows.p, rows.subjects, None, settings, 0),
+        {"last_value": naive},
         {"seasonal": "no season"},
-    )  # fmt: skip
+    )
     assert again == found
     json.dumps(found, allow_nan=False)
 
@@ -387,10 +390,11 @@ def test_skill_over_channels_does_not_mind_their_units(rows):
     factor = np.array([1 / 60, 1, 1 / 60, 1])
     task = Forecasting(quantiles=LEVELS).fit(rows.y * factor, NAMES)
     settings = Evaluation(bootstrap=0)
-    args = (rows.subjects, settings, 0)
-    one = forecast_of(rows.task, rows.y, rows.p, *args, {"last_value": naive})
+    args = (rows.subjects, None, settings, 0)
+    one = forecast_of(EvaluatedRows(rows.task, rows.y, rows.p, *args), {"last_value": naive})
     wide = np.repeat(factor, 3)
-    other = forecast_of(task, rows.y * factor, rows.p * wide, *args, {"last_value": naive * wide})
+    scaled = EvaluatedRows(task, rows.y * factor, rows.p * wide, *args)
+    other = forecast_of(scaled, {"last_value": naive * wide})
     skill = other["skill"]["last_value"]["value"]
     assert skill == pytest.approx(one["skill"]["last_value"]["value"], rel=1e-5)
 
@@ -399,7 +403,8 @@ def test_a_value_never_measured_and_one_subject(rows):
     y = rows.y.copy()
     y[:, 1] = np.nan
     found = forecast_of(
-        rows.task, y, rows.p, np.zeros(60), Evaluation(bootstrap=30), 0, {"last_value": rows.p}
+        EvaluatedRows(rows.task, y, rows.p, np.zeros(60), None, Evaluation(bootstrap=30), 0),
+        {"last_value": rows.p},
     )
     row = found["horizon"][1]
     assert row["not_estimable"] == "not measured in these rows"
@@ -413,8 +418,8 @@ def test_gaps_between_groups_are_of_the_measured_values(rows):
     samples = pd.DataFrame({"subject": rows.subjects, "sex": sex})
     settings = Evaluation(bootstrap=40, subgroups=("sex",), minimum_group=3)
     found = fairness_gaps(
-        rows.task, rows.y, rows.p, samples, rows.subjects, None, settings, 0
-    )["sex"]["per_output"]["HR"]["male"]["mean_absolute_error"]  # fmt: skip
+        EvaluatedRows(rows.task, rows.y, rows.p, rows.subjects, None, settings, 0, samples)
+    )["sex"]["per_output"]["HR"]["male"]["mean_absolute_error"]
     off = np.abs(rows.y - rows.p[:, 1::3])[:, [0, 2]]
     expected = np.nanmean(off[sex == "male"]) - np.nanmean(off[sex == "female"])
     assert found["value"] == pytest.approx(expected, rel=1e-6)

@@ -13,6 +13,7 @@ from medkit.evaluation.resampling.bca import Correction, correction
 from medkit.evaluation.resampling.delong import delong_covariance, delong_interval, delong_test
 from medkit.evaluation.resampling.intervals import measure, resample, resample_by, resample_weights
 from medkit.evaluation.resampling.resampling import Groups, left_out_groups, outcome_strata
+from medkit.evaluation.rows import EvaluatedRows
 
 # DeLong, DeLong and Clarke-Pearson's example (1988), the complete records, as the documentation of
 # SAS/STAT has them (PROC LOGISTIC, "Comparing receiver operating characteristic curves"): albumin,
@@ -100,7 +101,9 @@ def test_no_resample_loses_an_outcome_and_each_stratum_keeps_its_draws(monkeypat
 def test_replicates_are_those_of_a_loop_over_resamples():
     y, p, codes = cohort(np.random.default_rng(0), 40, 3, 0.3, 1.2, 0.5)
     p = np.round(p, 1)
-    found = resample(binary(), y, p, 0.3, codes, 60, 5).replicates
+    found = resample(
+        EvaluatedRows(binary(), y, p, codes, 0.3, Evaluation(bootstrap=60), 5)
+    ).replicates
     strata = outcome_strata(y.reshape(-1, 1) == 1, codes)
     for index, weights in enumerate(np.concatenate(list(resample_weights(codes, 60, 5, strata)))):
         expected = roc_auc_score(y.ravel(), p.ravel(), sample_weight=weights)
@@ -112,8 +115,11 @@ def test_replicates_are_those_of_a_loop_over_resamples():
 
 def test_a_constant_prediction_keeps_the_uncertainty_of_the_prevalence():
     y = np.repeat([1.0, 0.0], [60, 140])[:, None]
-    found = measure(binary(), y, np.full((200, 1), 0.2), np.arange(200), 0.5,
-                    Evaluation(bootstrap=2000), 0)[0]  # fmt: skip
+    found = measure(
+        EvaluatedRows(
+            binary(), y, np.full((200, 1), 0.2), np.arange(200), 0.5, Evaluation(bootstrap=2000), 0
+        )
+    )[0]
     brier = found["metrics"]["brier"]
     error = (0.8**2 - 0.2**2) * np.sqrt(0.3 * 0.7 / 200)
     assert brier["high"] - brier["low"] == pytest.approx(2 * 1.96 * error, rel=0.08)
@@ -317,18 +323,29 @@ def test_what_delong_cannot_tell_it_says():
 
 def test_delong_stands_beside_the_bootstrap():
     y, p, codes = cohort(np.random.default_rng(0), 80, 3, 0.4, 1.5, 0.5)
-    found = evaluate_part(binary(), y, p, codes, 0.4, Evaluation(bootstrap=400), 0)
+    found = evaluate_part(EvaluatedRows(binary(), y, p, codes, 0.4, Evaluation(bootstrap=400), 0))
     auroc = found["metrics"]["auroc"]
     expected = delong_interval(y, p, 0.95, codes)
     assert auroc["delong"] == {name: expected[name] for name in ("low", "high")}
     assert auroc["delong"]["low"] == pytest.approx(auroc["low"], abs=0.02)
     assert "delong" not in found["metrics"]["auprc"]
     labels = tasks.build("multilabel").fit([[0, 1], [1, 0]], ["a", "b"])
-    both = evaluate_part(labels, np.hstack([y, 1 - y]), np.hstack([p, p]), codes, [0.5, 0.5],
-                         Evaluation(bootstrap=20), 0)["metrics"]  # fmt: skip
+    both = evaluate_part(
+        EvaluatedRows(
+            labels,
+            np.hstack([y, 1 - y]),
+            np.hstack([p, p]),
+            codes,
+            [0.5, 0.5],
+            Evaluation(bootstrap=20),
+            0,
+        )
+    )["metrics"]
     assert both["auroc_a"]["delong"] == auroc["delong"]
     assert "delong" not in both["auroc"]  # a mean over labels
-    none = evaluate_part(binary(), y, p, codes, 0.4, Evaluation(bootstrap=0), 0)["metrics"]
+    none = evaluate_part(EvaluatedRows(binary(), y, p, codes, 0.4, Evaluation(bootstrap=0), 0))[
+        "metrics"
+    ]
     assert none["auroc"] == {"value": auroc["value"], "low": None, "high": None}
 
 
@@ -338,16 +355,16 @@ def test_delong_stands_beside_the_bootstrap():
 def test_few_events_are_said():
     y, p = np.repeat([1.0, 0.0], [6, 60])[:, None], np.random.default_rng(0).random((66, 1))
     settings = Evaluation(bootstrap=20)
-    found = evaluate_part(binary(), y, p, np.arange(66), 0.5, settings, 0)
+    found = evaluate_part(EvaluatedRows(binary(), y, p, np.arange(66), 0.5, settings, 0))
     assert found["notes"] == ["6 positive subjects, fewer than 10: the numbers are unsure"]
     # Six rows of one patient are one patient.
     codes = np.r_[np.zeros(6, int), np.arange(1, 61)]
-    found = evaluate_part(binary(), y, p, codes, 0.5, settings, 0)
+    found = evaluate_part(EvaluatedRows(binary(), y, p, codes, 0.5, settings, 0))
     assert found["notes"] == ["1 positive subject, fewer than 10: the numbers are unsure"]
     classes = tasks.build("multiclass").fit(["a", "b", "c"])
     y = np.repeat([0, 1, 2], [30, 32, 4])
     p = np.random.default_rng(0).dirichlet(np.ones(3), size=66)
-    found = evaluate_part(classes, y, p, np.arange(66), None, settings, 0)
+    found = evaluate_part(EvaluatedRows(classes, y, p, np.arange(66), None, settings, 0))
     assert found["notes"] == ["fewer than 10 subjects, unsure numbers: c (4)"]
 
 
@@ -355,7 +372,9 @@ def test_predictions_that_are_not_finite_are_refused():
     y, p = np.repeat([1.0, 0.0], 20)[:, None], np.full((40, 1), 0.5)
     p[7] = np.nan
     with pytest.raises(DataError, match=r"1 of 40 predictions are not finite \(first at row 8\)"):
-        evaluate_part(binary(), y, p, np.arange(40), 0.5, Evaluation(bootstrap=20), 0)
+        evaluate_part(
+            EvaluatedRows(binary(), y, p, np.arange(40), 0.5, Evaluation(bootstrap=20), 0)
+        )
 
 
 # Coverage
@@ -381,7 +400,7 @@ def test_coverage_of_the_intervals(subjects, rows_each, prevalence, distance, ca
     for trial in range(TRIALS):
         y, p, codes = cohort(random, subjects, rows_each, prevalence, distance, shared)
         values = {name: each[0] for name, each in task.score(y, p, at, ones).items()}
-        resampled = resample(task, y, p, at, codes, 250, trial)
+        resampled = resample(EvaluatedRows(task, y, p, codes, at, Evaluation(bootstrap=250), trial))
         intervals = {
             name: resampled.confidence_interval(name, values[name], 0.95) for name in METRICS
         }

@@ -15,6 +15,7 @@ from medkit.evaluation.resampling.delong import delong_test
 from medkit.evaluation.resampling.intervals import resample_by
 from medkit.evaluation.resampling.paired import compare_outputs, corrected_resampled_t, mcnemar
 from medkit.evaluation.resampling.resampling import outcome_strata
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.scores.ranking import Ranking
 
 
@@ -40,7 +41,8 @@ def two_models(random, subjects=120, rows_each=1, better=0.6, shared=0.5):
 
 def compared(y, a, b, codes, task=None, thresholds=(0.5, 0.5), **settings):
     settings = Evaluation(**{"bootstrap": 500, **settings})
-    return compare_outputs(task or binary(), y, a, b, *thresholds, codes, settings, 0)
+    first = EvaluatedRows(task or binary(), y, a, codes, thresholds[0], settings, 0)
+    return compare_outputs(first, first.answered(b, thresholds[1]))
 
 
 def test_differences_are_those_of_the_scores_and_paired():

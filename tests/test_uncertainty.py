@@ -105,9 +105,9 @@ def test_a_spread_that_tells_nothing_is_said():
     assert "all 3" in spread_of(task_of("regression"), [np.full((4, 3), 1e6)] * 3)["not_estimable"]
     y, p, subjects = binary_part()
     found = uncertainty_of(
-        task_of("binary"), y, p, subjects, 0.5, Evaluation(bootstrap=9), 0,
+        EvaluatedRows(task_of("binary"), y, p, subjects, 0.5, Evaluation(bootstrap=9), 0),
         {"monte_carlo_dropout": [p, p]},
-    )  # fmt: skip
+    )
     assert "no dropout" in found["entropy"]["monte_carlo_dropout"]["not_estimable"]
     assert found["entropy"]["network"]["predictive_entropy"]["mean"]["value"] > 0
 
@@ -117,7 +117,7 @@ def test_summaries_of_right_and_wrong_rows():
     members = probabilities("binary", 4, 200)
     settings = Evaluation(bootstrap=200)
     found = uncertainty_of(
-        task_of("binary"), y, p, subjects, 0.3, settings, 7, {"ensemble": members}
+        EvaluatedRows(task_of("binary"), y, p, subjects, 0.3, settings, 7), {"ensemble": members}
     )
     json.dumps(found, allow_nan=False)
     assert found["entropy"]["ensemble"]["count"] == 4
@@ -224,7 +224,9 @@ def test_certainty_of_decisions():
 
 def test_abstention_of_a_binary_task():
     y, p, subjects = binary_part(150)
-    found = abstention_of(task_of("binary"), y, p, subjects, 0.4, Evaluation(bootstrap=100), 3)
+    found = abstention_of(
+        EvaluatedRows(task_of("binary"), y, p, subjects, 0.4, Evaluation(bootstrap=100), 3)
+    )
     json.dumps(found, allow_nan=False)
     curve = found["curve"]
     assert curve["retained"] == RETAINED.tolist()
@@ -257,7 +259,9 @@ def test_abstention_of_a_binary_task():
 def test_abstention_without_error_is_not_certain():
     y = np.r_[np.zeros(30), np.ones(30)][:, None]
     p = np.r_[np.linspace(0, 0.3, 30), np.linspace(0.7, 1, 30)][:, None]
-    found = abstention_of(task_of("binary"), y, p, np.arange(60), 0.5, Evaluation(bootstrap=50), 0)
+    found = abstention_of(
+        EvaluatedRows(task_of("binary"), y, p, np.arange(60), 0.5, Evaluation(bootstrap=50), 0)
+    )
     error = found["curve"]["error"]
     assert set(error["value"]) == {0.0}
     assert error["high"][0] == pytest.approx(0.0602, abs=1e-4)  # Wilson's bound of 0 of 60
@@ -272,7 +276,8 @@ def test_abstention_of_numbers_by_the_spread():
     members = y + random.normal(size=(6, 80, 3)) * size
     p = members.mean(axis=0)
     found = uncertainty_of(
-        task, y, p, np.arange(80), None, Evaluation(bootstrap=20), 0, {"ensemble": members}
+        EvaluatedRows(task, y, p, np.arange(80), None, Evaluation(bootstrap=20), 0),
+        {"ensemble": members},
     )
     json.dumps(found, allow_nan=False)
     spread = members.std(axis=0, ddof=1)
@@ -291,7 +296,9 @@ def test_abstention_of_numbers_by_the_spread():
 
 def test_one_network_of_numbers_says_nothing():
     y = np.random.default_rng(0).normal(size=(20, 3))
-    found = uncertainty_of(task_of("regression"), y, y, np.arange(20), None, Evaluation(), 0)
+    found = uncertainty_of(
+        EvaluatedRows(task_of("regression"), y, y, np.arange(20), None, Evaluation(), 0)
+    )
     for block in ("entropy", "abstention"):
         assert found[block] == {
             "not_estimable": "one network's number does not say how certain it is; "
@@ -327,7 +334,8 @@ def test_degenerate_parts(kind, what):
     elif what == "all nan":
         p[:] = np.nan
     found = uncertainty_of(
-        task, y, p, subjects, None, Evaluation(bootstrap=20), 0, {"ensemble": members}
+        EvaluatedRows(task, y, p, subjects, None, Evaluation(bootstrap=20), 0),
+        {"ensemble": members},
     )
     json.dumps(found, allow_nan=False)
     if what == "all nan":
@@ -350,18 +358,13 @@ def test_degenerate_parts(kind, what):
 
 
 def test_all_of_it_and_the_same_twice():
+    rest = (0.5, Evaluation(bootstrap=50), 1)
     valid, test = (
-        EvaluatedRows(y, p, subjects, pd.DataFrame({"subject": subjects}))
-        for y, p, subjects in (binary_part(), binary_part(70, 5))
+        EvaluatedRows(task_of("binary"), *part, *rest, pd.DataFrame({"subject": part[2]}))
+        for part in (binary_part(), binary_part(70, 5))
     )
     spread = {"ensemble": probabilities("binary", 3, 70)}
-    settings = Evaluation(bootstrap=50)
-    results = [
-        assess_part(task_of("binary"), test, 0.5, settings, 1, valid=valid, spread=spread)[
-            "uncertainty"
-        ]
-        for _ in range(2)
-    ]
+    results = [assess_part(test, valid=valid, spread=spread)["uncertainty"] for _ in range(2)]
     assert list(results[0]) == ["conformal", "entropy", "abstention"]
     assert results[0]["conformal"]["state"]["n"] == 60
     assert json.dumps(results[0], allow_nan=False) == json.dumps(results[1])

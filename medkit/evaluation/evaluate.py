@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +21,13 @@ from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.resampling.intervals import measure, plain
 from medkit.evaluation.resampling.paired import compare_outputs
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.conformal import conformal_of
 from medkit.evaluation.uncertainty.uncertainty import uncertainty_of
 from medkit.evaluation.wording import readable
 from medkit.tasks.task import Task, Threshold
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from medkit.config.experiment import Evaluation
     from medkit.data.parts import Part
     from medkit.modalities.encoder import Encoder
@@ -39,28 +37,6 @@ Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 _AVERAGES = ("majority", "mean")  # one output for all rows: nothing to recalibrate
 _ACROSS = ("subgroups", "fairness")  # beside the parts in metrics.json
 _NO_VALIDATION = "the validation rows are not known"
-
-
-@dataclass(frozen=True)
-class EvaluatedRows:
-    """Rows of one part, and what a model says of them.
-
-    Args:
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs.
-        subjects: (n,) subject of each row.
-        samples: (n rows) attributes, for subgroups; None where there are none.
-    """
-
-    y: np.ndarray
-    p: np.ndarray
-    subjects: np.ndarray
-    samples: pd.DataFrame | None = None
-
-    @classmethod
-    def of(cls, part: Part, p: np.ndarray) -> EvaluatedRows:
-        """The rows of an encoded part."""
-        return cls(part.y, p, part.cohort.subjects, part.cohort.samples)
 
 
 def _unnamed(stage: str) -> contextlib.AbstractContextManager[Any]:
@@ -81,26 +57,11 @@ def headline(task: Task, metrics: Mapping[str, Any]) -> str:
     return text
 
 
-def evaluate_part(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    threshold: Threshold,
-    settings: Evaluation,
-    seed: int,
-    logged_for: str = "evaluated rows",
-) -> dict[str, Any]:
+def evaluate_part(rows: EvaluatedRows, logged_for: str = "evaluated rows") -> dict[str, Any]:
     """Metrics of one part with intervals bootstrapped by subject.
 
     Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs.
-        subjects: (n,) subject of each row.
-        threshold: The operating point, chosen on validation.
-        settings: Resamples and confidence.
-        seed: Seed of the bootstrap.
+        rows: What is measured.
         logged_for: What a warning calls these rows.
 
     Returns:
@@ -108,16 +69,11 @@ def evaluate_part(
         high), as JSON has them: null where a value is undefined; ``notes`` where that is for
         want of a class.
     """
-    described, _ = measure(task, y, p, subjects, threshold, settings, seed)
-    return with_notes(described, task, logged_for=logged_for)
+    return with_notes(measure(rows)[0], rows.task, logged_for=logged_for)
 
 
 def assess_part(
-    task: Task,
     rows: EvaluatedRows,
-    threshold: Threshold,
-    settings: Evaluation,
-    seed: int,
     *,
     valid: EvaluatedRows | None,
     no_valid: str = _NO_VALIDATION,
@@ -132,11 +88,7 @@ def assess_part(
     """All that is measured of rows that a model was not fitted on, in whatever command.
 
     Args:
-        task: The fitted task.
-        rows: Targets, outputs, subjects and attributes.
-        threshold: The operating point, chosen on validation.
-        settings: Resamples, confidence, subgroups, coverage.
-        seed: Seed of the bootstrap.
+        rows: What is measured.
         valid: The validation rows, on which thresholds and prediction sets are chosen; None: those
             are not estimable.
         no_valid: Why there are no validation rows.
@@ -153,33 +105,25 @@ def assess_part(
         ``Methods.details`` adds for this kind of outcome and, where the config names attributes
         that these rows have, ``subgroups`` and ``fairness``.
     """
-    given = (rows.y, rows.p, rows.subjects)
     with stages("evaluate: metrics"):
-        result = evaluate_part(task, *given, threshold, settings, seed, logged_for)
+        result = evaluate_part(rows, logged_for)
     with stages("evaluate: calibration"):
-        result["calibration"] = calibration_of(
-            task, *given, settings, seed, before=before, recalibration=recalibration
-        )
+        result["calibration"] = calibration_of(rows, before=before, recalibration=recalibration)
     if valid is None:
         result |= {key: {"not_estimable": no_valid} for key in ("decisions", "uncertainty")}
     else:
         with stages("evaluate: decisions"):
-            result["decisions"] = decisions_of(
-                task, valid.y, valid.p, *given, threshold, settings, seed
-            )
+            result["decisions"] = decisions_of(rows, valid)
         with stages("evaluate: uncertainty"):
-            chosen = (valid.y, valid.p, valid.subjects)
             result["uncertainty"] = {
-                "conformal": conformal_of(task, *chosen, *given, rows.samples, settings, seed),
-                **uncertainty_of(task, *given, threshold, settings, seed, spread),
-            }
-    result |= methods_for(task).details(*given, settings, seed, baselines or {}, absent or {})
+                "conformal": conformal_of(rows, valid), **uncertainty_of(rows, spread)
+            }  # fmt: skip
+    result |= methods_for(rows.task).details(rows, baselines or {}, absent or {})
     samples = rows.samples
-    if samples is not None and any(each in samples for each in settings.subgroups):
+    if samples is not None and any(each in samples for each in rows.settings.subgroups):
         with stages("evaluate: subgroups"):
-            grouped = (rows.y, rows.p, samples, rows.subjects, threshold, settings, seed)
-            result["subgroups"] = subgroup_metrics(task, *grouped)
-            result["fairness"] = fairness_gaps(task, *grouped)
+            result["subgroups"] = subgroup_metrics(rows)
+            result["fairness"] = fairness_gaps(rows)
     return result
 
 
@@ -225,7 +169,10 @@ def evaluate_run(
         ``test`` as ``assess_part`` has it, of ``valid`` the metrics, of ``train`` the values alone,
         since an interval there says nothing about new patients; see ``_compared`` for a baseline.
     """
-    rows = {name: EvaluatedRows.of(part, outputs[name]) for name, part in parts.items()}
+    rows = {
+        name: EvaluatedRows.of(task, part, outputs[name], threshold, settings, seed)
+        for name, part in parts.items()
+    }
     baselines: list[Predicted] = []
     absent: dict[str, str] = {}
     if settings.baselines:
@@ -246,11 +193,7 @@ def evaluate_run(
                 found = methods_for(task).baselines(encoder, known, targets, subjects, seed)
                 baselines, absent = predicted(found[0], known), found[1]
     test = assess_part(
-        task,
         rows["test"],
-        threshold,
-        settings,
-        seed,
         valid=rows["valid"],
         spread=spread,
         before=before,
@@ -263,11 +206,8 @@ def evaluate_run(
     grouped = {key: test.pop(key) for key in _ACROSS if key in test}
     result: dict[str, Any] = {"test": test}
     with stages("evaluate: metrics"):
-        for name, resamples in (("valid", None), ("train", 0)):
-            part = rows[name]
-            given = (part.y, part.p, part.subjects, threshold, settings, seed)
-            result[name], _ = measure(task, *given, resamples)
-        with_notes(result["valid"], task, logged_for="validation")
+        result["valid"] = evaluate_part(rows["valid"], "validation")
+        result["train"], _ = measure(rows["train"], 0)
     watched = early_warning(task, parts, settings, seed)
     if watched is not None:
         with stages("evaluate: early warning"):
@@ -277,20 +217,15 @@ def evaluate_run(
     if settings.baselines:
         with stages("evaluate: comparison"):
             asked = "none" if recalibration is None else recalibration["asked"]
-            compared = (rows, threshold, settings, seed, keep, asked, watched)
             result["baselines"] = {
-                each.name: _compared(task, each, *compared) for each in baselines
+                each.name: _compared(each, rows, keep, asked, watched) for each in baselines
             }
     return result
 
 
 def _compared(
-    task: Task,
     baseline: Predicted,
     rows: Mapping[str, EvaluatedRows],
-    threshold: Threshold,
-    settings: Evaluation,
-    seed: int,
     keep: Callable[[str, np.ndarray], None] | None,
     calibration: str,
     watched: EarlyWarning | None,
@@ -301,6 +236,7 @@ def _compared(
     comparison of Brier scores and log losses would flatter the network otherwise.
     """
     valid, test = rows["valid"], rows["test"]
+    task = test.task
     chosen, p, at = baseline.outputs["valid"], baseline.outputs["test"], baseline.threshold
     facts = dict(baseline.facts)
     if calibration != "none" and baseline.name not in _AVERAGES:
@@ -310,10 +246,9 @@ def _compared(
         at = task.choose_threshold(valid.y, chosen, model=baseline.name.replace("_", " "))
     if keep is not None:
         keep(baseline.name, p)
-    described, _ = measure(task, test.y, p, test.subjects, at, settings, seed)
-    comparison = compare_outputs(
-        task, test.y, test.p, p, threshold, at, test.subjects, settings, seed
-    )
+    of_baseline = test.answered(p, at)
+    described, _ = measure(of_baseline)
+    comparison = compare_outputs(test, of_baseline)
     found = dict(comparison["metrics"][task.leading])
     difference = {"metric": task.leading, "value": found.pop("difference"), **found}
     result = {**described, "difference": difference, "comparison": comparison, **facts}

@@ -16,9 +16,9 @@ from medkit.tasks.outcomes import Outcome
 from medkit.tasks.task import Task, Threshold
 
 if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
     from medkit.evaluation.baselines.learned import Output, PastRows
     from medkit.evaluation.groups.group_measures import GroupMeasure
+    from medkit.evaluation.rows import EvaluatedRows
     from medkit.modalities.encoder import Encoder
 
 T = TypeVar("T")
@@ -173,17 +173,12 @@ class Methods:
         return [], {}
 
     def details(
-        self, y: np.ndarray, p: np.ndarray, subjects: np.ndarray, settings: Evaluation, seed: int,
-        baselines: Mapping[str, np.ndarray], absent: Mapping[str, str],
-    ) -> dict[str, Any]:  # fmt: skip
+        self, rows: EvaluatedRows, baselines: Mapping[str, np.ndarray], absent: Mapping[str, str]
+    ) -> dict[str, Any]:
         """What stands in metrics.json of this kind only, beside metrics and calibration.
 
         Args:
-            y: (n, …) encoded targets.
-            p: (n, outputs) the model's outputs.
-            subjects: (n,) subject of each row.
-            settings: Resamples and confidence.
-            seed: Seed of the bootstrap.
+            rows: What is measured.
             baselines: Outputs of the baselines on the same rows.
             absent: Baseline -> why there is none.
         """

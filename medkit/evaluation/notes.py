@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.methods import methods_for
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.task import Task
 
 log = logging.getLogger("medkit")
@@ -16,41 +17,33 @@ _MOST = 6  # names in one sentence
 FEW_EVENTS = 10  # subjects with an outcome, or without it, below which numbers are unsure
 
 
-def doubts(task: Task, y: np.ndarray, p: np.ndarray, codes: np.ndarray) -> list[str]:
+def doubts(rows: EvaluatedRows) -> list[str]:
     """Sentences on what makes the numbers of these rows unsure, though they are defined.
 
     Fewer than 10 subjects with an outcome (or without it), and outputs that are the same in all
     rows.
-
-    Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs.
-        codes: (n,) subject number of each row.
     """
-    if len(y) == 0:
+    if len(rows) == 0:
         return []
-    found = [note for note in _few(task, y, codes) if note]
-    columns = p.reshape(len(p), -1)
-    if len(p) > 1 and (columns == columns[0]).all():
+    found = [note for note in _few(rows) if note]
+    columns = np.asarray(rows.p).reshape(len(rows), -1)
+    if len(rows) > 1 and (columns == columns[0]).all():
         found.append("every row has the same output: the model does not discriminate")
     return found
 
 
-def _few(task: Task, y: np.ndarray, codes: np.ndarray) -> list[str | None]:
-    methods = methods_for(task)
-    found = methods.occurrences(y)
-    if methods.key is None:
-        return [_few_of(name, rows, codes) for name, rows in found.items()]
-    counts = {name: len(np.unique(codes[rows])) for name, rows in found.items()}
+def _few(rows: EvaluatedRows) -> list[str | None]:
+    found = methods_for(rows.task).occurrences(np.asarray(rows.y))
+    counts = {name: len(np.unique(rows.codes[which])) for name, which in found.items()}
+    if methods_for(rows.task).key is None:
+        return [_few_of(name, count) for name, count in counts.items()]
     short = [f"{name} ({count})" for name, count in counts.items() if 0 < count < FEW_EVENTS]
     if not short:
         return []
     return [f"fewer than {FEW_EVENTS} subjects, unsure numbers: {listed(short)}"]
 
 
-def _few_of(name: str, rows: np.ndarray, codes: np.ndarray) -> str | None:
-    count = len(np.unique(codes[rows]))
+def _few_of(name: str, count: int) -> str | None:
     if not 0 < count < FEW_EVENTS:
         return None
     subjects = "subject" if count == 1 else "subjects"

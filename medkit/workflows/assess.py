@@ -14,7 +14,7 @@ from medkit.core.lazy import keras, pd
 from medkit.data.inputs import Inputs, presence_name
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS
-from medkit.evaluation import evaluate_part, evaluate_run, headline
+from medkit.evaluation import EvaluatedRows, evaluate_part, evaluate_run, headline
 from medkit.evaluation.baselines.aside import Aside
 from medkit.evaluation.baselines.baselines import some_rows
 from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
@@ -156,11 +156,11 @@ def without_each_input(
     for name in sorted(encoder.optional):
         hidden = test.inputs.without(name)
         outputs = validation.predict(model, dict(hidden.arrays), min(1024, len(test)))
-        rows = (test.y, outputs, test.cohort.subjects)
+        rows = EvaluatedRows.of(task, test, outputs, threshold, settings, seed)
         present = np.asarray(test.inputs[presence_name(name)])
         found[name] = {
             "lacking": int((present == 0).sum()),
-            "without": evaluate_part(task, *rows, threshold, settings, seed, f"{name} hidden"),
+            "without": evaluate_part(rows, f"{name} hidden"),
         }
     return found
 

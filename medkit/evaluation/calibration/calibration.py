@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,25 +11,12 @@ from medkit.evaluation.calibration.agreement import Agreement
 from medkit.evaluation.calibration.reliability import Reliability
 from medkit.evaluation.methods import Questions, methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
-from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
-from medkit.tasks.task import Task
-
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
-
-# Rows drawn for the intervals of one outcome, over all resamples: some 5 s of work.
-_MOST_DRAWS = 20_000_000
-_FEWEST_RESAMPLES = 200
 
 
 def calibration_of(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    settings: Evaluation,
-    seed: int,
+    rows: EvaluatedRows,
     *,
     before: np.ndarray | None = None,
     recalibration: Mapping[str, Any] | None = None,
@@ -37,12 +24,7 @@ def calibration_of(
     """How well the outputs of one part are calibrated: ``metrics["test"]["calibration"]``.
 
     Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the saved model's outputs, recalibrated if it recalibrates.
-        subjects: (n,) subject of each row.
-        settings: Resamples and confidence.
-        seed: Seed of the bootstrap.
+        rows: With the saved model's outputs, recalibrated if it recalibrates.
         before: (n, outputs) the outputs without the recalibration layer; None without one.
         recalibration: What ``fit_recalibration`` returned; None if nothing was asked for.
 
@@ -85,58 +67,40 @@ def calibration_of(
         - ``histogram``: ``{edges: [21], positives: [20], negatives: [20]}`` counts of rows.
         - ``notes``: list of sentences for the reader.
     """
-    y, p, codes = np.asarray(y), np.asarray(p, np.float64), subject_codes(subjects)
-    described = _described(task, y, p, codes, settings, seed)
-    found: dict[str, Any] = {"kind": task.outcome, **described}
+    found: dict[str, Any] = {"kind": rows.task.outcome, **_described(rows, rows.p)}
     if recalibration is not None:
         found["recalibration"] = dict(recalibration)
         if before is not None and recalibration.get("kind") != "none":
-            earlier = np.asarray(before, np.float64)
-            found["before"] = _described(task, y, earlier, codes, settings, seed)
+            found["before"] = _described(rows, before)
     return plain(found)
 
 
-def _described(
-    task: Task, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
-) -> dict[str, Any]:
+def _described(rows: EvaluatedRows, outputs: np.ndarray) -> dict[str, Any]:
+    p = np.asarray(outputs, np.float64)
     p = p[:, None] if p.ndim == 1 else p
     if len(p) == 0:
         return {"not_estimable": "there are no rows"}
     wrong = int((~np.isfinite(p).all(axis=1)).sum())
     if wrong:
         return {"not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
-    strata = outcome_strata(task.events(y), codes)
 
     def blocks(parts: Questions) -> dict[str | None, dict[str, Any]]:
-        resamples = _affordable(settings.bootstrap, len(p), len(parts))
-        return {
-            name: _block(part, codes, strata, resamples, settings.confidence, seed)
-            for name, part in parts.items()
-        }
+        resamples = rows.affordable(len(parts))
+        return {name: _block(rows, part, resamples) for name, part in parts.items()}
 
-    return methods_for(task).calibration(y, p, blocks)
+    return methods_for(rows.task).calibration(np.asarray(rows.y), p, blocks)
 
 
-def _affordable(resamples: int, rows: int, together: int) -> int:
-    return min(resamples, max(_FEWEST_RESAMPLES, _MOST_DRAWS // (rows * together)))
-
-
-def _block(
-    part: Outcome,
-    codes: np.ndarray,
-    strata: np.ndarray | None,
-    resamples: int,
-    confidence: float,
-    seed: int,
-) -> dict[str, Any]:
+def _block(rows: EvaluatedRows, part: Outcome, resamples: int) -> dict[str, Any]:
     """One outcome, measured numbers or yes and no; made one after the other, for the memory."""
     of = Agreement(part.y, part.p) if part.kind == "number" else Reliability(part.y, part.p)
-    resampled, curves = replicate(of.measure, codes, strata, resamples, seed)
+    codes, confidence = rows.codes, rows.settings.confidence
+    resampled, curves = replicate(of.measure, codes, rows.strata, resamples, rows.seed)
     found: dict[str, Any] = {"n": len(codes), "subjects": int(codes.max()) + 1}
     if isinstance(of, Reliability):
         found["positives"] = int(of.y.sum())
     found["resamples"] = resamples if resampled.groups is not None else 0
-    found.update(of.described(resampled, curves.get("curve"), codes, confidence, seed))
+    found.update(of.described(resampled, curves.get("curve"), codes, confidence, rows.seed))
     if resamples and resampled.groups is None:
         found["notes"] = [*found.get("notes", []), ONE_SUBJECT]
     return found

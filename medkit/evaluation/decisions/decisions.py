@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from medkit.evaluation.decisions.operating_points import Decisions
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
-from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
+from medkit.evaluation.rows import EvaluatedRows
+from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.task import Task
 
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
-
 _LEVELS = (0.8, 0.9, 0.95)
-_MOST_DRAWS = 20_000_000
-_FEWEST_RESAMPLES = 200
 
 
-def decisions_of(
-    task: Task,
-    y_valid: np.ndarray,
-    p_valid: np.ndarray,
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    threshold: Any,
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
+def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
     """Decision curve and operating points of one part: ``metrics["test"]["decisions"]``.
 
-    Thresholds are chosen on the validation rows; what is reported is measured on ``y`` and ``p``.
-
     Args:
-        task: The fitted task.
-        y_valid: (m, …) encoded targets of validation.
-        p_valid: (m, outputs) the model's outputs there.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the saved model's outputs.
-        subjects: (n,) subject of each row.
-        threshold: The one in use; of multilabel one for each label.
-        settings: Resamples, confidence, and ``prevalence`` where the model is to be used.
-        seed: Seed of the bootstrap.
+        rows: What is measured.
+        valid: The validation rows, on which thresholds are chosen.
 
     Returns:
         With ``kind``, that of the outcome, and by kind: yes_no a *block*, of several ``per_label``
@@ -67,12 +44,10 @@ def decisions_of(
           is given: ``{prevalence, ppv, npv, alerts_per_100}``. Of a rule that validation cannot
           serve, ``threshold`` is null, ``not_estimable`` says why, and no numbers are there.
     """
-    y, p = np.asarray(y), np.asarray(p, np.float64)
-    y_valid, p_valid = np.asarray(y_valid), np.asarray(p_valid, np.float64)
-    p = p[:, None] if p.ndim == 1 else p
-    p_valid = p_valid[:, None] if p_valid.ndim == 1 else p_valid
+    p, p_valid = (np.asarray(of.p, np.float64) for of in (rows, valid))
+    p, p_valid = (each[:, None] if each.ndim == 1 else each for each in (p, p_valid))
+    task, methods, settings = rows.task, methods_for(rows.task), rows.settings
     found: dict[str, Any] = {"kind": task.outcome}
-    methods = methods_for(task)
     if not task.probabilities:
         return {**found, "not_estimable": methods.no_decisions}
     if len(p) == 0:
@@ -80,26 +55,25 @@ def decisions_of(
     wrong = int((~np.isfinite(p).all(axis=1)).sum())
     if wrong:
         return {**found, "not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
-    codes = subject_codes(subjects)
-    strata = outcome_strata(task.events(y), codes)
-    affordable = max(_FEWEST_RESAMPLES, _MOST_DRAWS // (len(p) * p.shape[1]))
-    resamples = min(settings.bootstrap, affordable)
+    resamples = rows.affordable(p.shape[1])
 
-    def block(outcome: np.ndarray, of: np.ndarray, points: list[dict[str, Any]]) -> dict[str, Any]:
-        decisions = Decisions(outcome, of, points, codes, settings)
-        resampled, curves = replicate(decisions.measure, codes, strata, resamples, seed)
+    def block(of: Outcome, points: list[dict[str, Any]]) -> dict[str, Any]:
+        decisions = Decisions(of.y, of.p, points, rows.codes, settings)
+        resampled, curves = replicate(
+            decisions.measure, rows.codes, rows.strata, resamples, rows.seed
+        )
         drawn = resamples if resampled.groups is not None else 0
         described = decisions.described(resampled, curves)
         if resamples and resampled.groups is None:
             described["notes"] = [*described.get("notes", []), ONE_SUBJECT]
         return {"resamples": drawn, **described}
 
-    asked = {of.name: of for of in methods.yes_no(y_valid, p_valid, threshold).values()}
+    asked = {of.name: of for of in methods.yes_no(valid.y, p_valid, rows.threshold).values()}
     blocks = {}
-    for name, of in methods.one_by_one(y, p).items():
+    for name, of in methods.one_by_one(rows.y, p).items():
         chosen = asked.get(name)  # a class against the rest has no threshold of its own
         points = operating_points(task, chosen.y, chosen.p, chosen.threshold) if chosen else []
-        blocks[name] = block(of.y, of.p, points)
+        blocks[name] = block(of, points)
     return plain({**found, **methods.laid_out(blocks)})
 
 

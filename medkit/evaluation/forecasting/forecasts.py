@@ -21,59 +21,47 @@ targets, since their units differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 
-from medkit.evaluation.resampling.intervals import plain, resample_by, subject_codes
+from medkit.evaluation.resampling.intervals import plain, resample_by
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import ahead, channels_of, pooled
 from medkit.tasks.scores.metrics import mean_of_known
 from medkit.tasks.scores.ranking import divided
 from medkit.tasks.task import fitted
 
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
-
 _UNMEASURED = "not measured in these rows"
 
 
 def forecast_of(
-    task: Forecasting,
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    settings: Evaluation,
-    seed: int,
+    rows: EvaluatedRows,
     baselines: Mapping[str, np.ndarray] | None = None,
     absent: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Each value ahead with intervals bootstrapped by subject.
 
     Args:
-        task: The fitted forecasting task.
-        y: (n, values) encoded targets, NaN where not measured.
-        p: (n, values * quantiles) the model's outputs.
-        subjects: (n,) subject of each row.
-        settings: Resamples and confidence.
-        seed: Seed of the bootstrap.
+        rows: Of a forecasting task: targets (n, values), NaN where not measured, and outputs
+            (n, values * quantiles).
         baselines: Simple forecasts of the same rows, laid out as ``p``.
         absent: Simple forecast -> why there is none.
 
     Returns:
         What the head of this file shows.
     """
-    y, baselines = np.asarray(y), baselines or {}
-    own = task.errors(y, p)
-    others = {name: task.errors(y, outputs) for name, outputs in baselines.items()}
+    task, y, settings = cast(Forecasting, rows.task), np.asarray(rows.y), rows.settings
+    own = task.errors(y, rows.p)
+    others = {name: task.errors(y, outputs) for name, outputs in (baselines or {}).items()}
     measured = own["measured"].sum(axis=0).astype(int)
 
     def score(weights: np.ndarray | None) -> dict[str, np.ndarray]:
         return _scores(task, own, others, weights)
 
-    codes = subject_codes(subjects)
     values = {name: float(each[0]) for name, each in score(None).items()}
-    resampled = resample_by(score, codes, None, settings.bootstrap, seed)
+    resampled = resample_by(score, rows.codes, None, settings.bootstrap, rows.seed)
 
     def with_interval(name: str) -> dict[str, Any]:
         return {

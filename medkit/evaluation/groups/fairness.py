@@ -36,37 +36,23 @@ bias                   mean of predicted minus measured (regr.)
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from medkit.evaluation.groups.group_measures import GroupMeasure
 from medkit.evaluation.groups.subgroups import divided
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by, subject_codes
+from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by
 from medkit.evaluation.resampling.proportions import newcombe, newcombe_p
-from medkit.evaluation.resampling.resampling import joined_singletons, outcome_strata
-from medkit.tasks.task import Task
+from medkit.evaluation.resampling.resampling import joined_singletons
+from medkit.evaluation.rows import EvaluatedRows
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from medkit.config.experiment import Evaluation
-
-Rows = dict[str, np.ndarray]  # group -> its rows
+Groups = dict[str, np.ndarray]  # group -> its rows
 _NULLS = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
 
 
-def fairness_gaps(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    samples: pd.DataFrame,
-    subjects: np.ndarray,
-    threshold: Any,
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
+def fairness_gaps(rows: EvaluatedRows) -> dict[str, Any]:
     """Gaps between each group of each attribute and the largest group, with intervals.
 
     Intervals and p-values are the bootstrap's by subject, stratified by outcome and group, so
@@ -81,30 +67,18 @@ def fairness_gaps(
     A gap is not told where a group has fewer than ``settings.minimum_group`` subjects in the
     denominator (positive ones for a sensitivity, say).
 
-    Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs, finite.
-        samples: (n rows) attributes.
-        subjects: (n,) subject of each row.
-        threshold: The operating point, chosen on validation.
-        settings: Names of the attributes, bands, smallest group, resamples, confidence.
-        seed: Seed of the bootstrap.
-
     Returns:
         What the head of this file shows.
     """
-    y, p = np.asarray(y), np.asarray(p, dtype=np.float64).reshape(len(y), -1)
-    codes = subject_codes(subjects)
-    methods = methods_for(task)
-    measured = methods.group_measures(y, p, threshold)
-    if not measured:
+    methods, samples, p = methods_for(rows.task), rows.samples, np.asarray(rows.p, dtype=np.float64)
+    measured = methods.group_measures(np.asarray(rows.y), p.reshape(len(p), -1), rows.threshold)
+    if not measured or samples is None:
         return {}
     found: dict[str, Any] = {}
-    for attribute, named in divided(samples, codes, settings).items():
-        shown = {group: rows for group, (rows, suppressed) in named.items() if not suppressed}
+    for attribute, named in divided(samples, rows.codes, rows.settings).items():
+        shown = {group: which for group, (which, suppressed) in named.items() if not suppressed}
         hidden = {group: suppressed for group, (_, suppressed) in named.items() if suppressed}
-        reference, note = _reference(shown, codes)
+        reference, note = _reference(shown, rows.codes)
         found[attribute] = {"reference": reference}
         if hidden:
             found[attribute]["suppressed"] = hidden
@@ -112,9 +86,8 @@ def fairness_gaps(
             missing = samples[attribute].isna().all()
             found[attribute]["note"] = "no gaps: it is missing in all rows" if missing else note
             continue
-        strata = _strata(task, y, codes, shown)
         gaps = {
-            outcome: _gaps(measures, shown, reference, codes, strata, settings, seed)
+            outcome: _gaps(measures, shown, reference, rows)
             for outcome, measures in measured.items()
         }
         found[attribute] |= methods.laid_out(gaps) if methods.key else {"gaps": gaps[None]}
@@ -122,7 +95,7 @@ def fairness_gaps(
     return plain(found)
 
 
-def _reference(shown: Rows, codes: np.ndarray) -> tuple[str | None, str | None]:
+def _reference(shown: Groups, codes: np.ndarray) -> tuple[str | None, str | None]:
     """The largest group, and why there is nothing to compare."""
     own = {
         group: len(np.unique(codes[rows]))
@@ -135,33 +108,27 @@ def _reference(shown: Rows, codes: np.ndarray) -> tuple[str | None, str | None]:
     return reference, None if len(shown) > 1 else "no gaps: there is one group only"
 
 
-def _strata(task: Task, y: np.ndarray, codes: np.ndarray, shown: Rows) -> np.ndarray | None:
+def _strata(rows: EvaluatedRows, shown: Groups) -> np.ndarray | None:
     """(subjects,) by outcome and by the group of the subject's first row."""
-    group = np.zeros(len(codes), dtype=np.int64)
-    for number, rows in enumerate(shown.values(), start=1):
-        group[rows] = number
-    first = np.unique(codes, return_index=True)[1]
-    outcome = outcome_strata(task.events(y), codes)
+    group = np.zeros(len(rows), dtype=np.int64)
+    for number, which in enumerate(shown.values(), start=1):
+        group[which] = number
+    first = np.unique(rows.codes, return_index=True)[1]
+    outcome = rows.strata
     together = group[first] if outcome is None else group[first] * (outcome.max() + 1) + outcome
     return joined_singletons(together)
 
 
 def _gaps(
-    measures: list[GroupMeasure],
-    shown: Rows,
-    reference: str,
-    codes: np.ndarray,
-    strata: np.ndarray | None,
-    settings: Evaluation,
-    seed: int,
+    measures: list[GroupMeasure], shown: Groups, reference: str, rows: EvaluatedRows
 ) -> dict[str, dict[str, Any]]:
     """Group -> gap -> what is told of it, without the correction."""
 
     def levels(weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-        inside = {group: weights[:, rows] for group, rows in shown.items()}
+        inside = {group: weights[:, which] for group, which in shown.items()}
         with np.errstate(divide="ignore", invalid="ignore"):
             return {
-                each.gap: {group: each.of(inside[group], rows) for group, rows in shown.items()}
+                each.gap: {group: each.of(inside[group], which) for group, which in shown.items()}
                 for each in measures
             }
 
@@ -172,18 +139,19 @@ def _gaps(
             for group, value in of.items()
         }
 
-    values = levels(np.ones((1, len(codes))))
-    resampled = resample_by(score, codes, strata, settings.bootstrap, seed)
+    values, settings = levels(np.ones((1, len(rows)))), rows.settings
+    strata = _strata(rows, shown)
+    resampled = resample_by(score, rows.codes, strata, settings.bootstrap, rows.seed)
     found: dict[str, dict[str, Any]] = {}
-    for group, rows in shown.items():
+    for group, which in shown.items():
         if group == reference:
             continue
-        pair = (rows, shown[reference])
+        pair = (which, shown[reference])
         measured: dict[str, Any] = {}
         strict: dict[str, Any] = {}  # at the Bonferroni level, for equalized odds
         for each in measures:
             level = tuple(float(values[each.gap][name][0]) for name in (group, reference))
-            args = (each, f"{each.gap} {group}", level, pair, codes, resampled, settings)
+            args = (each, f"{each.gap} {group}", level, pair, rows, resampled)
             measured[each.gap] = _gap(*args, settings.confidence)
             strict[each.gap] = _gap(*args, (1 + settings.confidence) / 2)
         if "equal_opportunity" in measured:
@@ -197,18 +165,17 @@ def _gap(
     name: str,
     levels: tuple[float, ...],
     pair: tuple[np.ndarray, np.ndarray],
-    codes: np.ndarray,
+    rows: EvaluatedRows,
     resampled: Resampled,
-    settings: Evaluation,
     confidence: float,
 ) -> dict[str, Any]:
-    counts = []
-    for rows, where in zip(pair, ("in this group", "in the reference"), strict=True):
+    counts, fewest = [], rows.settings.minimum_group
+    for which, where in zip(pair, ("in this group", "in the reference"), strict=True):
         for needed, among in measure.needed.items():
-            count = len(np.unique(codes[rows[among[rows]]]))
-            if count < max(settings.minimum_group, 1):
+            count = len(np.unique(rows.codes[which[among[which]]]))
+            if count < fewest:
                 called = f"{needed} subjects" if needed else "subjects"
-                reason = f"fewer than {settings.minimum_group} {called} {where}"
+                reason = f"fewer than {fewest} {called} {where}"
                 return {**_NULLS, "group": None, "reference": None, "not_estimable": reason}
             counts.append(count)
     value = levels[0] - levels[1]

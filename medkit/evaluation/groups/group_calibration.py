@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,24 +13,16 @@ from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import FEW_EVENTS
 from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by
 from medkit.evaluation.resampling.resampling import outcome_strata
-from medkit.tasks.task import Task
-
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
+from medkit.evaluation.rows import EvaluatedRows
+from medkit.tasks.outcomes import Outcome
 
 
-def group_calibration(
-    task: Task, y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
-) -> dict[str, Any]:
+def group_calibration(rows: EvaluatedRows, codes: np.ndarray) -> dict[str, Any]:
     """Calibration of the rows of a subgroup, with intervals by subject.
 
     Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs, finite.
-        codes: (n,) subject of each row.
-        settings: Resamples and confidence.
-        seed: Seed of the bootstrap.
+        rows: Those of the group, their outputs finite.
+        codes: (n,) number of each row's subject among those of the whole part.
 
     Returns:
         Laid out as ``calibration_of``: binary ``{"metrics": {name: {value, low, high, …}}}``;
@@ -39,21 +31,18 @@ def group_calibration(
         ``intercept`` and ``slope``; of a regression ``bias`` (predicted minus measured),
         ``intercept`` and ``slope``. ``not_estimable`` (text) stands beside nulls.
     """
-    methods = methods_for(task)
-    parts = methods.one_by_one(y, np.asarray(p, dtype=np.float64).reshape(len(y), -1))
+    methods, p = methods_for(rows.task), np.asarray(rows.p, dtype=np.float64).reshape(len(rows), -1)
+    parts = methods.one_by_one(rows.y, p)
     if not parts:
         return {"not_estimable": methods.no_calibration}
     of = {"yes_no": _probability, "number": _number}
-    found: dict[str, Any] = methods.laid_out({
-        name: of[part.kind](part.y, part.p, codes, settings, seed) for name, part in parts.items()
-    })  # fmt: skip
+    blocks = {name: of[part.kind](part, codes, rows) for name, part in parts.items()}
+    found: dict[str, Any] = methods.laid_out(blocks)
     return found
 
 
-def _probability(
-    y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
-) -> dict[str, Any]:
-    y = np.asarray(y, dtype=np.float64)
+def _probability(part: Outcome, codes: np.ndarray, rows: EvaluatedRows) -> dict[str, Any]:
+    y, p = np.asarray(part.y, dtype=np.float64), part.p
     x = logits(p)
     why = _reasons(y, x, codes)
 
@@ -67,9 +56,10 @@ def _probability(
         return found
 
     strata = outcome_strata(y[:, None] == 1, codes)
-    resampled = resample_by(measure, codes, strata, settings.bootstrap, seed)
+    resampled = resample_by(measure, codes, strata, rows.settings.bootstrap, rows.seed)
     names = ("in_the_large", "observed_expected", "intercept", "slope")
-    return _described(names, measure(np.ones((1, len(y)))), resampled, why, settings.confidence)
+    values = measure(np.ones((1, len(y))))
+    return _described(names, values, resampled, why, rows.settings.confidence)
 
 
 def _reasons(y: np.ndarray, x: np.ndarray, codes: np.ndarray) -> dict[str, str]:
@@ -88,10 +78,8 @@ def _reasons(y: np.ndarray, x: np.ndarray, codes: np.ndarray) -> dict[str, str]:
     return {}
 
 
-def _number(
-    y: np.ndarray, p: np.ndarray, codes: np.ndarray, settings: Evaluation, seed: int
-) -> dict[str, Any]:
-    y = np.asarray(y, dtype=np.float64)
+def _number(part: Outcome, codes: np.ndarray, rows: EvaluatedRows) -> dict[str, Any]:
+    y, p = np.asarray(part.y, dtype=np.float64), part.p
     why: dict[str, str] = {}
     if len(y) < 3 or np.ptp(p) <= 1e-9 * np.abs(p).max():
         reason = "fewer than 3 rows" if len(y) < 3 else "all predictions are equal"
@@ -103,9 +91,9 @@ def _number(
             found["intercept"], found["slope"] = line(weights, p, y)
         return found
 
-    resampled = resample_by(measure, codes, None, settings.bootstrap, seed)
-    values = measure(np.ones((1, len(y))))
-    return _described(("bias", "intercept", "slope"), values, resampled, why, settings.confidence)
+    resampled = resample_by(measure, codes, None, rows.settings.bootstrap, rows.seed)
+    names, values = ("bias", "intercept", "slope"), measure(np.ones((1, len(y))))
+    return _described(names, values, resampled, why, rows.settings.confidence)
 
 
 def _described(

@@ -13,8 +13,8 @@ from medkit.core.lazy import pd
 from medkit.evaluation.early_warning.stays import reserved_columns
 from medkit.evaluation.groups.group_calibration import group_calibration
 from medkit.evaluation.notes import with_notes
-from medkit.evaluation.resampling.intervals import measure, subject_codes
-from medkit.tasks.task import Task
+from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.rows import EvaluatedRows
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -71,33 +71,14 @@ def _check_bands(
         )
 
 
-def subgroup_metrics(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    samples: pd.DataFrame,
-    subjects: np.ndarray,
-    threshold: Any,
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
+def subgroup_metrics(rows: EvaluatedRows) -> dict[str, Any]:
     """Metrics of each group of each attribute.
 
     A numeric attribute is cut at its ``settings.bands``, or else, if it has many values, at its
-    quartiles. Groups of fewer than
-    ``settings.minimum_group`` subjects become one, ``other (k values)``, and are named nowhere:
-    values this rare may identify a patient. If even together they are too few (or those with the
-    attribute missing are), the group is suppressed: no numbers, for privacy and for sense.
-
-    Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs.
-        samples: (n rows) attributes.
-        subjects: (n,) subject of each row.
-        threshold: The operating point, chosen on validation.
-        settings: Names of the attributes, smallest group, resamples.
-        seed: Seed of the bootstrap.
+    quartiles. Groups of fewer than ``settings.minimum_group`` subjects become one,
+    ``other (k values)``, and are named nowhere: values this rare may identify a patient. If even
+    together they are too few (or those with the attribute missing are), the group is suppressed:
+    no numbers, for privacy and for sense.
 
     Returns:
         ``{attribute: {value: {n, subjects, positives, metrics, threshold, calibration}}}`` with
@@ -105,24 +86,24 @@ def subgroup_metrics(
         ``{"suppressed": reason}`` in place of a small group's numbers. ``calibration`` is what
         ``group_calibration`` returns.
     """
-    y, p = np.asarray(y), np.asarray(p)
-    codes = subject_codes(subjects)
-    for attribute in settings.subgroups:
+    samples = rows.samples
+    if samples is None:
+        return {}
+    for attribute in rows.settings.subgroups:
         if attribute == "subject" or attribute not in samples:
             log.warning("no subgroups by '%s': these samples have no such attribute", attribute)
         elif len(samples) and samples[attribute].isna().all():
             log.warning("no subgroups by '%s': it is missing in all rows", attribute)
     found: dict[str, Any] = {}
-    for attribute, named in divided(samples, codes, settings).items():
+    for attribute, named in divided(samples, rows.codes, rows.settings).items():
         groups: dict[str, Any] = {}
-        for value, (rows, suppressed) in named.items():
+        for value, (which, suppressed) in named.items():
             if suppressed:
                 groups[value] = {"suppressed": suppressed}
                 continue
-            in_group = (y[rows], p[rows], codes[rows])
-            described, _ = measure(task, *in_group, threshold, settings, seed)
-            groups[value] = with_notes(described, task)
-            groups[value]["calibration"] = group_calibration(task, *in_group, settings, seed)
+            in_group = rows.take(which)
+            groups[value] = with_notes(measure(in_group)[0], rows.task)
+            groups[value]["calibration"] = group_calibration(in_group, rows.codes[which])
         found[attribute] = groups
     return found
 

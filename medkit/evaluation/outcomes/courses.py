@@ -18,7 +18,7 @@ from medkit.tasks.scores.courses import channels_of
 from medkit.tasks.task import Threshold
 
 if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
+    from medkit.evaluation.rows import EvaluatedRows
     from medkit.modalities.encoder import Encoder
 
 
@@ -52,12 +52,10 @@ class Courses(Methods):
         return fit_forecast_baselines(self.task, encoder, rows["train"], y["train"], subjects, seed)
 
     def details(
-        self, y: np.ndarray, p: np.ndarray, subjects: np.ndarray, settings: Evaluation, seed: int,
-        baselines: Mapping[str, np.ndarray], absent: Mapping[str, str],
-    ) -> dict[str, Any]:  # fmt: skip
+        self, rows: EvaluatedRows, baselines: Mapping[str, np.ndarray], absent: Mapping[str, str]
+    ) -> dict[str, Any]:
         """Error, coverage and skill at each step ahead."""
-        found = forecast_of(self.task, y, p, subjects, settings, seed, baselines, absent)
-        return {"forecast": found}
+        return {"forecast": forecast_of(rows, baselines, absent)}
 
     def described(self, y: np.ndarray) -> dict[str, np.ndarray]:
         """Each value, by its name."""

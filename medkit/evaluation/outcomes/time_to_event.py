@@ -26,7 +26,7 @@ from medkit.modalities.encoder import Encoder
 from medkit.tasks.survival import Survival, kaplan_meier, step_at
 
 if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
+    from medkit.evaluation.rows import EvaluatedRows
 
 _GROUPS = 5
 _PENALTY = 0.1
@@ -81,18 +81,19 @@ class TimeToEvent(Methods):
         return np.asarray(self.task.cuts_)
 
     def details(
-        self, y: np.ndarray, p: np.ndarray, subjects: np.ndarray, settings: Evaluation, seed: int,
-        baselines: Mapping[str, np.ndarray], absent: Mapping[str, str],
-    ) -> dict[str, Any]:  # fmt: skip
+        self, rows: EvaluatedRows, baselines: Mapping[str, np.ndarray], absent: Mapping[str, str]
+    ) -> dict[str, Any]:
         """Observed and predicted course, and calibration at the horizon by fifths of the risk."""
         try:
             from sksurv.nonparametric import kaplan_meier_estimator
         except ImportError:
             return {"time_to_event": {"not_estimable": _MISSING}}
 
-        def observed(rows: np.ndarray, at: np.ndarray) -> dict[str, list[float]]:
+        y, p, confidence = rows.y, rows.p, rows.settings.confidence
+
+        def observed(which: np.ndarray, at: np.ndarray) -> dict[str, list[float]]:
             times, free, (low, high) = kaplan_meier_estimator(
-                y[rows, 1] == 1, y[rows, 0], conf_type="log-log", conf_level=settings.confidence
+                y[which, 1] == 1, y[which, 0], conf_type="log-log", conf_level=confidence
             )
             found = {"observed": free, "low": low, "high": high}
             return {name: step_at(times, each, at).tolist() for name, each in found.items()}
@@ -100,10 +101,10 @@ class TimeToEvent(Methods):
         horizon = np.asarray([self.task.horizon_])
         free_at = np.array([np.interp(horizon[0], np.r_[0, self.cuts], np.r_[1, row]) for row in p])
         groups = []
-        for rows in np.array_split(np.argsort(free_at, kind="stable"), _GROUPS):
-            if len(rows):
-                one = {name: each[0] for name, each in observed(rows, horizon).items()}
-                groups.append({"n": len(rows), "predicted": float(free_at[rows].mean()), **one})
+        for which in np.array_split(np.argsort(free_at, kind="stable"), _GROUPS):
+            if len(which):
+                one = {name: each[0] for name, each in observed(which, horizon).items()}
+                groups.append({"n": len(which), "predicted": float(free_at[which].mean()), **one})
         course = {"times": self.cuts.tolist(), "predicted": p.mean(axis=0).tolist(),
                   **observed(np.arange(len(y)), self.cuts)}  # fmt: skip
         return {"time_to_event": {"horizon": float(horizon[0]), "course": course,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,14 +22,10 @@ from medkit.evaluation.resampling.proportions import denominators, wilson
 from medkit.evaluation.resampling.resampling import (
     Groups,
     left_out_groups,
-    outcome_strata,
     resample_weights,
     subject_codes,
 )
-from medkit.tasks.task import Task
-
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
+from medkit.evaluation.rows import EvaluatedRows
 
 __all__ = [
     "Resampled", "confidence_interval", "measure", "plain", "resample", "resample_by",
@@ -84,35 +80,18 @@ class Resampled:
         )
 
 
-def resample(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    threshold: Any,
-    subjects: np.ndarray,
-    resamples: int,
-    seed: int,
-) -> Resampled:
+def resample(rows: EvaluatedRows, resamples: int | None = None) -> Resampled:
     """Every metric of the task in every resample of the subjects, stratified by outcome.
 
     The same subjects, targets and seed give the same resamples, so that two models can be
-    compared in pairs.
-
-    Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs.
-        threshold: Operating point of the task.
-        subjects: (n,) subject of each row.
-        resamples: Number of resamples.
-        seed: Seed of the draws.
+    compared in pairs. ``resamples`` takes the place of ``settings.bootstrap`` where given.
     """
-    codes, statistics = subject_codes(subjects), task.statistics(y, p, threshold)
 
     def score(weights: np.ndarray) -> dict[str, Any]:
-        return task.measure(statistics, weights)
+        return rows.task.measure(rows.statistics, weights)
 
-    return resample_by(score, codes, outcome_strata(task.events(y), codes), resamples, seed)
+    count = rows.settings.bootstrap if resamples is None else resamples
+    return resample_by(score, rows.codes, rows.strata, count, rows.seed)
 
 
 def resample_by(
@@ -226,14 +205,7 @@ def _with_wilson(
 
 
 def measure(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    threshold: Any,
-    settings: Evaluation,
-    seed: int,
-    resamples: int | None = None,
+    rows: EvaluatedRows, resamples: int | None = None
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What ``evaluate_part`` returns, and the resampled scores behind it.
 
@@ -241,20 +213,17 @@ def measure(
     that all resamples share has Wilson's interval instead, on the number of subjects in its
     denominator.
     """
-    resamples = settings.bootstrap if resamples is None else resamples
-    values = task.score(y, p, threshold)
-    resampled = resample(task, y, p, threshold, subjects, resamples, seed)
-    codes = subject_codes(subjects)
-    found = described(task, y, codes, values, resampled, settings)
+    resamples = rows.settings.bootstrap if resamples is None else resamples
+    resampled = resample(rows, resamples)
+    found = described(rows, rows.task.measure(rows.statistics), resampled)
     metrics = found["metrics"]
     if any(each.get("degenerate") for each in metrics.values()):
-        counts = denominators(task, np.asarray(y), np.asarray(p), threshold, codes)
-        found["metrics"] = metrics = _with_wilson(metrics, counts, settings.confidence)
+        metrics = _with_wilson(metrics, denominators(rows), rows.settings.confidence)
     if resampled.groups is not None:
-        _add_delong(metrics, task, y, p, codes, settings.confidence)
-    found["threshold"] = threshold
-    notes = doubts(task, np.asarray(y), np.asarray(p), codes)
-    if resamples and len(codes) and resampled.groups is None:
+        _add_delong(metrics, rows)
+    found["threshold"] = rows.threshold
+    notes = doubts(rows)
+    if resamples and len(rows) and resampled.groups is None:
         notes.append(ONE_SUBJECT)
     if notes:
         found["notes"] = notes
@@ -262,47 +231,35 @@ def measure(
 
 
 def described(
-    task: Task,
-    y: np.ndarray,
-    codes: np.ndarray,
-    values: Mapping[str, float],
-    resampled: Resampled,
-    settings: Evaluation,
+    rows: EvaluatedRows, values: Mapping[str, float], resampled: Resampled
 ) -> dict[str, Any]:
     """``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}`` of some rows.
 
     Args:
-        task: The fitted task.
-        y: Encoded targets.
-        codes: (n,) number of each row's subject, from 0.
+        rows: The rows.
         values: Metric -> value.
         resampled: The same metrics in every resample.
-        settings: Confidence of the intervals.
     """
     return {
-        "n": len(y),
-        "subjects": int(codes.max()) + 1,
-        "positives": task.positives(y),
+        "n": len(rows),
+        "subjects": int(rows.codes.max()) + 1,
+        "positives": rows.task.positives(rows.y),
         "metrics": {
-            name: {"value": each, **resampled.confidence_interval(name, each, settings.confidence)}
-            for name, each in values.items()
+            name: {
+                "value": value,
+                **resampled.confidence_interval(name, value, rows.settings.confidence),
+            }
+            for name, value in values.items()
         },
     }
 
 
-def _add_delong(
-    metrics: dict[str, dict[str, Any]],
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    codes: np.ndarray,
-    confidence: float,
-) -> None:
+def _add_delong(metrics: dict[str, dict[str, Any]], rows: EvaluatedRows) -> None:
     """DeLong's interval beside the bootstrap's, for each AUROC that is defined."""
-    for label, of in methods_for(task).yes_no(y, p).items():
+    for label, of in methods_for(rows.task).yes_no(rows.y, rows.p).items():
         found = metrics["auroc" if label is None else f"auroc_{label}"]
         if math.isfinite(found["value"]):
-            found["delong"] = delong_interval(of.y, of.p, confidence, codes)
+            found["delong"] = delong_interval(of.y, of.p, rows.settings.confidence, rows.codes)
             found["delong"].pop("standard_error", None)
 
 

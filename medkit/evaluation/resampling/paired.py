@@ -22,7 +22,7 @@ is there for a binary task, and for multilabel as ``{label: …}``; instead of b
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,27 +30,14 @@ from medkit.core.errors import DataError
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
 from medkit.evaluation.resampling.delong import delong_test
-from medkit.evaluation.resampling.intervals import plain, resample, subject_codes
-from medkit.tasks.task import Task
-
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
+from medkit.evaluation.resampling.intervals import plain, resample
+from medkit.evaluation.rows import EvaluatedRows
 
 _SAME = 1e-12  # a difference smaller than this is rounding
 _FEW_DISCORDANT = 10  # subjects below which the clustered test's chi-square is a rough guide
 
 
-def compare_outputs(
-    task: Task,
-    y: np.ndarray,
-    p_a: np.ndarray,
-    p_b: np.ndarray,
-    threshold_a: Any,
-    threshold_b: Any,
-    subjects: np.ndarray,
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
+def compare_outputs(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Any]:
     """Compare two models' outputs on the same rows.
 
     Both are measured in the same resamples of the subjects, so that the interval is that of the
@@ -58,15 +45,9 @@ def compare_outputs(
     ``bca.Correction.p_value``).
 
     Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p_a: (n, outputs) of the first model.
-        p_b: (n, outputs) of the second.
-        threshold_a: Operating point of the first, chosen on its validation rows.
-        threshold_b: Operating point of the second.
-        subjects: (n,) subject of each row.
-        settings: Resamples and confidence.
-        seed: Seed of the bootstrap.
+        a: The rows with the outputs of the first model and its threshold, chosen on its
+            validation rows.
+        b: The same rows with those of the second.
 
     Returns:
         What the head of this file shows.
@@ -74,51 +55,31 @@ def compare_outputs(
     Raises:
         DataError: Other numbers of rows, or outputs that are not finite.
     """
-    y, p_a, p_b = np.asarray(y), np.asarray(p_a), np.asarray(p_b)
-    codes = subject_codes(subjects)
-    for each in (p_a, p_b, codes):
-        if len(each) != len(y):
-            raise DataError(f"{len(each)} predictions or subjects for {len(y)} targets")
-    found: dict[str, Any] = {
-        "metrics": _differences(task, y, (p_a, p_b), (threshold_a, threshold_b), codes, settings,
-                                seed)
-    }  # fmt: skip
-    methods = methods_for(task)
-    asked_a, asked_b = methods.yes_no(y, p_a), methods.yes_no(y, p_b)
-    if asked_a:
+    for each in (a.p, b.p, a.codes):
+        if len(each) != len(a):
+            raise DataError(f"{len(each)} predictions or subjects for {len(a)} targets")
+    found: dict[str, Any] = {"metrics": _differences(a, b)}
+    asked = [methods_for(of.task).yes_no(of.y, of.p) for of in (a, b)]
+    if asked[0]:
         found["delong"] = _by_label({
-            label: delong_test(a.y, a.p.astype(float), asked_b[label].p.astype(float), codes,
-                               settings.confidence)
-            for label, a in asked_a.items()
+            label: delong_test(of.y, of.p.astype(float), asked[1][label].p.astype(float), a.codes,
+                               a.settings.confidence)
+            for label, of in asked[0].items()
         })  # fmt: skip
-    right_a, right_b = (
-        methods.right(y, p, at) for p, at in ((p_a, threshold_a), (p_b, threshold_b))
-    )
+    right_a, right_b = (methods_for(of.task).right(of.y, of.p, of.threshold) for of in (a, b))
     if right_a:
         found["mcnemar"] = _by_label(
-            {label: mcnemar(a, right_b[label], codes) for label, a in right_a.items()}
+            {label: mcnemar(of, right_b[label], a.codes) for label, of in right_a.items()}
         )
-    notes = doubts(task, y, p_a, codes)
+    notes = doubts(a)
     if notes:
         found["notes"] = notes
     return plain(found)
 
 
-def _differences(
-    task: Task,
-    y: np.ndarray,
-    outputs: tuple[np.ndarray, np.ndarray],
-    thresholds: tuple[Any, Any],
-    codes: np.ndarray,
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
-    pairs = list(zip(outputs, thresholds, strict=True))
-    values_a, values_b = (task.score(y, p, at) for p, at in pairs)
-    resampled_a, resampled_b = (
-        resample(task, y, p, at, codes, settings.bootstrap, seed) for p, at in pairs
-    )
-    differences = resampled_a.less(resampled_b)
+def _differences(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Any]:
+    values_a, values_b = (of.task.measure(of.statistics) for of in (a, b))
+    differences = resample(a).less(resample(b))
     found: dict[str, Any] = {}
     for name, value_a in values_a.items():
         value = value_a - values_b[name]
@@ -127,7 +88,7 @@ def _differences(
             reason = "undefined in these rows"
             found[name] |= {"low": None, "high": None, "p": None, "not_estimable": reason}
             continue
-        found[name] |= differences.confidence_interval(name, value, settings.confidence)
+        found[name] |= differences.confidence_interval(name, value, a.settings.confidence)
         found[name]["p"] = None
         if found[name].get("degenerate") and abs(value) > _SAME:
             found[name]["not_estimable"] = "the same in all resamples: no test"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from medkit.evaluation.methods import methods_for
-from medkit.tasks.task import Task
+from medkit.evaluation.rows import EvaluatedRows
 
 
 def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
@@ -33,26 +32,18 @@ def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
     return low, high
 
 
-def denominators(
-    task: Task, y: np.ndarray, p: np.ndarray, threshold: Any, subjects: np.ndarray
-) -> dict[str, int]:
+def denominators(rows: EvaluatedRows) -> dict[str, int]:
     """Metric -> subjects among the rows of its denominator, for metrics that are proportions.
 
     Accuracy counts all rows, recall the positive ones, specificity the negative ones and
     precision those predicted positive. Rows of one subject are not independent: it counts once,
     as if its rows told no more than a single one. Means over classes or labels are no proportion
     and are left out.
-
-    Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs.
-        threshold: Operating point of the task.
-        subjects: (n,) subject of each row.
     """
-
-    found = methods_for(task).denominators(y, p, threshold)
-    return {metric: len(np.unique(subjects[rows])) for metric, rows in found.items()}
+    found = methods_for(rows.task).denominators(
+        np.asarray(rows.y), np.asarray(rows.p), rows.threshold
+    )
+    return {metric: len(np.unique(rows.codes[of])) for metric, of in found.items()}
 
 
 def newcombe(

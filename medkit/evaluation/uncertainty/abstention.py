@@ -8,7 +8,7 @@ Bias-reduced uncertainty estimation for deep neural classifiers, ICLR 2019.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,27 +16,21 @@ from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import confidence_interval, plain
 from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.resampling.resampling import resample_weights
-from medkit.tasks.task import Task
-
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
+from medkit.evaluation.rows import EvaluatedRows
 
 Totals = dict[str, np.ndarray]
 
+ONE_NETWORK = (
+    "one network's number does not say how certain it is; training.ensemble or "
+    "evaluation.monte_carlo_dropout does"
+)
 _ROUNDING = 1e-9
 # Shares of the rows that are kept.
 RETAINED = np.round(np.arange(100, 9, -2) / 100, 2)
 
 
 def abstention_of(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    codes: np.ndarray,
-    threshold: Any,
-    settings: Evaluation,
-    seed: int,
-    deviation: tuple[str, np.ndarray] | None = None,
+    rows: EvaluatedRows, deviation: tuple[str, np.ndarray] | None = None
 ) -> dict[str, Any]:
     """The error among the most certain rows, for shares of 1.0 to 0.1 of the rows.
 
@@ -48,13 +42,7 @@ def abstention_of(
     is linear in the number of errors through them.
 
     Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) finite outputs.
-        codes: (n,) subject number of each row.
-        threshold: The operating point, chosen on validation.
-        settings: Confidence and resamples.
-        seed: Seed of the bootstrap.
+        rows: With finite outputs.
         deviation: For regression, what gave them and (n, outputs) standard deviations.
 
     Returns:
@@ -77,27 +65,22 @@ def abstention_of(
         with MEASURE ``{"value", "low", "high"[, "degenerate"]}``, or ``{"not_estimable": reason}``
         for a regression of one network. An error of 0 in all resamples has Wilson's interval.
     """
-    methods = methods_for(task)
+    methods, codes, settings = methods_for(rows.task), rows.codes, rows.settings
     if methods.deviates:
         if deviation is None:
-            return {
-                "not_estimable": "one network's number does not say how certain it is; "
-                "training.ensemble or evaluation.monte_carlo_dropout does"
-            }
-        source, certain = (
-            deviation[0],
-            -methods.relative(deviation[1]).mean(axis=1),
-        )
-        metric = "mae"
+            return {"not_estimable": ONE_NETWORK}
+        source, metric = deviation[0], "mae"
+        certain = -methods.relative(deviation[1]).mean(axis=1)
     else:
-        source, certain, metric = "network", methods.certainty(p, threshold), "error"
-    risk = methods.wrong(y, p, threshold)
+        source, metric = "network", "error"
+        certain = methods.certainty(rows.p, rows.threshold)
+    risk = methods.wrong(rows.y, rows.p, rows.threshold)
     columns, of = {"risk": risk}, {metric: ("risk", "size")}
-    alone = methods.yes_no(y).get(None)
+    alone = methods.yes_no(rows.y).get(None)
     if alone is not None:
         positive = alone.y == 1
-        for name, rows in (("sensitivity", positive), ("specificity", ~positive)):
-            columns |= {f"{name} right": (risk == 0) & rows, f"{name} all": rows}
+        for name, which in (("sensitivity", positive), ("specificity", ~positive)):
+            columns |= {f"{name} right": (risk == 0) & which, f"{name} all": which}
             of[name] = (f"{name} right", f"{name} all")
     shares = RETAINED[RETAINED * len(risk) >= 1]
     curve, best = Retention(certain), Retention(-risk)
@@ -114,7 +97,7 @@ def abstention_of(
     values = {name: each[0] for name, each in measured(np.ones((1, len(risk)))).items()}
     chunks: dict[str, list[np.ndarray]] = {name: [] for name in values}
     if settings.bootstrap and codes.max() > 0:
-        for weights in resample_weights(codes, settings.bootstrap, seed):
+        for weights in resample_weights(codes, settings.bootstrap, rows.seed):
             for name, each in measured(weights).items():
                 chunks[name].append(each)
     replicates = {name: np.concatenate(each) for name, each in chunks.items() if each}

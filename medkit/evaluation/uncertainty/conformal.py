@@ -11,16 +11,14 @@ from medkit.evaluation.groups.subgroups import divided
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import confidence_interval, plain
 from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.conformal_sets import (
     calibrate,
     conformal_columns,
     conformal_outcomes,
 )
-from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from medkit.config.experiment import Evaluation
 
 __all__ = ["calibrate", "conformal_columns", "conformal_of", "evaluate_conformal"]
@@ -32,31 +30,12 @@ _NOTE = (
 )
 
 
-def conformal_of(
-    task: Task,
-    y_valid: np.ndarray,
-    p_valid: np.ndarray,
-    subjects_valid: np.ndarray,
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    samples: pd.DataFrame | None,
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
+def conformal_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
     """Prediction sets or intervals calibrated on validation, and how they do on the test part.
 
     Args:
-        task: The fitted task.
-        y_valid: (m, …) encoded targets of validation.
-        p_valid: (m, outputs) outputs, as they will be given to a user (recalibrated, if so).
-        subjects_valid: (m,) subject of each row.
-        y: (n, …) encoded targets of the test part.
-        p: (n, outputs) outputs.
-        subjects: (n,) subject of each row.
-        samples: (n rows) attributes, for the subgroups.
-        settings: Coverage asked, confidence, resamples, subgroups, smallest group.
-        seed: Seed of the bootstrap.
+        rows: The test part.
+        valid: Validation, with outputs as they will be given to a user (recalibrated, if so).
 
     Returns:
         Plain JSON::
@@ -93,20 +72,12 @@ def conformal_of(
              # test rows whose prediction is not finite, if any:
              "left_out": 3}
     """
-    state = calibrate(task, y_valid, p_valid, subjects_valid, settings.coverage)
-    return evaluate_conformal(task, state, y, p, subjects, samples, settings, seed)
+    coverage = rows.settings.coverage
+    state = calibrate(rows.task, valid.y, valid.p, valid.subjects, coverage)
+    return evaluate_conformal(rows, state)
 
 
-def evaluate_conformal(
-    task: Task,
-    state: dict[str, Any],
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    samples: pd.DataFrame | None,
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
+def evaluate_conformal(rows: EvaluatedRows, state: dict[str, Any]) -> dict[str, Any]:
     """How the sets or intervals of a ``calibrate`` do on other rows; see ``conformal_of``."""
     found: dict[str, Any] = {
         "method": state["method"],
@@ -115,38 +86,38 @@ def evaluate_conformal(
         "state": state,
         "note": _NOTE,
     }
-    usable = np.isfinite(p).all(axis=1) if len(p) else np.zeros(0, bool)
-    reason, kind = state.get("not_estimable"), methods_for(task).conformal
+    usable = np.isfinite(rows.p).all(axis=1) if len(rows) else np.zeros(0, bool)
+    reason, kind = state.get("not_estimable"), methods_for(rows.task).conformal
     if reason is None and not usable.any():
         reason = "no test prediction is a finite number"
     if reason is not None or kind is None:
         return plain({**found, "not_estimable": reason})
     left_out = int((~usable).sum())
-    y, p, codes = y[usable], p[usable], subject_codes(np.asarray(subjects)[usable])
-    groups = {} if samples is None else divided(samples[usable], codes, settings)
-    every = np.arange(len(y))
+    rows = rows.take(usable)
+    codes, settings = rows.codes, rows.settings
+    groups = {} if rows.samples is None else divided(rows.samples, codes, settings)
     outputs = {}
-    given = conformal_outcomes(task, y, p)
+    given = conformal_outcomes(rows.task, rows.y, rows.p)
     for (name, of), q in zip(given.items(), state["quantile"], strict=True):
         measures = kind.measures(q, of)
 
-        def group(rows: np.ndarray, of: dict[str, np.ndarray] = measures) -> dict[str, Any]:
-            kept = {key: each[rows] for key, each in of.items()}
-            return _group(kept, codes[rows], settings, seed)
+        def group(which: np.ndarray, of: dict[str, np.ndarray] = measures) -> dict[str, Any]:
+            kept = {key: each[which] for key, each in of.items()}
+            return _group(kept, codes[which], settings, rows.seed)
 
-        overall = group(every)
+        overall = group(np.arange(len(rows)))
         if left_out:
             overall["left_out"] = left_out
-        expected = _expected(state, len(y), len(np.unique(codes)), settings.confidence)
+        expected = _expected(state, len(rows), len(np.unique(codes)), settings.confidence)
         output = {"quantile": q, "overall": overall, "expected": expected}
         by_class = kind.by_class(of)
         if by_class is not None:
-            output["by_class"] = {each: group(rows) for each, rows in by_class.items()}
+            output["by_class"] = {each: group(which) for each, which in by_class.items()}
         if settings.subgroups:
             output["subgroups"] = {
                 attribute: {
-                    value: {"suppressed": small} if small else group(rows)
-                    for value, (rows, small) in of_attribute.items()
+                    value: {"suppressed": small} if small else group(which)
+                    for value, (which, small) in of_attribute.items()
                 }
                 for attribute, of_attribute in groups.items()
             }

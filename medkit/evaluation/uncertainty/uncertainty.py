@@ -19,43 +19,27 @@ and El-Yaniv, Selective classification for deep neural networks, NeurIPS 2017); 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from medkit.evaluation.methods import Methods, methods_for
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import confidence_interval, plain
-from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
-from medkit.evaluation.uncertainty.abstention import abstention_of
+from medkit.evaluation.resampling.resampling import resample_weights
+from medkit.evaluation.rows import EvaluatedRows
+from medkit.evaluation.uncertainty.abstention import ONE_NETWORK, abstention_of
 from medkit.evaluation.uncertainty.conformal_sets import conformal_outcomes
 from medkit.evaluation.uncertainty.spread import spread_of
 from medkit.tasks.scores.ranking import Ranking
-from medkit.tasks.task import Task
-
-if TYPE_CHECKING:
-    from medkit.config.experiment import Evaluation
 
 
 def uncertainty_of(
-    task: Task,
-    y: np.ndarray,
-    p: np.ndarray,
-    subjects: np.ndarray,
-    threshold: Any,
-    settings: Evaluation,
-    seed: int,
-    spread: Mapping[str, Iterable[np.ndarray]] | None = None,
+    rows: EvaluatedRows, spread: Mapping[str, Iterable[np.ndarray]] | None = None
 ) -> dict[str, Any]:
     """Entropy or spread of each row, whether it tells right from wrong, and abstaining by it.
 
     Args:
-        task: The fitted task.
-        y: (n, …) encoded targets.
-        p: (n, outputs) the model's outputs, as given to a user.
-        subjects: (n,) subject of each row.
-        threshold: The operating point, chosen on validation.
-        settings: Confidence and resamples.
-        seed: Seed of the bootstrap.
+        rows: With the model's outputs as given to a user.
         spread: ``ensemble`` and ``monte_carlo_dropout``, where there are such -> (n, outputs)
             arrays, one a network or pass; read once, one after the other, so that a generator
             needs no more memory than a few of them. Each is recalibrated by itself where the
@@ -85,30 +69,26 @@ def uncertainty_of(
              "correct": {"n": 104, "mean": MEASURE}, "incorrect": {"n": 10, "mean": MEASURE},
              "auroc": MEASURE}     # how well it ranks wrong rows above right ones
     """
-    methods = methods_for(task)
+    methods, p = methods_for(rows.task), np.asarray(rows.p, float)
     if not methods.certainty_is:
         reason = {"not_estimable": methods.no_uncertainty}
         return {"entropy": dict(reason), "abstention": dict(reason)}
-    spread = spread or {}
-    y, p, subjects = np.asarray(y), np.asarray(p, float), np.asarray(subjects)
-    found = {name: spread_of(task, outputs) for name, outputs in spread.items()}
+    found = {name: spread_of(rows.task, outputs) for name, outputs in (spread or {}).items()}
     usable = np.isfinite(p).all(axis=1)
     for each in found.values():
-        for rows in each["rows"].values():
-            usable &= np.isfinite(rows.reshape(len(p), -1)).all(axis=1)
+        for of_rows in each["rows"].values():
+            usable &= np.isfinite(of_rows.reshape(len(p), -1)).all(axis=1)
     if not usable.any():
         reason = {"not_estimable": "no test prediction is a finite number"}
         return {"entropy": dict(reason), "abstention": dict(reason)}
-    y, p, codes = y[usable], p[usable], subject_codes(subjects[usable])
+    rows = rows.answered(p, rows.threshold).take(usable)
     for each in found.values():
-        each["rows"] = {name: rows[usable] for name, rows in each["rows"].items()}
-    describe = _numbers if methods.deviates else _classes
-    entropy = describe(methods, y, p, codes, threshold, found, settings, seed)
+        each["rows"] = {name: of_rows[usable] for name, of_rows in each["rows"].items()}
+    entropy = (_numbers if methods.deviates else _classes)(rows, found)
     if not usable.all():
         entropy["left_out"] = int((~usable).sum())
     deviation = _first_deviation(found) if methods.deviates else None
-    abstention = abstention_of(task, y, p, codes, threshold, settings, seed, deviation)
-    return plain({"entropy": entropy, "abstention": abstention})
+    return plain({"entropy": entropy, "abstention": abstention_of(rows, deviation)})
 
 
 def _first_deviation(found: Mapping[str, dict[str, Any]]) -> tuple[str, np.ndarray] | None:
@@ -119,17 +99,10 @@ def _first_deviation(found: Mapping[str, dict[str, Any]]) -> tuple[str, np.ndarr
     return None
 
 
-def _numbers(
-    methods: Methods,
-    y: np.ndarray,
-    p: np.ndarray,
-    codes: np.ndarray,
-    threshold: Any,
-    found: Mapping[str, dict[str, Any]],
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
-    names = list(conformal_outcomes(methods.task, y, p))
+def _numbers(rows: EvaluatedRows, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    if not found:
+        return {"not_estimable": ONE_NETWORK}
+    names = list(conformal_outcomes(rows.task, rows.y, rows.p))
     described: dict[str, Any] = {"unit": "the target's"}
     for source, each in found.items():
         described[source] = {"count": each["count"]}
@@ -137,32 +110,18 @@ def _numbers(
             described[source]["not_estimable"] = each["not_estimable"]
             continue
         columns = dict(zip(names, each["rows"]["standard_deviation"].T, strict=True))
-        of_each = _summaries(columns, None, codes, settings, seed)
-        described[source]["standard_deviation"] = of_each
-    if not found:
-        return {
-            "not_estimable": "one network's number does not say how certain it is; "
-            "training.ensemble or evaluation.monte_carlo_dropout does"
-        }
+        described[source]["standard_deviation"] = _summaries(columns, None, rows)
     return described
 
 
-def _classes(
-    methods: Methods,
-    y: np.ndarray,
-    p: np.ndarray,
-    codes: np.ndarray,
-    threshold: Any,
-    found: Mapping[str, dict[str, Any]],
-    settings: Evaluation,
-    seed: int,
-) -> dict[str, Any]:
-    wrong = methods.wrong(y, p, threshold) > 0
+def _classes(rows: EvaluatedRows, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    methods, p = methods_for(rows.task), rows.p
+    wrong = methods.wrong(rows.y, p, rows.threshold) > 0
     columns: dict[Any, Any] = {("network", "predictive_entropy"): methods.entropy(p)}
     for source, each in found.items():
         if "not_estimable" not in each:
-            columns |= {(source, name): rows for name, rows in each["rows"].items()}
-    summaries = _summaries(columns, wrong, codes, settings, seed)
+            columns |= {(source, name): of_rows for name, of_rows in each["rows"].items()}
+    summaries = _summaries(columns, wrong, rows)
     described: dict[str, Any] = {"unit": "nats", "maximum": methods.most_entropy(p), "network": {}}
     for source, each in found.items():
         described[source] = {"count": each["count"]}
@@ -174,11 +133,7 @@ def _classes(
 
 
 def _summaries(
-    columns: Mapping[Any, np.ndarray],
-    wrong: np.ndarray | None,
-    codes: np.ndarray,
-    settings: Evaluation,
-    seed: int,
+    columns: Mapping[Any, np.ndarray], wrong: np.ndarray | None, rows: EvaluatedRows
 ) -> dict[Any, dict[str, Any]]:
     """SPREAD of each column of values (n,); without ``wrong`` the part on all rows."""
     values = np.column_stack(list(columns.values()))
@@ -186,12 +141,12 @@ def _summaries(
     if wrong is not None:
         groups |= {"correct": ~wrong, "incorrect": wrong}
     measures: dict[Any, Callable[[np.ndarray], np.ndarray]] = {}
-    for name, rows in groups.items():
+    for name, which in groups.items():
 
-        def mean(weights: np.ndarray, rows: np.ndarray = rows) -> np.ndarray:
-            count = weights @ rows.astype(float)
+        def mean(weights: np.ndarray, which: np.ndarray = which) -> np.ndarray:
+            count = weights @ which.astype(float)
             with np.errstate(invalid="ignore", divide="ignore"):
-                return np.asarray(weights @ (values * rows[:, None]) / count[:, None])
+                return np.asarray(weights @ (values * which[:, None]) / count[:, None])
 
         measures[name] = mean
     if wrong is not None:
@@ -199,7 +154,7 @@ def _summaries(
         measures["auroc"] = lambda weights: np.column_stack(
             [ranking.areas(weights)[0] for ranking in rankings]
         )
-    found = _measured(measures, codes, settings, seed)
+    found = _measured(measures, rows)
     described = {}
     for index, key in enumerate(columns):
         summary: dict[str, Any] = {
@@ -215,17 +170,14 @@ def _summaries(
 
 
 def _measured(
-    measures: Mapping[Any, Callable[[np.ndarray], np.ndarray]],
-    codes: np.ndarray,
-    settings: Evaluation,
-    seed: int,
+    measures: Mapping[Any, Callable[[np.ndarray], np.ndarray]], rows: EvaluatedRows
 ) -> dict[Any, list[dict[str, Any]]]:
     """MEASURE of each column of each measure, a function of (B, n) weights -> (B, columns)."""
-    ones = np.ones((1, len(codes)))
+    codes, settings, ones = rows.codes, rows.settings, np.ones((1, len(rows)))
     values = {name: measure(ones)[0] for name, measure in measures.items()}
     chunks: dict[Any, list[np.ndarray]] = {name: [] for name in measures}
     if settings.bootstrap and codes.max() > 0:
-        for weights in resample_weights(codes, settings.bootstrap, seed):
+        for weights in resample_weights(codes, settings.bootstrap, rows.seed):
             for name, measure in measures.items():
                 chunks[name].append(measure(weights))
     found: dict[Any, list[dict[str, Any]]] = {}

@@ -14,6 +14,7 @@ from medkit.core.errors import RunError
 from medkit.evaluation.groups.fairness import holm
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.paired import compare_outputs
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run
 from medkit.tasks.task import Task
 from medkit.workflows.compare.rows import TestRows, matched, test_rows
@@ -156,17 +157,10 @@ def _against(reference: TestRows, rows: TestRows, settings: Evaluation) -> dict[
     if order is None:
         return {**names, "paired": False, "note": f"no paired test is possible: {evidence}"}
     rows = rows.take(order)
-    found = compare_outputs(
-        reference.run.task,
-        reference.y,
-        rows.p,
-        reference.p,
-        rows.run.threshold,
-        reference.run.threshold,
-        reference.subject,
-        settings,
-        reference.run.config["seed"],
-    )
+    run, seed = reference.run, reference.run.config["seed"]
+    given = (reference.y, reference.p, reference.subject, run.threshold, settings, seed)
+    theirs = EvaluatedRows(run.task, *given)
+    found = compare_outputs(theirs.answered(rows.p, rows.run.threshold), theirs)
     return {**names, "paired": True, "rows": evidence, **found}
 
 

@@ -12,7 +12,7 @@ from medkit.config.experiment import Evaluation, Split
 from medkit.data.cohort import Cohort
 from medkit.data.splits import split
 from medkit.evaluation.resampling.intervals import Resampled, described, plain, resample
-from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run
 from medkit.runs.stored import Stored, stored_part
 from medkit.tasks.task import Task
@@ -37,6 +37,15 @@ class Pooled:
     subjects: np.ndarray
     outputs: Mapping[str, Sequence[np.ndarray]]
     thresholds: Mapping[str, Sequence[np.ndarray] | None]
+
+    def rows(self, name: str, settings: Evaluation, seed: int) -> list[EvaluatedRows]:
+        """What a model says of the samples in each repeat."""
+        outputs, chosen = self.outputs[name], self.thresholds[name]
+        given: Sequence[Any] = [None] * len(outputs) if chosen is None else chosen
+        return [
+            EvaluatedRows(self.task, self.y, p, self.subjects, at, settings, seed)
+            for p, at in zip(outputs, given, strict=True)
+        ]
 
 
 def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
@@ -127,14 +136,9 @@ class Scored:
 
 def pooled_scores(pooled: Pooled, name: str, settings: Evaluation, seed: int) -> Scored:
     """Score a model's pooled predictions, each sample at its own fold's operating point."""
-    given = pooled.thresholds[name]
-    thresholds = [None] * len(pooled.outputs[name]) if given is None else given
-    repeats = list(zip(pooled.outputs[name], thresholds, strict=True))
-    values = [pooled.task.score(pooled.y, p, at) for p, at in repeats]
-    drawn = [
-        resample(pooled.task, pooled.y, p, at, pooled.subjects, settings.bootstrap, seed)
-        for p, at in repeats
-    ]
+    repeats = pooled.rows(name, settings, seed)
+    values = [pooled.task.measure(rows.statistics) for rows in repeats]
+    drawn = [resample(rows) for rows in repeats]
     over_repeats = Resampled(
         {m: np.mean([d.replicates[m] for d in drawn], axis=0) for m in drawn[0].replicates},
         {m: np.mean([d.left_out[m] for d in drawn], axis=0) for m in drawn[0].left_out},
@@ -147,8 +151,8 @@ def pooled_scores(pooled: Pooled, name: str, settings: Evaluation, seed: int) ->
 def pooled_metrics(pooled: Pooled, scored: Scored, settings: Evaluation) -> dict[str, Any]:
     """Metrics of a model's pooled predictions, with intervals that resample subjects; as
     ``described`` gives them."""
-    codes = subject_codes(pooled.subjects)
-    return plain(described(pooled.task, pooled.y, codes, scored.values, scored.resampled, settings))
+    rows = pooled.rows("network", settings, 0)[0]
+    return plain(described(rows, scored.values, scored.resampled))
 
 
 def pooled_differences(

@@ -162,10 +162,7 @@ def _pooled(
         found["differences"] = pooled_differences(scored["network"], scored[name], settings)
     else:
         # Of one repeat: the mean of several predictions would be another model, an ensemble.
-        found["calibration"] = calibration_of(
-            pooled.task, pooled.y, pooled.outputs[name][0], pooled.subjects,
-            settings, experiment.seed,
-        )  # fmt: skip
+        found["calibration"] = calibration_of(pooled.rows(name, settings, experiment.seed)[0])
     return {**found, "note": _POOLED_NOTE}
 
 

@@ -14,6 +14,7 @@ from medkit.evaluation.groups.membership import membership
 from medkit.evaluation.groups.shift import standardised_differences, unit_warnings
 from medkit.evaluation.resampling.intervals import confidence_interval, plain, resample
 from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run
 from medkit.runs.stored import stored_part
 
@@ -102,15 +103,13 @@ def performance_drop(
             " the validation rows chose the threshold and when to stop, and so flatter the model"
         )
     task, at = run.task, run.threshold
+    development = (before.y, before.outputs, before.subjects)
     samples = {
-        DEVELOPMENT: (before.y, before.outputs, before.subjects),
-        NEW: (part.y, outputs, part.cohort.subjects),
+        DEVELOPMENT: EvaluatedRows(task, *development, at, settings, seed),
+        NEW: EvaluatedRows.of(task, part, outputs, at, settings, seed + 1),
     }
-    values = {name: task.score(y, p, at) for name, (y, p, _) in samples.items()}
-    drawn = {
-        name: resample(task, y, p, at, subjects, settings.bootstrap, seed + number).replicates
-        for number, (name, (y, p, subjects)) in enumerate(samples.items())
-    }
+    values = {name: task.measure(rows.statistics) for name, rows in samples.items()}
+    drawn = {name: resample(rows).replicates for name, rows in samples.items()}
     metrics = {}
     for metric, new in values[NEW].items():
         old = values[DEVELOPMENT][metric]

@@ -100,19 +100,16 @@ def external_metrics(
         settings: Resamples, confidence, subgroups, coverage.
         seed: Seed of the bootstrap.
     """
-    task, rows = run.task, EvaluatedRows.of(part, outputs)
+    task, rest = run.task, (run.threshold, settings, seed)
+    rows = EvaluatedRows.of(task, part, outputs, *rest)
     valid, no_valid = None, ""
     try:
         stored = stored_part(run, "valid")
-        valid = EvaluatedRows(stored.y, stored.outputs, stored.subjects)
+        valid = EvaluatedRows(task, stored.y, stored.outputs, stored.subjects, *rest)
     except RunError as error:
         no_valid = error.message
     result = assess_part(
-        task,
         rows,
-        run.threshold,
-        settings,
-        seed,
         valid=valid,
         no_valid=no_valid,
         spread=spread_of_networks(run.model, part.inputs, settings.monte_carlo_dropout, seed),

@@ -31,7 +31,7 @@ from medkit.core.errors import ConfigError, DataError, Problem, did_you_mean
 from medkit.core.files import write_text
 from medkit.core.lazy import keras
 from medkit.data.parts import Part
-from medkit.evaluation import evaluate_part
+from medkit.evaluation import EvaluatedRows, evaluate_part
 from medkit.evaluation.resampling.intervals import plain
 from medkit.leakage import audit, gate
 from medkit.runs import run as runs
@@ -216,17 +216,15 @@ def _account(
     experiment: Experiment,
 ) -> dict[str, Any]:
     test = parts["test"]
-    quiet = experiment.evaluation
-    described = evaluate_part(
-        run.task, test.y, before, test.cohort.subjects, run.threshold, quiet, experiment.seed
-    )
+    settings, seed = experiment.evaluation, experiment.seed
+    rows = EvaluatedRows.of(run.task, test, before, run.threshold, settings, seed)
     return plain(
         {
             "method": method,
             "parent": run.path.resolve().name,
             "rows": len(parts["train"]),
             "state": state,
-            "before": described,
+            "before": evaluate_part(rows),
             "notes": [
                 "half of the new data is tested; of the other half 70 % fitted the recalibration "
                 "and 30 % chose the threshold: no row that was fitted on is tested"
