@@ -21,6 +21,9 @@ from medkit.runs.run import seal
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SMOKE = CONFIGS / "smoke" / "breast_cancer_mlp.yaml"
+# Where a run is needed, and not what it says of itself.
+QUICK = ("--set", "training.epochs=1",
+         "--set", "evaluation={bootstrap: 0, baselines: false, explanations: false}")  # fmt: skip
 
 
 @pytest.fixture
@@ -258,7 +261,7 @@ def test_init_writes_a_config_that_validates_and_trains(medkit_command, tmp_path
     assert out.strip() == "visits.yaml"
     assert medkit_command("validate", "--config", "visits.yaml")[0] == 0
     status, out, err = medkit_command(
-        "train", "--config", "visits.yaml", "--set", "training.epochs=2"
+        "train", "--config", "visits.yaml", *QUICK, "--set", "training.epochs=2"
     )
     assert status == 0, err
     assert medkit_command("init", "visits.csv", "--target", "diagnosis")[0] == 1
@@ -275,16 +278,13 @@ def test_synth_files_train_by_their_own_config(medkit_command, name, tmp_path):
     status, out, err = medkit_command("synth", name, "--out", tmp_path / name, *size)
     assert status == 0, err
     config = next(line for line in out.splitlines() if line.endswith(".yaml"))
-    status, _, err = medkit_command(
-        "train", "--config", config, "--out", tmp_path, "--set", "training.epochs=1",
-        "--set", "evaluation.bootstrap=20", "--set", "evaluation.baselines=false",
-    )  # fmt: skip
+    status, _, err = medkit_command("train", "--config", config, "--out", tmp_path, *QUICK)
     assert status == 0, err
 
 
 @pytest.mark.parametrize("name", ["synthetic_icu", "synthetic_xray", "synthetic_dna"])
 def test_a_run_on_a_synthetic_dataset_predicts_for_its_files(medkit_command, name, tmp_path):
-    settings = ["--set", f"dataset={{name: {name}, samples: 120}}", "--set", "training.epochs=1"]
+    settings = ["--set", f"dataset={{name: {name}, samples: 120}}", *QUICK]
     model = {"synthetic_icu": "gru", "synthetic_xray": "cnn", "synthetic_dna": "cnn"}[name]
     config = CONFIGS / "smoke" / f"{name}_{model}.yaml"
     status, out, err = medkit_command("train", "--config", config, "--out", tmp_path, *settings)

@@ -84,7 +84,7 @@ def synthetic_files(tmp_path_factory):
 def trained() -> dict[Path, bool]:
     """As few configs as train every data set, task and model, and those with a name of their own.
 
-    Each with whether its baselines are fitted: once for each data set is enough.
+    Each with whether baselines are fitted and explanations made: once for each data set is enough.
     """
     shown = {}
     for path in SMOKE:
@@ -117,7 +117,10 @@ def test_smoke_config(path, model, tmp_path, synthetic_files, monkeypatch):
         pytest.skip("on real data, and MEDKIT_TEST_DATA is not set")
     if model is None and path in trained():
         training = experiment.training.model_copy(update={"epochs": 1})
-        evaluation = experiment.evaluation.model_copy(update={"baselines": trained()[path]})
+        whole = trained()[path]
+        evaluation = experiment.evaluation.model_copy(
+            update={"baselines": whole, "explanations": whole}
+        )
         faster = dataclasses.replace(experiment, training=training, evaluation=evaluation)
         metrics = medkit.train(faster, out=tmp_path).metrics
         assert metrics["test"]["n"] > 0

@@ -524,7 +524,10 @@ def test_predictions_read_the_static_table_that_the_config_names(tmp_path, monke
     there = tmp_path / "there"
     synthesize("synthetic_icu", there, ["samples=60", "static=[age, sex]"])
     monkeypatch.setenv("STATIC_FOLDER", str(there))
-    settings = ["training.epochs=1", "evaluation={bootstrap: 0, baselines: false}"]
+    settings = [
+        "training.epochs=1",
+        "evaluation={bootstrap: 0, baselines: false, explanations: false}",
+    ]
     config = there / "synthetic_icu.yaml"
     config.write_text(config.read_text().replace("static.csv", f"'{table}'"))
     made = train(config, overrides=settings, out=tmp_path / "runs")

@@ -44,6 +44,10 @@ def patients(folder: Path, rows: int = 240, seed: int = 0) -> Path:
     return path
 
 
+# Where a run is needed, and not what it says of itself.
+PLAIN = {"bootstrap": 0, "baselines": False, "explanations": False}
+
+
 def experiment(path: Path, **changes):
     document = {
         "name": "visits",
@@ -94,7 +98,8 @@ def test_no_subject_column_is_said(tmp_path, caplog):
     # Its name would make it the subject.
     dataset["columns"]["ignore"] = [*dataset["columns"]["ignore"], "record"]
     with caplog.at_level("INFO", "medkit"):
-        run = medkit.train(experiment(path, dataset=dataset), out=tmp_path / "runs")
+        plain = experiment(path, dataset=dataset, evaluation=PLAIN)
+        run = medkit.train(plain, out=tmp_path / "runs")
     assert "no subject column: every row is treated as its own patient" in caplog.text
     assert "no subject column" in (run.path / "log.txt").read_text()
     assert "no subject column" in (run.path / "metrics.json").read_text()
@@ -136,8 +141,7 @@ class Killed(BaseException):
 
 
 def test_a_run_killed_while_it_is_written_is_resumed(tmp_path, monkeypatch):
-    plain = {"bootstrap": 0, "baselines": False, "explanations": False}
-    config = experiment(patients(tmp_path), evaluation=plain)
+    config = experiment(patients(tmp_path), evaluation=PLAIN)
     whole = medkit.train(config, out=tmp_path / "whole")
     replace, written = os.replace, []
 
@@ -171,8 +175,7 @@ def test_a_run_killed_while_it_is_written_is_resumed(tmp_path, monkeypatch):
 
 
 def test_a_run_killed_right_after_its_manifest_is_finished(tmp_path, monkeypatch):
-    plain = {"bootstrap": 0, "baselines": False, "explanations": False}
-    config = experiment(patients(tmp_path), evaluation=plain)
+    config = experiment(patients(tmp_path), evaluation=PLAIN)
     with monkeypatch.context() as patched:
         patched.setattr(runs.shutil, "rmtree", lambda *_, **__: None)
         run = medkit.train(config, out=tmp_path / "runs")
@@ -186,7 +189,7 @@ def test_a_run_killed_before_its_config_is_no_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pipeline, "write_text", killed)
     with pytest.raises(Killed):
-        medkit.train(experiment(patients(tmp_path)), out=tmp_path / "runs")
+        medkit.train(experiment(patients(tmp_path), evaluation=PLAIN), out=tmp_path / "runs")
     folder = next((tmp_path / "runs" / "visits").iterdir())
     with pytest.raises(RunError, match=r"is not a run: it has no config\.yaml"):
         pipeline.resumed(folder)
@@ -213,7 +216,8 @@ def test_resuming_refuses_changed_data_and_settings(tmp_path, monkeypatch):
 
 def test_rows_with_gaps_are_dropped_when_asked(tmp_path):
     path = patients(tmp_path)
-    run = medkit.train(experiment(path, preprocessing={"missing": "drop"}), out=tmp_path / "runs")
+    config = experiment(path, preprocessing={"missing": "drop"}, evaluation=PLAIN)
+    run = medkit.train(config, out=tmp_path / "runs")
     gaps = pd.read_csv(path)["lactate"].isna()
     assert run.metrics["flow"]["dropped"]["missing input"] == gaps.sum()
     rows = pd.read_csv(path).head(20)
@@ -232,8 +236,7 @@ def test_a_row_is_read_alike_whatever_else_is_in_its_file(tmp_path):
     columns = {"categorical": [], "attributes": [], "site": None,
                "inputs": ["pulse", "lactate", "code"]}  # fmt: skip
     dataset = merged(experiment(path).plain["dataset"], {"columns": columns})
-    evaluation = {"bootstrap": 0, "baselines": False}
-    config = experiment(path, dataset=dataset, evaluation=evaluation)
+    config = experiment(path, dataset=dataset, evaluation=PLAIN)
     run = medkit.train(config, out=tmp_path / "runs")
     # Alone, the codes "250.00" look like a number, which is one with "250.0".
     some = table[table["code"] == "250.00"]
@@ -280,7 +283,7 @@ def test_full_disk_leaves_no_finished_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(keras.Model, "save", full)
     with pytest.raises(RunError, match=r"No space left on device[\s\S]*Free some space"):
-        medkit.train(experiment(patients(tmp_path)), out=tmp_path / "runs")
+        medkit.train(experiment(patients(tmp_path), evaluation=PLAIN), out=tmp_path / "runs")
     folder = next((tmp_path / "runs" / "visits").iterdir())
     assert not (folder / "MANIFEST.json").exists()
     assert not (folder / "model.keras").exists()
