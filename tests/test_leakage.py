@@ -21,7 +21,7 @@ from medkit.config.experiment import Split, load_config
 from medkit.config.sections import Leakage
 from medkit.core import registry
 from medkit.core.errors import ConfigError, DataError
-from medkit.data.cohort import Cohort, Feature, RawInput
+from medkit.data.cohort import Cohort, Feature, RawInput, Source
 from medkit.data.splits import PARTS, split
 from medkit.data.stored_columns import StoredColumns, write_column
 from medkit.datasets.builtin import breast_cancer, diabetes
@@ -1104,3 +1104,28 @@ def test_identical_rows_of_a_large_table_are_all_found(tmp_path, monkeypatch):
     copied = replace(data, inputs={"t": replace(raw, values=raw.values.iloc[rows])})
     found = audited(copied, parts=parts)
     assert "10 of 300 test rows are identical to train rows" in only(found, "duplicates").what
+
+
+def coarse_inputs(copies: int, tables: int = 4) -> Cohort:
+    """Tables of four columns with 16 levels; in the later half are copies of whole samples."""
+    random, rows, names = np.random.default_rng(3), 400, [f"item_{i}" for i in range(4)]
+    inputs = {}
+    for number in range(tables):
+        values = pd.DataFrame(random.integers(0, 16, (rows, 4)), columns=names)
+        values.iloc[rows - copies :] = values.iloc[:copies].to_numpy()
+        inputs[f"form_{number}"] = RawInput("tabular", values, tuple(map(Feature, names)))
+    samples = pd.DataFrame(index=pd.Index(range(rows), name="id"))
+    return Cohort(samples, inputs, random.integers(0, 2, rows), Source())
+
+
+def test_samples_identical_in_every_input_are_found_where_no_input_alone_says_so():
+    parts = np.repeat(["train", "valid", "test"], [300, 50, 50])
+    found = audited(coarse_inputs(copies=6), parts=parts)
+    assert failing(found) == {"duplicates"}
+    only_one = only(found, "duplicates")
+    assert only_one.what == "6 of 50 test rows are identical to train rows in every input"
+    assert only_one.where == "train and test (all inputs)"
+    assert only_one.count == 6
+    assert failing(audited(coarse_inputs(copies=0), parts=parts)) == set()
+    # Two coarse tables agree in whole samples by chance alone.
+    assert failing(audited(coarse_inputs(copies=6, tables=2), parts=parts)) == set()

@@ -21,6 +21,7 @@ from medkit.leakage.rows import duplicates, subject_overlap
 from medkit.leakage.stretches import overlapping
 from medkit.leakage.tables import table_duplicates
 from medkit.leakage.times import after_prediction, same_period
+from medkit.leakage.whole import whole_samples
 from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -62,7 +63,12 @@ def audit(
         for name, modality in encoder.modalities.items()
     ]
     whole = replace(every[0], parts=parts)
-    found = [*_of_samples(whole, split), *(each for one in every for each in _of_input(one))]
+    named = {one.input: identifying(one) for one in every}
+    found = [*_of_samples(whole, split)]
+    found += [each for one in every for each in _of_input(one, named[one.input])]
+    if len(every) > 1:
+        left_out = {name: set(columns) for name, columns in named.items()}
+        found += whole_samples(whole, every, left_out)
     cohorts = {name: part.cohort for name, part in parts.items()}
     found += trained_before(cohorts, earlier or {})
     found.sort(key=lambda each: list(CHECKS).index(each.name))
@@ -87,8 +93,7 @@ def _of_samples(evidence: Evidence, split: Split) -> Iterator[Finding]:
     yield from same_period(evidence, split)
 
 
-def _of_input(evidence: Evidence) -> Iterator[Finding]:
-    named = identifying(evidence)
+def _of_input(evidence: Evidence, named: list[str]) -> Iterator[Finding]:
     yield from identifiers(named)
     yield from _repeated_rows(evidence, set(named))
     if evidence.outcomes:

@@ -38,9 +38,7 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
         evidence: The rows.
         hashed: Their hashes.
     """
-    agreement = np.array([_agreement(hashed.column(j)) for j in range(len(hashed.names))])
-    own = _own_columns(hashed, agreement)
-    agreement = agreement[own]
+    own, agreement = own_columns(hashed)
     if len(own) < 2:
         return
     keys = hashed.keys(own)
@@ -82,8 +80,10 @@ def _searched(evidence: Evidence, width: int) -> np.ndarray:
     return np.sort(np.concatenate(found))
 
 
-def _own_columns(hashed: Hashes, agreement: np.ndarray) -> list[int]:
-    """Columns that vary and are no recoding of an earlier one (age in years and in months)."""
+def own_columns(hashed: Hashes) -> tuple[list[int], np.ndarray]:
+    """Columns that vary and are no recoding of an earlier one (age in years and in months), and
+    the chance that two rows agree in each."""
+    agreement = np.array([_agreement(hashed.column(j)) for j in range(len(hashed.names))])
     kept: list[int] = []
     for j in np.flatnonzero(agreement < 1):
         codes, values = pd.factorize(hashed.column(int(j)))
@@ -99,7 +99,7 @@ def _own_columns(hashed: Hashes, agreement: np.ndarray) -> list[int]:
                 kept.append(int(j))
         else:
             kept.append(int(j))
-    return kept
+    return kept, agreement[kept]
 
 
 def _stand_alone(
