@@ -179,6 +179,12 @@ def test_all_problems_at_once_with_lines(tmp_path):
             "binary, multiclass",
         ),
         ("task: regression", "task.name: 'regression' cannot learn the targets of 'breast_cancer'"),
+        ("task: multilabel", "task.name: 'multilabel' cannot learn the targets of 'breast_cancer'"),
+        (
+            "task: {name: survival, cuts: [30, 90], horizon: 100}",
+            "task: horizon 100 lies beyond the last cut, 90, and nothing is predicted for it: set "
+            "it to 90 or less, or name later cuts",
+        ),
         ("preprocessing: {missing: forward_fill}", "preprocessing.missing: must be"),
         ("preprocessing: {name: image}", "'breast_cancer' yields tabular; leave the name out"),
         ("dataset: {name: table}", "dataset.path: is required"),
@@ -292,6 +298,11 @@ dataset:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ("columns: {target: died}",
+         "line 7   dataset.columns.target: not a parameter of the group columns, it stands beside "
+         "it: write 'target: ...' a level higher"),
+        ("columns: {separator: x}",
+         "line 7   dataset.columns.separator: not a parameter of the group columns; known: "),
         ("columns: {subjekt: patient}",
          "line 7   dataset.columns.subjekt: not a parameter of the group columns; did you mean "
          "'subject'?"),
@@ -316,6 +327,15 @@ dataset:
 def test_a_mistake_in_a_group_is_named_with_its_path(tmp_path, change, message):
     text = TABLE.replace("  columns: {subject: patient}\n", f"  {change}\n")
     assert message in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["stepp", "step", "stepp_hours"])
+def test_the_nearest_name_of_the_same_group_goes_before_those_of_others(tmp_path, name):
+    changed = f"labels: b.csv\n  window: {{{name}: 1}}"
+    text = TABLE.replace("name: table", "name: events")
+    said = refused(tmp_path, text.replace("columns: {subject: patient}", changed))
+    known = f"dataset.window.{name}: not a parameter of the group window; did you mean"
+    assert f"{known} 'step_hours'?" in said
 
 
 def test_a_plain_value_is_short_for_a_group(tmp_path):

@@ -181,6 +181,13 @@ def test_planted_copies_are_found_beside_static_features():
     assert found["near_duplicates"].count >= 19
 
 
+def test_an_input_that_no_training_sample_has_is_named_with_a_remedy(cohort):
+    static = replace(cohort.inputs["static"], present=np.zeros(len(cohort), dtype=bool))
+    with pytest.raises(DataError, match="no training sample has the input 'static'") as caught:
+        Encoder({"static": Tabular()}).fit({"static": static})
+    assert "Leave it out of the data set, or divide otherwise (split, seed)" in caught.value.hint
+
+
 def test_planted_copies_are_found_in_each_input_that_says_enough():
     experiment = load_config(SMOKE / "admissions_fusion.yaml")
 

@@ -112,6 +112,24 @@ def test_a_join_that_multiplies_rows_is_refused_unless_asked(folder):
     assert (first, last) == ("eating", "confused")
 
 
+def test_of_several_rows_none_is_taken_that_is_later_than_the_sample(folder, caplog):
+    (folder / "notes.csv").write_text(
+        "stay,written,text\ns1,2024-01-09,day before\ns1,2024-01-01,long before\n"
+        "s1,2024-01-11,day after\ns2,2024-03-01,too late\n"
+    )
+    (folder / "labels.csv").write_text(LABELS.replace("00", "s"))
+    (folder / "admissions.csv").write_text(ADMISSIONS.replace("00", "s"))
+    columns = {"attributes": ["stay"], "time": "written", "sequence": "text"}
+    given = inputs_of(folder, note=columns)
+    last, first = (
+        joined(folder, inputs=given, repeated=which).inputs["note"].values.tolist()
+        for which in ("last", "first")
+    )
+    assert last == ["day before", "", ""]
+    assert first == ["long before", "", ""]
+    assert "inputs.note: 2 samples have later rows" in caplog.text
+
+
 def test_the_latest_earlier_row_within_a_tolerance(folder):
     (folder / "notes.csv").write_text(
         "stay,written,text\ns1,2024-01-09,day before\ns1,2024-01-01,long before\n"
@@ -206,6 +224,20 @@ def test_samples_without_any_input_are_left_out_and_counted(folder):
          r"dataset\.inputs\.note\.name: no dataset called 'sequence'; did you mean 'sequences'"),
         ({"dataset.labels": {"name": "table", "path": "labels.csv", "targets": "died"}},
          r"dataset\.labels\.targets: not a parameter of 'table'; did you mean 'target'"),
+        ({"dataset.labels": {"name": "table", "path": "labels.csv"}},
+         r"1 problem\n.*dataset: labels: name what is predicted, such as labels: \{name: table, …, "
+         r"target: died\}"),
+        ({"dataset.inputs": {}},
+         r"1 problem\n.*dataset: inputs: name one data set or more, such as static: "),
+        ({"model.branches": {"static": {"name": "mlp", "from": "runs/x"}, "note": "cnn"}},
+         r"1 problem\n.*model\.branches\.static\.name: stands beside from: a branch is a model by "
+         r"its name and parameters, or starts from a run; give one"),
+        ({"model.branches": {"static": {"from": "runs/x", "frosen": 1}, "note": "cnn"}},
+         r"static\.frosen: not a setting of a branch from a run; did you mean 'frozen'"),
+        ({"model.branches": {"static": {"from": "runs/x", "depth": 1}, "note": "cnn"}},
+         r"static\.depth: not a setting of a branch from a run; known: from, frozen"),
+        ({"dataset.labels": {"name": "diabetes"}},
+         r"'binary' cannot learn the targets of 'joined'; these can: regression"),
         ({"model.branches": {"static": "mlp", "notes": "cnn"}},
          r"model\.branches\.notes: 'joined' yields no input 'notes'; did you mean 'note'"),
         ({"model.branches": {"static": "mlp"}},

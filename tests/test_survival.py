@@ -103,6 +103,17 @@ def test_validate_names_cuts_that_do_not_rise(tmp_path):
         check_config(given, folder=tmp_path)
 
 
+def test_a_horizon_beyond_the_cuts_that_were_learned_is_refused():
+    y, _ = followed(240)
+    last = tasks.build("survival").fit(y).cuts_[-1]
+    assert tasks.build("survival", horizon=last).fit(y).horizon_ == last
+    beyond = tasks.build("survival", horizon=99999)
+    with pytest.raises(
+        DataError, match=r"horizon 99999 lies beyond the last cut, \d+.*: set it to"
+    ):
+        beyond.fit(y)
+
+
 def test_the_whole_path(tmp_path):
     """A table with a time and an event: train, report, predict again."""
     y, risk = followed(240)

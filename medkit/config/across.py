@@ -37,12 +37,17 @@ def across(parts: Mapping[str, Any]) -> Problems:
 
 def _task_on_data(task: Component, dataset: Component) -> Problems:
     targets = registry.datasets.get(dataset.name).targets(dataset.parameters)
-    if targets is None or registry.tasks.get(task.name).factory.outcome in targets:
+    if targets is None or _learned_as(task.name) in targets:
         return
-    names = registry.tasks.names()
-    able = [name for name in names if registry.tasks.get(name).factory.outcome in targets]
+    able = [name for name in registry.tasks.names() if _learned_as(name) in targets]
     text = f"'{task.name}' cannot learn the targets of '{dataset.name}'"
     yield ("task", "name"), f"{text}; these can: {', '.join(able)}"
+
+
+def _learned_as(task: str) -> str:
+    """What a task takes its targets for: ``yes_no``, ``several yes_no``, ``number`` …"""
+    factory = registry.tasks.get(task).factory
+    return f"several {factory.outcome}" if factory.several else str(factory.outcome)
 
 
 def _answers(task: Component, model: Component) -> Problems:

@@ -143,6 +143,10 @@ class Checker:
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """One component inside another; of a model, it may come from a finished run."""
         if known is registry.models and isinstance(data, dict) and "from" in data:
+            if "name" in data:
+                text = "stands beside from: a branch is a model by its name and parameters, or "
+                self.problems.append(((*place, "name"), f"{text}starts from a run; give one"))
+                return None
             run, problems = check(FinishedRun, data, "a setting of a branch from a run")
             self.problems.extend(((*place, *path), text) for path, text in problems)
             if run is None:
@@ -174,6 +178,8 @@ class Checker:
         if dataset is None:
             return None
         kinds = registry.datasets.get(dataset.name).yields(dataset.parameters)
+        if not kinds and any(path[0] == "dataset" for path, _ in self.problems):
+            return None
         if not kinds:
             text = f"'{dataset.name}' does not say what it yields"
             self.problems.append((("dataset", "name"), text))

@@ -106,14 +106,14 @@ def _message(error: Any, path: Key, model: type[pydantic.BaseModel], data: Any, 
     kind, context, given = error["type"], error.get("ctx", {}), error.get("input")
     got = f"; got {_shown(given)}"
     if kind == "extra_forbidden":
-        groups = groups_of(model)
+        whole = model
         model, data = _place_of(model, data, path[:-1])
         if isinstance(data.get("name"), str):
             what = f"a setting of '{data['name']}'"
         elif len(path) > 1:
             group = issubclass(model, ParameterGroup)
             what = f"a parameter of the group {path[-2]}" if group else f"a setting of '{path[-2]}'"
-        return _unknown(str(path[-1]), data, model, groups, what)
+        return _unknown(str(path[-1]), data, model, whole, what)
     if kind == "missing":
         return "is required"
     if kind == "union_tag_not_found":
@@ -137,12 +137,25 @@ def _unknown(
     name: str,
     given: typing.Container[str],
     model: type[pydantic.BaseModel],
-    groups: typing.Mapping[str, type[ParameterGroup]],
+    whole: type[pydantic.BaseModel],
     what: str,
 ) -> str:
-    """What to write instead of a name that nothing has: in a group, or nearly the same."""
-    known = [each for each in model.model_fields if each not in given]
-    inside = [(group, field) for group, each in groups.items() for field in each.model_fields]
+    """What to write instead of a name that nothing has: in a group, or nearly the same.
+
+    Args:
+        name: The name.
+        given: The names beside it.
+        model: What has no such field: the whole, or a group of it.
+        whole: What the groups are of.
+        what: What the name is not.
+    """
+    every = [field.alias or each for each, field in model.model_fields.items()]
+    known = [each for each in every if each not in given]
+    groups = groups_of(whole).items()
+    inside = [(group, field) for group, each in groups for field in each.model_fields]
+    within = issubclass(model, ParameterGroup) and model is not whole
+    if within and name in whole.model_fields:
+        return f"not {what}, it stands beside it: write '{name}: ...' a level higher"
     homes = [(g, field) for g, field in inside if name in (field, f"{g}_{field}")]
     if homes:
         written = " or ".join(f"{group}: {{{field}: ...}}" for group, field in homes)
@@ -151,10 +164,14 @@ def _unknown(
         return f"is in the group {' or '.join(named)}: write {written}{near}"
     if near := did_you_mean(name, known):
         return f"not {what}{near}"
+    # 'stepp' in the group window is 'step_hours' rather than the 'site' of another group.
+    words = {word: each for each in known for word in reversed(each.split("_")) if len(word) > 3}
+    if within and (word := nearest(name, words)):
+        return f"not {what}; did you mean '{words[word]}'?"
     field = nearest(name, [field for _, field in inside])
     for group in (group for group, each in inside if each == field):
         return f"not {what}; did you mean '{group}: {{{field}: ...}}'?"
-    return f"not {what}; known: {', '.join(model.model_fields)}"
+    return f"not {what}; known: {', '.join(every)}"
 
 
 def _place_of(

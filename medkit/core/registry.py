@@ -69,8 +69,10 @@ class Entry:
 
     def targets(self, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
         """The kinds of outcome a dataset's targets can be learned as: the tag ``targets``, or what
-        it says of the parameter ``target``; None where the user's files decide."""
+        it says of the parameter ``target`` or of all; None where the user's files decide."""
         found = self.tags.get("targets")
+        if callable(found):
+            return found(parameters)
         return found[parameters["target"]] if isinstance(found, Mapping) else found
 
     @property

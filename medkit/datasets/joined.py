@@ -38,8 +38,21 @@ def yields(parameters: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _check_names(parameters: Mapping[str, Any]) -> None:
-    """Raise a DataError of names that no input of a network can have."""
+def targets(parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The kinds of outcome that the targets of the labels can be learned as."""
+    labels = parameters["labels"]
+    return registry.datasets.get(labels["name"]).targets(labels) if labels else None
+
+
+def _check_parts(parameters: Mapping[str, Any]) -> None:
+    """Raise a DataError of labels without target, and of names that no input can have."""
+    labels = parameters["labels"] or {}
+    if labels.get("name") in registry.datasets.names() and not labels.get("target"):
+        fields = registry.datasets.schema(labels["name"]).model_fields
+        # A folder of images, and labels beside events, may say by themselves what is predicted.
+        if "target" in fields and not {"labelled", "labels"} & {*fields}:
+            text = "labels: name what is predicted, such as labels: "
+            raise DataError(f"{text}{{name: {labels['name']}, …, target: died}}")
     names = list(parameters["inputs"])
     if not names:
         raise DataError("inputs: name one data set or more, such as static: {name: table, …}")
@@ -52,7 +65,7 @@ def _check_names(parameters: Mapping[str, Any]) -> None:
             raise DataError(f"inputs: '{name}' is what, of '{flags[name]}', {text}")
 
 
-@datasets.register(yields=yields, parts=("labels", "inputs"), check=_check_names)
+@datasets.register(yields=yields, targets=targets, parts=("labels", "inputs"), check=_check_parts)
 def joined(
     *,
     key: str,
@@ -75,7 +88,8 @@ def joined(
         labels: The data set, as in a config, whose samples, targets and subjects are taken; None
             where only predicting: then every key of an input is a sample.
         repeated: Of several rows for one key: refuse, or take the first or last one by time, or
-            by their order where they have no time.
+            by their order where they have no time. Where the sample has a time too, no row is
+            taken that is later than it.
         within_hours: Take the latest row at or before the time of the sample, no more than so
             many hours earlier. Needs a time in ``labels`` and in every input that has several
             rows for a key.
@@ -246,6 +260,7 @@ def _rows(
     if within_hours is not None and (several.any() or "time" in cohort.samples):
         return _latest(base, keys, cohort, theirs, place, within_hours)
     order = np.arange(len(theirs))
+    until = None
     if several.any():
         if repeated == "refuse":
             count = len(np.unique(theirs[several]))
@@ -256,14 +271,25 @@ def _rows(
             )
         if "time" in cohort.samples:
             order = np.argsort(cohort.samples["time"].to_numpy(), kind="stable")
+            if "time" in base.samples:
+                until = _latest(base, keys, cohort, theirs, place, None)
     place_of = pd.Series(order, index=theirs[order])
     place_of = place_of[~place_of.index.duplicated(keep="first" if repeated != "last" else "last")]
-    return place_of.reindex(keys).fillna(-1).to_numpy(dtype=np.int64)
+    rows = place_of.reindex(keys).fillna(-1).to_numpy(dtype=np.int64)
+    if until is None:
+        return rows
+    # What was recorded later is not known when the prediction is made.
+    known = until if repeated == "last" else np.where(until < 0, -1, rows)
+    later = int((known != rows).sum())
+    if later:
+        log.warning("%s: %d samples have later rows than their own time: left out", place, later)
+    return known
 
 
 def _latest(
-    base: Cohort, keys: np.ndarray, cohort: Cohort, theirs: np.ndarray, place: str, hours: float
-) -> np.ndarray:
+    base: Cohort, keys: np.ndarray, cohort: Cohort, theirs: np.ndarray, place: str,
+    hours: float | None,
+) -> np.ndarray:  # fmt: skip
     """(n,) the latest row at or before each sample's time, at most so many hours earlier."""
     for name, each in (("labels", base), (place, cohort)):
         if "time" not in each.samples:
@@ -290,7 +316,8 @@ def _latest(
     found = pd.merge_asof(
         left.sort_values("time", kind="stable"),
         right.sort_values("time", kind="stable").rename(columns={"row": "theirs"}),
-        on="time", by="key", tolerance=pd.Timedelta(hours=hours) if dated else hours,  # type: ignore[arg-type]
+        on="time", by="key",
+        tolerance=pd.Timedelta(hours=hours) if dated and hours else hours,  # type: ignore[arg-type]
     ).sort_values("row")  # fmt: skip
     return found["theirs"].fillna(-1).to_numpy(dtype=np.int64)
 

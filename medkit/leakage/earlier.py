@@ -43,9 +43,9 @@ def trained_before(
         for old, new, how in USED:
             both = here.get(new, set()) & there.get(old, set())
             if both:
-                counted = f"{len(both):,} {by}{'s' * (len(both) > 1)}"
+                what = f"{len(both):,} {by}{'s' * (len(both) > 1)}"
                 yield finding(
-                    "trained_before", f"{counted} of this {new} part {how}",
+                    "trained_before", f"{what} of this {new} part {how}",
                     f"branch {branch}, its {old} part and {new}", len(both),
                 )  # fmt: skip
 

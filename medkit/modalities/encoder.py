@@ -56,7 +56,11 @@ class Encoder:
             if present is not None:
                 self.optional.add(name)
                 if not present.any():
-                    raise DataError(f"no training sample has the input '{name}'")
+                    raise DataError(
+                        f"no training sample has the input '{name}'",
+                        hint="Leave it out of the data set, or divide otherwise (split, seed), so "
+                        "that some training samples have it.",
+                    )
                 values = values.take(np.flatnonzero(present))
             if name not in self.fitted:
                 self.modalities[name].fit(values)

@@ -47,6 +47,7 @@ class Multilabel(YesNoTask):
     """
 
     kind: ClassVar[str] = "multilabel"
+    several: ClassVar[bool] = True
     learned: ClassVar[tuple[str, ...]] = ("labels_",)
 
     labels_: list[str] | None = None

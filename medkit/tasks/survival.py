@@ -25,10 +25,20 @@ _ROWS = 500  # of pairs that are compared at once
 
 
 def _check_cuts(parameters: Mapping[str, Any]) -> None:
-    """Raise a DataError where cuts are given that do not rise."""
+    """Raise a DataError where cuts are given that do not rise, or end before the horizon."""
     cuts = list(parameters["cuts"])
     if cuts != sorted(set(cuts)) or len(cuts) == 1:
         raise DataError("cuts must rise, two or more, such as [30, 90, 365]")
+    if cuts and parameters["horizon"]:
+        _check_horizon(parameters["horizon"], cuts[-1])
+
+
+def _check_horizon(horizon: float, last: float) -> None:
+    if horizon > last:
+        raise DataError(
+            f"horizon {horizon:g} lies beyond the last cut, {last:g}, and nothing is predicted "
+            f"for it: set it to {last:g} or less, or name later cuts"
+        )
 
 
 @tasks.register(name="survival", check=_check_cuts)
@@ -71,7 +81,7 @@ class Survival(Task):
         cuts: tuple[Annotated[float, Field(gt=0)], ...] = (),
         horizon: Annotated[float, Field(gt=0)] | None = None,
     ):
-        _check_cuts({"cuts": cuts})
+        _check_cuts({"cuts": cuts, "horizon": horizon})
         self.intervals, self.cuts, self.horizon = intervals, tuple(cuts), horizon
         self.cuts_: list[float] | None = None
         self.horizon_: float | None = None
@@ -87,7 +97,7 @@ class Survival(Task):
 
         Raises:
             DataError: Not two columns, a time that is missing, infinite or negative, an event other
-                than 0 and 1, or fewer events than intervals.
+                than 0 and 1, fewer events than intervals, or a horizon beyond the last cut.
         """
         self.names_ = tuple(names) if len(names) == 2 else ("time", "event")
         time, event = self._checked(targets).T
@@ -109,6 +119,8 @@ class Survival(Task):
                 place=f"target '{self.names_[0]}'",
                 hint="Set task.cuts, such as [30, 90, 365], or give times in a finer unit.",
             )
+        if self.horizon:
+            _check_horizon(self.horizon, self.cuts_[-1])
         near = np.argmin(np.abs(np.asarray(self.cuts_) - np.median(seen)))
         self.horizon_ = float(self.horizon or self.cuts_[near])
         known, free = kaplan_meier(time, event, of_censoring=True)

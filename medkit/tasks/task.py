@@ -37,6 +37,8 @@ class Task:
     outcome: ClassVar[str]
     #: The kind of targets it reads: columns, time_to_event, mask, boxes, tags, spans, text.
     reads: ClassVar[str] = "columns"
+    #: Whether its targets are several columns, each with an outcome of its own.
+    several: ClassVar[bool] = False
     #: What a model must answer: one answer per sample, step or pixel, or a generated sequence.
     answers: ClassVar[str] = "sample"
     #: Whether its outputs are probabilities, which can be recalibrated.

@@ -60,7 +60,7 @@ class _Draw(NamedTuple):
 @datasets.register(
     yields="image",
     targets={
-        "opacity": ("yes_no", "class"), "location": ("class",), "findings": ("yes_no",),
+        "opacity": ("yes_no", "class"), "location": ("class",), "findings": ("several yes_no",),
         "mask": ("mask",),
     },
     embedded=True,
