@@ -62,7 +62,11 @@ def is_sentinel(values: pd.Series, sentinels: Sequence[Any]) -> pd.Series:
 
 
 def bounded(
-    values: np.ndarray, low: float | None, high: float | None, outside: Outside
+    values: np.ndarray,
+    low: float | None,
+    high: float | None,
+    outside: Outside,
+    place: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Values as ``outside`` wants them, and which of them were outside.
 
@@ -71,6 +75,7 @@ def bounded(
         low, high: Lowest and highest plausible value, inclusive, in the values' unit.
         outside: What becomes of the others: NaN (missing), the nearest bound (clip),
             nothing (keep), or an error (fail).
+        place: Which values these are, for that error.
 
     Raises:
         DataError: Values are outside and ``outside`` is fail.
@@ -87,6 +92,7 @@ def bounded(
             f"{int(wrong.sum())} values lie outside the plausible range "
             f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'} "
             f"(first in row {int(np.argwhere(wrong)[0][0]) + 1})",
+            place=place,
             hint="Correct them, or choose outside: missing, clip or keep.",
         )
     if outside == "missing":

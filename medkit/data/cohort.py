@@ -93,7 +93,7 @@ class Source:
     Args:
         files: File name (without folders) -> sha256.
         rows_read: Samples seen before anything was dropped.
-        dropped: Reason -> number of samples dropped for it.
+        dropped: Reason -> number of samples dropped for it; reasons without any are left out.
         label: The label's definition in words.
         notes: Anything else a reader of the run should know.
         columns: Column of a table -> its role: ``input (numeric, mmHg)``, ``target``, ``ignore``.
@@ -105,6 +105,10 @@ class Source:
     label: str = ""
     notes: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        counts = {reason: int(count) for reason, count in self.dropped.items() if count}
+        object.__setattr__(self, "dropped", counts)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from medkit.core.errors import DataError
+from medkit.core.files import sha256
 from medkit.core.registry import datasets, with_groups
-from medkit.data.cohort import Cohort, RawInput
+from medkit.data.cohort import Cohort, RawInput, Source
 from medkit.datasets.parameters import Target
-from medkit.datasets.table.columns import Roles, read_targets, source_of
+from medkit.datasets.table.columns import Roles, read_targets
 from medkit.readers.tables import column_names, read_table, require
 from medkit.readers.values import without_sentinels
 
@@ -71,7 +72,7 @@ def sequences(
     found = read_targets(frame, target, path)
     kept = found.present & ~empty
     dropped = {"missing sequence": empty.sum(), "missing target": (~found.present & ~empty).sum()}
-    source = source_of(path, len(frame), dropped, found.label)
+    source = Source({path.name: sha256(path)}, len(frame), dropped, found.label)
     values = texts[kept].astype("str").to_numpy(dtype=object)
     samples = roles.samples(frame, path, labelled)[kept]
     return Cohort(

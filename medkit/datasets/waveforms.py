@@ -134,7 +134,7 @@ def waveforms(
     source = Source(
         {f"{path.resolve().name}/": fingerprint((file.name, file) for file in files)},
         len(windows) + sum(dropped.values()),
-        {reason: count for reason, count in dropped.items() if count},
+        dropped,
         label,
         (f"{len(found)} records at {found[0].rate:g} Hz, windows of {window.seconds:g} s",),
     )

@@ -127,7 +127,35 @@ def streamed(
         DataError: As in `open_query`.
     """
     address, secrets, place = known_as(url)
-    return _persistently(address, query, timeout, place, secrets, attempt)
+    import sqlalchemy.exc
+
+    for pause in (*PAUSES, None):
+        try:
+            return attempt(address, query, timeout, place)
+        except (sqlalchemy.exc.NoSuchModuleError, ModuleNotFoundError) as error:
+            raise DataError(
+                f"the driver of {address.drivername} is not installed ({error})",
+                place=str(place),
+                hint="pip install 'keras-medkit[sql]' for SQLite, DuckDB and PostgreSQL.",
+            ) from None
+        except sqlalchemy.exc.DBAPIError as error:
+            text = _first_line(error.orig, secrets)
+            if not _is_passing(error, text):
+                raise _refused(error, text, place) from None
+            problem = f"the connection failed: {text}"
+        except TooSlow:
+            problem = f"no answer within {timeout:g} s"
+        if pause is None:
+            break
+        # Without the driver's own words: they may name what a log must not hold.
+        log.warning("%s did not answer; again in %g s", place, pause)
+        time.sleep(pause)
+    raise DataError(
+        f"{problem} (tried {len(PAUSES) + 1} times); nothing was read",
+        place=str(place),
+        hint="Is the database running, and can it be reached from here? A slow query can be "
+        "given longer: dataset.source.timeout, in seconds.",
+    )
 
 
 def known_as(url: str) -> tuple[Any, tuple[str, ...], Path]:
@@ -136,19 +164,15 @@ def known_as(url: str) -> tuple[Any, tuple[str, ...], Path]:
     Raises:
         DataError: The address is wrong, or holds a password that is in no environment variable.
     """
-    _need("sqlalchemy", "sqlalchemy")
-    address, secrets = _address(url)
-    place = Path(f"{address.get_backend_name()}:{Path(address.database or 'memory').name}")
-    return address, secrets, place
-
-
-def _need(module: str, package: str) -> None:
-    if importlib.util.find_spec(module) is None:
+    if importlib.util.find_spec("sqlalchemy") is None:
         raise DataError(
-            f"databases need the package {package}, which is not installed",
+            "databases need the package sqlalchemy, which is not installed",
             place="dataset.source.url",
             hint="pip install 'keras-medkit[sql]'",
         )
+    address, secrets = _address(url)
+    place = Path(f"{address.get_backend_name()}:{Path(address.database or 'memory').name}")
+    return address, secrets, place
 
 
 def _address(url: str) -> tuple[Any, tuple[str, ...]]:
@@ -206,45 +230,6 @@ def _file_address(address: Any) -> Any:
         options = {"mode": "ro", "uri": "true"}
         return address.set(database=f"file:{quote(file)}", query={**address.query, **options})
     return address
-
-
-def _persistently(
-    address: Any,
-    query: str,
-    timeout: float,
-    place: Path,
-    secrets: tuple[str, ...],
-    attempt: Callable[[Any, str, float, Path], Any],
-) -> Any:
-    import sqlalchemy.exc
-
-    for pause in (*PAUSES, None):
-        try:
-            return attempt(address, query, timeout, place)
-        except (sqlalchemy.exc.NoSuchModuleError, ModuleNotFoundError) as error:
-            raise DataError(
-                f"the driver of {address.drivername} is not installed ({error})",
-                place=str(place),
-                hint="pip install 'keras-medkit[sql]' for SQLite, DuckDB and PostgreSQL.",
-            ) from None
-        except sqlalchemy.exc.DBAPIError as error:
-            text = _first_line(error.orig, secrets)
-            if not _is_passing(error, text):
-                raise _refused(error, text, place) from None
-            problem = f"the connection failed: {text}"
-        except TooSlow:
-            problem = f"no answer within {timeout:g} s"
-        if pause is None:
-            break
-        # Without the driver's own words: they may name what a log must not hold.
-        log.warning("%s did not answer; again in %g s", place, pause)
-        time.sleep(pause)
-    raise DataError(
-        f"{problem} (tried {len(PAUSES) + 1} times); nothing was read",
-        place=str(place),
-        hint="Is the database running, and can it be reached from here? A slow query can be "
-        "given longer: dataset.source.timeout, in seconds.",
-    )
 
 
 def _is_passing(error: Any, text: str) -> bool:

@@ -87,7 +87,7 @@ class Text:
         taken = self._read(lambda rows: rows.to_arrow_table(), columns, blank)
         names, parts = list(taken.column_names), taken.columns
         del taken  # each column's texts go once they are read
-        return self.typed(names, parts, text, literal, numeric, blank)
+        return self.typed(names, parts, blank, text, literal, numeric)
 
     def spooled(self, folder: Path) -> SpooledText:
         """All columns, as texts, in a Parquet file of this folder; they are never held as a whole.
@@ -165,10 +165,10 @@ class Text:
         self,
         names: Sequence[str],
         columns: list[Any],
-        text: Collection[str | None],
-        literal: Collection[str | None],
-        numeric: Collection[str],
         blank: bool = True,
+        text: Collection[str | None] = (),
+        literal: Collection[str | None] = (),
+        numeric: Collection[str] = (),
     ) -> pd.DataFrame:
         """Arrow columns of texts as a frame, with numbers and truth values as such.
 
@@ -214,18 +214,12 @@ class SpooledText:
     file: Path
     text: Text
 
-    def __call__(
-        self,
-        columns: Sequence[str] | None = None,
-        text: Collection[str | None] = (),
-        literal: Collection[str | None] = (),
-        numeric: Collection[str] = (),
-    ) -> pd.DataFrame:
+    def __call__(self, columns: Sequence[str] | None = None, **kinds: Any) -> pd.DataFrame:
         import pyarrow.parquet
 
         names = self.text.names if columns is None else list(columns)
         table = pyarrow.parquet.read_table(self.file, columns=names)
-        return self.text.typed(names, table.columns, text, literal, numeric)
+        return self.text.typed(names, table.columns, **kinds)
 
 
 def _write(rows: Any, file: Path) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from medkit.core.errors import did_you_mean
 from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, Feature, RawInput, Source
 from medkit.data.stored_arrays import chosen
 from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.grid.grid import GridPlan, gridded
 from medkit.datasets.events.hourly import every_step
-from medkit.datasets.events.labels import Labels, Unmatched, read_labels
+from medkit.datasets.events.labels import read_labels
 from medkit.datasets.events.parameters import (
     Channels,
     EventTarget,
@@ -23,9 +24,9 @@ from medkit.datasets.events.parameters import (
     StayColumns,
     StaySource,
 )
-from medkit.datasets.events.problem import PredictionProblem, problem_of
-from medkit.datasets.events.samples import Picked, samples_of
-from medkit.datasets.events.sources.found import FoundEvents, channels_of, strange_notes
+from medkit.datasets.events.problem import problem_of
+from medkit.datasets.events.samples import samples_of
+from medkit.datasets.events.sources.found import FoundEvents, channels_of
 from medkit.datasets.events.sources.source import EventColumns, EventSource
 from medkit.datasets.events.sources.sources import read_found
 from medkit.datasets.events.sources.sql import Query, fetched_labels
@@ -33,8 +34,7 @@ from medkit.datasets.events.static import among_events, number_of, static_input,
 from medkit.datasets.events.targets import targets_of
 from medkit.datasets.events.triplets import YIELDS_BY, Form, to_triplets
 from medkit.datasets.events.windows import axis_at, index_moments, input_windows
-from medkit.datasets.parameters import Target, Values
-from medkit.datasets.table.columns import Roles
+from medkit.datasets.parameters import Values
 from medkit.readers.cache import Store
 
 # The columns' names by default, and those of the Medical Event Data Standard.
@@ -160,9 +160,9 @@ def events(
     )  # fmt: skip
     subject = columns.subject or (named.stay if source.layout == "meds" else None)
     table = None
-    if label_path is not None:
-        unmatched = labels.unmatched if labels is not None else "drop"
-        table = _labels(label_path, problem, columns, (subject, named.stay), found, unmatched)
+    if labels is not None and label_path is not None:
+        own = (subject, named.stay)
+        table = read_labels(label_path, problem, columns, own, found, labels.unmatched)
     if problem.index == "every_step":
         picked, windows, content, notes = every_step(problem, found, plan, table, store)
     else:
@@ -184,12 +184,15 @@ def events(
         content = grid.values if whole else chosen(grid.values, kept)
     kind = "triplets" if form == "triplets" else "series"
     inputs = {kind: RawInput(kind, content, _features(plan, values, found))}
-    files: dict[str, str] = {}
+    files = {**found.files, **({} if table is None else table.files)}
     if static is not None:
-        inputs["static"], files = static_input(
+        inputs["static"], its_file = static_input(
             static, named.stay, found, plan, windows, picked.positions, values
         )
-    return _cohort(found, table, picked, inputs, notes, files)
+        files |= its_file
+    notes = (*found.notes, *notes, *picked.notes)
+    read_from = Source(files, picked.read, picked.dropped, picked.label, notes)
+    return Cohort(picked.samples, inputs, picked.targets, read_from, picked.names)
 
 
 def _strange_notes(
@@ -197,64 +200,20 @@ def _strange_notes(
 ) -> tuple[str, ...]:
     """Notes on names in the parameters that no event has, nor a table of static features."""
     elsewhere = set(static.features) if static is not None and static.table else set()
-    aggregate = variables.aggregate
+    aggregate, known = variables.aggregate, sorted(set(found.variables["name"]))
     spoken_of = {
-        "units": set(values.units) - elsewhere,
-        "ranges": set(values.ranges) - elsewhere,
-        "missing_values": set(values.missing_values) - elsewhere,
+        **{each: {*getattr(values, each)} - elsewhere
+           for each in ("units", "ranges", "missing_values")},
         "aggregate": () if isinstance(aggregate, str) else aggregate,
         "static": among_events(static),
-    }
-    return strange_notes(spoken_of, found.variables)
-
-
-def _labels(
-    path: Path,
-    problem: PredictionProblem,
-    columns: StayColumns,
-    own: tuple[str | None, str],
-    found: FoundEvents,
-    unmatched: Unmatched,
-) -> Labels:
-    """The labels; ``own`` are their columns of patients and of stays."""
-    predicted, index = problem.index == "prediction", problem.index
-    time = columns.prediction_time if predicted else columns.admission
-    moment = time if predicted else None
-    if index in ("admission", "every_step") and found.timestamps:
-        moment = columns.admission  # hours count from it already
-    roles = Roles(
-        subject=own[0], id=own[1], time=time, site=columns.site, attributes=columns.attributes,
-        time_format=columns.time_format,
-    )  # fmt: skip
-    target = problem.target
-    asked = Target(column=target.column, above=target.above) if target.column else None
-    return read_labels(
-        path, roles, asked, found, moment=moment, discharge=columns.discharge, onset=target.onset,
-        repeated=predicted, unmatched=unmatched,
-    )  # fmt: skip
-
-
-def _cohort(
-    found: FoundEvents,
-    labels: Labels | None,
-    picked: Picked,
-    inputs: dict[str, RawInput],
-    notes: tuple[str, ...],
-    files: dict[str, str],
-) -> Cohort:
-    return Cohort(
-        samples=picked.samples,
-        inputs=inputs,
-        targets=picked.targets,
-        source=Source(
-            {**found.files, **(labels.files if labels is not None else {}), **files},
-            picked.read,
-            {reason: count for reason, count in picked.dropped.items() if count},
-            picked.label,
-            (*found.notes, *notes, *picked.notes),
-        ),
-        target_names=picked.names,
-    )
+    }  # fmt: skip
+    notes = []
+    for parameter, names in spoken_of.items():
+        strange = sorted(set(names) - {"*", *known})
+        if strange:
+            shown = ", ".join(f"'{name}'{did_you_mean(name, known)}" for name in strange[:20])
+            notes.append(f"{parameter} names variables that no event has: {shown}")
+    return tuple(notes)
 
 
 def _features(plan: GridPlan, values: Values, found: FoundEvents) -> tuple[Feature, ...]:

@@ -142,11 +142,8 @@ def gathered(grid: np.ndarray, rows: np.ndarray, ends: np.ndarray, steps: int) -
 
 
 def _every(problem: PredictionProblem) -> int:
-    return (
-        1
-        if problem.window.every_hours is None
-        else round(problem.window.every_hours / problem.window.step_hours)
-    )
+    window = problem.window
+    return round((window.every_hours or window.step_hours) / window.step_hours)
 
 
 def _picked(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.files import existing
 from medkit.core.lazy import pd
+from medkit.datasets.events.parameters import StayColumns, Unmatched
+from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.sources.found import MICROSECONDS_AN_HOUR, FoundEvents
 from medkit.datasets.events.times import times_of
 from medkit.datasets.parameters import Target
@@ -21,8 +23,6 @@ from medkit.readers.tables import PARQUET, column_names, fingerprints, read_tabl
 from medkit.readers.values import as_identifier, refuse_empty
 
 log = logging.getLogger("medkit")
-
-Unmatched = Literal["drop", "fail"]
 
 
 @dataclass(frozen=True)
@@ -54,27 +54,21 @@ class Labels:
 
 def read_labels(
     path: Path,
-    roles: Roles,
-    target: Target | None,
+    problem: PredictionProblem,
+    columns: StayColumns,
+    own: tuple[str | None, str],
     events: FoundEvents,
-    *,
-    moment: str | None,
-    discharge: str | None,
-    onset: str | None,
-    repeated: bool,
     unmatched: Unmatched,
 ) -> Labels:
     """Read a table of labels.
 
     Args:
         path: A table, or a folder of Parquet shards.
-        roles: Its columns.
-        target: The columns to predict.
+        problem: What is predicted, and from when. With ``index: prediction`` several rows may be
+            of one stay; they are distinguished by the time of prediction.
+        columns: Its columns.
+        own: Those of patients and of stays.
         events: The events: times must be of their kind.
-        moment: The column by which a row's window is placed.
-        discharge: The column with the end of the stay.
-        onset: The column with the onset of what is predicted.
-        repeated: Several rows may be of one stay; they are distinguished by ``moment``.
         unmatched: What becomes of labels without events and events without a label.
 
     Raises:
@@ -82,14 +76,23 @@ def read_labels(
             in kind from the events'.
     """
     existing(path, "labels file")
+    repeated = problem.index == "prediction"
+    time = columns.prediction_time if repeated else columns.admission
+    # Of timestamps; where times are hours, these count from the admission already.
+    placed = events.timestamps and problem.index in ("admission", "every_step")
+    moment = time if repeated or placed else None
+    discharge, onset = columns.discharge, problem.target.onset
+    roles = Roles(
+        subject=own[0], id=own[1], time=time, site=columns.site, attributes=columns.attributes,
+        time_format=columns.time_format,
+    )  # fmt: skip
     files = _parts(path)
     names = column_names(files[0])
     require(str(roles.id), names, path, "stay column")
     roles = roles.within(names, path, labelled=True)
     tables = [read_table(file, text=(roles.subject, roles.id)) for file in files]
-    table = tables[0] if len(tables) == 1 else pd.concat(tables)
-    if len(tables) > 1:
-        table.index = pd.RangeIndex(1, len(table) + 1, name="row")
+    table = pd.concat(tables)
+    table.index = pd.RangeIndex(1, len(table) + 1, name="row")
     samples = roles.samples(table, path, labelled=True)
     stays = np.asarray(samples.index, dtype=object)
     for column in (moment, discharge, onset):
@@ -114,6 +117,8 @@ def read_labels(
             place=str(path),
             hint="One row a stay is expected." if not repeated else "One row each is expected.",
         )
+    asked = problem.target
+    target = Target(column=asked.column, above=asked.above) if asked.column else None
     found = read_targets(table, target, path)
     stamps = fingerprints(path, files)
     codes = _codes_of(stays, events.stays)

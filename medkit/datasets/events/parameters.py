@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 
 from medkit.core.groups import ParameterGroup
 from medkit.datasets.events.grid.featurise import Aggregate
-from medkit.datasets.events.labels import Unmatched
 from medkit.datasets.events.sources.source import Layout
 from medkit.datasets.parameters import ReadFrom, SampleColumns
 from medkit.readers.engines import Engine
 
 Hours = Annotated[float, Field(gt=0)]
+Unmatched = Literal["drop", "fail"]
 Index = Literal["first_event", "admission", "prediction", "every_step"]
 
 _STEPS = ("every_hours", "first_prediction_hours", "last_prediction_hours")

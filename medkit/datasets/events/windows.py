@@ -184,18 +184,13 @@ def start_before(ends: np.ndarray, window: Window) -> np.ndarray:
 
 def end_after(starts: np.ndarray, window: Window, steps: np.ndarray | None = None) -> np.ndarray:
     """The first moment that no longer lies in a window, or in its first ``steps``."""
-    if steps is None:
-        ends = starts + window.hours * window.unit
 
-        def inside(ends: np.ndarray) -> np.ndarray:
-            return elapsed(ends, starts, window.unit) < window.hours
-    else:
-        ends = starts + steps * window.step_hours * window.unit
+    def inside(ends: np.ndarray) -> np.ndarray:
+        hours = elapsed(ends, starts, window.unit)
+        return hours < length if steps is None else np.floor(hours / window.step_hours) < steps
 
-        def inside(ends: np.ndarray) -> np.ndarray:
-            hours = elapsed(ends, starts, window.unit)
-            return np.floor(hours / window.step_hours) < steps
-
+    length = window.hours if steps is None else steps * window.step_hours
+    ends = starts + length * window.unit
     if window.unit != 1.0:
         ends = np.ceil(ends)
     while (early := inside(ends)).any():

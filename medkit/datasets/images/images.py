@@ -235,7 +235,7 @@ def _of_manifest(
     hashed = fingerprint((str(number), file) for number, file in enumerate(files))
     stamps = {path.name: sha256(path), "images": hashed}
     label = found.label if mask is None else f"pixels of '{mask}'"
-    source = Source(stamps, len(frame), {k: n for k, n in dropped.items() if n}, label)
+    source = Source(stamps, len(frame), dropped, label)
     samples, targets = samples[present][there], found.values
     if mask is not None:
         masks = [path.parent / name for name in frame[mask][present][there]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,9 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from medkit.core.errors import DataError
-from medkit.core.files import sha256
 from medkit.core.lazy import pd
-from medkit.data.cohort import Source
 from medkit.datasets.parameters import SampleColumns, Target
 from medkit.datasets.table.times import as_time, has_zone
 from medkit.readers.tables import require
@@ -195,18 +193,3 @@ def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
     if any(array.dtype == object for array in arrays):
         return np.stack([array.astype(object) for array in arrays], axis=1)
     return np.stack(arrays, axis=1)
-
-
-def source_of(
-    path: Path,
-    rows_read: int,
-    dropped: Mapping[str, int],
-    label: str,
-    notes: tuple[str, ...] = (),
-    files: Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> Source:
-    """The Source of one file or, with ``files``, several; reasons without cases left out."""
-    dropped_rows = {reason: int(count) for reason, count in dropped.items() if count}
-    found = {path.name: sha256(path)} if files is None else files
-    return Source(found, rows_read, dropped_rows, label, notes, columns or {})

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.core.values import Outside, bounded
 from medkit.data.cohort import Feature
 from medkit.datasets.table.parameters import TableColumns
-from medkit.datasets.table.ranges import Outside, note_of, within
+from medkit.datasets.table.ranges import note_of
 from medkit.datasets.table.times import days_before
 from medkit.readers.values import (
     as_category,
@@ -87,17 +88,17 @@ def bounded_columns(
     for name in values.columns:
         column, each = values[name], described[name]
         if column.dtype == object and each.categories:
-            wrong = column.notna() & ~column.isin(each.categories)
-            _fail_if(wrong, each)
+            strange = column.notna() & ~column.isin(each.categories)
+            _fail_if(strange, each)
             kept = each.outside == "keep"
-            undeclared.setdefault("kept" if kept else "taken as missing", {})[name] = wrong.sum()
+            undeclared.setdefault("kept" if kept else "taken as missing", {})[name] = strange.sum()
             if not kept:
-                changed[name] = column.mask(wrong, None)
+                changed[name] = column.mask(strange, None)
         elif column.dtype != object and (each.low, each.high) != (None, None):
-            bounds = (each.low, each.high)
-            numbers, count = within(column.to_numpy(), bounds, each.outside, f"column '{name}'")
+            place = f"column '{name}'"
+            numbers, wrong = bounded(column.to_numpy(), each.low, each.high, each.outside, place)
             changed[name] = pd.Series(numbers, index=values.index)
-            ranged.setdefault(each.outside, {})[name] = count
+            ranged.setdefault(each.outside, {})[name] = int(wrong.sum())
     notes = [note for outside, counts in ranged.items() for note in note_of(counts, outside)]
     for done, counts in undeclared.items():
         found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)

@@ -12,10 +12,10 @@ from medkit.core.errors import DataError
 from medkit.core.files import sha256
 from medkit.core.lazy import pd
 from medkit.core.registry import datasets, with_groups
-from medkit.data.cohort import Cohort, RawInput
+from medkit.data.cohort import Cohort, RawInput, Source
 from medkit.data.stored_columns import StoredColumns
 from medkit.datasets.parameters import Target
-from medkit.datasets.table.columns import Roles, read_targets, source_of
+from medkit.datasets.table.columns import Roles, read_targets
 from medkit.datasets.table.dictionary import TableValues, declared, describe
 from medkit.datasets.table.inputs import feature_of, roles_of
 from medkit.datasets.table.large import LARGE, ColumnReader, LargeTable, joined_notes, passing
@@ -149,15 +149,9 @@ def table(
     if labelled:
         log.info("columns: %s", "; ".join(f"{name}: {role}" for name, role in uses_found.items()))
     present = found.present
-    read_from = source_of(
-        place,
-        len(frame),
-        {"missing target": (~present).sum()},
-        found.label,
-        tuple(joined_notes([found_roles.notes, late, notes])),
-        files,
-        uses_found,
-    )
+    dropped = {"missing target": (~present).sum()}
+    notes = tuple(joined_notes([found_roles.notes, late, notes]))
+    read_from = Source(files, len(frame), dropped, found.label, notes, uses_found)
     kept = inputs if present.all() else inputs.iloc[np.flatnonzero(present)]
     return Cohort(
         samples=samples[present],

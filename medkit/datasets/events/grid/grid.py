@@ -25,7 +25,7 @@ from medkit.datasets.events.grid.featurise import (
     placed,
     repeated,
 )
-from medkit.datasets.events.grid.values import InMemory, OnDisk
+from medkit.datasets.events.grid.values import OnDisk
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.sources.meds import shown
 from medkit.datasets.events.windows import Axis
@@ -126,8 +126,8 @@ def gridded(
     needed = 4 * math.prod(shape)
     _refuse_too_wide(found, shape, needed)
     if store is None or not (store.kept or needed > IN_MEMORY):
-        memory = InMemory(shape)
-        return _filled(found, plan, axis, wanted, span, memory)._replace(values=memory.values)
+        values = np.empty(shape, dtype=np.float32)
+        return _filled(found, plan, axis, wanted, span, values)._replace(values=values)
     name, stamp = (
         key_of("grid", found.key, {**vars(plan), "engine": ""}, span),
         _content(found, axis, position),
@@ -169,7 +169,7 @@ def _filled(
     axis: Axis,
     wanted: np.ndarray,
     span: str,
-    values: InMemory | OnDisk,
+    values: np.ndarray | OnDisk,
 ) -> Gridded:
     """The grid written to ``values``, block by block; all else as a `Gridded` without them."""
     steps, width = plan.window.steps, len(plan.names)
@@ -204,7 +204,7 @@ def _filled(
         held[where // (steps * width)] = True
         present[codes[held]] = True
         used = wanted[codes]
-        values.put(row[codes[used]], part if used.all() else part[used])
+        values[row[codes[used]]] = part if used.all() else part[used]
         unwritten[codes] = False
     _fill_rest(values, row[unwritten], np.broadcast_to(empty, (steps, width)))
     notes = event_notes(found, plan, implausible, again, outside, span)
@@ -212,11 +212,11 @@ def _filled(
     return Gridded(np.empty(0, np.float32), present, row, unlabelled, notes)
 
 
-def _fill_rest(values: InMemory | OnDisk, rows: np.ndarray, empty: np.ndarray) -> None:
+def _fill_rest(values: np.ndarray | OnDisk, rows: np.ndarray, empty: np.ndarray) -> None:
     """Rows of positions without any event."""
     for start in range(0, len(rows), 1024):
         some = rows[start : start + 1024]
-        values.put(some, np.broadcast_to(empty, (len(some), *empty.shape)))
+        values[some] = np.broadcast_to(empty, (len(some), *empty.shape))
 
 
 def _content(found: FoundEvents, axis: Axis, position: np.ndarray | None) -> str:

@@ -1,4 +1,4 @@
-"""Where the numbers of a grid go: into memory, or block by block into a file."""
+"""The numbers of a grid that is too large for memory, written block by block into a file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-
-class InMemory:
-    """A float32 array that is filled block by block."""
-
-    def __init__(self, shape: tuple[int, int, int]):
-        self.values = np.empty(shape, dtype=np.float32)
-
-    def put(self, rows: np.ndarray, block: np.ndarray) -> None:
-        """Write rows: positions (m,), and their values (m, steps, channels)."""
-        self.values[rows] = block
-
-    def close(self) -> None:
-        """Nothing is left to do."""
 
 
 class OnDisk:
@@ -46,8 +32,8 @@ class OnDisk:
             self.file.close()
             raise
 
-    def put(self, rows: np.ndarray, block: np.ndarray) -> None:
-        """Write rows: positions (m,), and their values (m, steps, channels)."""
+    def __setitem__(self, rows: np.ndarray, block: np.ndarray) -> None:
+        """Write rows, as into an array: positions (m,), and their values (m, steps, channels)."""
         block = np.ascontiguousarray(block, dtype="<f4")
         breaks = np.flatnonzero(np.diff(rows) != 1) + 1
         for first, last in zip([0, *breaks], [*breaks, len(rows)], strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,22 +176,3 @@ def unitless_notes(bare: pd.Series, units: Mapping[str, str]) -> tuple[str, ...]
     return (f"events without a unit, taken as the variable's others: {', '.join(found)}",) * bool(
         found
     )
-
-
-def strange_notes(
-    settings: Mapping[str, Iterable[str]], variables: pd.DataFrame
-) -> tuple[str, ...]:
-    """A note on each setting that speaks of variables no event has.
-
-    Args:
-        settings: Parameter -> names of variables, ``"*"`` among them passed over.
-        variables: As in `FoundEvents`.
-    """
-    known = sorted(set(variables["name"]))
-    found = []
-    for parameter, names in settings.items():
-        strange = sorted(set(names) - {"*", *known})
-        if strange:
-            shown = ", ".join(f"'{name}'{did_you_mean(name, known)}" for name in strange[:20])
-            found.append(f"{parameter} names variables that no event has: {shown}")
-    return tuple(found)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,24 +19,18 @@ from medkit.datasets.events.sources.found import (
 )
 from medkit.datasets.events.sources.source import EventSource
 from medkit.datasets.events.times import times_of
-
-if TYPE_CHECKING:
-    import narwhals as nw
+from medkit.readers.engines import to_engine
 
 
 def measured_events(
-    frame: pd.DataFrame,
-    source: EventSource,
-    files: dict[str, str],
-    hand: Callable[[pd.DataFrame], nw.LazyFrame[Any]],
-) -> FoundEvents:
-    """The events of a frame ``stay, time, variable, value[, unit]``, as `FoundEvents`.
+    frame: pd.DataFrame, source: EventSource, files: dict[str, str]
+) -> tuple[FoundEvents, pd.DataFrame]:
+    """The events of a frame ``stay, time, variable, value[, unit]``, and the cleaned frame.
 
     Args:
         frame: Events as read, the index numbering their rows in the file.
         source: Where they are from.
         files: Its fingerprints.
-        hand: Gives the cleaned events to the engine that computes the grid.
 
     Raises:
         DataError: Values or times that cannot be read, infinite values, two units of a variable.
@@ -80,9 +74,9 @@ def measured_events(
     known["variable"] = np.arange(len(known))
     extremes = events.groupby("variable")["value"].agg(low="min", high="max")
     known = known.join(extremes, on="variable")
-    return FoundEvents(
+    found_events = FoundEvents(
         path,
-        hand(events),
+        to_engine(events, source.engine),
         pd.DataFrame({"stay": np.arange(len(stays)), "code": np.arange(len(stays))}),
         np.asarray(stays, dtype=object),
         limits["min"].to_numpy(),
@@ -94,6 +88,7 @@ def measured_events(
         of_unit,
         (*notes, *unused_note(int((meant & given & ~timed).sum()), "time")),
     )
+    return found_events, events
 
 
 def _stood_in(

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from medkit.core.errors import DataError
 from medkit.core.files import existing
@@ -26,7 +26,6 @@ from medkit.datasets.events.sources.parquet import (
 from medkit.datasets.events.sources.source import EventSource
 from medkit.datasets.events.sources.sql import Query, fetched
 from medkit.readers.cache import Store, key_of, stamp_of
-from medkit.readers.engines import to_engine
 from medkit.readers.tables import fingerprints
 
 log = logging.getLogger("medkit")
@@ -99,21 +98,15 @@ def _found(given: _Located, store: Store) -> FoundEvents:
     if kept is not None:
         log.info("events as they were cached: %s", store.folder)
         return replace(kept, key=name)
-    held: list[pd.DataFrame] = []
-
-    def hand(frame: pd.DataFrame) -> Any:
-        held.append(frame)
-        return to_engine(frame, source.engine)
-
+    events: pd.DataFrame | None = None
     if scan:
         stamps = given.stamps or fingerprints(source.path, given.shards)
         found = scan_events(shards, source, stamps)
     else:
         frame, read = read_events(source)
-        found = measured_events(frame, source, read, hand)
+        found, events = measured_events(frame, source, read)
     if not store.kept:
         return found
-    events = held[0] if held else None
     needed = None if events is None else int(events.memory_usage(index=False).sum())
     with store.building(name, given.stamp, needed) as folder:
         save_found(found, folder, events)
