@@ -95,8 +95,6 @@ def arrow_types(file: Path) -> dict[str, str]:
     """
     import pyarrow as pa
 
-    from medkit.readers.tables import _parquet
-
     def kind(given: Any) -> str:
         if pa.types.is_dictionary(given):
             given = given.value_type
@@ -107,15 +105,28 @@ def arrow_types(file: Path) -> dict[str, str]:
         texts = pa.types.is_string(given) or pa.types.is_large_string(given)
         return "text" if texts or pa.types.is_string_view(given) else "other"
 
-    found = _parquet(file)
+    found = parquet_schema(file)
     return {field.name: kind(field.type) for field in found if field.name != "__index_level_0__"}
 
 
 def has_zone(file: Path, column: str) -> bool:
     """Whether the timestamps of a Parquet file's column carry a time zone."""
-    from medkit.readers.tables import _parquet
+    return getattr(parquet_schema(file).field(column).type, "tz", None) is not None
 
-    return getattr(_parquet(file).field(column).type, "tz", None) is not None
+
+def parquet_schema(file: Path) -> Any:
+    """The Arrow schema of a Parquet file.
+
+    Raises:
+        DataError: Not a Parquet file.
+    """
+    import pyarrow.lib
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_schema(file)
+    except (pyarrow.lib.ArrowException, OSError) as error:
+        raise DataError("not a readable Parquet file", place=str(file)) from error
 
 
 def _module(engine: Engine) -> Any:

@@ -38,16 +38,6 @@ _FINAL = re.compile(
 )  # fmt: skip
 
 
-def is_database(path: Path) -> bool:
-    """Whether the name is one of a database in a file."""
-    return path.suffix.lower() in EMBEDDED
-
-
-def url_of(path: Path) -> str:
-    """The address of a database in a file."""
-    return f"{EMBEDDED[path.suffix.lower()]}:///{path}"
-
-
 def database_of(path: Path | None, url: str | None, query: str | None, example: str) -> str | None:
     """The address of the database that a data set's parameters name; None where that is a file.
 
@@ -64,8 +54,8 @@ def database_of(path: Path | None, url: str | None, query: str | None, example: 
     if (path is None) == (url is None):
         raise DataError("give either path or url" + (", not both" if url else ""), place="dataset")
     place = "dataset.source.url" if path is None else str(path)
-    if path is not None and is_database(path):
-        url = url_of(existing(path))
+    if path is not None and (kind := EMBEDDED.get(path.suffix.lower())):
+        url = f"{kind}:///{existing(path)}"
     if url is not None and query is None:
         hint = f"As in query: {example}."
         raise DataError("a database needs a query", place=place, hint=hint)

@@ -11,6 +11,7 @@ from typing import Any
 from medkit.core.errors import DataError, did_you_mean
 from medkit.core.files import existing, sha256
 from medkit.core.lazy import pd
+from medkit.readers.engines import parquet_schema
 from medkit.readers.excel import EXCEL, read_sheet
 from medkit.readers.text import DELIMITED, Decimal, open_text
 from medkit.readers.values import is_text, with_dates, with_points
@@ -84,9 +85,17 @@ def open_table(
     spool: Any = None
     size = path.stat().st_size
     if path.name.lower().endswith(PARQUET):
-        names = [str(name) for name in _parquet(path).names if name != "__index_level_0__"]
-        read = _Rows(names, lambda columns, kept: _read_parquet(path, columns), decimal)
-        size = 8 * len(names) * _parquet_rows(path)
+        import pyarrow.parquet
+
+        names = [str(name) for name in parquet_schema(path).names if name != "__index_level_0__"]
+        read = _Rows(
+            names,
+            lambda columns, kept: pyarrow.parquet.read_table(path, columns=columns).to_pandas(
+                ignore_metadata=True
+            ),
+            decimal,
+        )
+        size = 8 * len(names) * pyarrow.parquet.read_metadata(path).num_rows
     elif path.name.lower().endswith(EXCEL):
         found = read_sheet(path, sheet)
         names, size = found.names, 0
@@ -211,25 +220,3 @@ def fingerprints(path: Path, files: Sequence[Path]) -> dict[str, str]:
         return {path.name: sha256(path)}
     named = ((file.relative_to(path).as_posix(), file) for file in files)
     return {f"{path.resolve().name}/": fingerprint(named)}
-
-
-def _parquet(path: Path) -> Any:
-    import pyarrow.lib
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.read_schema(path)
-    except (pyarrow.lib.ArrowException, OSError) as error:
-        raise DataError("not a readable Parquet file", place=str(path)) from error
-
-
-def _read_parquet(path: Path, columns: list[str]) -> pd.DataFrame:
-    import pyarrow.parquet
-
-    return pyarrow.parquet.read_table(path, columns=columns).to_pandas(ignore_metadata=True)
-
-
-def _parquet_rows(path: Path) -> int:
-    import pyarrow.parquet
-
-    return int(pyarrow.parquet.read_metadata(path).num_rows)

@@ -131,10 +131,10 @@ def as_numbers(values: pd.Series, path: Path) -> pd.Series:
     wrong = values.notna() & numbers.isna()
     if wrong.any():
         refuse_decimal_commas(values, path)
-        raise DataError(
-            f"column '{values.name}' has text where numbers are expected: {describe_texts(values)}",
-            place=str(path),
-            hint=f"If they mean 'missing': values.missing_values: {suggest_missing(values)}. "
+        raise mixed_texts(
+            values,
+            path,
+            f"column '{values.name}' has text where numbers are expected",
             f"If the column holds categories: columns.categorical: [{values.name}].",
         )
     return numbers
@@ -193,21 +193,27 @@ def condensed(values: pd.Series, rows: int = 20_000) -> pd.Series:
     return found.reset_index(drop=True).astype(values.dtype)
 
 
-def describe_texts(values: pd.Series) -> str:
-    """``3 of 97 values, first at row 5`` for the values that are no numbers."""
-    wrong = values.index[values.notna() & pd.to_numeric(values, errors="coerce").isna()]
-    return f"{len(wrong)} of {int(values.notna().sum())} values, first at row {wrong[0]}"
-
-
-def suggest_missing(values: pd.Series) -> str:
-    """A ``missing_values`` entry for the texts of a numeric column.
+def mixed_texts(values: pd.Series, path: Path, what: str, otherwise: str) -> DataError:
+    """The error for texts among a column's numbers: how many, where, and what they may mean.
 
     A text with digits could be an identifier and is not repeated.
+
+    Args:
+        values: The column.
+        path: The file.
+        what: The message, to which the texts are added.
+        otherwise: The hint for texts that do not mean 'missing'.
     """
     wrong = values[values.notna() & pd.to_numeric(values, errors="coerce").isna()]
     texts = [t for t in wrong.astype("str").unique() if not any(c.isdigit() for c in t)]
     shown = ", ".join(f'"{text[:12]}"' for text in texts[:3]) or "..."
-    return f"{{{values.name}: [{shown}]}}"
+    return DataError(
+        f"{what}: {len(wrong)} of {int(values.notna().sum())} values, first at row "
+        f"{wrong.index[0]}",
+        place=str(path),
+        hint=f"If they mean 'missing': values.missing_values: {{{values.name}: [{shown}]}}. "
+        f"{otherwise}",
+    )
 
 
 def check_finite(values: pd.Series, path: Path, what: str = "column") -> None:

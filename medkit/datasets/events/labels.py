@@ -103,7 +103,7 @@ def read_labels(
         if files[0].name.lower().endswith(PARQUET) and has_zone(files[0], str(column)):
             table[column] = pd.to_datetime(table[column], utc=True)
     moments = None if moment is None else _moments(table[moment], path, roles.time_format, events)
-    ends = None if discharge is None else _ends(table, discharge, roles, path, events)
+    ends = None if discharge is None else _since(table, discharge, roles, path, events, ends=True)
     onsets = None if onset is None else _since(table, onset, roles, path, events)
     if repeated:
         shown = table[moment].astype("str")
@@ -143,37 +143,32 @@ def _moments(
     return times.to_numpy()
 
 
-def _ends(
-    table: pd.DataFrame, discharge: str, roles: Roles, path: Path, events: FoundEvents
+def _since(
+    table: pd.DataFrame,
+    column: str,
+    roles: Roles,
+    path: Path,
+    events: FoundEvents,
+    ends: bool = False,
 ) -> np.ndarray:
-    """When each stay ends, in the unit of the events' times."""
-    if roles.time is not None:
-        ends, are_timestamps, _ = times_of(table[discharge], str(path), roles.time_format)
-        begin, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
-        backwards = (ends.to_numpy() < begin.to_numpy()) & (timestamps == are_timestamps)
+    """Times in the unit of the events' times, NaN where there is none; ``ends``: of the stays."""
+    times, are_timestamps, have_zone = times_of(table[column], str(path), roles.time_format)
+    found, from_begin = times.to_numpy(), are_timestamps and not events.timestamps
+    if roles.time is not None and (ends or from_begin):
+        began, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
+        begin = began.to_numpy()
+        backwards = (found < begin) & (ends and timestamps == are_timestamps)
         if backwards.any():
             raise DataError(
                 f"{int(backwards.sum())} stays end before they begin (first at row "
                 f"{table.index[backwards][0]})",
                 place=str(path),
-                hint=f"Compare '{roles.time}' with '{discharge}'.",
+                hint=f"Compare '{roles.time}' with '{column}'.",
             )
-    return _since(table, discharge, roles, path, events)
-
-
-def _since(
-    table: pd.DataFrame, column: str, roles: Roles, path: Path, events: FoundEvents
-) -> np.ndarray:
-    """Times in the unit of the events' times, NaN where there is none."""
-    times, are_timestamps, have_zone = times_of(table[column], str(path), roles.time_format)
-    found = times.to_numpy()
-    if np.isnan(found).all():  # an empty column is of no kind
-        return found
-    if roles.time is not None and are_timestamps and not events.timestamps:
-        begin, timestamps, _ = times_of(table[roles.time], str(path), roles.time_format)
-        if timestamps:
-            return (found - begin.to_numpy()) / MICROSECONDS_AN_HOUR
-    _alike(column, are_timestamps, have_zone, events, path)
+        if timestamps and from_begin:
+            return (found - begin) / MICROSECONDS_AN_HOUR
+    if not np.isnan(found).all():  # an empty column is of no kind
+        _alike(column, are_timestamps, have_zone, events, path)
     return found
 
 

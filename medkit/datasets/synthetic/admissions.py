@@ -89,8 +89,7 @@ def synthetic_admissions(
         "note": RawInput("tokens", drawn.notes, present=drawn.present["note"]),
     }
     label = "1 if the patient dies in hospital"
-    how = f"drawn with seed {seed}"
-    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("died",), label, how)
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("died",), label, seed)
 
 
 def best_score(

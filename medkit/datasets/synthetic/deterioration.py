@@ -92,8 +92,8 @@ def synthetic_deterioration(
     drawn = _draw(stays, seed, hours, horizon_hours, every_hours)
     inputs = {"series": RawInput("series", drawn.values, CHANNELS.features)}
     label = f"1 if the patient deteriorates within the next {horizon_hours} hours"
-    how = f"{stays} stays drawn with seed {seed}"
-    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("deterioration",), label, how)
+    how = f"{stays} stays drawn with seed {{}}"
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("deterioration",), label, seed, how)
 
 
 def best_score(

@@ -87,8 +87,8 @@ def synthetic_dna(
     targets: np.ndarray = (drawn.classes > 0).astype(np.int64)
     if target == "element":
         targets = np.array(CLASSES, dtype=object)[drawn.classes]
-    how = f"drawn with seed {seed}; the subject is the gene"
-    return drawn_cohort(frame, inputs, targets, (target,), LABELS[target], how)
+    how = "drawn with seed {}; the subject is the gene"
+    return drawn_cohort(frame, inputs, targets, (target,), LABELS[target], seed, how)
 
 
 def best_score(

@@ -97,7 +97,7 @@ def synthetic_epidemic(
     targets = drawn.cases[:, window:].astype(np.float64)
     names = tuple(f"cases +{day} d" for day in range(1, horizon + 1))
     label = f"reported cases on each of the {horizon} days after {window} days"
-    return drawn_cohort(frame, inputs, targets, names, label, f"drawn with seed {seed}")
+    return drawn_cohort(frame, inputs, targets, names, label, seed)
 
 
 def best_score(

@@ -102,8 +102,7 @@ def synthetic_icu(
         kinds = tuple(STATIC[name] for name in static)
         inputs["static"] = RawInput("tabular", drawn.static[list(static)], kinds)
     label = f"1 if the patient deteriorates in the day after the first {hours} hours"
-    how = f"drawn with seed {seed}"
-    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("deterioration",), label, how)
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, ("deterioration",), label, seed)
 
 
 def best_score(*, samples: int = 10_000, seed: int = 0, hours: int = 24) -> dict[str, float]:

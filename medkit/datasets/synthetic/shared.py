@@ -121,10 +121,12 @@ def drawn_cohort(
     targets: np.ndarray,
     names: tuple[str, ...],
     label: str,
-    how: str,
+    seed: int,
+    how: str = "drawn with seed {}",
 ) -> Cohort:
     """A cohort whose source says that it is synthetic, and ``how`` it was drawn."""
-    source = Source(rows_read=len(frame), label=f"{label} (synthetic)", notes=(how,))
+    notes = (how.format(seed),)
+    source = Source(rows_read=len(frame), label=f"{label} (synthetic)", notes=notes)
     return Cohort(frame, inputs, targets, source, names)
 
 

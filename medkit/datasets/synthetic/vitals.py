@@ -97,8 +97,7 @@ def synthetic_vitals(
     table = pd.DataFrame(columns, index=drawn.frame.index).assign(sex=drawn.frame["sex"])
     kept = tuple(feature for feature in FEATURES if feature.name in INPUTS[target])
     inputs = {"tabular": RawInput("tabular", table[[each.name for each in kept]], kept)}
-    how = f"drawn with seed {seed}"
-    return drawn_cohort(drawn.frame, inputs, drawn.targets, (target,), LABELS[target], how)
+    return drawn_cohort(drawn.frame, inputs, drawn.targets, (target,), LABELS[target], seed)
 
 
 def best_score(

@@ -104,8 +104,7 @@ def synthetic_xray(
     elif target == "mask":
         targets = drawn.masks
     inputs = {"image": RawInput("image", drawn.images)}
-    how = f"drawn with seed {seed}"
-    return drawn_cohort(drawn.frame, inputs, targets, NAMES[target], LABELS[target], how)
+    return drawn_cohort(drawn.frame, inputs, targets, NAMES[target], LABELS[target], seed)
 
 
 def best_score(

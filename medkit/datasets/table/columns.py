@@ -20,12 +20,11 @@ from medkit.readers.values import (
     as_identifier,
     as_numbers,
     check_finite,
-    describe_texts,
     is_text,
+    mixed_texts,
     refuse_decimal_commas,
     refuse_empty,
     share_of_numbers,
-    suggest_missing,
 )
 
 log = logging.getLogger("medkit")
@@ -167,12 +166,8 @@ def _numeric(column: pd.Series, path: Path) -> pd.Series:
     others = texts[numbers.isna()]
     if texts.nunique() <= MOST_CLASSES and others.str.contains(r"\d").all():
         return column  # classes such as 0, 1, 2, 3+
-    raise DataError(
-        f"target column '{column.name}' looks numeric but has text: {describe_texts(column)}",
-        place=str(path),
-        hint=f"If they mean 'missing': values.missing_values: {suggest_missing(column)}. "
-        "If all are classes, write each of them as text.",
-    )
+    what = f"target column '{column.name}' looks numeric but has text"
+    raise mixed_texts(column, path, what, "If all are classes, write each of them as text.")
 
 
 def _plain(column: pd.Series, path: Path) -> np.ndarray:

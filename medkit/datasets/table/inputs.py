@@ -17,11 +17,10 @@ from medkit.readers.values import (
     as_category,
     as_numbers,
     check_finite,
-    describe_texts,
     is_text,
+    mixed_texts,
     refuse_decimal_commas,
     share_of_numbers,
-    suggest_missing,
 )
 
 _DATES = (
@@ -176,10 +175,10 @@ def _refuse_doubtful_text(column: pd.Series, path: Path) -> None:
             f"If they are codes: columns.categorical: [{column.name}].",
         )
     if share >= 0.5:
-        raise DataError(
-            f"column '{column.name}' looks numeric but has text: {describe_texts(column)}",
-            place=str(path),
-            hint=f"If they mean 'missing': values.missing_values: {suggest_missing(column)}. "
+        raise mixed_texts(
+            column,
+            path,
+            f"column '{column.name}' looks numeric but has text",
             f"If the column holds categories: columns.categorical: [{column.name}].",
         )
     if _are_dates(column):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from medkit.core.lazy import pd
 from medkit.core.progress import Progress
 from medkit.readers.cache import Store, key_of
 
@@ -84,38 +85,34 @@ def _copy(
 
     sample = [
         part.dictionary.to_numpy(zero_copy_only=False)[:: max(1, len(part.dictionary) // 1000)]
-        for part in (_encoded(table, stay) for table in _groups(files, [stay]))
+        for part in (_encoded(batch, stay) for batch in _groups(files, [stay]))
     ]
-    values = np.sort(np.concatenate([each[_given(each)] for each in sample]))
+    values = np.sort(np.concatenate([each[pd.notna(each)] for each in sample]))
     number = math.ceil(events / A_FILE)
     edges = np.unique(values[np.linspace(0, len(values), number + 1).astype(int)[1:-1]])
     writers: dict[int, Any] = {}
     try:
         with Progress("gathering stays", events, "events") as reading:
-            for table in _groups(files, columns):
-                part = _encoded(table, stay)
+            for batch in _groups(files, columns):
+                part = _encoded(batch, stay)
                 levels = part.dictionary.to_numpy(zero_copy_only=False)
                 positions = np.zeros(len(levels) + 1, dtype="int64")  # the last: without a stay
-                known = _given(levels)
+                known = pd.notna(levels)
                 positions[:-1][known] = np.searchsorted(edges, levels[known], side="right")
                 positions = positions[part.indices.fill_null(len(levels)).to_numpy()]
                 order = np.argsort(positions, kind="stable")
-                table = table.take(pa.array(order))
+                batch = batch.take(pa.array(order))
                 ends = np.searchsorted(positions[order], np.arange(len(edges) + 2))
                 for position in map(int, np.flatnonzero(np.diff(ends))):
                     if position not in writers:
                         writers[position] = pyarrow.parquet.ParquetWriter(
-                            folder / f"{position:05d}.parquet", table.schema
+                            folder / f"{position:05d}.parquet", batch.schema
                         )
-                    writers[position].write_table(table[ends[position] : ends[position + 1]])
+                    writers[position].write_batch(batch[ends[position] : ends[position + 1]])
                 reading.advance(len(order))
     finally:
         for writer in writers.values():
             writer.close()
-
-
-def _given(levels: np.ndarray) -> np.ndarray:
-    return np.array([each is not None and each == each for each in levels], dtype=bool)
 
 
 def _groups(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
@@ -123,16 +120,13 @@ def _groups(files: Sequence[Path], columns: Sequence[str]) -> Iterator[Any]:
 
     for file in files:
         with pyarrow.parquet.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(1_000_000, columns=list(columns)):
-                yield pyarrow.Table.from_batches([batch])
+            yield from opened.iter_batches(1_000_000, columns=list(columns))
 
 
-def _encoded(table: Any, column: str) -> Any:
+def _encoded(batch: Any, column: str) -> Any:
     import pyarrow as pa
 
-    found = table.column(column).combine_chunks()
-    if isinstance(found, pa.ChunkedArray):
-        found = found.chunk(0)
+    found = batch.column(column)
     if pa.types.is_dictionary(found.type):
         found = found.cast(found.type.value_type)
     return found.dictionary_encode()

@@ -47,12 +47,14 @@ class EventRows:
 
     def add(self, frame: pd.DataFrame) -> None:
         """Clean some rows, and write them once they are many."""
+        columns, wide, used = self.source.columns, self.source.wide, self.source.used_columns
         if not self.rows:
-            self._check(list(frame.columns))
-        columns, wide = self.source.columns, self.source.wide
+            names = list(frame.columns)
+            check_names(names, self.source.path)
+            for role, name in used.items():
+                require(name, names, self.source.path, f"{role} column")
         frame.index = pd.RangeIndex(self.rows + 1, self.rows + len(frame) + 1, name="row")
         self.rows += len(frame)
-        used = self.source.used_columns
         if not wide:
             frame = frame[list(used.values())]
         frame = frame.rename(columns={name: role for role, name in used.items()})
@@ -83,11 +85,6 @@ class EventRows:
             self._flush()
         if self.writer is not None:
             self.writer.close()
-
-    def _check(self, names: list[str]) -> None:
-        check_names(names, self.source.path)
-        for role, name in self.source.used_columns.items():
-            require(name, names, self.source.path, f"{role} column")
 
     def _times(self, column: pd.Series) -> np.ndarray:
         """Hours, or microseconds since 1970; of one kind throughout."""
