@@ -264,7 +264,7 @@ def test_a_full_disk_leaves_nothing(table, tmp_path, monkeypatch, what):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if what == "grid":
-        monkeypatch.setattr(_grid.OnDisk, "put", full)
+        monkeypatch.setattr(_grid.OnDisk, "__setitem__", full)
     else:
         monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
     with pytest.raises(RunError) as error:

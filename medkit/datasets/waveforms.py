@@ -117,13 +117,13 @@ def waveforms(
     targets: np.ndarray | None = None
     samples = pd.DataFrame({"subject": windows["record"]})
     if described is not None:
-        of_record = described.loc[windows["record"]].set_axis(windows.index)
-        samples = of_record.assign(subject=of_record.get("subject", windows["record"]))
-    if target is not None and described is not None:
-        target_names = target.columns
-        targets = samples[[*target_names]].to_numpy()
-        targets = targets[:, 0] if len(target_names) == 1 else targets
-        samples, label = samples.drop(columns=[*target_names]), "a column of the table of records"
+        of_record, answers = described
+        rows = of_record.index.get_indexer(pd.Index(windows["record"]))
+        samples = of_record.iloc[rows].set_axis(windows.index)
+        samples = samples.assign(subject=samples.get("subject", windows["record"]))
+        if target is not None:
+            target_names, label = target.columns, "a column of the table of records"
+            targets = answers[rows, 0] if len(target_names) == 1 else answers[rows]
     if classes:
         targets, target_names = windows["class"].to_numpy(dtype=object), ("class",)
         label = "symbols of the annotations"
@@ -269,16 +269,13 @@ def _signal(record: _Record, names: Sequence[str]) -> np.ndarray:
 
 def _described(
     path: Path, columns: Roles, target: Target | None, records: Sequence[_Record]
-) -> pandas.DataFrame:
-    """Roles and targets by record."""
+) -> tuple[pandas.DataFrame, np.ndarray]:
+    """Roles by record; and targets (records, outputs), of a table without any (records, 1)."""
     names = column_names(existing(path, "table"))
     frame = read_table(path, text=(columns.id, columns.subject))
     samples = columns.within(names, path, True).samples(frame, path, True)
-    if target is not None:
-        found = read_targets(frame, target, path)
-        samples = samples[found.present]
-        values = np.asarray(found.values).reshape(len(samples), -1)
-        samples = samples.assign(**dict(zip(target.columns, values.T, strict=True)))
+    found = read_targets(frame, target, path)
+    samples = samples[found.present]
     lacking = [each.name for each in records if each.name not in samples.index]
     if lacking:
         raise DataError(
@@ -287,7 +284,7 @@ def _described(
             place=str(path),
             hint="Add them, or name the records to take in dataset.records.",
         )
-    return samples
+    return samples, np.asarray(found.values).reshape(len(samples), -1)
 
 
 def _listed(dropped: Counter[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,32 +53,18 @@ def read_arrays(
     samples = pd.DataFrame(index=pd.RangeIndex(1, len(pixels) + 1, name="row"))
     if any(parts):
         samples["split"] = parts
-    targets = None
+    targets, label, missing = None, "", np.zeros(len(pixels), bool)
     if labelled:
-        targets = np.concatenate(labels)
+        targets, label = np.concatenate(labels), "labels of the file"
         targets = targets[:, 0] if targets.ndim == 2 and targets.shape[1] == 1 else targets
-    files = {path.name: sha256(path)}
-    label = "labels of the file" if labelled else ""
-    cohort = Cohort(
-        samples=samples,
-        inputs={"image": RawInput("image", pixels)},
-        targets=targets,
-        source=Source(files, len(pixels), {}, label),
-    )
-    return cohort if targets is None else _with_targets(cohort, targets, path)
-
-
-def _with_targets(cohort: Cohort, targets: np.ndarray, path: Path) -> Cohort:
-    if targets.dtype.kind != "f":
-        return cohort
-    missing = np.isnan(targets).reshape(len(targets), -1).any(axis=1)
-    count = int(missing.sum())
-    if count == len(missing):
-        raise DataError(f"every label is missing ({count} images)", place=str(path))
-    if not count:
-        return cohort
-    dropped = {"missing target": count}
-    return replace(cohort.take(~missing), source=replace(cohort.source, dropped=dropped))
+        if targets.dtype.kind == "f":
+            missing = np.isnan(targets).reshape(len(targets), -1).any(axis=1)
+    if missing.all():
+        raise DataError(f"every label is missing ({len(missing)} images)", place=str(path))
+    files, dropped = {path.name: sha256(path)}, {"missing target": missing.sum()}
+    source = Source(files, len(pixels), dropped, label)
+    cohort = Cohort(samples, {"image": RawInput("image", pixels)}, targets, source)
+    return cohort.take(~missing) if missing.any() else cohort
 
 
 def _loaded(path: Path) -> dict[str, np.ndarray]:

@@ -143,7 +143,7 @@ def read_targets(
         columns = [(as_numbers(c, path) > target.above).astype("int64") for c in columns]
         label = ", ".join(f"1 where '{name}' is above {target.above:g}" for name in names)
     arrays = [_plain(_numeric(c, path) if c.name not in text else c, path) for c in columns]
-    values = arrays[0] if isinstance(target.column, str) else _stacked(arrays)
+    values = arrays[0] if isinstance(target.column, str) else np.stack(arrays, axis=1)
     return Targets(values, names, present, label)
 
 
@@ -182,9 +182,3 @@ def _plain(column: pd.Series, path: Path) -> np.ndarray:
     numbers = column.to_numpy(dtype="float64", copy=True)
     whole = np.isfinite(numbers).all() and (numbers == np.round(numbers)).all()
     return numbers.astype("int64") if whole else numbers
-
-
-def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
-    if any(array.dtype == object for array in arrays):
-        return np.stack([array.astype(object) for array in arrays], axis=1)
-    return np.stack(arrays, axis=1)

@@ -155,16 +155,6 @@ def one_unit_each(
     return {name: next(iter(of_name)) for name, of_name in found.items()}
 
 
-def refuse_infinite(names: Sequence[str], counts: Sequence[int], column: str, path: Path) -> None:
-    """Raise a DataError if a variable has infinite values."""
-    for name, count in zip(names, counts, strict=True):
-        if count:
-            raise DataError(
-                f"column '{column}' has {int(count)} infinite values (variable '{name}')",
-                place=str(path),
-            )
-
-
 def unused_note(count: int, lacking: str) -> tuple[str, ...]:
     """``('3 events without a time are not used',)`` or ``()``."""
     return (f"{count} events without a {lacking} are not used",) if count else ()

@@ -13,7 +13,6 @@ from medkit.core.lazy import pd
 from medkit.datasets.events.sources.found import (
     FoundEvents,
     one_unit_each,
-    refuse_infinite,
     unitless_notes,
     unused_note,
 )
@@ -146,7 +145,9 @@ def scan_events(files: Sequence[Path], source: EventSource, stamps: dict[str, st
     table = table.dropna(subset=["variable"]).sort_values("variable")
     table["name"] = table["variable"].astype("str").str.strip()
     table = table[~table["name"].isin(source.ignore)]
-    refuse_infinite(list(table["name"]), list(table["infinite"]), columns.value, path)
+    for name, count in table.loc[table["infinite"] > 0, ["name", "infinite"]].to_numpy():
+        text = f"column '{columns.value}' has {int(count)} infinite values (variable '{name}')"
+        raise DataError(text, place=str(path))
     of_unit = {}
     if columns.unit:
         some = table.dropna(subset=["unit"])
