@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,45 +114,38 @@ def channels_of(
     return list(chosen)
 
 
-def one_unit_each(
-    names: Sequence[str],
-    units: Sequence[str],
-    counts: Sequence[int],
-    given: Mapping[str, str],
-    path: Path,
-) -> dict[str, str]:
+def one_unit_each(found: pd.DataFrame, given: Mapping[str, str], path: Path) -> dict[str, str]:
     """The unit of each variable, from a column of units.
 
     Args:
-        names, units, counts: The combinations found, and how many events have each.
+        found: The combinations found: ``name``, ``unit``, and ``count`` of the events with them.
         given: Units the user states.
 
     Raises:
         DataError: A variable in two units, or in another than the one stated.
     """
-    found: dict[str, dict[str, int]] = {}
-    for name, unit, count in zip(names, units, counts, strict=True):
-        text = str(unit).strip()
-        if text:
-            of_name = found.setdefault(name, {})
-            of_name[text] = of_name.get(text, 0) + int(count)
-    for name, of_name in sorted(found.items()):
-        if len(of_name) > 1:
-            shown = ", ".join(f"{unit} ({count} events)" for unit, count in sorted(of_name.items()))
+    found = found.assign(unit=found["unit"].astype("str").str.strip())
+    counts = found[found["unit"] != ""].groupby(["name", "unit"], as_index=False)["count"].sum()
+    units: dict[str, str] = {}
+    for key, of_name in counts.groupby("name"):
+        name, several = str(key), dict(zip(of_name["unit"], of_name["count"], strict=True))
+        if len(several) > 1:
+            shown = ", ".join(f"{unit} ({count} events)" for unit, count in several.items())
             raise DataError(
-                f"variable '{name}' is given in {len(of_name)} units: {shown}",
+                f"variable '{name}' is given in {len(several)} units: {shown}",
                 place=str(path),
                 hint="Convert its values to one unit, or give each unit a variable name of its "
                 "own.",
             )
-        unit = next(iter(of_name))
+        (unit,) = several
         if given.get(name, unit) != unit:
             raise DataError(
                 f"variable '{name}' is given in {unit}, where dataset.values.units says "
                 f"{given[name]}",
                 place=str(path),
             )
-    return {name: next(iter(of_name)) for name, of_name in found.items()}
+        units[name] = unit
+    return units
 
 
 def unused_note(count: int, lacking: str) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def measured_events(
         units_of = frame["unit"][kept].astype("str").where(frame["unit"][kept].notna(), "")
         found = pd.DataFrame({"name": names.astype("str"), "unit": units_of})
         counts = found[given[kept]].value_counts(["name", "unit"]).reset_index(name="count")
-        of_unit = one_unit_each(counts["name"], counts["unit"], counts["count"], source.units, path)
+        of_unit = one_unit_each(counts, source.units, path)
         bare = counts[counts["unit"].str.strip() == ""].groupby("name")["count"].sum()
         notes = (*notes, *unitless_notes(bare, of_unit))
     moments = times.to_numpy()

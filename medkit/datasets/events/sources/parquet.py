@@ -150,11 +150,8 @@ def scan_events(files: Sequence[Path], source: EventSource, stamps: dict[str, st
         raise DataError(text, place=str(path))
     of_unit = {}
     if columns.unit:
-        some = table.dropna(subset=["unit"])
-        some = some[some["usable"] > 0]
-        of_unit = one_unit_each(
-            list(some["name"]), list(some["unit"]), list(some["usable"]), source.units, path
-        )
+        some = table[table["unit"].notna() & (table["usable"] > 0)]
+        of_unit = one_unit_each(some.rename(columns={"usable": "count"}), source.units, path)
         bare = table[table["unit"].isna()].groupby("name")["usable"].sum()
         notes = (*notes, *unitless_notes(bare, of_unit))
     notes = (*notes, *unused_note(int(table["timeless"].sum()), "time"))

@@ -69,3 +69,21 @@ class EventSource:
         roles = ("stay", "time") if self.wide else EventColumns._fields
         named = self.columns._asdict()
         return {role: named[role] for role in roles if named[role] is not None}
+
+
+class Located(NamedTuple):
+    """Where events are found: Parquet files, or a path for the careful readers.
+
+    Args:
+        source: Where they are; of a database, the columns as its rows were written.
+        shards: The Parquet files; empty where there are none.
+        origin, stamp: What names them, and their state, in the store.
+        stamps: The fingerprints, where they are not those of the files: of the rows of a query,
+            the same in any order.
+    """
+
+    source: EventSource
+    shards: list[Path]
+    origin: str
+    stamp: str
+    stamps: dict[str, str] | None = None

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from medkit.core.errors import DataError
 from medkit.core.files import existing
@@ -23,7 +22,7 @@ from medkit.datasets.events.sources.parquet import (
     scan_events,
     shards_of,
 )
-from medkit.datasets.events.sources.source import EventSource
+from medkit.datasets.events.sources.source import EventSource, Located
 from medkit.datasets.events.sources.sql import Query, fetched
 from medkit.readers.cache import Store, key_of, stamp_of
 from medkit.readers.tables import fingerprints
@@ -55,31 +54,16 @@ def read_found(source: EventSource, query: Query | None, store: Store) -> FoundE
     return found
 
 
-class _Located(NamedTuple):
-    """Where events are found: Parquet files, or a path for the careful readers.
-
-    ``origin`` and ``stamp`` name them in the store; ``stamps`` are the fingerprints where they
-    are not those of the files.
-    """
-
-    source: EventSource
-    shards: list[Path]
-    origin: str
-    stamp: str
-    stamps: dict[str, str] | None = None
-
-
-def _located(source: EventSource, query: Query | None, store: Store) -> _Located:
+def _located(source: EventSource, query: Query | None, store: Store) -> Located:
     if query is not None:
-        rows = fetched(query, source, store)
-        return _Located(rows.source, [rows.file], rows.key, rows.stamp, rows.files)
+        return fetched(query, source, store)
     path = existing(source.path, "file or folder")
     shards = shards_of(source)
     stamp = stamp_of(path, shards or event_files(path, source.skip)) if store.kept else ""
-    return _Located(source, shards, str(path.resolve()), stamp)
+    return Located(source, shards, str(path.resolve()), stamp)
 
 
-def _found(given: _Located, store: Store) -> FoundEvents:
+def _found(given: Located, store: Store) -> FoundEvents:
     source, shards = given.source, given.shards
     scan = bool(shards) and plain(shards, source)
     if not scan:

@@ -8,14 +8,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.progress import Progress
 from medkit.core.values import is_sentinel
 from medkit.datasets.events.sources.rows import EventRows, as_text
-from medkit.datasets.events.sources.source import EventColumns, EventSource
+from medkit.datasets.events.sources.source import EventColumns, EventSource, Located
 from medkit.readers.cache import Store, key_of, stamp_of
 from medkit.readers.sql import database_of, known_as, open_query, streamed
 from medkit.readers.sql_rows import frames
@@ -61,25 +61,7 @@ class Query:
         return None if address is None else cls(address, str(text), timeout, refresh, path)
 
 
-class Rows(NamedTuple):
-    """Rows of a query in a Parquet file.
-
-    Args:
-        source: How the file's columns are called, and what was asked of the query's.
-        file: The file: columns stay, time, variable, value and, where asked for, unit.
-        files: Fingerprints: the same for the same rows in any order.
-        key: A hash of database and query.
-        stamp: Which rows these are.
-    """
-
-    source: EventSource
-    file: Path
-    files: dict[str, str]
-    key: str
-    stamp: str
-
-
-def fetched(query: Query, source: EventSource, store: Store) -> Rows:
+def fetched(query: Query, source: EventSource, store: Store) -> Located:
     """The rows of a query, from the database or as they were kept.
 
     A database that is down, slow or lost midway is asked again from the beginning; nothing half
@@ -125,7 +107,8 @@ def fetched(query: Query, source: EventSource, store: Store) -> Rows:
         source, columns=EventColumns("stay", "time", "variable", "value", unit), layout="long"
     )
     stamp = entry.name.removeprefix(f"{name}-")
-    return Rows(plain, entry / "events.parquet", {str(place): facts["sha256"]}, name, stamp)
+    stamps = {str(place): facts["sha256"]}
+    return Located(plain, [entry / "events.parquet"], name, stamp, stamps)
 
 
 def fetched_labels(query: Query | None, text: str, store: Store) -> Path:
