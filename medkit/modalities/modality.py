@@ -248,8 +248,10 @@ def three_axes(values: np.ndarray, expected: str) -> np.ndarray:
     """
     if values.ndim != 3 or values.dtype.kind not in "fiub":
         raise DataError(f"{expected}; got {values.dtype} of shape {values.shape}")
+    if values.dtype == np.float32:
+        return values  # also rows on disk, which are no array
     with np.errstate(over="ignore"):
-        return values.astype("float32", copy=False)
+        return values.astype("float32")
 
 
 def absent_names(wanted: list[str], given: list[str]) -> list[str]:
