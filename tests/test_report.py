@@ -603,6 +603,8 @@ def test_verdict_names_the_hardest_baseline():
         "difference": {"metric": "auroc", "value": -0.01, "low": -0.02, "high": 0.01}
     }
     assert "does not beat logistic regression" in verdict(metrics, METRICS["auroc"])["text"]
+    metrics["baselines"]["cox"] = metrics["baselines"].pop("logistic_regression")
+    assert "does not beat Cox:" in verdict(metrics, METRICS["auroc"])["text"]
 
 
 def test_curves_agree_with_scikit_learn():

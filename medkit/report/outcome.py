@@ -24,6 +24,8 @@ class OutcomeReport:
 
     #: Why no class can be rare; empty where an outcome is one of several classes.
     unweighted = ""
+    #: What is said of a sample that counts: ``42 positive``.
+    positive = "positive"
     #: What conformal prediction gives of it.
     region = "set"
 

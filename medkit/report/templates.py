@@ -65,10 +65,14 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f}\u00a0%".replace("-", "−")
 
 
-def label(name: str) -> str:
-    """``gradient_boosting`` as ``Gradient boosting``."""
-    text = str(name).replace("_", " ")
-    return text[:1].upper() + text[1:]
+# Named after people.
+_NAMES = {"kaplan_meier": "Kaplan–Meier", "cox": "Cox"}
+
+
+def label(name: str, capital: bool = True) -> str:
+    """``gradient_boosting`` as ``Gradient boosting``; as it stands in a sentence: no capital."""
+    text = _NAMES.get(name, str(name).replace("_", " "))
+    return text[:1].upper() + text[1:] if capital else text
 
 
 def sentence(text: str) -> str:

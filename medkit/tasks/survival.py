@@ -188,7 +188,7 @@ class Survival(Task):
     @property
     def output_names(self) -> list[str]:
         """``free at 365`` for each cut."""
-        return [f"free at {cut:g}" for cut in fitted(self, "cuts_")]
+        return [f"free at {cut:.4g}" for cut in fitted(self, "cuts_")]
 
     @property
     def output_activation(self) -> str:

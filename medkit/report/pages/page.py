@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medkit.core.files import write_text
 from medkit.report.inputs import ReportInputs
+from medkit.report.outcome import outcome_report
 from medkit.report.section import filled
 from medkit.report.sections.summary import positives
 from medkit.report.templates import percent, render
@@ -34,5 +36,5 @@ def shared(inputs: ReportInputs) -> dict[str, Any]:
         "main": inputs.main,
         "metric": inputs.task.metric,
         "percent_of_interval": percent(inputs.confidence, 0),
-        "positives": positives,
+        "positives": partial(positives, positive=outcome_report(inputs).positive),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from medkit.report.inputs import PART_NAMES, ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.section import section
-from medkit.report.templates import bounds, count, percent, readable
+from medkit.report.templates import bounds, count, label, percent, readable
 from medkit.tasks.outcomes import Metric
 
 _MOST_FINDINGS = 3
@@ -35,7 +35,7 @@ def verdict(metrics: Mapping[str, Any], main: Metric) -> dict[str, str]:
         return {"level": "none", "text": "No baseline was computed: nothing says whether a simpler "
                 "model would do as well."}  # fmt: skip
     hardest = min(baselines, key=lambda name: main.sign * baselines[name]["value"])
-    difference, name = baselines[hardest], hardest.replace("_", " ")
+    difference, name = baselines[hardest], label(hardest, capital=False)
     gain = main.sign * difference["value"]
     bounds = [difference["low"], difference["high"]]
     between = " (no interval)"
@@ -60,7 +60,7 @@ def verdict(metrics: Mapping[str, Any], main: Metric) -> dict[str, str]:
     return {"level": "good", "text": f"The network is ahead of {name}, the best baseline, by {by}."}
 
 
-def positives(described: Mapping[str, Any]) -> str:
+def positives(described: Mapping[str, Any], positive: str) -> str:
     """``42 positive (36.8 %)``, or the count of each class; empty for a measured number."""
     found, n = described.get("positives"), described["n"]
     if found is None:
@@ -68,18 +68,19 @@ def positives(described: Mapping[str, Any]) -> str:
     if isinstance(found, Mapping):
         listed = [f"{name}: {count(each)}" for name, each in found.items()]
         return ", ".join(listed[:12]) + (" …" if len(listed) > 12 else "")
-    return f"{count(found)} positive ({100 * found / n:.1f}\u00a0%)"
+    named = f"{count(found)} {positive}".rstrip()
+    return f"{named} ({100 * found / n:.1f}\u00a0%)"
 
 
 def parts_of(inputs: ReportInputs) -> list[tuple[str, list[str]]]:
     """Samples and subjects, and positives where there are such, of each part by its name."""
-    parts = []
+    parts, positive = [], outcome_report(inputs).positive
     for name in ("train", "valid", "test"):
         described = inputs.metrics.get(name)
         if described is not None:
             n, subjects = count(described["n"]), described["subjects"]
             noun = "subject" if subjects == 1 else "subjects"
-            lines = [f"{n} samples of {count(subjects)} {noun}", positives(described)]
+            lines = [f"{n} samples of {count(subjects)} {noun}", positives(described, positive)]
             parts.append((PART_NAMES[name], [each for each in lines if each]))
     return parts
 
@@ -117,7 +118,7 @@ def cautions(inputs: ReportInputs) -> list[str]:
         if each.get("waived"):
             name = each["name"].replace("_", " ")
             remarks.append(f"Leakage finding waived ({name}): {each['what']}. "
-                        f"Reason given: {each['waived']}.")  # fmt: skip
+                        f"Reason given: {each['waived'].rstrip('.')}.")  # fmt: skip
     open_ones = [each for each in (metrics.get("leakage") or {}).get("findings", ())
                  if not each.get("waived")]  # fmt: skip
     if open_ones:

@@ -15,6 +15,7 @@ from medkit.report.templates import readable
 class TimesToEvent(OutcomeReport):
     """One time to an event."""
 
+    positive = "with the event"
     unweighted = "The outcome is a time to an event: it has no classes."
 
     def figures(self) -> list[Figure]:
