@@ -27,7 +27,7 @@ from medkit.evaluation import (
 from medkit.evaluation.baselines.baselines import fit_baselines
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import confidence_interval, resample_weights
-from medkit.evaluation.resampling.proportions import denominators, wilson
+from medkit.evaluation.resampling.proportions import wilson
 from medkit.tasks.binary import Binary
 from medkit.tasks.regression import Regression
 from medkit.tasks.scores.metrics import REGRESSION
@@ -205,6 +205,11 @@ def test_wilsons_interval():
     assert wilson(15 / 148, 148, 0.95) == pytest.approx((0.0624, 0.1605), abs=5e-5)
     assert wilson(0.0, 20, 0.95) == pytest.approx((0.0, 0.1611), abs=5e-5)
     assert wilson(1 / 29, 29, 0.95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+
+
+def denominators(rows):
+    found = methods_for(rows.task).denominators(rows.y, rows.p, rows.threshold)
+    return {metric: len(np.unique(rows.codes[which])) for metric, which in found.items()}
 
 
 def test_which_proportions_have_a_denominator():

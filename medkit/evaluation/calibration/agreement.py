@@ -92,15 +92,9 @@ class Agreement:
         values = self.measure(np.ones((1, len(self.y))))
         metrics: dict[str, dict[str, Any]] = {}
         for name in METRICS:
-            reason = self.why.get(name)
-            value = math.nan if reason else float(values[name][0])
-            if not reason and not math.isfinite(value):
-                reason = "nothing varies"
-            if reason:
-                bounds = {"low": None, "high": None, "not_estimable": reason}
-            else:
-                bounds = resampled.confidence_interval(name, value, confidence)
-            metrics[name] = {"value": value, **bounds}
+            value = math.nan if name in self.why else float(values[name][0])
+            reason = self.why.get(name, "nothing varies")
+            metrics[name] = resampled.estimate(name, value, confidence, reason)
         curve = None
         if self.loess is not None:
             curve = band(self.loess.at, values["curve"][0], curves, confidence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ from medkit.evaluation.methods import Questions, methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
+
+_OF_KIND: dict[str, Callable[..., Agreement | Reliability]] = {
+    "number": Agreement, "yes_no": Reliability
+}  # fmt: skip
 
 
 def calibration_of(
@@ -93,7 +97,7 @@ def _described(rows: EvaluatedRows, outputs: np.ndarray) -> dict[str, Any]:
 
 def _block(rows: EvaluatedRows, part: Outcome, resamples: int) -> dict[str, Any]:
     """One outcome, measured numbers or yes and no; made one after the other, for the memory."""
-    of = Agreement(part.y, part.p) if part.kind == "number" else Reliability(part.y, part.p)
+    of = _OF_KIND[part.kind](part.y, part.p)
     codes, confidence = rows.codes, rows.settings.confidence
     resampled, curves = replicate(of.measure, codes, rows.strata, resamples, rows.seed)
     found: dict[str, Any] = {"n": len(codes), "subjects": int(codes.max()) + 1}

@@ -9,7 +9,11 @@ import numpy as np
 
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.smooth import Loess, band, drawn_rows, interpolation
-from medkit.evaluation.resampling.intervals import Resampled, confidence_interval
+from medkit.evaluation.resampling.intervals import (
+    Resampled,
+    confidence_interval,
+    not_estimable,
+)
 from medkit.evaluation.resampling.proportions import wilson
 
 _BINS = 10
@@ -160,7 +164,7 @@ class Reliability:
         confidence: float,
     ) -> dict[str, Any]:
         if name in self.why:
-            return {"value": None, "low": None, "high": None, "not_estimable": self.why[name]}
+            return not_estimable(self.why[name])
         value = float(values[name][0])
         if name not in _DISTANCES:
             return {"value": value, **resampled.confidence_interval(name, value, confidence)}

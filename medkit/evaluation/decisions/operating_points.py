@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from medkit.evaluation.resampling.intervals import Resampled
-from medkit.evaluation.resampling.proportions import wilson
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -131,31 +129,14 @@ class Decisions:
             "npv": (~called, "no row is called negative"),
         }
         for name in _OF_TEST:
-            value = float(values[f"{name}@{index}"][0])
-            point[name] = self._number(f"{name}@{index}", value, resampled, *rows.get(name, ()))
+            which, otherwise = rows.get(name, (None, "the threshold is 1 or more"))
+            key, among = f"{name}@{index}", None if which is None else self.codes[which]
+            value = float(values[key][0])
+            point[name] = resampled.estimate(key, value, self.confidence, otherwise, among)
         point["at_prevalence"] = None
         if self.prevalence is not None:
             point["at_prevalence"] = self._moved(index, point, values, resampled)
         return point
-
-    def _number(
-        self,
-        name: str,
-        value: float,
-        resampled: Resampled,
-        rows: np.ndarray | None = None,
-        otherwise: str = "the threshold is 1 or more",
-    ) -> dict[str, Any]:
-        """A value with its interval; Wilson's where a proportion of 0 or 1 does not move."""
-        if not math.isfinite(value):
-            return {"value": None, "low": None, "high": None, "not_estimable": otherwise}
-        found = {"value": value, **resampled.confidence_interval(name, value, self.confidence)}
-        if found.get("degenerate") and rows is not None and value in (0.0, 1.0):
-            subjects = len(np.unique(self.codes[rows]))
-            found["low"], found["high"] = wilson(value, subjects, self.confidence)
-            found["method"] = "wilson"
-            del found["degenerate"]
-        return found
 
     def _moved(
         self,
@@ -176,9 +157,8 @@ class Decisions:
             key = f"moved_{name}@{index}"
             value = float(values[key][0])
             reason = next((each["not_estimable"] for each in both if "not_estimable" in each), None)
-            found[name] = self._number(
-                key, value, resampled, None, reason or "no row is called so at this threshold"
-            )
+            reason = reason or "no row is called so at this threshold"
+            found[name] = resampled.estimate(key, value, self.confidence, reason)
             if fixed and found[name]["low"] is not None:
                 corners = [
                     float(at_prevalence(se, sp, float(self.prevalence or 0))[name])

@@ -42,6 +42,7 @@ import numpy as np
 
 from medkit.evaluation.early_warning.stays import Stays, count_alarms, has_stays, spaced_thresholds
 from medkit.evaluation.early_warning.watched import FALSE_ALARMS, Watch, Watched
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain
 from medkit.tasks.task import Task
 
@@ -78,7 +79,7 @@ def early_warning(
     """
     if not all(has_stays(part.cohort.samples) for part in parts.values()):
         return None
-    if task.outcome != "yes_no" or task.num_outputs > 1:
+    if methods_for(task).key is not None:
         log.warning("stays and alarms are scored for one yes/no, not for task %s", task.kind)
         return None
     return EarlyWarning(parts, settings, seed)

@@ -11,7 +11,6 @@ import numpy as np
 from medkit.evaluation.early_warning.stays import Stays, alarms, count_alarms, spaced_thresholds
 from medkit.evaluation.early_warning.utility import hourly_utility
 from medkit.evaluation.resampling.intervals import Resampled, replicate
-from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
 from medkit.tasks.scores.ranking import Ranking, divided
 
@@ -186,16 +185,10 @@ class Watched:
 
     def _number(self, key: str, name: str, index: int | None = None) -> dict[str, Any]:
         """A value with its interval; Wilson's where a proportion of 0 or 1 does not move."""
-        value = float(self.values[key])
-        if not math.isfinite(value):
-            return {"value": None, "low": None, "high": None, "not_estimable": _WHY[name]}
-        found = {"value": value, **self.resampled.confidence_interval(key, value, self.confidence)}
-        if found.get("degenerate") and name in _PROPORTIONS and value in (0.0, 1.0):
-            subjects = len(np.unique(self.codes[self._denominator(name, index)]))
-            found["low"], found["high"] = wilson(value, subjects, self.confidence)
-            found["method"] = "wilson"
-            del found["degenerate"]
-        return found
+        proportion = name in _PROPORTIONS
+        among = self.codes[self._denominator(name, index)] if proportion else None
+        value, why = float(self.values[key]), _WHY.get(name, "undefined in these stays")
+        return self.resampled.estimate(key, value, self.confidence, why, among)
 
     def _denominator(self, name: str, index: int | None) -> np.ndarray:
         if name == "stay_sensitivity":

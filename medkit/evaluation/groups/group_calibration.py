@@ -106,9 +106,6 @@ def _described(
     metrics: dict[str, Any] = {}
     for name in names:
         value = float(values[name][0]) if name in values else math.nan
-        if not math.isfinite(value):
-            reason = why.get(name, "no finite estimate in these rows")
-            metrics[name] = {"value": None, "low": None, "high": None, "not_estimable": reason}
-            continue
-        metrics[name] = {"value": value, **resampled.confidence_interval(name, value, confidence)}
+        reason = why.get(name, "no finite estimate in these rows")
+        metrics[name] = resampled.estimate(name, value, confidence, reason)
     return plain({"metrics": metrics})

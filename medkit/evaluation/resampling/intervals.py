@@ -18,7 +18,7 @@ from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
 from medkit.evaluation.resampling.bca import Correction, correction
 from medkit.evaluation.resampling.delong import delong_interval
-from medkit.evaluation.resampling.proportions import denominators, wilson
+from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.resampling.resampling import (
     Groups,
     left_out_groups,
@@ -56,6 +56,28 @@ class Resampled:
         if replicates is None:
             return confidence_interval(None, confidence)
         return confidence_interval(replicates, confidence, self.corrected(name, value))
+
+    def estimate(
+        self,
+        name: str,
+        value: float,
+        confidence: float,
+        otherwise: str,
+        among: np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        """``value`` with its interval, or nulls and why it is ``not_estimable``.
+
+        Args:
+            name: The metric.
+            value: Its value; ``otherwise`` is the reason where it is not finite.
+            confidence: Coverage of the interval.
+            otherwise: Why there is no value.
+            among: Subjects in the denominator of a proportion; None of what is none.
+        """
+        if not math.isfinite(value):
+            return not_estimable(otherwise)
+        found = {"value": value, **self.confidence_interval(name, value, confidence)}
+        return found if among is None else with_wilson(found, among, confidence)
 
     def corrected(self, name: str, value: float) -> Correction | None:
         """The metric's correction; None where it is undefined."""
@@ -133,24 +155,39 @@ def replicate(
     Returns:
         The numbers, ready for ``Resampled.confidence_interval``, and of each curve (resamples, m).
     """
-    if resamples == 0 or len(codes) == 0 or codes.max() == 0:
+    drawn = replicates_of(measure, codes, strata, resamples, seed)
+    if not drawn:
         return Resampled({}, {}, None), {}
-
-    def collected(chunks: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-        found: dict[str, list[np.ndarray]] = {}
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for weights in chunks:
-                for name, values in measure(weights).items():
-                    whole = values if np.ndim(values) else np.full(len(weights), values, float)
-                    found.setdefault(name, []).append(np.asarray(whole, float))
-        return {name: np.concatenate(each) for name, each in found.items()}
-
     groups = left_out_groups(codes, seed, strata)
-    drawn = collected(resample_weights(codes, resamples, seed, strata))
-    without = collected(groups.weights(codes))
+    without = _collected(measure, groups.weights(codes))
     curves = {name: values for name, values in drawn.items() if values.ndim > 1}
     scalars = {name: values for name, values in drawn.items() if values.ndim == 1}
     return Resampled(scalars, {name: without[name] for name in scalars}, groups), curves
+
+
+def replicates_of(
+    measure: Callable[[np.ndarray], Mapping[str, Any]],
+    codes: np.ndarray,
+    strata: np.ndarray | None,
+    resamples: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Name -> (resamples, …) of a measure; empty without resamples, or with one subject only."""
+    if resamples == 0 or len(codes) == 0 or codes.max() == 0:
+        return {}
+    return _collected(measure, resample_weights(codes, resamples, seed, strata))
+
+
+def _collected(
+    measure: Callable[[np.ndarray], Mapping[str, Any]], chunks: Iterable[np.ndarray]
+) -> dict[str, np.ndarray]:
+    found: dict[str, list[np.ndarray]] = {}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for weights in chunks:
+            for name, values in measure(weights).items():
+                whole = values if np.ndim(values) else np.full(len(weights), values, float)
+                found.setdefault(name, []).append(np.asarray(whole, float))
+    return {name: np.concatenate(each) for name, each in found.items()}
 
 
 def confidence_interval(
@@ -191,17 +228,25 @@ def _exact(value: float) -> float:
     return float(nearest) if abs(value - nearest) < _SAME and nearest in (0, 1) else value
 
 
-def _with_wilson(
-    metrics: dict[str, dict[str, Any]], counts: dict[str, int], confidence: float
-) -> dict[str, dict[str, Any]]:
-    """Degenerate intervals of proportions of 0 or 1 replaced by Wilson's, ``method: wilson``."""
-    for name, found in metrics.items():
-        value = float(found["value"])
-        if found.get("degenerate") and value in (0.0, 1.0) and counts.get(name, 0) > 0:
-            found["low"], found["high"] = wilson(value, counts[name], confidence)
-            found["method"] = "wilson"
-            del found["degenerate"]
-    return metrics
+def not_estimable(reason: str) -> dict[str, Any]:
+    """An estimate that there is not."""
+    return {"value": None, "low": None, "high": None, "not_estimable": reason}
+
+
+def with_wilson(found: dict[str, Any], among: np.ndarray, confidence: float) -> dict[str, Any]:
+    """A proportion of 0 or 1 that no resample moves has Wilson's interval, ``method: wilson``.
+
+    Args:
+        found: ``value``, ``low``, ``high`` and, where it applies, ``degenerate``; changed.
+        among: Subjects of the rows in the denominator: each counts once.
+        confidence: Coverage of the interval.
+    """
+    if found.get("degenerate") and found["value"] in (0.0, 1.0) and len(among):
+        count = len(np.unique(among))
+        found["low"], found["high"] = wilson(float(found["value"]), count, confidence)
+        found["method"] = "wilson"
+        del found["degenerate"]
+    return found
 
 
 def measure(
@@ -218,7 +263,10 @@ def measure(
     found = described(rows, rows.task.measure(rows.statistics), resampled)
     metrics = found["metrics"]
     if any(each.get("degenerate") for each in metrics.values()):
-        metrics = _with_wilson(metrics, denominators(rows), rows.settings.confidence)
+        y, p = np.asarray(rows.y), np.asarray(rows.p)
+        proportions = methods_for(rows.task).denominators(y, p, rows.threshold)
+        for name in metrics.keys() & proportions.keys():
+            with_wilson(metrics[name], rows.codes[proportions[name]], rows.settings.confidence)
     if resampled.groups is not None:
         _add_delong(metrics, rows)
     found["threshold"] = rows.threshold

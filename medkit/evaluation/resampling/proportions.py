@@ -5,11 +5,6 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-import numpy as np
-
-from medkit.evaluation.methods import methods_for
-from medkit.evaluation.rows import EvaluatedRows
-
 
 def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
     """Bounds of the score interval of a proportion.
@@ -30,20 +25,6 @@ def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
     low = 0.0 if share == 0 else max(centre - half, 0.0)
     high = 1.0 if share == 1 else min(centre + half, 1.0)
     return low, high
-
-
-def denominators(rows: EvaluatedRows) -> dict[str, int]:
-    """Metric -> subjects among the rows of its denominator, for metrics that are proportions.
-
-    Accuracy counts all rows, recall the positive ones, specificity the negative ones and
-    precision those predicted positive. Rows of one subject are not independent: it counts once,
-    as if its rows told no more than a single one. Means over classes or labels are no proportion
-    and are left out.
-    """
-    found = methods_for(rows.task).denominators(
-        np.asarray(rows.y), np.asarray(rows.p), rows.threshold
-    )
-    return {metric: len(np.unique(rows.codes[of])) for metric, of in found.items()}
 
 
 def newcombe(

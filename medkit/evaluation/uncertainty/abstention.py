@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import confidence_interval, plain
+from medkit.evaluation.resampling.intervals import confidence_interval, plain, replicates_of
 from medkit.evaluation.resampling.proportions import wilson
-from medkit.evaluation.resampling.resampling import resample_weights
 from medkit.evaluation.rows import EvaluatedRows
+from medkit.tasks.scores.ranking import divided
 
 Totals = dict[str, np.ndarray]
 
@@ -88,19 +88,13 @@ def abstention_of(
     def measured(weights: np.ndarray) -> dict[str, np.ndarray]:
         totals = curve.totals(weights, columns)
         sums = kept(totals, shares)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found = {name: sums[a] / sums[b] for name, (a, b) in of.items()}
+        found = {name: divided(sums[a], sums[b]) for name, (a, b) in of.items()}
         counts = {f"n {name}": sums[b] for name, (_, b) in of.items()}
         aurc, oracle = area(totals), area(best.totals(weights, {"risk": risk}))
         return {**found, **counts, "aurc": aurc, "oracle": oracle, "excess": aurc - oracle}
 
     values = {name: each[0] for name, each in measured(np.ones((1, len(risk)))).items()}
-    chunks: dict[str, list[np.ndarray]] = {name: [] for name in values}
-    if settings.bootstrap and codes.max() > 0:
-        for weights in resample_weights(codes, settings.bootstrap, rows.seed):
-            for name, each in measured(weights).items():
-                chunks[name].append(each)
-    replicates = {name: np.concatenate(each) for name, each in chunks.items() if each}
+    replicates = replicates_of(measured, codes, None, settings.bootstrap, rows.seed)
     drawn: dict[str, Any] = {"retained": shares}
     independent = (codes.max() + 1) / len(codes)
     for name in of:

@@ -9,8 +9,8 @@ import numpy as np
 
 from medkit.evaluation.groups.subgroups import divided
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import confidence_interval, plain
-from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
+from medkit.evaluation.resampling.intervals import confidence_interval, plain, replicates_of
+from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.conformal_sets import (
     calibrate,
@@ -139,13 +139,17 @@ def _group(
         return {**described, **dict.fromkeys(varying, absent), **reason}
     rows = np.bincount(codes)
     means = np.column_stack([np.bincount(codes, measures[name]) / rows for name in varying])
-    replicates = _resampled(means, settings.bootstrap, seed)
+
+    def averaged(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(varying, (weights @ means / subjects).T, strict=True))
+
+    replicates = replicates_of(averaged, np.arange(subjects), None, settings.bootstrap, seed)
     for index, name in enumerate(varying):
         found = {"value": means[:, index].mean()}
         if len(codes) == subjects and name != "size":
             found |= _exact(means[:, index], settings.confidence)
         else:
-            found |= confidence_interval(replicates[:, index], settings.confidence)
+            found |= confidence_interval(replicates.get(name), settings.confidence)
             if found.get("degenerate") and name != "size" and found["value"] in (0.0, 1.0):
                 # All rows of every subject alike: a subject counts once.
                 del found["degenerate"]
@@ -154,15 +158,6 @@ def _group(
     if "width" in measures:
         described["width"] = measures["width"][0]
     return described
-
-
-def _resampled(means: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """(resamples, measures) means over subjects drawn anew; empty for one subject."""
-    if len(means) < 2 or resamples == 0:
-        return np.empty((0, means.shape[1]))
-    codes = np.arange(len(means))
-    chunks = [w @ means / len(means) for w in resample_weights(codes, resamples, seed)]
-    return np.concatenate(chunks)
 
 
 def _exact(yes: np.ndarray, confidence: float) -> dict[str, Any]:

@@ -24,13 +24,12 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import confidence_interval, plain
-from medkit.evaluation.resampling.resampling import resample_weights
+from medkit.evaluation.resampling.intervals import confidence_interval, plain, replicates_of
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.abstention import ONE_NETWORK, abstention_of
 from medkit.evaluation.uncertainty.conformal_sets import conformal_outcomes
 from medkit.evaluation.uncertainty.spread import spread_of
-from medkit.tasks.scores.ranking import Ranking
+from medkit.tasks.scores.ranking import Ranking, divided
 
 
 def uncertainty_of(
@@ -105,13 +104,16 @@ def _numbers(rows: EvaluatedRows, found: Mapping[str, dict[str, Any]]) -> dict[s
     names = list(conformal_outcomes(rows.task, rows.y, rows.p))
     described: dict[str, Any] = {"unit": "the target's"}
     for source, each in found.items():
-        described[source] = {"count": each["count"]}
-        if "not_estimable" in each:
-            described[source]["not_estimable"] = each["not_estimable"]
-            continue
-        columns = dict(zip(names, each["rows"]["standard_deviation"].T, strict=True))
-        described[source]["standard_deviation"] = _summaries(columns, None, rows)
+        described[source] = _head(each)
+        if "not_estimable" not in each:
+            columns = dict(zip(names, each["rows"]["standard_deviation"].T, strict=True))
+            described[source]["standard_deviation"] = _summaries(columns, None, rows)
     return described
+
+
+def _head(of_source: Mapping[str, Any]) -> dict[str, Any]:
+    """How many networks or passes there were, and why they tell nothing."""
+    return {key: of_source[key] for key in ("count", "not_estimable") if key in of_source}
 
 
 def _classes(rows: EvaluatedRows, found: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
@@ -123,10 +125,7 @@ def _classes(rows: EvaluatedRows, found: Mapping[str, dict[str, Any]]) -> dict[s
             columns |= {(source, name): of_rows for name, of_rows in each["rows"].items()}
     summaries = _summaries(columns, wrong, rows)
     described: dict[str, Any] = {"unit": "nats", "maximum": methods.most_entropy(p), "network": {}}
-    for source, each in found.items():
-        described[source] = {"count": each["count"]}
-        if "not_estimable" in each:
-            described[source]["not_estimable"] = each["not_estimable"]
+    described |= {source: _head(each) for source, each in found.items()}
     for (source, name), summary in summaries.items():
         described[source][name] = summary
     return described
@@ -137,24 +136,21 @@ def _summaries(
 ) -> dict[Any, dict[str, Any]]:
     """SPREAD of each column of values (n,); without ``wrong`` the part on all rows."""
     values = np.column_stack(list(columns.values()))
-    groups = {"mean": np.ones(len(values), bool)}
+    groups, rankings = {"mean": np.ones(len(values))}, []
     if wrong is not None:
-        groups |= {"correct": ~wrong, "incorrect": wrong}
-    measures: dict[Any, Callable[[np.ndarray], np.ndarray]] = {}
-    for name, which in groups.items():
+        groups |= {"correct": (~wrong).astype(float), "incorrect": wrong.astype(float)}
+        rankings = [Ranking(groups["incorrect"], column) for column in values.T]
 
-        def mean(weights: np.ndarray, which: np.ndarray = which) -> np.ndarray:
-            count = weights @ which.astype(float)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                return np.asarray(weights @ (values * which[:, None]) / count[:, None])
+    def measured(weights: np.ndarray) -> dict[str, np.ndarray]:
+        found = {
+            name: divided(weights @ (values * which[:, None]), (weights @ which)[:, None])
+            for name, which in groups.items()
+        }
+        if rankings:
+            found["auroc"] = np.column_stack([each.areas(weights)[0] for each in rankings])
+        return found
 
-        measures[name] = mean
-    if wrong is not None:
-        rankings = [Ranking(wrong.astype(float), column) for column in values.T]
-        measures["auroc"] = lambda weights: np.column_stack(
-            [ranking.areas(weights)[0] for ranking in rankings]
-        )
-    found = _measured(measures, rows)
+    found = _measured(measured, rows)
     described = {}
     for index, key in enumerate(columns):
         summary: dict[str, Any] = {
@@ -170,21 +166,15 @@ def _summaries(
 
 
 def _measured(
-    measures: Mapping[Any, Callable[[np.ndarray], np.ndarray]], rows: EvaluatedRows
-) -> dict[Any, list[dict[str, Any]]]:
-    """MEASURE of each column of each measure, a function of (B, n) weights -> (B, columns)."""
-    codes, settings, ones = rows.codes, rows.settings, np.ones((1, len(rows)))
-    values = {name: measure(ones)[0] for name, measure in measures.items()}
-    chunks: dict[Any, list[np.ndarray]] = {name: [] for name in measures}
-    if settings.bootstrap and codes.max() > 0:
-        for weights in resample_weights(codes, settings.bootstrap, rows.seed):
-            for name, measure in measures.items():
-                chunks[name].append(measure(weights))
-    found: dict[Any, list[dict[str, Any]]] = {}
-    for name, value in values.items():
-        replicates = np.concatenate(chunks[name]) if chunks[name] else np.empty((0, len(value)))
+    measure: Callable[[np.ndarray], dict[str, np.ndarray]], rows: EvaluatedRows
+) -> dict[str, list[dict[str, Any]]]:
+    """MEASURE of each column of each measure, from (B, n) weights -> name -> (B, columns)."""
+    settings, found = rows.settings, {}
+    drawn = replicates_of(measure, rows.codes, None, settings.bootstrap, rows.seed)
+    for name, values in measure(np.ones((1, len(rows)))).items():
+        replicates = drawn.get(name, np.empty((0, values.shape[1])))
         found[name] = [
             {"value": each, **confidence_interval(column, settings.confidence)}
-            for each, column in zip(value, replicates.T, strict=True)
+            for each, column in zip(values[0], replicates.T, strict=True)
         ]
     return found
