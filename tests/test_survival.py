@@ -142,7 +142,7 @@ evaluation: {bootstrap: 50}
     assert "Calibration at the horizon" in page
     assert "with the event (" in page
     assert " positive (" not in page
-    assert "<th scope=\"col\">Cox</th>" in page
+    assert '<th scope="col">Cox</th>' in page
     assert "Kaplan meier" not in page
     assert "of pairs of patients" in page
     assert json.loads((run.path / "metrics.json").read_text())["headline"].startswith("C-index")
