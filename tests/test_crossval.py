@@ -487,7 +487,7 @@ def test_a_fold_that_fails_in_this_process(tmp_path, monkeypatch):
     def fails(*args, **settings):
         raise DataError("no training samples are left")
 
-    monkeypatch.setattr("medkit.workflows.train.train", fails)
+    monkeypatch.setattr("medkit.workflows.crossval.worker.train", fails)
     said = r"visits-repeat-1-fold-1 failed:\n    no training samples are left[\s\S]*--resume"
     with pytest.raises(processes.FoldError, match=said):
         cross_validate(experiment(path), folds=2, jobs=0, out=tmp_path / "out")

@@ -16,9 +16,9 @@ from medkit.report import ReportInputs, write_report
 from medkit.report.drawing import draw, plottable, thinned
 from medkit.report.figures import recall_precision_points, roc_points
 from medkit.report.section import _registered, filled, section
-from medkit.report.sections._flow import flow_diagram
 from medkit.report.sections._slider import slider_data
 from medkit.report.sections.results import _BLOCKS
+from medkit.report.sections.rows import flow_diagram
 from medkit.report.sections.summary import verdict
 from medkit.report.templates import p_value, percent, sentence
 from medkit.tasks.outcomes import Outcome
@@ -427,7 +427,8 @@ def test_an_unknown_kind_is_not_taken_for_yes_or_no(undrawn, tmp_path):
     inputs.task.outcome = "boxes"
     text = words(page(tmp_path, inputs))
     reasons = "; ".join(f"{name}: nothing is known of boxes" for name in blocks)
-    assert f"Not estimable: {reasons}." in text
+    drawn = "figures: outcomes of kind boxes cannot be drawn"
+    assert f"Not estimable: {reasons}; {drawn}." in text
     assert "AUROC 0." in text  # its metrics still stand in the tables
     for known in ("What a threshold does", "ROC curve", "Calibration curve", "Largest errors",
                   "Its prediction sets", "At its threshold"):  # fmt: skip

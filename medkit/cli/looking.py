@@ -46,28 +46,24 @@ def audit(config: ConfigOption, sets: SetOption = None, allow_code: AllowOption 
         raise typer.Exit(1)
 
 
-@app.command()
-def models(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
-    """List the models, or describe one."""
-    _describe("models", name)
+def _lists(command: str, kind: str, about: str) -> None:
+    """A command that lists the names of a registry, or describes one."""
+
+    @app.command(command, help=about)
+    def describe(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
+        from medkit.cli import listing
+        from medkit.core import registry
+
+        known = getattr(registry, kind)
+        shown = listing.names_table(known) if name is None else listing.description(known, name)
+        show_result(shown)
 
 
-@app.command()
-def datasets(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
-    """List the datasets, or describe one."""
-    _describe("datasets", name)
-
-
-@app.command()
-def tasks(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
-    """List the tasks, or describe one."""
-    _describe("tasks", name)
-
-
-@app.command()
-def preprocessing(name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None) -> None:
-    """List the kinds of input, or describe the preprocessing settings of one."""
-    _describe("modalities", name)
+_lists("models", "models", "List the models, or describe one.")
+_lists("datasets", "datasets", "List the datasets, or describe one.")
+_lists("tasks", "tasks", "List the tasks, or describe one.")
+_lists("preprocessing", "modalities",
+       "List the kinds of input, or describe the preprocessing settings of one.")  # fmt: skip
 
 
 @app.command()
@@ -115,11 +111,3 @@ def synth(
 
     for path in synthesize(name, out, sets or ()):
         print(path)
-
-
-def _describe(kind: str, name: str | None) -> None:
-    from medkit.cli import listing
-    from medkit.core import registry
-
-    known = getattr(registry, kind)
-    show_result(listing.names_table(known) if name is None else listing.description(known, name))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from medkit.core.registry import import_modules
 
 T = TypeVar("T")
 
@@ -63,10 +63,7 @@ class ByOutcome(Generic[T]):
         if self._discovered:
             return
         self._discovered = True  # first: the modules may look something up while they load
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{self.package}.{module.name}")
+        import_modules(self.package)
 
 
 def _origin(value: object) -> tuple[str | None, str | None]:

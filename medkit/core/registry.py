@@ -30,6 +30,13 @@ def allow_code(modules: Iterable[str]) -> None:
     _allowed_modules.update(modules)
 
 
+def import_modules(package: str) -> None:
+    """Import every module of a package whose name starts with no ``_``, so that it registers."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package}.{module.name}")
+
+
 class ForbiddenCodeError(MedkitError):
     """A config or run names code that the user has not allowed."""
 
@@ -124,12 +131,10 @@ class Registry:
         """Import every public module of the package and every installed plug-in, once."""
         if self._discovered:
             return
-        package = importlib.import_module(self.package)
+        importlib.import_module(self.package)
         if self._discovered:  # the package's own __init__ may discover
             return
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{self.package}.{module.name}")
+        import_modules(self.package)
         for point in importlib.metadata.entry_points(group=self.package):
             loaded = point.load()
             if point.name not in self._entries:

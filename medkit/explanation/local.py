@@ -55,6 +55,18 @@ class Local:
         return self.outputs[np.arange(len(self.which)), self.which]
 
 
+def check_method(method: str) -> None:
+    """Refuse an unknown method, before anything is read.
+
+    Raises:
+        MedkitError: With the known ones.
+    """
+    if method not in METHODS:
+        raise MedkitError(
+            f"no explanation method called '{method}'", hint=f"Known: {', '.join(METHODS)}."
+        )
+
+
 def explain(
     model: Any,
     encoder: Encoder,
@@ -88,10 +100,7 @@ def explain(
         MedkitError: An unknown method, one that this network does not allow, or an unknown
             output.
     """
-    if method not in METHODS:
-        raise MedkitError(
-            f"no explanation method called '{method}'", hint=f"Known: {', '.join(METHODS)}."
-        )
+    check_method(method)
 
     def predict(given: Inputs) -> np.ndarray:
         return validation.predict(model, dict(given.arrays))

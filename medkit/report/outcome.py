@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from medkit.core.by_outcome import ByOutcome
@@ -41,8 +42,17 @@ class OutcomeReport:
         return None
 
     def largest_errors(self) -> dict[str, Any] | None:
-        """Which test samples to look at: ``{"head": [text], "rows": [[text]], "caption"}``."""
+        """Which test samples to look at; None where they are not named."""
+        hashed = self.inputs.test_hashes()
+        return None if hashed is None or not self.inputs.outcomes else self.errors(hashed)
+
+    def errors(self, hashed: Sequence[str]) -> dict[str, Any] | None:
+        """The same by the samples' names: ``{"head": [text], "rows": [[text]], "caption"}``."""
         return None
+
+    def fewest_events(self, events: Mapping[str, int]) -> int:
+        """Test samples of the rarest of several classes or labels."""
+        return min(events.values())
 
     def words(self) -> list[str]:
         """The result in sentences that need no statistics."""

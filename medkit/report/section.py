@@ -7,13 +7,11 @@ where, and the pages are built from what registered, so that a new section is no
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from medkit.core.registry import import_modules
 from medkit.report.inputs import ReportInputs
 
 PACKAGE = "medkit.report.sections"
@@ -72,15 +70,6 @@ def section(
     return decorate
 
 
-@functools.cache
-def discover() -> None:
-    """Import every public module of the package, so that its sections register."""
-    package = importlib.import_module(PACKAGE)
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{PACKAGE}.{module.name}")
-
-
 def filled(inputs: ReportInputs, *, external: bool = False) -> list[tuple[ReportSection, Any]]:
     """The sections that these inputs fill, in order, each with what its template shows.
 
@@ -88,7 +77,7 @@ def filled(inputs: ReportInputs, *, external: bool = False) -> list[tuple[Report
         inputs: What the page is made from.
         external: Only those of the page of an external validation.
     """
-    discover()
+    import_modules(PACKAGE)
     kind = inputs.task.outcome
     found = []
     for each in sorted(_registered.values(), key=lambda each: each.order):

@@ -22,6 +22,7 @@ class Stored:
         subjects: (n,) hashes of the subjects.
         samples: (n,) hashes of the samples.
         baselines: Baseline -> (n, outputs), of those whose predictions the run holds.
+        every: Hashes of the samples of all parts.
     """
 
     y: np.ndarray
@@ -29,6 +30,7 @@ class Stored:
     subjects: np.ndarray
     samples: np.ndarray
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
+    every: frozenset[str] = frozenset()
 
 
 def stored_part(run: Run, part: str = "test") -> Stored:
@@ -53,10 +55,5 @@ def stored_part(run: Run, part: str = "test") -> Stored:
         if names and set(columns := [f"{name}.{each}" for each in names]) <= set(rows)
     }
     y, outputs = run.task.read(run.path, part, rows)
-    return Stored(
-        y,
-        outputs,
-        rows["subject"].to_numpy(),
-        rows["sample"].to_numpy(),
-        baselines,
-    )
+    subjects, samples = rows["subject"].to_numpy(), rows["sample"].to_numpy()
+    return Stored(y, outputs, subjects, samples, baselines, frozenset(frame["sample"]))

@@ -179,15 +179,12 @@ class Summaries:
 
 
 def summarize(encoder: Encoder, parts: Mapping[str, Part], seed: int) -> Summaries:
-    """Summary features of every part; of training, of as many rows as baselines are fitted on."""
-    some = {**parts, "train": _at_most(parts["train"], seed)}
-    return Summaries(some, {name: encoder.summarize(part.inputs) for name, part in some.items()})
-
-
-def _at_most(train: Part, seed: int) -> Part:
-    """The training rows that the baselines are fitted on: their summaries may not fit in memory."""
+    """Summary features of every part; of training, of as many rows as baselines are fitted on:
+    all of them may not fit in memory."""
+    train = parts["train"]
     rows = some_rows(len(train), seed)
-    return train if len(rows) == len(train) else train.take(rows)
+    some = {**parts, "train": train if len(rows) == len(train) else train.take(rows)}
+    return Summaries(some, {name: encoder.summarize(part.inputs) for name, part in some.items()})
 
 
 def spread_of_networks(

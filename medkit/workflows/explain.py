@@ -11,7 +11,7 @@ from medkit.core.errors import DataError, MedkitError
 from medkit.core.files import write_text, written_whole
 from medkit.data.cohort import Cohort
 from medkit.data.inputs import Inputs
-from medkit.explanation.local import METHODS, explain
+from medkit.explanation.local import check_method, explain
 from medkit.explanation.outputs import not_explained
 from medkit.explanation.tables import Explained, table_of
 from medkit.modalities.encoder import Encoder
@@ -88,18 +88,6 @@ def explain_file(
         )
         for name, local in found.items()
     ]  # fmt: skip
-
-
-def check_method(method: str) -> None:
-    """Refuse an unknown method before anything is read.
-
-    Raises:
-        MedkitError: With the known ones.
-    """
-    if method not in METHODS:
-        raise MedkitError(
-            f"no explanation method called '{method}'", hint=f"Known: {', '.join(METHODS)}."
-        )
 
 
 def check_output(path: Path, row: str | None, encoder: Encoder) -> None:

@@ -6,6 +6,7 @@ where copies of the list number them differently (12d, 12f, 23b, 27), the page s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -65,12 +66,9 @@ def tripod_ai(inputs: ReportInputs) -> list[Item]:
     return items
 
 
-def counts(items: Sequence[Item]) -> dict[Status, int]:
+def counts(items: Sequence[Item]) -> Counter[Status]:
     """How many items have each status."""
-    found: dict[Status, int] = {"filled": 0, "partly": 0, "authors": 0}
-    for item in items:
-        found[item.status] += 1
-    return found
+    return Counter(item.status for item in items)
 
 
 def _filled(text: str, else_missing: str = "") -> tuple[Status, str]:

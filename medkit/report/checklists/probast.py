@@ -136,10 +136,8 @@ def _enough_test_events(inputs: ReportInputs) -> Signal:
         level: Level = "good" if test["subjects"] >= _FEW_TEST_EVENTS else "unsure"
         return Signal("Analysis", asks, level, f"{test['n']:,} test samples.")
     if isinstance(events, Mapping):
-        name, fewest = min(events.items(), key=lambda each: each[1])
-        if inputs.task.outcome == "yes_no":  # a label may also be the rarer by its absence
-            fewest = min(min(n, test["n"] - n) for n in events.values())
-        text = f"{fewest:,} events of the rarest outcome ({name})"
+        fewest = outcome_report(inputs).fewest_events(events)
+        text = f"{fewest:,} events of the rarest outcome ({min(events, key=events.__getitem__)})"
     else:
         fewest = min(events, test["n"] - events)
         text = f"{fewest:,} test samples of the rarer class"

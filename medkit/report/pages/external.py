@@ -52,7 +52,7 @@ def write_external_report(path: Path, facts: Mapping[str, Any], inputs: ReportIn
         special=special(inputs.metrics),
         confusion=kind.confusion(),
         result_figures=kind.figures(),
-        not_estimable=not_estimable(result),
+        not_estimable=not_estimable(inputs),
         table=_table_one(mix),
         case_mix=mix,
         membership=_membership(mix),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,10 +28,11 @@ class ClassesReport(OutcomeReport):
 
     def confusion(self) -> dict[str, Any] | None:
         """Counts by observed (rows) and predicted (columns) class, of at most 20 classes."""
-        found = self._found()
-        if found is None or len(found[0]) > _MOST_CLASSES:
+        if not self.inputs.outcomes:
             return None
-        names, y, p = found
+        names, y, p = self._found()
+        if len(names) > _MOST_CLASSES:
+            return None
         size = len(names)
         pairs = y * size + p.argmax(axis=1)
         counts = np.bincount(pairs, minlength=size * size).reshape(size, size)
@@ -41,12 +43,9 @@ class ClassesReport(OutcomeReport):
         ]
         return {"names": names, "rows": rows}
 
-    def largest_errors(self) -> dict[str, Any] | None:
+    def errors(self, hashed: Sequence[str]) -> dict[str, Any] | None:
         """The classes that the network least expected."""
-        hashed, found = self.inputs.test_hashes(), self._found()
-        if hashed is None or found is None:
-            return None
-        names, y, p = found
+        names, y, p = self._found()
         predicted, given = p.argmax(axis=1), p[np.arange(len(p)), y]
         rows = [
             [hashed[row], names[y[row]], readable(float(given[row])), names[predicted[row]],
@@ -68,9 +67,7 @@ class ClassesReport(OutcomeReport):
         """A probability of each class."""
         return "The output is a probability of each class; the most probable one is called."
 
-    def _found(self) -> tuple[list[str], np.ndarray, np.ndarray] | None:
+    def _found(self) -> tuple[list[str], np.ndarray, np.ndarray]:
         """Names of the classes, (n,) class of each test sample, (n, classes) probabilities."""
-        if not self.inputs.outcomes:
-            return None
         found = self.inputs.outcomes[0]
         return [str(each) for each in found.classes], found.y.astype(int), found.p

@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 
 from medkit.evaluation.forecasting.baselines import LINEAR
-from medkit.report.drawing import BLUE, CYCLE, GREY, INK, Figure, draw, plottable
-from medkit.report.figures import largest
+from medkit.report.drawing import BLUE, CYCLE, GREY, INK, REFERENCE, Figure, draw, plottable
+from medkit.report.figures import largest, typical
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import Level, OutcomeReport, outcome_reports
 from medkit.report.section import section
@@ -20,8 +20,6 @@ from medkit.tasks.scores.courses import HOURS, channels_of
 _MOST_CHANNELS = 4
 _MOST_ROWS = 60
 _PAST = 4  # horizons of the past that are drawn, so that the forecast has room
-# Which test samples are drawn: by their place among all, from the smallest error to the largest.
-_DRAWN = (("a close one", 0.1), ("a middling one", 0.5), ("a poor one", 0.9))
 
 
 @section("forecast", "Forecast", 60, kinds=("course",), external=True)
@@ -178,13 +176,10 @@ def _fans(
     levels = len(_forecasting(inputs).levels)
     p = p.reshape(len(p), -1, levels)[:, columns]
     error = np.abs(y - p[:, :, _forecasting(inputs).point])
-    known = np.flatnonzero(~np.isnan(error).all(axis=1))
-    if not len(known):
-        return []
-    order = known[np.argsort(np.nanmean(error[known], axis=1), kind="stable")]
+    known = ~np.isnan(error)
+    mean = np.nansum(error, axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
     figures = []
-    for called, share in _DRAWN:
-        row = int(order[round(share * (len(order) - 1))])
+    for called, row in typical(mean, ("a close one", "a middling one", "a poor one")):
         window = inputs.windows[channel][row] if channel in inputs.windows else None
         figures.append(
             _fan(inputs, f"fan{number}-{called.split()[1]}", channel, columns,
@@ -235,11 +230,8 @@ class Course(OutcomeReport):
 
     unweighted = "The outcome is a measured number: it has no classes."
 
-    def largest_errors(self) -> dict[str, Any] | None:
+    def errors(self, hashed: Sequence[str]) -> dict[str, Any] | None:
         """The values furthest from their forecast, in standard deviations of the channel."""
-        hashed = self.inputs.test_hashes()
-        if hashed is None:
-            return None
         task, course = _forecasting(self.inputs), self.inputs.outcomes[0]
         y, p = course.y, course.p
         point = p.reshape(*y.shape, -1)[:, :, task.point]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from medkit.data.inputs import Array
 from medkit.report.drawing import BLUE, GREY, INK, ORANGE, Figure, draw
+from medkit.report.figures import typical
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import OutcomeReport, outcome_reports
 from medkit.report.section import section
@@ -17,8 +19,6 @@ from medkit.tasks.segmentation import overlaps
 
 _MOST_STRUCTURES = 4
 _WORST = 10
-# Which test images are drawn: by their place among all that show it, from the lowest Dice on.
-_DRAWN = (("a poor one", 0.1), ("a middling one", 0.5), ("a good one", 0.9))
 
 
 @section("masks", "Masks", 60, kinds=("mask",), external=True)
@@ -40,11 +40,8 @@ class Masks(OutcomeReport):
 
     unweighted = "Each pixel is marked or not; how the loss weighs few against many is its own."
 
-    def largest_errors(self) -> dict[str, Any] | None:
+    def errors(self, hashed: Sequence[str]) -> dict[str, Any] | None:
         """The images that show a structure and are marked worst."""
-        hashed = self.inputs.test_hashes()
-        if hashed is None:
-            return None
         found = [
             (float(dice), -int(outcome.y[row].sum()), hashed[row], outcome.name,
              int((outcome.p[row] >= outcome.threshold).sum()))
@@ -95,13 +92,10 @@ def _overlays(
     inputs: ReportInputs, number: int, outcome: Outcome, dice: np.ndarray
 ) -> list[Figure]:
     images = _images(inputs, outcome.y.shape)
-    known = np.flatnonzero(~np.isnan(dice))
-    if images is None or not len(known):
+    if images is None:
         return []
-    order = known[np.argsort(dice[known], kind="stable")]
     drawn = []
-    for called, share in _DRAWN:
-        row = int(order[round(share * (len(order) - 1))])
+    for called, row in typical(dice, ("a poor one", "a middling one", "a good one")):
         name = inputs.sample_name(row)
 
         def plot(axes: Any, row: int = row) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from medkit.report.checklists import facts
 from medkit.report.inputs import PART_NAMES, ReportInputs
-from medkit.report.outcome import outcome_report
+from medkit.report.outcome import outcome_report, outcome_reports
 from medkit.report.section import section
 from medkit.report.sections.summary import special
 from medkit.report.templates import estimate, label, p_value, readable
@@ -26,13 +26,16 @@ def results(inputs: ReportInputs) -> dict[str, Any]:
         "figures": kind.figures(),
         "confusion": kind.confusion(),
         "parts": [(name, called_so) for name, called_so in PART_NAMES.items() if name in metrics],
-        "not_estimable": not_estimable(metrics["test"]),
+        "not_estimable": not_estimable(inputs),
     }
 
 
-def not_estimable(test: Mapping[str, Any]) -> list[str]:
-    """What could not be estimated of these outcomes at all, each with its reason."""
+def not_estimable(inputs: ReportInputs) -> list[str]:
+    """What could not be estimated or drawn of these outcomes at all, each with its reason."""
+    test, kind = inputs.metrics["test"], inputs.task.outcome
     found = {name: (test.get(name) or {}).get("not_estimable") for name in _BLOCKS}
+    if outcome_reports.get(kind) is None:
+        found["figures"] = f"outcomes of kind {kind} cannot be drawn"
     return [f"{name}: {reason}" for name, reason in found.items() if reason]
 
 

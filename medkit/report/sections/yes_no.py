@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,9 @@ class YesNoReport(OutcomeReport):
             curves, marks, figures.areas(self.inputs.task, self.inputs.metrics["test"])
         )
 
-    def largest_errors(self) -> dict[str, Any] | None:
+    def errors(self, hashed: Sequence[str]) -> dict[str, Any] | None:
         """The outcomes that the network least expected."""
-        hashed, outcomes = self.inputs.test_hashes(), self.inputs.outcomes
-        if hashed is None:
-            return None
+        outcomes = self.inputs.outcomes
         y = np.stack([each.y for each in outcomes], axis=1)
         p = np.stack([each.p for each in outcomes], axis=1)
         used = np.array([0.5 if each.threshold is None else each.threshold for each in outcomes])
@@ -47,6 +46,11 @@ class YesNoReport(OutcomeReport):
                 "At the threshold in use"]  # fmt: skip
         caption = "The outcomes the network least expected on the test part."
         return {"head": head, "rows": rows, "caption": caption}
+
+    def fewest_events(self, events: Mapping[str, int]) -> int:
+        """A label may also be the rarer by its absence."""
+        n = self.inputs.metrics["test"]["n"]
+        return min(min(each, n - each) for each in events.values())
 
     def words(self) -> list[str]:
         """What the threshold finds and misses; of several labels nothing in one sentence."""

@@ -16,8 +16,9 @@ from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.paired import compare_outputs
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run
+from medkit.runs.stored import stored_part
 from medkit.tasks.task import Task
-from medkit.workflows.compare.rows import TestRows, matched, test_rows
+from medkit.workflows.compare.rows import TestRows, matched
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def compare_runs(paths: Sequence[Path | str]) -> Comparison:
         if folder in resolved[:i]:
             raise RunError("the run is given twice", place=str(folders[i]))
     opened = [Run.open(folder) for folder in folders]
-    rows = [test_rows(run, label) for run, label in zip(opened, _labels(opened), strict=True)]
+    labels = _labels(opened)
+    rows = [TestRows(*each, stored_part(each[0])) for each in zip(opened, labels, strict=True)]
     reference = rows[0]
     for each in rows[1:]:
         _same_question(reference, each)
@@ -151,16 +153,17 @@ def _described(rows: TestRows) -> dict[str, Any]:
 def _against(reference: TestRows, rows: TestRows, settings: Evaluation) -> dict[str, Any]:
     names = {"run": rows.name, "reference": reference.name}
     order, evidence = matched(reference, rows)
-    missing = reference.y.dtype.kind == "f"  # a future value may not have been measured
-    if order is not None and not np.array_equal(rows.y[order], reference.y, equal_nan=missing):
+    y = reference.test.y
+    missing = y.dtype.kind == "f"  # a future value may not have been measured
+    if order is not None and not np.array_equal(rows.test.y[order], y, equal_nan=missing):
         order, evidence = None, "the same test rows have other targets"
     if order is None:
         return {**names, "paired": False, "note": f"no paired test is possible: {evidence}"}
-    rows = rows.take(order)
     run, seed = reference.run, reference.run.config["seed"]
-    given = (reference.y, reference.p, reference.subject, run.threshold, settings, seed)
+    stored, outputs = reference.test, rows.test.outputs[order]
+    given = (y, stored.outputs, stored.subjects, run.threshold, settings, seed)
     theirs = EvaluatedRows(run.task, *given)
-    found = compare_outputs(theirs.answered(rows.p, rows.run.threshold), theirs)
+    found = compare_outputs(theirs.answered(outputs, rows.run.threshold), theirs)
     return {**names, "paired": True, "rows": evidence, **found}
 
 

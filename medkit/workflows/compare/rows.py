@@ -12,10 +12,9 @@ from pydantic import BaseModel
 
 from medkit.core import registry
 from medkit.core.groups import groups_of
-from medkit.core.lazy import pd
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.runs.run import Run
-from medkit.runs.stored import stored_part
+from medkit.runs.stored import Stored
 from medkit.tasks.outcomes import Outcome
 
 # These ways to split give the same test part whatever the seed.
@@ -32,20 +31,12 @@ class TestRows:
     Args:
         run: The run, opened.
         label: Short name for tables and legends, unique among the runs compared.
-        every: (all rows) hashed samples of all parts.
-        sample: (n,) hashed samples of the test part, in the order of the data.
-        subject: (n,) hashed subjects.
-        y: (n, …) encoded targets.
-        p: (n, outputs) outputs.
+        test: The test part, in the order of the data.
     """
 
     run: Run
     label: str
-    every: frozenset[str]
-    sample: np.ndarray
-    subject: np.ndarray
-    y: np.ndarray
-    p: np.ndarray
+    test: Stored
 
     @property
     def name(self) -> str:
@@ -55,25 +46,7 @@ class TestRows:
     @property
     def outcomes(self) -> list[Outcome]:
         """What is predicted, with truth and answer."""
-        return self.run.task.outcomes(self.y, self.p, self.run.threshold)
-
-    def take(self, order: np.ndarray) -> TestRows:
-        """The rows in another order."""
-        rows = (self.sample[order], self.subject[order], self.y[order], self.p[order])
-        return TestRows(self.run, self.label, self.every, *rows)
-
-
-def test_rows(run: Run, label: str) -> TestRows:
-    """Read the test part of ``predictions.parquet``.
-
-    Raises:
-        RunError: A column is missing, or the test part is.
-    """
-    every = pd.read_parquet(run.path / "predictions.parquet", columns=["sample"])["sample"]
-    test = stored_part(run)
-    return TestRows(
-        run, label, frozenset(every), test.samples, test.subjects, test.y, test.outputs
-    )  # fmt: skip
+        return self.run.task.outcomes(self.test.y, self.test.outputs, self.run.threshold)
 
 
 def matched(one: TestRows, other: TestRows) -> tuple[np.ndarray | None, str]:
@@ -87,21 +60,22 @@ def matched(one: TestRows, other: TestRows) -> tuple[np.ndarray | None, str]:
     Returns:
         (n,) positions, or None; in words: the evidence, or why the rows cannot be paired.
     """
-    if one.every & other.every:
-        position = {sample: i for i, sample in enumerate(other.sample)}
-        shared = [position[sample] for sample in one.sample if sample in position]
-        if len(shared) == len(one.sample) == len(other.sample):
+    first, second = one.test, other.test
+    if first.every & second.every:
+        position = {sample: i for i, sample in enumerate(second.samples)}
+        shared = [position[sample] for sample in first.samples if sample in position]
+        if len(shared) == len(first.samples) == len(second.samples):
             return np.array(shared), "equal hashes of the samples"
         text = (
             f"the test parts differ: {len(shared)} rows in common "
-            f"of {len(other.sample)} and {len(one.sample)}"
+            f"of {len(second.samples)} and {len(first.samples)}"
         )
         return None, text
     reason = next(_differing(one, other), None)
     if reason is not None:
         return None, f"{reason}. {_SALT_HINT}"
     evidence = "same files, settings and split, and the same sequence of targets and subjects"
-    return np.arange(len(one.sample)), evidence
+    return np.arange(len(first.samples)), evidence
 
 
 def _differing(one: TestRows, other: TestRows) -> Iterator[str]:
@@ -123,11 +97,12 @@ def _differing(one: TestRows, other: TestRows) -> Iterator[str]:
         preprocessing[0] != preprocessing[1]
     ):
         yield "rows with missing inputs were dropped, perhaps not the same ones"
-    if len(one.sample) != len(other.sample):
-        yield f"the test parts have {len(other.sample)} and {len(one.sample)} rows"
-    elif not np.array_equal(one.y, other.y, equal_nan=one.y.dtype.kind == "f"):
+    first, second = one.test, other.test
+    if len(first.samples) != len(second.samples):
+        yield f"the test parts have {len(second.samples)} and {len(first.samples)} rows"
+    elif not np.array_equal(first.y, second.y, equal_nan=first.y.dtype.kind == "f"):
         yield "the targets of the test rows differ, or their order does"
-    elif not np.array_equal(subject_codes(one.subject), subject_codes(other.subject)):
+    elif not np.array_equal(subject_codes(first.subjects), subject_codes(second.subjects)):
         yield "the test rows belong to other subjects"
 
 

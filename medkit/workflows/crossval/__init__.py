@@ -17,15 +17,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from medkit.config.experiment import Experiment, load_config, same_experiment
 from medkit.core.errors import ConfigError, Problem, RunError
-
-if TYPE_CHECKING:
-    from medkit.config.experiment import Experiment
-    from medkit.data.cohort import Cohort
-    from medkit.runs.run import Run
-    from medkit.workflows.crossval.plan import Fold, FoldPlan
+from medkit.core.files import write_text
+from medkit.data.cohort import Cohort
+from medkit.evaluation import readable
+from medkit.report.pages.crossval import write_crossval_report
+from medkit.runs import run as runs
+from medkit.runs.recording import LogKeeper, Stages, environment
+from medkit.runs.run import Run
+from medkit.workflows.crossval import processes
+from medkit.workflows.crossval.plan import SITES, Fold, FoldPlan, make_plan
+from medkit.workflows.crossval.pooled import pool
+from medkit.workflows.crossval.summary import summarize
+from medkit.workflows.prepare import read
+from medkit.workflows.train import Interrupted
 
 log = logging.getLogger("medkit")
 
@@ -46,7 +54,7 @@ def cross_validate(
     Subjects are dealt into folds, stratified by the outcome; each fold in turn is tested, and
     within the others a part is set aside by subject on which the threshold, the calibration and
     early stopping are chosen (nested; Varma and Simon, BMC Bioinformatics 7, 2006). Every fold is
-    a run of its own, trained by ``pipeline.train``.
+    a run of its own, trained by ``train``.
 
     Args:
         config: A checked config or the path of a YAML file; None with ``resume``.
@@ -66,16 +74,8 @@ def cross_validate(
 
     Raises:
         MedkitError: Config, data or a fold at fault; finished folds are kept.
-        pipeline.Interrupted: Ctrl-C; the folder it names can be resumed.
+        Interrupted: Ctrl-C; the folder it names can be resumed.
     """
-    from medkit.config.experiment import load_config
-    from medkit.runs import run as runs
-    from medkit.runs.recording import LogKeeper, Stages
-    from medkit.workflows.crossval import processes
-    from medkit.workflows.crossval.plan import make_plan
-    from medkit.workflows.prepare import read
-    from medkit.workflows.train import Interrupted
-
     if jobs is not None and jobs < 0:
         raise ConfigError([Problem("--jobs", f"must be 0 or more; got {jobs}")])
     begun = _begun(resume, out)
@@ -115,24 +115,19 @@ def _begun(resume: Path | str | None, out: Path | str | None) -> Path | None:
     Raises:
         RunError: There is none where ``resume`` says, or it is finished.
     """
-    from medkit.runs.run import MANIFEST
-
     if resume is None and (out is None or not (Path(out) / "plan.json").is_file()):
         return None
     folder = Path(resume or out or "")
     if not (folder / "plan.json").is_file():
         raise RunError("is not a cross-validation: it has no plan.json", place=str(folder))
-    if (folder / MANIFEST).exists():
+    if (folder / runs.MANIFEST).exists():
         text = "the cross-validation is finished; there is nothing to resume"
         raise RunError(text, place=str(folder))
     return folder
 
 
 def _as_begun(folder: Path) -> tuple[int | str, int]:
-    from medkit.runs.run import read_json
-    from medkit.workflows.crossval.plan import SITES
-
-    plan = read_json(folder / "plan.json")["plan"]
+    plan = runs.read_json(folder / "plan.json")["plan"]
     by_site = plan["scheme"] != "grouped k-fold"
     return SITES if by_site else plan["folds"], plan["repeats"]
 
@@ -150,10 +145,6 @@ def _folder(
         ConfigError: The config is another one.
         RunError: The folds or the data are others, or the folder holds something else.
     """
-    from medkit.config.experiment import load_config, same_experiment
-    from medkit.core.files import write_text
-    from medkit.runs import run as runs
-
     now = {"format": 1, "plan": plan.to_dict(), "data_sha256": dict(cohort.source.files)}
     if begun is not None:
         same_experiment(experiment, load_config(begun / "config.yaml"))
@@ -193,16 +184,10 @@ def _folder(
 
 
 def _conclude(
-    folder: Path, experiment: Experiment, cohort: Cohort, plan: FoldPlan, stages: Any, kept: Any
-) -> None:
+    folder: Path, experiment: Experiment, cohort: Cohort, plan: FoldPlan, stages: Stages,
+    kept: LogKeeper,
+) -> None:  # fmt: skip
     """Write the result of the finished folds."""
-    from medkit.core.files import write_text
-    from medkit.evaluation import readable
-    from medkit.report.pages.crossval import write_crossval_report
-    from medkit.runs import run as runs
-    from medkit.workflows.crossval.pooled import pool
-    from medkit.workflows.crossval.summary import summarize
-
     done = list(_opened(folder, plan))
     with stages("evaluate"):
         pooled = pool(cohort, done)
@@ -223,21 +208,16 @@ def _conclude(
 
 
 def _opened(folder: Path, plan: FoldPlan) -> Iterator[tuple[Fold, Run]]:
-    from medkit.runs.run import Run
-    from medkit.workflows.crossval.processes import finished_run
-
     for fold in plan.runs:
-        path = finished_run(folder, fold)
+        path = processes.finished_run(folder, fold)
         if path is None:
             raise RunError(f"{fold.name} is not finished", place=str(folder))
         yield fold, Run(path)
 
 
 def _environment(
-    folder: Path, experiment: Experiment, done: Sequence[tuple[Fold, Run]], stages: Any
+    folder: Path, experiment: Experiment, done: Sequence[tuple[Fold, Run]], stages: Stages
 ) -> dict[str, Any]:
-    from medkit.runs.recording import environment
-
     first = done[0][1].environment
     folds = {
         fold.name: {

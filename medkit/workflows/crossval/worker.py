@@ -13,7 +13,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import filelock
+
+from medkit.config.experiment import load_config
 from medkit.core.children import when_parent_is_gone
+from medkit.core.errors import MedkitError, RunError
+from medkit.core.registry import allow_code
+from medkit.runs.run import CHECKPOINT, MANIFEST
+from medkit.workflows.train import train
 
 FOLDS = "folds"  # folder of the folds' runs
 LOCK_SECONDS = 30.0
@@ -27,10 +34,6 @@ def locked(file: Path) -> Iterator[None]:
     Raises:
         RunError: Another process keeps it.
     """
-    import filelock
-
-    from medkit.core.errors import RunError
-
     lock = filelock.FileLock(file, timeout=LOCK_SECONDS)
     try:
         lock.acquire()
@@ -53,10 +56,6 @@ def train_fold(folder: Path, name: str, overrides: Sequence[str]) -> None:
 
     A fold that was left behind by a killed cross-validation may still be ending: it is waited for.
     """
-    from medkit.config.experiment import load_config
-    from medkit.runs.run import CHECKPOINT, MANIFEST
-    from medkit.workflows.train import train
-
     out = folder / FOLDS
     out.mkdir(exist_ok=True)
     with locked(out / f"{name}.lock"):
@@ -76,9 +75,6 @@ def main(job: str) -> int:
     when_parent_is_gone(_end)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("medkit").addHandler(logging.StreamHandler(sys.stderr))
-    from medkit.core.errors import MedkitError
-    from medkit.core.registry import allow_code
-
     given = json.loads(job)
     try:
         allow_code(given["allow_code"])
