@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ DOTS: dict[str, Any] = {
     "color": BLUE, "alpha": 0.55, "markersize": 3.2, "linestyle": "none", "marker": "o",
     "markeredgewidth": 0,
 }  # fmt: skip
+#: Of a line to compare with: chance, perfect prediction, no difference.
+REFERENCE: dict[str, Any] = {"color": GREY, "linewidth": 0.9, "linestyle": "--"}
 _MOST_POINTS = 800
 SIZE = (3.7, 3.1)  # inches; three of them stand side by side
 WIDE = (7.6, 3.1)
@@ -135,6 +137,17 @@ def thinned(*curves: np.ndarray, most: int = 300) -> list[np.ndarray]:
 def unit_square(axes: Any) -> None:
     """Both axes from 0 to 1."""
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+
+
+def diagonal(axes: Any, ends: Sequence[float] = (0, 1)) -> None:
+    """The line on which both axes say the same."""
+    axes.plot(ends, ends, **REFERENCE)
+
+
+def band(axes: Any, at: Any, bounds: Mapping[str, Any], colour: str = BLUE) -> None:
+    """The interval of a curve: ``low`` and ``high``, each as long as ``at``."""
+    low, high = plottable(bounds["low"]), plottable(bounds["high"])
+    axes.fill_between(at, low, high, color=colour, alpha=0.16, linewidth=0)
 
 
 def plottable(values: Any) -> np.ndarray:

@@ -11,9 +11,10 @@ from medkit.report.drawing import (
     BLUE,
     CYCLE,
     DOTS,
-    GREY,
     ORANGE,
+    REFERENCE,
     Figure,
+    diagonal,
     draw,
     some_rows,
     thinned,
@@ -25,6 +26,9 @@ from medkit.tasks.task import Task
 _MOST_CURVES = 8
 _LISTED = 10  # largest errors
 EDGE = 1e-7  # the smallest probability whose logarithm is taken
+
+# Name, (n,) truth, (n,) probability, and the threshold in use if there is one.
+Curve = tuple[str, np.ndarray, np.ndarray, float | None]
 
 
 def areas(task: Task, test: Mapping[str, Any]) -> str:
@@ -49,27 +53,6 @@ def largest(values: np.ndarray) -> list[tuple[int, int]]:
     order = np.argsort(-values.ravel(), kind="stable")[:_LISTED]
     rows, columns = np.unravel_index(order, values.shape)
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
-
-
-def roc_points(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rate at each distinct threshold, from none to all positive."""
-    hits, alarms, _ = _cumulated(y, p)
-    return alarms / max(alarms[-1], 1), hits / max(hits[-1], 1)
-
-
-def recall_precision_points(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision at each distinct threshold."""
-    hits, alarms, _ = _cumulated(y, p)
-    hits, alarms = hits[1:], alarms[1:]
-    return hits / max(hits[-1], 1), hits / (hits + alarms)
-
-
-def _cumulated(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    order = np.argsort(-p, kind="stable")
-    y, p = y[order], p[order]
-    last = np.append(np.flatnonzero(np.diff(p)), len(p) - 1)
-    hits, alarms = np.cumsum(y)[last], np.cumsum(1 - y)[last]
-    return np.append(0, hits), np.append(0, alarms), np.append(np.inf, p[last])
 
 
 def learning_curves(
@@ -103,32 +86,20 @@ def learning_curves(
     return figures
 
 
-def discrimination(
-    curves: Sequence[tuple[str, np.ndarray, np.ndarray]], marks: Sequence[float | None], alt: str
-) -> list[Figure]:
-    """ROC and precision-recall curves of one or several (name, y, p); a dot at each threshold."""
-    both = [(*curve, mark) for curve, mark in zip(curves, marks, strict=True)]
-    drawn = [each for each in both if 0 < each[1].sum() < len(each[1])][:_MOST_CURVES]
+def discrimination(curves: Sequence[Curve], alt: str) -> list[Figure]:
+    """ROC and precision-recall curves of one or several outcomes or models."""
+    from sklearn.metrics import precision_recall_curve
+
+    drawn = drawable(curves)
     if not drawn:
         return []
 
-    def roc(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
-        for (name, y, p, mark), colour in zip(drawn, CYCLE, strict=False):
-            axes.plot(*thinned(*roc_points(y, p)), color=colour, label=name)
-            if mark is not None:
-                alarm, hit = (p[y == 0] >= mark).mean(), (p[y == 1] >= mark).mean()
-                axes.plot(alarm, hit, "o", color=colour, markersize=5)
-        axes.set(xlabel="1 − specificity", ylabel="sensitivity (recall)")
-        unit_square(axes)
-        if len(drawn) > 1:
-            axes.legend(loc="lower right")
-
     def precision(axes: Any) -> None:
         for (name, y, p, mark), colour in zip(drawn, CYCLE, strict=False):
-            axes.axhline(y.mean(), color=colour if len(drawn) > 1 else GREY, linewidth=0.9,
-                         linestyle="--")  # fmt: skip
-            axes.plot(*thinned(*recall_precision_points(y, p)), color=colour, label=name)
+            axes.axhline(y.mean(), **REFERENCE | ({"color": colour} if len(drawn) > 1 else {}))
+            share, recall, _ = precision_recall_curve(y, p)
+            share, recall = share[:-1], recall[:-1]  # no threshold leads to the last point
+            axes.plot(*thinned(recall, share), color=colour, label=name)
             if mark is not None and (p >= mark).any():
                 axes.plot(
                     (p[y == 1] >= mark).mean(), y[p >= mark].mean(), "o", color=colour, markersize=5
@@ -138,9 +109,10 @@ def discrimination(
         if len(drawn) > 1:
             axes.legend(loc="lower left")
 
-    dot = " Dot: the threshold in use." if any(mark is not None for mark in marks) else ""
+    dot = " Dot: the threshold in use." if any(mark is not None for *_, mark in curves) else ""
     return [
-        draw("roc", "ROC curve", f"Dashed: chance.{dot}", f"ROC curve; {alt}", roc),
+        draw("roc", "ROC curve", f"Dashed: chance.{dot}", f"ROC curve; {alt}",
+             lambda axes: plot_roc(axes, drawn)),
         draw(
             "precision-recall",
             "Precision and recall",
@@ -148,7 +120,29 @@ def discrimination(
             f"Precision-recall curve; {alt}",
             precision,
         ),
-    ]
+    ]  # fmt: skip
+
+
+def drawable(curves: Sequence[Curve]) -> list[Curve]:
+    """The first curves of which both classes occur."""
+    return [each for each in curves if 0 < each[1].sum() < len(each[1])][:_MOST_CURVES]
+
+
+def plot_roc(axes: Any, drawn: Sequence[Curve]) -> None:
+    """ROC curves on one pair of axes."""
+    from sklearn.metrics import roc_curve
+
+    diagonal(axes)
+    for (name, y, p, mark), colour in zip(drawn, CYCLE, strict=False):
+        alarms, hits, _ = roc_curve(y, p, drop_intermediate=False)
+        axes.plot(*thinned(alarms, hits), color=colour, label=name)
+        if mark is not None:
+            alarm, hit = (p[y == 0] >= mark).mean(), (p[y == 1] >= mark).mean()
+            axes.plot(alarm, hit, "o", color=colour, markersize=5)
+    axes.set(xlabel="1 − specificity", ylabel="sensitivity (recall)")
+    unit_square(axes)
+    if len(drawn) > 1:
+        axes.legend(loc="lower right")
 
 
 def observed_and_predicted(name: str, label: str, y: np.ndarray, p: np.ndarray) -> list[Figure]:
@@ -158,12 +152,12 @@ def observed_and_predicted(name: str, label: str, y: np.ndarray, p: np.ndarray) 
 
     def values(axes: Any) -> None:
         ends = [min(y.min(), p.min()), max(y.max(), p.max())]
-        axes.plot(ends, ends, color=GREY, linewidth=0.9, linestyle="--")
+        diagonal(axes, ends)
         axes.plot(p[rows], y[rows], **DOTS)
         axes.set(xlabel=f"predicted {label}", ylabel=f"observed {label}")
 
     def residuals(axes: Any) -> None:
-        axes.axhline(0, color=GREY, linewidth=0.9, linestyle="--")
+        axes.axhline(0, **REFERENCE)
         axes.plot(p[rows], residual[rows], **DOTS)
         axes.set(xlabel=f"predicted {label}", ylabel="observed − predicted")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medkit.core.files import write_text
-from medkit.report.drawing import BLUE, GREY, WIDE, Figure, draw
+from medkit.report.drawing import BLUE, GREY, REFERENCE, WIDE, Figure, draw
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.pages.page import shared
@@ -112,7 +112,7 @@ def _love_plot(differences: Sequence[Mapping[str, Any]]) -> Figure:
 
     def plot(axes: Any) -> None:
         for edge in (-_LARGE, _LARGE):
-            axes.axvline(edge, color=GREY, linewidth=0.9, linestyle="--")
+            axes.axvline(edge, **REFERENCE)
         axes.axvline(0, color=GREY, linewidth=0.9)
         axes.plot(values, range(len(shown)), "o", color=BLUE, markersize=5)
         axes.set_yticks(range(len(shown)), [str(each["name"])[:28] for each in shown])

@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from medkit.report.drawing import BLUE, DOTS, GREY, ORANGE, Figure, draw, plottable, some_rows
+from medkit.report.drawing import (
+    BLUE,
+    DOTS,
+    GREY,
+    ORANGE,
+    Figure,
+    band,
+    diagonal,
+    draw,
+    plottable,
+    some_rows,
+)
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.templates import estimate, label, readable
@@ -152,13 +163,12 @@ def calibration_curve(
     earlier = (before or {}).get("curve")
 
     def plot(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
+        diagonal(axes)
         if earlier:
             axes.plot(earlier["predicted"], plottable(earlier["observed"]), color=ORANGE,
                       linewidth=1.2, linestyle=":", label="before recalibration")  # fmt: skip
         if curve:
-            low, high = plottable(curve["low"]), plottable(curve["high"])
-            axes.fill_between(curve["predicted"], low, high, color=BLUE, alpha=0.16, linewidth=0)
+            band(axes, curve["predicted"], curve)
             axes.plot(curve["predicted"], plottable(curve["observed"]), color=BLUE,
                       label="after" if earlier else None)  # fmt: skip
         if bins:
@@ -242,10 +252,8 @@ def _bland_altman(
 
 def _value_curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
     def plot(axes: Any) -> None:
-        ends = [min(curve["predicted"]), max(curve["predicted"])]
-        axes.plot(ends, ends, color=GREY, linewidth=0.9, linestyle="--")
-        axes.fill_between(curve["predicted"], plottable(curve["low"]), plottable(curve["high"]),
-                          color=BLUE, alpha=0.16, linewidth=0)  # fmt: skip
+        diagonal(axes, [min(curve["predicted"]), max(curve["predicted"])])
+        band(axes, curve["predicted"], curve)
         axes.plot(curve["predicted"], plottable(curve["observed"]), color=BLUE)
         axes.set(xlabel="predicted", ylabel="observed")
 

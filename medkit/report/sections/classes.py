@@ -22,9 +22,10 @@ class ClassesReport(OutcomeReport):
     def figures(self) -> list[Figure]:
         """ROC and precision-recall curves of each class against the others."""
         each = [one for outcome in self.inputs.outcomes for one in outcome.one_by_one()]
-        curves = [(one.name, one.y.astype(float), one.p) for one in each]
-        alt = figures.areas(self.inputs.task, self.inputs.metrics["test"])
-        return figures.discrimination(curves, [None] * len(curves), alt)
+        curves = [(one.name, one.y.astype(float), one.p, None) for one in each]
+        return figures.discrimination(
+            curves, figures.areas(self.inputs.task, self.inputs.metrics["test"])
+        )
 
     def confusion(self) -> dict[str, Any] | None:
         """Counts by observed (rows) and predicted (columns) class, of at most 20 classes."""

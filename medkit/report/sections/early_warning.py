@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from medkit.report.drawing import BLUE, CYCLE, GREY, INK, ORANGE, WIDE, Figure, draw, plottable
+from medkit.report.drawing import (
+    BLUE,
+    CYCLE,
+    GREY,
+    INK,
+    ORANGE,
+    WIDE,
+    Figure,
+    band,
+    draw,
+    plottable,
+)
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.templates import count, estimate, label, percent, readable, with_p
@@ -188,9 +199,7 @@ def _curve(found: Mapping[str, Any], others: Mapping[str, Any]) -> Figure | None
 
     def plot(axes: Any) -> None:
         order = np.argsort(false, kind="stable")
-        axes.fill_between(
-            false[order], low[order], high[order], color=BLUE, alpha=0.15, linewidth=0
-        )
+        band(axes, false[order], {"low": low[order], "high": high[order]})
         for (name, block), colour in zip(others.items(), CYCLE[1:], strict=False):
             x, y = (plottable(block["curve"][each])
                     for each in ("false_alarms_per_day", "stay_sensitivity"))  # fmt: skip

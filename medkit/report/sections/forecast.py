@@ -121,7 +121,7 @@ def step_figures(
     )
 
     def plot(axes: Any) -> None:
-        axes.axhline(nominal, color=GREY, linewidth=0.9, linestyle="--")
+        axes.axhline(nominal, **REFERENCE)
         _lines(axes, at, unit, coverage, "share of values inside")
         axes.set_ylim(min(0.5, axes.get_ylim()[0]), 1.02)
 

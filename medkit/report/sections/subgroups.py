@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.report.drawing import BLUE, GREY, INK, Figure, draw
+from medkit.report.drawing import BLUE, INK, REFERENCE, Figure, draw
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.sections.calibration import blocks_of
@@ -95,7 +95,7 @@ def _plot(
     def plot(axes: Any) -> None:
         axes.grid(axis="y", visible=False)
         if overall.get("value") is not None:
-            axes.axvline(overall["value"], color=GREY, linewidth=0.9, linestyle="--")
+            axes.axvline(overall["value"], **REFERENCE)
         if ideal is not None:
             axes.axvline(ideal, color=INK, linewidth=0.8)
         for i, (_, _, found, n) in enumerate(reversed(shown)):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.report.drawing import BLUE, GREY, INK, Figure, draw, plottable
+from medkit.report.drawing import BLUE, GREY, INK, Figure, band, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
 from medkit.report.sections._slider import slider_data
@@ -100,13 +100,12 @@ def rule_name(name: str) -> str:
 def _curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
     at = plottable(curve["thresholds"])
     model, everyone = plottable(curve["model"]), plottable(curve["treat_all"])
-    low, high = plottable(curve["low"]), plottable(curve["high"])
     most = float(np.nanmax([np.nanmax(model), np.nanmax(everyone), 0.01]))
 
     def plot(axes: Any) -> None:
         axes.plot(at, plottable(curve["treat_none"]), color=INK, linewidth=0.9, label="treat none")
         axes.plot(at, everyone, color=GREY, linewidth=1.1, linestyle="--", label="treat all")
-        axes.fill_between(at, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        band(axes, at, curve)
         axes.plot(at, model, color=BLUE, label="network")
         axes.set(xlabel="threshold probability", ylabel="net benefit", xlim=(0, 1),
                  ylim=(-0.25 * most, 1.12 * most))  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.report.drawing import BLUE, GREY, Figure, draw
+from medkit.report.drawing import BLUE, GREY, Figure, diagonal, draw
 from medkit.report.outcome import OutcomeReport, outcome_reports
 from medkit.report.templates import readable
 
@@ -38,7 +38,7 @@ class TimesToEvent(OutcomeReport):
             axes.legend(loc="lower left")
 
         def calibration(axes: Any) -> None:
-            axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
+            diagonal(axes)
             x, y, low, high = (
                 np.array([group[name] for group in groups], float)
                 for name in ("predicted", "observed", "low", "high")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medkit.report.drawing import BLUE, GREY, ORANGE, Figure, draw, plottable
+from medkit.report.drawing import BLUE, ORANGE, REFERENCE, Figure, band, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.section import section
@@ -151,8 +151,7 @@ def _retention(
     def plot(axes: Any) -> None:
         for name, colour in zip(names, (BLUE, ORANGE), strict=False):
             values = curve[name]
-            axes.fill_between(kept, plottable(values["low"]), plottable(values["high"]),
-                              color=colour, alpha=0.14, linewidth=0)  # fmt: skip
+            band(axes, kept, values, colour)
             axes.plot(kept, plottable(values["value"]), color=colour, label=label(name))
         axes.set(xlabel="share of samples decided, the most certain first", ylabel=ylabel)
         axes.set_xlim(1.02, 0)
@@ -160,7 +159,7 @@ def _retention(
             axes.legend(loc="best")
         else:
             everyone = curve[names[0]]["value"][0] or 0
-            axes.axhline(everyone, color=GREY, linewidth=0.9, linestyle="--")
+            axes.axhline(everyone, **REFERENCE)
 
     first = curve[names[0]]["value"]
     title = "Abstention" if len(names) == 1 else "Sensitivity and specificity under abstention"

@@ -21,10 +21,9 @@ class YesNoReport(OutcomeReport):
 
     def figures(self) -> list[Figure]:
         """ROC and precision-recall curves, with a dot at the threshold in use."""
-        curves = [(each.name, each.y, each.p) for each in self.inputs.outcomes]
-        marks = [each.threshold for each in self.inputs.outcomes]
+        curves = [(each.name, each.y, each.p, each.threshold) for each in self.inputs.outcomes]
         return figures.discrimination(
-            curves, marks, figures.areas(self.inputs.task, self.inputs.metrics["test"])
+            curves, figures.areas(self.inputs.task, self.inputs.metrics["test"])
         )
 
     def errors(self, hashed: Sequence[str]) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from medkit.core.by_outcome import ByOutcome
-from medkit.report.drawing import CYCLE, GREY, Figure, draw
+from medkit.report.drawing import CYCLE, REFERENCE, Figure, draw
 from medkit.report.templates import readable
 from medkit.tasks.outcomes import Metric
 from medkit.workflows.compare.rows import TestRows
@@ -37,7 +37,7 @@ def difference_figure(result: dict[str, Any], metric: Metric) -> list[Figure]:
         return []
 
     def plot(axes: Any) -> None:
-        axes.axvline(0, color=GREY, linewidth=0.9, linestyle="--")
+        axes.axvline(0, **REFERENCE)
         for row, (_, found) in enumerate(shown):
             if found["low"] is not None:
                 axes.plot([found["low"], found["high"]], [row, row], color=CYCLE[0])

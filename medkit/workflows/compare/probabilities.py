@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.calibration.smooth import Loess, drawn_rows
-from medkit.report.drawing import CYCLE, GREY, Figure, draw, thinned, unit_square
-from medkit.report.figures import areas, discrimination, roc_points
+from medkit.report.drawing import CYCLE, Figure, diagonal, draw, unit_square
+from medkit.report.figures import Curve, areas, discrimination, drawable, plot_roc
 from medkit.workflows.compare.curves import MOST_OUTCOMES, compared
 from medkit.workflows.compare.rows import TestRows
-
-Drawn = Sequence[tuple[str, np.ndarray, np.ndarray]]  # label of the run, truth, probability
 
 
 @compared.register("yes_no", "class")
@@ -23,44 +21,33 @@ def probability_curves(rows: Sequence[TestRows]) -> list[Figure]:
     names = [each.name for each in asked[0]]
     labels = [each.label for each in rows]
 
-    def drawn(i: int) -> Drawn:
-        return [(label, np.asarray(each[i].y, dtype=float), each[i].p)
+    def drawn(i: int) -> list[Curve]:
+        single = len(names) == 1
+        return [(label, each[i].y.astype(float), each[i].p, each[i].threshold if single else None)
                 for label, each in zip(labels, asked, strict=True)]  # fmt: skip
 
     if len(names) == 1:
         alt = "; ".join(
             f"{each.label}: {areas(each.run.task, each.run.metrics['test'])}" for each in rows
         )
-        figures = discrimination(drawn(0), [each[0].threshold for each in asked], alt)
+        figures = discrimination(drawn(0), alt)
         return [*figures, *_calibration("calibration", "Calibration", drawn(0))]
     ranking, calibrated = [], []
     for i, name in enumerate(names[:MOST_OUTCOMES]):
-        ranking += _roc(f"roc-{i}", f"ROC curve of {name}", drawn(i))
+        ranking += _roc(f"roc-{i}", f"ROC curve of {name}", drawable(drawn(i)))
         calibrated += _calibration(f"calibration-{i}", f"Calibration of {name}", drawn(i))
     return [*ranking, *calibrated]
 
 
-def _roc(name: str, title: str, drawn: Drawn) -> list[Figure]:
-    known = [each for each in drawn if 0 < each[1].sum() < len(each[1])]
-    if not known:
-        return []
-
-    def plot(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
-        for (label, y, p), colour in zip(known, CYCLE, strict=False):
-            axes.plot(*thinned(*roc_points(y, p)), color=colour, label=label)
-        axes.set(xlabel="1 − specificity", ylabel="sensitivity (recall)")
-        unit_square(axes)
-        axes.legend(loc="lower right")
-
-    alt = f"{title} of {len(known)} runs"
-    return [draw(name, title, "Against all others. Dashed: chance.", alt, plot)]
+def _roc(key: str, title: str, drawn: Sequence[Curve]) -> list[Figure]:
+    alt, caption = f"{title} of {len(drawn)} runs", "Against all others. Dashed: chance."
+    return [draw(key, title, caption, alt, lambda axes: plot_roc(axes, drawn))] if drawn else []
 
 
-def _calibration(name: str, title: str, drawn: Drawn) -> list[Figure]:
+def _calibration(name: str, title: str, drawn: Sequence[Curve]) -> list[Figure]:
     """Smoothed observed share against predicted probability (loess), a line for each run."""
     smoothed = []
-    for label, y, p in drawn:
+    for label, y, p, _ in drawn:
         rows = drawn_rows(len(p))
         if np.ptp(p[rows]) > 0:
             curve = Loess(p[rows], y[rows])
@@ -70,7 +57,7 @@ def _calibration(name: str, title: str, drawn: Drawn) -> list[Figure]:
         return []
 
     def plot(axes: Any) -> None:
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
+        diagonal(axes)
         for (label, at, share), colour in zip(smoothed, CYCLE, strict=False):
             axes.plot(at, share, color=colour, label=label)
         axes.set(xlabel="predicted probability", ylabel="observed share")
