@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import roc_auc_score
 
 from medkit.config.experiment import load_config
 from medkit.runs.run import Run
+from medkit.workflows.audit import audit_experiment
 from medkit.workflows.crossval import cross_validate
 from medkit.workflows.external import evaluate_run_on
 from medkit.workflows.prepare import read
@@ -52,6 +54,24 @@ def test_joined_inputs_are_cross_validated(configs, tmp_path):
         assert set(run.encoder.modalities) == INPUTS
         tested.append(run.metrics["test"]["n"])
     assert sum(tested) == 90
+
+
+def test_a_branch_may_start_from_a_run_on_one_of_the_joined_files(configs, tmp_path):
+    alone = dict(yaml.safe_load(configs["home"].read_text(encoding="utf-8")))
+    alone["dataset"]["inputs"] = {"vitals": alone["dataset"]["inputs"]["vitals"]}
+    alone["folder"] = str(configs["home"].parent)
+    (tmp_path / "vitals.yaml").write_text(yaml.safe_dump(alone), encoding="utf-8")
+    network = f"model={json.dumps(FUSION['branches']['vitals'])}"
+    run = train(tmp_path / "vitals.yaml", overrides=[*QUICK[:-1], network], out=tmp_path / "runs")
+    branches = {**FUSION["branches"], "vitals": {"from": str(run.path), "frozen": True}}
+    begun = [*QUICK[:-1], f"model={json.dumps({**FUSION, 'branches': branches})}"]
+    same = audit_experiment(load_config(configs["home"], begun))
+    assert "trained_before" in same.checked
+    assert "trained_before" not in [each.name for each in same]
+    other = audit_experiment(load_config(configs["home"], [*begun, "seed=99"]))
+    assert {each.severity for each in other if each.name == "trained_before"} == {"fail"}
+    away = audit_experiment(load_config(configs["away"], begun))
+    assert "trained_before" not in [each.name for each in away]
 
 
 def test_joined_inputs_are_evaluated_elsewhere(configs, tmp_path):

@@ -23,7 +23,8 @@ CHECKS: dict[str, tuple[str, str]] = {
     "trained_before": (
         "a branch that starts from a finished run knows the rows that run was trained on, so that "
         "they are no test of it",
-        "Keep the seed and the split of that run on the same samples, or start from another run.",
+        "Keep the seed and the split of that run, if it had the same samples; else divide both by "
+        "one column of parts (split: {by: column}), or start from another run.",
     ),
     "duplicates": (
         "the answer to a row seen in training is remembered, not predicted",
