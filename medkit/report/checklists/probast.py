@@ -7,7 +7,7 @@ as signals: a judgement needs a reader who knows the patients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ SOURCE = "Moons et al., PROBAST+AI. BMJ 2025;388:e082505"
 # Below this a regression's coefficients are known to be unstable (Riley et al., BMJ 2020).
 _FEW_EVENTS_PER_PARAMETER = 10
 _FEW_TEST_EVENTS = 100
+
+Answer = tuple[Level, str]  # level, and what the run shows
 
 WORDS = {
     "good": "no concern seen", "unsure": "look closer", "bad": "concern",
@@ -51,59 +53,48 @@ class Signal:
 
 def signals(inputs: ReportInputs) -> list[Signal]:
     """Every signal, in the order of PROBAST's domains."""
-    return [
-        _exclusions(inputs), _at_prediction(inputs), _outcome_apart(inputs),
-        _events_per_parameter(inputs), _enough_rows(inputs), _enough_test_events(inputs),
-        _missing(inputs), _apart(inputs), _optimism(inputs), _calibrated(inputs),
-        _imbalance(inputs), _categories(inputs),
-    ]  # fmt: skip
+    return [Signal(domain, asks, *answer(inputs)) for domain, asks, answer in _SIGNALS]
 
 
-def _exclusions(inputs: ReportInputs) -> Signal:
-    asks = "Were all eligible rows kept?"
+def _exclusions(inputs: ReportInputs) -> Answer:
     flow = inputs.metrics.get("flow", {})
     read, dropped = flow.get("rows_read") or 0, sum(flow.get("dropped", {}).values())
     if not read:
-        return Signal("Participants", asks, "unknown", "The number of rows read is not known.")
+        return "unknown", "The number of rows read is not known."
     share = dropped / read
     level: Level = "good" if share < 0.05 else "unsure"
-    return Signal("Participants", asks, level, facts.rows(inputs))
+    return level, facts.rows(inputs)
 
 
-def _at_prediction(inputs: ReportInputs) -> Signal:
-    asks = "Are the predictors available when the prediction is made?"
+def _at_prediction(inputs: ReportInputs) -> Answer:
     gate = inputs.metrics.get("leakage")
     if not gate:
-        return Signal("Predictors", asks, "unknown", "The leakage gate did not run.")
+        return "unknown", "The leakage gate did not run."
     relevant = ("after_prediction_time", "predictive_feature", "informative_missingness")
     found, text = _findings(gate, relevant)
     if found:
         waived = all(each.get("waived") for each in found)
-        return Signal(
-            "Predictors", asks, "unsure", text + (" Waived in the config." if waived else "")
-        )
+        return "unsure", text + (" Waived in the config." if waived else "")
     looked = [each.replace("_", " ") for each in gate.get("checked", []) if each in relevant]
     text = f"Checked, nothing found: {', '.join(looked)}" if looked else "Times are not known"
-    return Signal("Predictors", asks, "good" if looked else "unknown", sentence(text))
+    return "good" if looked else "unknown", sentence(text)
 
 
-def _outcome_apart(inputs: ReportInputs) -> Signal:
-    asks = "Are the predictors kept out of the outcome's definition?"
+def _outcome_apart(inputs: ReportInputs) -> Answer:
     gate = inputs.metrics.get("leakage")
     if not gate or "copied_target" not in gate.get("checked", []):
-        return Signal("Outcome", asks, "unknown", "No input was compared with the outcome.")
+        return "unknown", "No input was compared with the outcome."
     found, text = _findings(gate, ("copied_target",))
     if found:
-        return Signal("Outcome", asks, "bad", text)
-    return Signal("Outcome", asks, "good", "No input is a copy or a recoding of the outcome. "
-                  "Whether it was part of its definition only the authors know.")  # fmt: skip
+        return "bad", text
+    return "good", ("No input is a copy or a recoding of the outcome. Whether it was part of its "
+                    "definition only the authors know.")  # fmt: skip
 
 
-def _events_per_parameter(inputs: ReportInputs) -> Signal:
-    asks = "Were there enough events for each candidate parameter?"
+def _events_per_parameter(inputs: ReportInputs) -> Answer:
     found = inputs.metrics.get("sample_size")
     if not found or found.get("events_per_parameter") is None:
-        return Signal("Analysis", asks, "unknown", "Not computed.")
+        return "unknown", "Not computed."
     ratio = found["events_per_parameter"]
     what = "rows" if found.get("events") is None else "events"
     n = found["n"] if found.get("events") is None else found["events"]
@@ -113,28 +104,26 @@ def _events_per_parameter(inputs: ReportInputs) -> Signal:
     )
     if found.get("weights"):
         text += f" The network has {found['weights']:,} weights, held back by regularization only."
-    return Signal("Analysis", asks, "good" if ratio >= _FEW_EVENTS_PER_PARAMETER else "bad", text)
+    return "good" if ratio >= _FEW_EVENTS_PER_PARAMETER else "bad", text
 
 
-def _enough_rows(inputs: ReportInputs) -> Signal:
-    asks = "Was the sample large enough by the criteria of Riley et al.?"
+def _enough_rows(inputs: ReportInputs) -> Answer:
     found = inputs.metrics.get("sample_size")
     if not found or not found.get("assumptions"):
         reason = (found or {}).get("not_estimable", "not computed")
-        return Signal("Analysis", asks, "unknown", sentence(reason))
+        return "unknown", sentence(reason)
     met = [each["met"] for each in found["assumptions"]]
     level: Level = "good" if all(met) else "unsure" if any(met) else "bad"
     needed = "; ".join(f"{each['needed']:,} with {each['basis']}" for each in found["assumptions"])
-    return Signal("Analysis", asks, level, f"{found['n']:,} training rows; needed: {needed}.")
+    return level, f"{found['n']:,} training rows; needed: {needed}."
 
 
-def _enough_test_events(inputs: ReportInputs) -> Signal:
-    asks = "Does the test part hold enough events to evaluate?"
+def _enough_test_events(inputs: ReportInputs) -> Answer:
     test = inputs.metrics["test"]
     events = test.get("positives")
     if events is None:
         level: Level = "good" if test["subjects"] >= _FEW_TEST_EVENTS else "unsure"
-        return Signal("Analysis", asks, level, f"{test['n']:,} test samples.")
+        return level, f"{test['n']:,} test samples."
     if isinstance(events, Mapping):
         fewest = outcome_report(inputs).fewest_events(events)
         text = f"{fewest:,} events of the rarest outcome ({min(events, key=events.__getitem__)})"
@@ -143,33 +132,31 @@ def _enough_test_events(inputs: ReportInputs) -> Signal:
         text = f"{fewest:,} test samples of the rarer class"
     level = "good" if fewest >= _FEW_TEST_EVENTS else "unsure" if fewest >= 10 else "bad"
     rule = "; at least 100 of each class are advised (Vergouwe et al., J Clin Epidemiol 2005)."
-    return Signal("Analysis", asks, level, text + rule)
+    return level, text + rule
 
 
-def _missing(inputs: ReportInputs) -> Signal:
-    asks = "Were missing values dealt with, rather than their rows left out?"
+def _missing(inputs: ReportInputs) -> Answer:
     text = facts.missing(inputs)
     if not text:
-        return Signal("Analysis", asks, "unknown", "Not stated in the config.")
+        return "unknown", "Not stated in the config."
     prepared = inputs.preparation.values()
     dropped = inputs.metrics.get("flow", {}).get("dropped", {})
     gone = sum(n for reason, n in dropped.items() if "missing" in reason)
     complete_only = any(each.settings.get("missing") == "drop" for each in prepared)
-    return Signal("Analysis", asks, "unsure" if gone or complete_only else "good", text)
+    return "unsure" if gone or complete_only else "good", text
 
 
-def _apart(inputs: ReportInputs) -> Signal:
-    asks = "Are training, tuning and evaluation apart?"
+def _apart(inputs: ReportInputs) -> Answer:
     gate = inputs.metrics.get("leakage") or {}
     relevant = ("subject_overlap", "duplicates", "near_duplicates", "same_period")
     found, what = _findings(gate, relevant)
     text = facts.split(inputs)
     if found:
         failing = any(each.get("severity") == "fail" for each in found)
-        return Signal("Analysis", asks, "bad" if failing else "unsure", f"{text} {what}")
+        return "bad" if failing else "unsure", f"{text} {what}"
     unknown = any("no subject" in note for note in inputs.metrics.get("flow", {}).get("notes", []))
     level: Level = "unsure" if unknown or not gate else "good"
-    return Signal("Analysis", asks, level, text)
+    return level, text
 
 
 def _findings(
@@ -180,31 +167,35 @@ def _findings(
     return found, sentence("; ".join(each["what"] for each in found))
 
 
-def _optimism(inputs: ReportInputs) -> Signal:
-    asks = "Was optimism accounted for?"
-    text = (
-        "All results are of a test part that took part in neither training nor tuning; "
-        "choices were made on validation."
-    )
-    return Signal("Analysis", asks, "good", text)
-
-
-def _calibrated(inputs: ReportInputs) -> Signal:
-    asks = "Are calibration and discrimination both reported?"
-    return Signal("Analysis", asks, *outcome_report(inputs).calibrated())
-
-
-def _imbalance(inputs: ReportInputs) -> Signal:
-    asks = "If classes were reweighted, were probabilities set right afterwards?"
+def _imbalance(inputs: ReportInputs) -> Answer:
     weights = inputs.setting("training.class_weight")
     level: Level = "good" if weights is None or facts.set_right(inputs) else "unsure"
-    return Signal("Analysis", asks, level, facts.imbalance(inputs))
+    return level, facts.imbalance(inputs)
 
 
-def _categories(inputs: ReportInputs) -> Signal:
-    asks = "Were numbers used as numbers, not cut into classes?"
+def _categories(inputs: ReportInputs) -> Answer:
     if not inputs.features:
-        return Signal("Analysis", asks, "good", "Nothing was cut into classes.")
+        return "good", "Nothing was cut into classes."
     numeric = sum(feature.kind == "numeric" for feature in inputs.features)
     text = f"{numeric} of {len(inputs.features)} inputs are numbers, and were used as such."
-    return Signal("Analysis", asks, "good", text)
+    return "good", text
+
+
+_SIGNALS: tuple[tuple[str, str, Callable[[ReportInputs], Answer]], ...] = (
+    ("Participants", "Were all eligible rows kept?", _exclusions),
+    ("Predictors", "Are the predictors available when the prediction is made?", _at_prediction),
+    ("Outcome", "Are the predictors kept out of the outcome's definition?", _outcome_apart),
+    ("Analysis", "Were there enough events for each candidate parameter?", _events_per_parameter),
+    ("Analysis", "Was the sample large enough by the criteria of Riley et al.?", _enough_rows),
+    ("Analysis", "Does the test part hold enough events to evaluate?", _enough_test_events),
+    ("Analysis", "Were missing values dealt with, rather than their rows left out?", _missing),
+    ("Analysis", "Are training, tuning and evaluation apart?", _apart),
+    ("Analysis", "Was optimism accounted for?",
+     lambda inputs: ("good", "All results are of a test part that took part in neither training "
+                     "nor tuning; choices were made on validation.")),
+    ("Analysis", "Are calibration and discrimination both reported?",
+     lambda inputs: outcome_report(inputs).calibrated()),
+    ("Analysis", "If classes were reweighted, were probabilities set right afterwards?",
+     _imbalance),
+    ("Analysis", "Were numbers used as numbers, not cut into classes?", _categories),
+)  # fmt: skip

@@ -28,23 +28,21 @@ class Pooled:
         y: Encoded targets (n, …).
         subjects: (n,) subject of each sample; of the cohort itself, to be written nowhere.
         outputs: Model -> (n, outputs) of each repeat; ``network`` and the baselines.
-        thresholds: Model -> operating point of each sample, (n, …) of each repeat; None where the
-            task has none.
+        thresholds: Model -> operating point of each sample, (n, …) of each repeat, or None where
+            the task has none.
     """
 
     task: Task
     y: np.ndarray
     subjects: np.ndarray
     outputs: Mapping[str, Sequence[np.ndarray]]
-    thresholds: Mapping[str, Sequence[np.ndarray] | None]
+    thresholds: Mapping[str, Sequence[np.ndarray | None]]
 
     def rows(self, name: str, settings: Evaluation, seed: int) -> list[EvaluatedRows]:
         """What a model says of the samples in each repeat."""
-        outputs, chosen = self.outputs[name], self.thresholds[name]
-        given: Sequence[Any] = [None] * len(outputs) if chosen is None else chosen
         return [
             EvaluatedRows(self.task, self.y, p, self.subjects, at, settings, seed)
-            for p, at in zip(outputs, given, strict=True)
+            for p, at in zip(self.outputs[name], self.thresholds[name], strict=True)
         ]
 
 
@@ -71,7 +69,7 @@ def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
         *(n for n in kept[0][2].baselines if all(n in s.baselines for *_, s in kept)),
     ]
     outputs: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    thresholds: dict[str, list[np.ndarray] | None] = {name: [] for name in names}
+    thresholds: dict[str, list[np.ndarray | None]] = {name: [] for name in names}
     for repeat in repeats:
         of_repeat = [
             (position[where], run, stored)
@@ -83,10 +81,7 @@ def pool(cohort: Cohort, folds: Sequence[tuple[Fold, Run]]) -> Pooled | str:
         for name in names:
             found, at = _put_together(of_repeat, name, len(tested))
             outputs[name].append(found)
-            if at is None:
-                thresholds[name] = None
-            else:
-                thresholds[name].append(at)  # type: ignore[union-attr]
+            thresholds[name].append(at)
     return Pooled(task, y, cohort.subjects[tested], outputs, thresholds)
 
 
