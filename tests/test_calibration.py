@@ -57,13 +57,10 @@ def described(y, p, subjects=None, seed=0, task=None, **settings):
 def test_weighted_logistic_equals_statsmodels_in_every_resample():
     y, p = drawn(300, intercept=0.4, slope=0.6)
     x, weights = logits(p), resamples(300)
-    offset = np.random.default_rng(3).normal(size=300)
-    for given in (None, offset):
-        found = weighted_logistic(x, y, weights, given)
-        for row, weight in zip(found, weights, strict=True):
-            family = sm.families.Binomial()
-            model = sm.GLM(y, sm.add_constant(x), family, offset=given, freq_weights=weight)
-            np.testing.assert_allclose(row, model.fit(tol=1e-12).params, atol=1e-6)
+    found = weighted_logistic(x, y, weights)
+    for row, weight in zip(found, weights, strict=True):
+        model = sm.GLM(y, sm.add_constant(x), sm.families.Binomial(), freq_weights=weight)
+        np.testing.assert_allclose(row, model.fit(tol=1e-12).params, atol=1e-6)
 
 
 def test_slope_and_calibration_in_the_large_equal_statsmodels():

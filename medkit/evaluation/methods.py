@@ -16,6 +16,7 @@ from medkit.tasks.outcomes import Outcome
 from medkit.tasks.task import Task, Threshold
 
 if TYPE_CHECKING:
+    from medkit.data.inputs import Inputs
     from medkit.evaluation.baselines.learned import Output, PastRows
     from medkit.evaluation.groups.group_measures import GroupMeasure
     from medkit.evaluation.rows import EvaluatedRows
@@ -182,6 +183,10 @@ class Methods:
             baselines: Outputs of the baselines on the same rows.
             absent: Baseline -> why there is none.
         """
+        return {}
+
+    def known_course(self, encoder: Encoder, inputs: Inputs) -> dict[str, np.ndarray]:
+        """Channel -> (n, steps) what is known of each channel that is forecast."""
         return {}
 
     def described(self, y: np.ndarray) -> dict[str, np.ndarray]:

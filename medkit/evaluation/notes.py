@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,20 @@ def with_notes(
         for note in described.get("notes", []):
             log.warning("%s: %s", logged_for, note)
     return described
+
+
+def reasons(why: Mapping[str, str], called: Mapping[str, str]) -> list[str]:
+    """A sentence for each reason in ``why``, naming all metrics that it leaves undefined.
+
+    Args:
+        why: Metric -> why it cannot be estimated.
+        called: Metric -> how a reader knows it, where its name will not do.
+    """
+    notes = []
+    for reason in dict.fromkeys(why.values()):
+        of = [called.get(name, name.replace("_", " ")) for name in why if why[name] == reason]
+        notes.append(f"not estimable: {', '.join(of)} ({reason})")
+    return notes
 
 
 def listed(names: list[str]) -> str:

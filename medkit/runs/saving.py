@@ -15,7 +15,7 @@ from medkit.core.lazy import keras, pd
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation.early_warning.stays import has_stays
-from medkit.evaluation.forecasting.baselines import known_course
+from medkit.evaluation.methods import methods_for
 from medkit.evaluation.results import written
 from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
@@ -163,7 +163,7 @@ def save_report(
         confidence=experiment.evaluation.confidence,
         hashed=hashed,
         encoded=parts["test"].inputs,
-        windows=known_course(task, encoder, parts["test"].inputs),
+        windows=methods_for(task).known_course(encoder, parts["test"].inputs),
         weights=trainable_weights(trained.network.full),
     )
     write_report(folder / "report.html", inputs)

@@ -14,7 +14,7 @@ from medkit.core.registry import tasks
 from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.regression import Regression
 from medkit.tasks.scores.courses import ahead, channels_of, errors, future_values, pooled
-from medkit.tasks.scores.metrics import mean_of_known
+from medkit.tasks.scores.metrics import mean_of_known, with_each
 from medkit.tasks.task import Statistics, Threshold, checked_outputs, fitted
 
 MEDIAN = 0.5
@@ -243,10 +243,7 @@ class Forecasting(Regression):
         """The metrics over the measured values; see Task.measure."""
         channels = channels_of(self.names_)
         each = pooled(statistics, list(channels.values()), weights)
-        found = {metric: mean_of_known(values) for metric, values in each.items()}
-        if len(channels) > 1:
-            for index, channel in enumerate(channels):
-                found.update({f"{metric}_{channel}": each[metric][:, index] for metric in each})
+        found = with_each(each, list(channels) if len(channels) > 1 else (), mean_of_known)
         if weights is None:
             return {name: float(values[0]) for name, values in found.items()}
         return found

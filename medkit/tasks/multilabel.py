@@ -11,7 +11,7 @@ from medkit.core.errors import DataError
 from medkit.core.registry import tasks
 from medkit.tasks._yes_no import YesNoTask
 from medkit.tasks.outcomes import Metric, Outcome, for_each
-from medkit.tasks.scores.metrics import BINARY, binary_scores, mean_of_known
+from medkit.tasks.scores.metrics import BINARY, binary_scores, mean_of_known, with_each
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.targets import numeric_targets
 from medkit.tasks.task import (
@@ -130,15 +130,9 @@ class Multilabel(YesNoTask):
             binary_scores(**{name: of[:, i] for name, of in statistics.items()}, weights=weights)
             for i in range(len(known))
         ]
-        names = [metric.name for metric in BINARY]
-        together = {
-            name: mean_of_known(np.stack([of[name] for of in each], axis=-1)) for name in names
-        }
-        if weights is None:
-            together = {metric: float(value) for metric, value in together.items()}
-        for name, of in zip(known, each, strict=True):
-            together.update({f"{metric}_{name}": of[metric] for metric in names})
-        return together
+        values = {of.name: np.stack([one[of.name] for one in each], axis=-1) for of in BINARY}
+        found = with_each(values, known, mean_of_known)
+        return found if weights is not None else {name: float(of) for name, of in found.items()}
 
     @property
     def default_threshold(self) -> list[float]:

@@ -12,7 +12,7 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
 from medkit.tasks.outcomes import Metric, Outcome, for_each
-from medkit.tasks.scores.metrics import REGRESSION, regression_scores
+from medkit.tasks.scores.metrics import REGRESSION, regression_scores, with_each
 from medkit.tasks.targets import numeric_targets
 from medkit.tasks.task import Statistics, Task, Threshold, checked_outputs, fitted
 
@@ -152,11 +152,8 @@ class Regression(Task):
 
     def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
         """The metrics in the targets' units; see Task.measure."""
-        each = regression_scores(**statistics, weights=weights)
-        found = {metric: values.mean(axis=-1) for metric, values in each.items()}
-        if self.num_outputs > 1:
-            for index, name in enumerate(self._columns()):
-                found.update({f"{m}_{name}": values[..., index] for m, values in each.items()})
+        names = self._columns() if self.num_outputs > 1 else ()
+        found = with_each(regression_scores(**statistics, weights=weights), names, np.mean)
         if weights is None:
             return {name: float(value) for name, value in found.items()}
         return found

@@ -14,6 +14,7 @@ from medkit.core.files import written_whole
 from medkit.core.lazy import keras
 from medkit.core.registry import tasks
 from medkit.tasks.outcomes import Metric, Outcome, for_each
+from medkit.tasks.scores.metrics import with_each
 from medkit.tasks.task import Statistics, Task, Threshold, fitted
 
 if TYPE_CHECKING:
@@ -146,10 +147,7 @@ class Segmentation(Task):
             "precision": _ratio(w @ tp, w @ (tp + fp)),
             "false_alarms": _ratio(w @ (~there & (fp > 0)), w @ ~there),
         }
-        together = {name: each.mean(axis=1) for name, each in found.items()}
-        if len(self.names_) > 1:
-            for index, of in enumerate(self.names_):
-                together |= {f"{name}_{of}": each[:, index] for name, each in found.items()}
+        together = with_each(found, self.names_ if len(self.names_) > 1 else (), np.mean)
         if weights is None:
             return {name: float(each[0]) for name, each in together.items()}
         return together

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medkit.core.errors import DataError
+from medkit.core.lazy import pd
 
 # A column with more classes than this and than half its rows is no class but an identifier or
 # a measurement; its values are then kept out of messages.
@@ -35,18 +36,7 @@ def one_column(targets: Any) -> np.ndarray:
 
 def missing(array: np.ndarray) -> np.ndarray:
     """Where a value is None or not a number, same shape as ``array``."""
-    if array.dtype.kind == "f":
-        return np.isnan(array)
-    if array.dtype.kind == "O":
-        # NaN and NaT differ from themselves; pandas' NA has no truth value and is neither.
-        flat = [each is None or _differs_from_itself(each) for each in array.ravel()]
-        return np.array(flat, bool).reshape(array.shape)
-    return np.zeros(array.shape, bool)
-
-
-def _differs_from_itself(value: Any) -> bool:
-    differs = value != value
-    return bool(differs) if isinstance(differs, bool | np.bool_) else True
+    return np.asarray(pd.isna(array))
 
 
 def refuse(wrong: np.ndarray, what: str, hint: str, *, column: str | None = None) -> None:

@@ -180,10 +180,9 @@ def _fit(
         unlearnable = "the training rows of an output hold one value only"
     some = np.flatnonzero(learnable) if x.shape[1] else np.arange(0)
     facts: dict[str, Any] = {"hyper_parameters": {}, "inner_folds": 0}
-    choice: dict[str, Any] = {}
     if len(some):
-        found = search(family, [outputs[int(i)] for i in some], x, y[:, some], subjects, seed)
-        choice, facts = found.choice, dict(found.facts)
+        facts = search(family, [outputs[int(i)] for i in some], x, y[:, some], subjects, seed)
+    choice = facts["hyper_parameters"]
     models = []
     for i, (output, target) in enumerate(zip(outputs, y.T, strict=True)):
         fits = i in some

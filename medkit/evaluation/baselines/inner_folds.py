@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from medkit.data.splits.strata import outcome_strata
-from medkit.evaluation.baselines.learned import Known, Output, Predict
+from medkit.evaluation.baselines.boosting import Boosting
+from medkit.evaluation.baselines.learned import Known, Output
+from medkit.evaluation.baselines.linear import Linear
 from medkit.evaluation.resampling.intervals import subject_codes
 
 _FOLDS, _FOLDS_IF_LARGE = 5, 3
@@ -21,52 +22,8 @@ _LARGE = 100_000
 _MOST = 500_000
 _FEWEST_ROWS = 1_000
 _THREADED = 5_000_000  # values that are worth more than one thread
-
-
-class Family(Protocol):
-    """A kind of model with choices to make, such as the strength of a penalty."""
-
-    @property
-    def name(self) -> str:
-        """As reported."""
-        ...
-
-    @property
-    def default(self) -> dict[str, Any]:
-        """Settings where nothing can be compared."""
-        ...
-
-    def cost(self, output: Output) -> int:
-        """Models grown for one output, as a factor of the time that a fit takes."""
-        ...
-
-    def choices(self, large: bool) -> Sequence[dict[str, Any]]:
-        """Settings to choose from; fewer where the data are large."""
-        ...
-
-    def losses(self, output: Output, fitted: Known, held: Known, large: bool) -> np.ndarray:
-        """(choices,) held-out losses of models fitted on other rows."""
-        ...
-
-    def fit(self, output: Output, x: np.ndarray, y: np.ndarray, choice: dict[str, Any]) -> Predict:
-        """One model; everything it learns, it learns from ``x`` and ``y``."""
-        ...
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What the search chose.
-
-    Args:
-        choice: The hyper-parameters.
-        facts: ``hyper_parameters``, ``inner_folds`` (0: none could be made), ``candidates``,
-            ``search_rows``, ``inner_loss`` (held-out loss of the choice relative to that of
-            predicting the average: 1 is no better; None without folds) and, where the search was
-            cut short, ``note``.
-    """
-
-    choice: dict[str, Any]
-    facts: dict[str, Any] = field(default_factory=dict)
+# A kind of model with choices to make, such as the strength of a penalty.
+Family = Linear | Boosting
 
 
 def inner_folds(
@@ -110,7 +67,7 @@ def search(
     y: np.ndarray,
     subjects: np.ndarray,
     seed: int,
-) -> Tuned:
+) -> dict[str, Any]:
     """Choose hyper-parameters by their mean loss on the held-out rows of the inner folds.
 
     One choice for all outputs: each output's loss is taken relative to that of predicting its
@@ -123,6 +80,12 @@ def search(
         y: (n, outputs) targets.
         subjects: (n,) subject of each row.
         seed: Seed of the folds and of the subjects searched on.
+
+    Returns:
+        ``hyper_parameters``, the choice; ``inner_folds`` (0: none could be made), ``candidates``,
+        ``search_rows``, ``inner_loss`` (held-out loss of the choice relative to that of predicting
+        the average: 1 is no better; None without folds) and, where the search was cut short,
+        ``note``.
     """
     width = x.shape[1] * sum(family.cost(each) for each in outputs)
     large = len(x) * width > _LARGE
@@ -135,10 +98,9 @@ def search(
         "search_rows": len(rows),
     }
     if not folds:
-        choice = dict(family.default)
         note = "too few subjects with each outcome for inner cross-validation: default settings"
-        facts |= {"inner_loss": None, "note": note}
-        return Tuned(choice, {"hyper_parameters": choice, **facts})
+        choice = {"hyper_parameters": dict(family.default)}
+        return {**choice, **facts, "inner_loss": None, "note": note}
     losses = np.zeros((len(outputs), len(choices)))
     average = np.zeros((len(outputs), 1))
     with threads(x[rows]):
@@ -150,11 +112,10 @@ def search(
                     losses[i] += family.losses(output, own, other, large)
     relative = (losses / np.where(average > 0, average, 1)).mean(axis=0)
     best = int(np.argmin(relative))
-    choice = dict(choices[best])
     facts["inner_loss"] = float(relative[best])
     if len(rows) < len(x):
         facts["note"] = f"hyper-parameters chosen on {len(rows)} of {len(x)} training rows"
-    return Tuned(choice, {"hyper_parameters": choice, **facts})
+    return {"hyper_parameters": dict(choices[best]), **facts}
 
 
 def _searched(width: int, subjects: np.ndarray, seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.calibration.smooth import Loess, band, drawn_rows
+from medkit.evaluation.notes import reasons
 from medkit.evaluation.resampling.intervals import Resampled
 
 _Z = 1.959963984540054  # limits of agreement hold 95 % of normal differences, by definition
@@ -131,10 +132,7 @@ class Agreement:
             }
 
     def _notes(self, subjects: np.ndarray) -> list[str]:
-        notes = []
-        for reason in dict.fromkeys(self.why.values()):
-            of = ", ".join(name.replace("_", " ") for name in self.why if self.why[name] == reason)
-            notes.append(f"not estimable: {of} ({reason})")
+        notes = reasons(self.why, {})
         if len(np.unique(subjects)) < len(self.d):
             notes.append(
                 "subjects have several rows: the intervals of Bland and Altman, which take rows "

@@ -18,10 +18,8 @@ def logits(p: np.ndarray) -> np.ndarray:
     return np.log(p) - np.log1p(-p)
 
 
-def weighted_logistic(
-    x: np.ndarray, y: np.ndarray, weights: np.ndarray, offset: np.ndarray | None = None
-) -> np.ndarray:
-    """Maximum likelihood fits of logit P(y = 1) = intercept + slope * x (+ offset).
+def weighted_logistic(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Maximum likelihood fits of logit P(y = 1) = intercept + slope * x.
 
     Newton's method on all resamples together, its steps shortened by log(1 + d) / d, where d is
     the largest change on the logit scale: with it, it converges from anywhere (Sun and
@@ -33,7 +31,6 @@ def weighted_logistic(
         x: (n,) the variable.
         y: (n,) 0 or 1.
         weights: (B, n) weight of each row in each resample, 0 or more; (n,) is one resample.
-        offset: (n,) added on the logit scale with coefficient 1; None for none.
 
     Returns:
         (B, 2) intercept and slope; NaN where there is no finite estimate: one class only, x
@@ -44,26 +41,23 @@ def weighted_logistic(
     found = np.full((len(weights), 2), np.nan)
     if len(x) == 0:
         return found
-    offset = np.zeros(len(x)) if offset is None else np.asarray(offset, np.float64).ravel()
     estimable = np.flatnonzero(_overlapping(x, y, weights))
     if len(estimable) == 0:
         return found
     center, scale = x.mean(), x.std()
     z = (x - center) / scale
     # All fits start where that of all resamples together ends.
-    start = _fit(z, y, weights[estimable].mean(axis=0)[None], offset, np.zeros((1, 2)))
+    start = _fit(z, y, weights[estimable].mean(axis=0)[None], np.zeros((1, 2)))
     start = np.where(np.isfinite(start), start, 0.0)
     step = max(1, _BLOCK // len(x))
     for first in range(0, len(estimable), step):
         rows = estimable[first : first + step]
-        fit = _fit(z, y, weights[rows], offset, np.repeat(start, len(rows), axis=0))
+        fit = _fit(z, y, weights[rows], np.repeat(start, len(rows), axis=0))
         found[rows, 0], found[rows, 1] = fit[:, 0] - fit[:, 1] * center / scale, fit[:, 1] / scale
     return found
 
 
-def _fit(
-    z: np.ndarray, y: np.ndarray, weights: np.ndarray, offset: np.ndarray, start: np.ndarray
-) -> np.ndarray:
+def _fit(z: np.ndarray, y: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
     """(B, 2) from Newton's steps; NaN where they did not converge."""
     from scipy.special import expit
 
@@ -71,7 +65,7 @@ def _fit(
     active, bounds = np.arange(len(start)), np.array([z.min(), z.max()])
     terms = np.stack([np.ones_like(z), z, z * z], axis=1)
     for _ in range(_STEPS):
-        mean = expit(theta[:, :1] + theta[:, 1:] * z + offset)
+        mean = expit(theta[:, :1] + theta[:, 1:] * z)
         gradient = (weights * (y - mean)) @ terms[:, :2]
         h = (weights * (mean * (1 - mean))) @ terms
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.smooth import Loess, band, drawn_rows, interpolation
+from medkit.evaluation.notes import reasons
 from medkit.evaluation.resampling.intervals import (
     Resampled,
     confidence_interval,
@@ -151,8 +152,8 @@ class Reliability:
             "curve": curve,
             "histogram": {"edges": edges, **counts},
         }
-        if notes := self._notes():
-            found["notes"] = notes
+        if self.why:
+            found["notes"] = reasons(self.why, _SPOKEN)
         return found
 
     def _metric(
@@ -218,13 +219,6 @@ class Reliability:
             each = {"n": int(rows.sum()), "predicted": predicted, "observed": observed}
             table.append({**each, "low": low, "high": high})
         return table
-
-    def _notes(self) -> list[str]:
-        notes = []
-        for reason in dict.fromkeys(self.why.values()):
-            of = [_SPOKEN.get(name, name) for name, text in self.why.items() if text == reason]
-            notes.append(f"not estimable: {', '.join(dict.fromkeys(of))} ({reason})")
-        return notes
 
 
 METRICS = (

@@ -26,12 +26,11 @@ class Loess:
     Args:
         x: (n,) the variable.
         y: (n,) what is smoothed.
-        at: (m,) where; None: ``grid(x)``.
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, at: np.ndarray | None = None):
+    def __init__(self, x: np.ndarray, y: np.ndarray):
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        self.at = grid(x) if at is None else np.asarray(at, np.float64)
+        self.at = _grid(x)
         self.span = max(_LEAST_SPAN, _SPAN * min(1.0, _ROWS / len(x)) ** 0.2)
         distance = x[None, :] - self.at[:, None]
         nearest = max(2, min(len(x), int(self.span * len(x) + 1e-10)))
@@ -65,11 +64,10 @@ def _lines(
         return np.where(flat, t0 / s0, (s2 * t0 - s1 * t1) / np.where(flat, 1.0, determinant))
 
 
-def grid(x: np.ndarray, points: int = _POINTS) -> np.ndarray:
-    """Up to ``points`` distinct places: half evenly spread, half where the rows are (quantiles)."""
-    half = points // 2
-    even = np.linspace(x.min(), x.max(), half)
-    return np.unique(np.r_[even, np.quantile(x, np.linspace(0, 1, points - half))])
+def _grid(x: np.ndarray) -> np.ndarray:
+    """Up to 50 distinct points: half evenly spread, half where the rows are (quantiles)."""
+    even = np.linspace(x.min(), x.max(), _POINTS // 2)
+    return np.unique(np.r_[even, np.quantile(x, np.linspace(0, 1, _POINTS // 2))])
 
 
 def interpolation(at: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
-    from medkit.data.cohort import Cohort
+    from medkit.data.parts import Part
 
 log = logging.getLogger("medkit")
 
@@ -57,17 +57,8 @@ _CANDIDATES = 200
 _FEWEST = 10
 
 
-class WatchedPart(Protocol):
-    """One part: its samples, and encoded targets (n, 1)."""
-
-    @property
-    def cohort(self) -> Cohort: ...
-    @property
-    def y(self) -> np.ndarray: ...
-
-
 def early_warning(
-    task: Task, parts: Mapping[str, WatchedPart], settings: Evaluation, seed: int
+    task: Task, parts: Mapping[str, Part], settings: Evaluation, seed: int
 ) -> EarlyWarning | None:
     """What scores stays, where the samples of every part are stays at one hour each.
 
@@ -96,7 +87,7 @@ class EarlyWarning:
         seed: Seed of the bootstrap.
     """
 
-    def __init__(self, parts: Mapping[str, WatchedPart], settings: Evaluation, seed: int):
+    def __init__(self, parts: Mapping[str, Part], settings: Evaluation, seed: int):
         self.settings, self.seed = settings, seed
         self.stays = {
             name: Stays(part.cohort.samples, part.cohort.subjects) for name, part in parts.items()

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medkit.core.lazy import pd
 from medkit.evaluation.baselines.baselines import Fitted, _matrix, _usable, some_rows
 from medkit.evaluation.baselines.inner_folds import inner_folds, threads
 from medkit.evaluation.baselines.learned import PastRows
 from medkit.evaluation.baselines.linear import preparation
 from medkit.tasks.forecasting import Forecasting
 from medkit.tasks.scores.courses import ahead, channels_of
-from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
     from medkit.data.inputs import Inputs
@@ -94,23 +94,7 @@ def channel_values(encoder: Encoder, inputs: Inputs, channel: str) -> np.ndarray
     return encoder.modalities[source].course(np.asarray(inputs[source]), channel)
 
 
-def known_course(task: Task, encoder: Encoder, inputs: Inputs) -> dict[str, np.ndarray]:
-    """Channel -> (n, steps) what is known of each channel that is forecast, where it is an input.
-
-    Args:
-        task: The fitted task; of another kind than forecasting there are none.
-        encoder: The fitted encoder; of channels on no regular grid there are none.
-        inputs: Encoded inputs.
-    """
-    channels = channels_of(task.names_) if task.outcome == "course" else ()
-    return {
-        channel: channel_values(encoder, inputs, channel)
-        for channel in channels
-        if _on_grid(encoder, channel)
-    }
-
-
-def _on_grid(encoder: Encoder, channel: str) -> bool:
+def on_grid(encoder: Encoder, channel: str) -> bool:
     """Whether an input has this channel, at regular steps."""
     source = encoder.holding([channel])
     return source is not None and encoder.modalities[source].regular
@@ -118,9 +102,7 @@ def _on_grid(encoder: Encoder, channel: str) -> bool:
 
 def last_measured(values: np.ndarray) -> np.ndarray:
     """(n, steps) -> (n,) the last value that is not NaN; NaN where there is none."""
-    seen = ~np.isnan(values)
-    last = values.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)
-    return values[np.arange(len(values)), last]
+    return _filled(values)[:, -1]
 
 
 class _LastValue:
@@ -152,7 +134,7 @@ class _Seasonal(_LastValue):
 
     def _find(self) -> str | None:
         task = self.task
-        if not all(_on_grid(self.encoder, each) for each in channels_of(task.names_)):
+        if not all(on_grid(self.encoder, each) for each in channels_of(task.names_)):
             return "the inputs lie on no grid of time steps"
         if task.step_hours is None:
             return "the length of an input step is not known: set task.step_hours"
@@ -227,7 +209,7 @@ def _linear(
     seed: int,
 ) -> Fitted:
     """Ridge regression of every value; Hoerl and Kennard, Technometrics 12, 1970."""
-    known = [each for each in channels_of(task.names_) if _on_grid(encoder, each)]
+    known = [each for each in channels_of(task.names_) if on_grid(encoder, each)]
 
     def columns(rows: PastRows) -> np.ndarray:
         windows = [_filled(channel_values(encoder, rows.inputs, each)) for each in known]
@@ -253,10 +235,7 @@ def _linear(
 
 def _filled(values: np.ndarray) -> np.ndarray:
     """The last steps (n, up to 48), each gap filled with the value before it."""
-    seen = ~np.isnan(values)
-    steps = np.where(seen, np.arange(values.shape[1]), 0)
-    latest = np.maximum.accumulate(steps, axis=1)
-    return np.take_along_axis(values, latest, axis=1)[:, -_WINDOW_STEPS:]
+    return np.asarray(pd.DataFrame(values).ffill(axis=1))[:, -_WINDOW_STEPS:]
 
 
 def _chosen(

@@ -9,7 +9,11 @@ import numpy as np
 
 from medkit.evaluation.baselines.baselines import Fitted
 from medkit.evaluation.baselines.learned import PastRows
-from medkit.evaluation.forecasting.baselines import fit_forecast_baselines
+from medkit.evaluation.forecasting.baselines import (
+    channel_values,
+    fit_forecast_baselines,
+    on_grid,
+)
 from medkit.evaluation.forecasting.forecasts import forecast_of
 from medkit.evaluation.groups.group_measures import GroupMeasure, forecast_errors
 from medkit.evaluation.methods import Methods, methods
@@ -18,6 +22,7 @@ from medkit.tasks.scores.courses import channels_of
 from medkit.tasks.task import Threshold
 
 if TYPE_CHECKING:
+    from medkit.data.inputs import Inputs
     from medkit.evaluation.rows import EvaluatedRows
     from medkit.modalities.encoder import Encoder
 
@@ -56,6 +61,14 @@ class Courses(Methods):
     ) -> dict[str, Any]:
         """Error, coverage and skill at each step ahead."""
         return {"forecast": forecast_of(rows, baselines, absent)}
+
+    def known_course(self, encoder: Encoder, inputs: Inputs) -> dict[str, np.ndarray]:
+        """Of channels on a regular grid."""
+        return {
+            channel: channel_values(encoder, inputs, channel)
+            for channel in channels_of(self.task.names_)
+            if on_grid(encoder, channel)
+        }
 
     def described(self, y: np.ndarray) -> dict[str, np.ndarray]:
         """Each value, by its name."""

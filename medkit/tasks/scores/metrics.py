@@ -11,7 +11,7 @@ without positives, specificity without negatives. Precision without predicted po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,27 @@ def _blocks(weights: np.ndarray) -> Iterator[np.ndarray]:
         yield weights[start : start + step].astype(np.float64)
 
 
-def mean_of_known(values: Any) -> Any:
-    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+def mean_of_known(values: Any, axis: int = -1) -> Any:
+    """Mean over an axis of what is not NaN; NaN where nothing is."""
     values = np.asarray(values, float)
     known = ~np.isnan(values)
-    return divided(np.where(known, values, 0.0).sum(-1), known.sum(-1))
+    return divided(np.where(known, values, 0.0).sum(axis), known.sum(axis))
+
+
+def with_each(
+    found: Mapping[str, np.ndarray], names: Sequence[str], mean: Callable[..., Any]
+) -> Scores:
+    """Metric -> its mean over the last axis, then ``metric_name`` of each name.
+
+    Args:
+        found: Metric -> (…, names) values.
+        names: Of the last axis; empty where the mean alone is told.
+        mean: Called with the values and ``axis``.
+    """
+    together = {metric: mean(values, axis=-1) for metric, values in found.items()}
+    for index, name in enumerate(names):
+        together |= {f"{metric}_{name}": values[..., index] for metric, values in found.items()}
+    return together
 
 
 def binary_scores(

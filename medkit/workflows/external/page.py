@@ -10,7 +10,7 @@ import yaml
 
 from medkit.core.errors import RunError
 from medkit.data.parts import Part
-from medkit.evaluation.forecasting.baselines import known_course
+from medkit.evaluation.methods import methods_for
 from medkit.runs.run import Run, write_json
 from medkit.workflows.external.data import ExternalData
 
@@ -77,7 +77,7 @@ def write_external(
         target_names=new.cohort.target_names,
         confidence=settings.confidence,
         encoded=part.inputs,
-        windows=known_course(run.task, run.encoder, part.inputs),
+        windows=methods_for(run.task).known_course(run.encoder, part.inputs),
         away=not new.own,
     )
     write_external_report(folder / PAGE, facts, inputs)
