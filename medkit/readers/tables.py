@@ -28,8 +28,8 @@ class Table:
     Args:
         names: Names of the columns.
         place: The file, or the name that stands for a database, for messages.
-        read: Gives the rows, from ``columns``, ``text``, ``literal`` and ``numeric`` as
-            ``read_table`` has them.
+        read: Gives the rows, from ``columns``, ``text`` and ``literal`` as ``read_table`` has
+            them, and ``numeric``: columns known to hold numbers.
         fingerprints: Gives file name -> SHA-256 of what is read.
         size: About how many bytes the rows take in memory; 0 where that is not known.
         file: The file, where it is one.
@@ -134,7 +134,6 @@ def read_table(
     columns: Sequence[str] | None = None,
     text: Iterable[str | None] = (),
     literal: Iterable[str | None] = (),
-    numeric: Iterable[str] = (),
     decimal: Decimal | None = None,
 ) -> pd.DataFrame:
     """A table as a frame with rows numbered from 1, missing cells as NaN.
@@ -144,7 +143,6 @@ def read_table(
         columns: Read only these; None: all.
         text: Columns kept as text where they look like numbers (``007`` stays ``007``).
         literal: Text columns in which ``NA`` is a value; only empty is missing.
-        numeric: Columns known to hold numbers.
         decimal: The decimal mark of the numbers; None: a point, and a comma in columns of mostly
             such numbers where it does not separate the columns.
 
@@ -154,11 +152,11 @@ def read_table(
     found = open_table(path, decimal=decimal)
     for column in columns or ():
         require(column, found.names, path)
-    return rows_of(found, columns=columns, text=text, literal=literal, numeric=numeric)
+    return rows_of(found, columns=columns, text=text, literal=literal)
 
 
 def rows_of(found: Table, **kinds: Any) -> pd.DataFrame:
-    """The rows of a table, numbered from 1; ``kinds`` as in `read_table`.
+    """The rows of a table, numbered from 1; ``kinds`` as `Table.read` takes them.
 
     Raises:
         DataError: They cannot be read, or there are none.

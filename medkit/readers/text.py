@@ -77,7 +77,7 @@ class Text:
         literal: Collection[str | None] = (),
         numeric: Collection[str] = (),
     ) -> pd.DataFrame:
-        """Some columns; ``text``, ``literal`` and ``numeric`` as `read_table` has them.
+        """Some columns; ``text``, ``literal`` and ``numeric`` as a `Table` reads.
 
         Raises:
             BrokenLine: A line with another number of fields than the header, or an open quote.
@@ -175,7 +175,7 @@ class Text:
         Args:
             names: Their names.
             columns: The columns; the list is emptied.
-            text, literal, numeric: As `read_table` has them.
+            text, literal, numeric: As a `Table` reads.
             blank: Whether what is left blank is null already.
         """
         found, commas = {}, []

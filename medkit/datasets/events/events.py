@@ -9,7 +9,7 @@ import numpy as np
 
 from medkit.core.errors import did_you_mean
 from medkit.core.registry import datasets, with_groups
-from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.data.stored_arrays import chosen
 from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.grid.grid import GridPlan, gridded
@@ -33,7 +33,7 @@ from medkit.datasets.events.sources.sql import Query, fetched_labels
 from medkit.datasets.events.static import among_events, number_of, static_input, static_seen
 from medkit.datasets.events.targets import targets_of
 from medkit.datasets.events.triplets import YIELDS_BY, Form, to_triplets
-from medkit.datasets.events.windows import axis_at, index_moments, input_windows
+from medkit.datasets.events.windows import axis_at, input_windows
 from medkit.datasets.parameters import Values
 from medkit.readers.cache import Store
 
@@ -166,8 +166,7 @@ def events(
     if problem.index == "every_step":
         picked, windows, content, notes = every_step(problem, found, plan, table, store)
     else:
-        moments = index_moments(problem, found, table, source.engine)
-        windows, positions = input_windows(found, table, problem, moments)
+        windows, positions = input_windows(found, table, problem, source.engine)
         axis = axis_at(found, windows.stays, windows.starts, windows.ends, windows.others)
         if form == "triplets":
             grid = to_triplets(found, plan, axis, positions, problem.span)
@@ -190,8 +189,8 @@ def events(
             static, named.stay, found, plan, windows, picked.positions, values
         )
         files |= its_file
-    notes = (*found.notes, *notes, *picked.notes)
-    read_from = Source(files, picked.read, picked.dropped, picked.label, notes)
+    notes = (*found.notes, *notes, *picked.source.notes)
+    read_from = replace(picked.source, files=files, notes=notes)
     return Cohort(picked.samples, inputs, picked.targets, read_from, picked.names)
 
 

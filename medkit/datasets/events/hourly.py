@@ -10,6 +10,7 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.data.cohort import Source
 from medkit.datasets.events.grid.featurise import Window
 from medkit.datasets.events.grid.grid import GridPlan, gridded
 from medkit.datasets.events.labels import Labels, report_unmatched
@@ -92,7 +93,8 @@ def every_step(
     _check_memory(len(np.unique(rows)) * window.steps * width + len(hours.row) * steps * width)
     axis = axis_at(found, np.arange(count), starts, ends)
     grid = gridded(found, replace(plan, window=window), axis, rows, problem.span, store)
-    picked, kept = _picked(found, labels, hours, grid.present, target, starts, step)
+    picked = _picked(found, labels, hours, grid.present, target, starts, step)
+    kept = picked.positions
     if labels is not None:
         report_unmatched(labels, np.flatnonzero(rows < 0) + 1, grid.unlabelled)
     if problem.labelled:
@@ -154,7 +156,7 @@ def _picked(
     target: EventTargets | None,
     starts: np.ndarray,
     step: float,
-) -> tuple[Picked, np.ndarray]:
+) -> Picked:
     reasons = {"no events": ~present[hours.stay]}
     values: np.ndarray | None = None
     names: tuple[str, ...] = ()
@@ -173,8 +175,7 @@ def _picked(
     kept = np.flatnonzero(kept)
     samples = _samples(found, labels, Hours(*(each[kept] for each in hours)), onset[kept], step)
     taken = None if values is None else values[kept]
-    read = len(hours.row)
-    return Picked(samples, kept, hours.row[kept], taken, names, label, dropped, read), kept
+    return Picked(samples, kept, taken, names, Source({}, len(hours.row), dropped, label))
 
 
 def _samples(

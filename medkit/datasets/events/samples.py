@@ -9,12 +9,14 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.data.cohort import Source
 from medkit.datasets.events.grid.grid import Gridded
 from medkit.datasets.events.labels import Labels, report_unmatched
 from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.sources.found import FoundEvents
 from medkit.datasets.events.targets import EventTargets
 from medkit.datasets.events.windows import Windows
+from medkit.datasets.table.columns import Targets
 
 
 class Picked(NamedTuple):
@@ -23,24 +25,16 @@ class Picked(NamedTuple):
     Args:
         samples: The samples frame of a Cohort.
         positions: Position of each sample among the windows, int64 (n,).
-        rows: Row of the labels of each sample, or stay where there are none, int64 (n,).
         targets: (n,) or (n, outputs); None where there is none.
         names: Names of the targets.
-        label: The label's definition in words.
-        dropped: Reason -> samples left out for it.
-        read: Samples seen before any was left out.
-        notes: What a reader of the run should know.
+        source: How many were seen and left out, the label's definition, and notes; no files.
     """
 
     samples: pd.DataFrame
     positions: np.ndarray
-    rows: np.ndarray
     targets: np.ndarray | None
     names: tuple[str, ...]
-    label: str
-    dropped: dict[str, int]
-    read: int
-    notes: tuple[str, ...] = ()
+    source: Source
 
 
 def samples_of(
@@ -78,18 +72,15 @@ def samples_of(
     read = len(position)
     if labels is None and subjects and problem.labelled:
         samples["subject"] = found.stays
-    values, present = None, np.ones(len(position), bool)
-    names: tuple[str, ...] = ()
-    label = ""
+    own = Targets(None, (), np.ones(len(position), bool), "")
     if labels is not None:
         if not with_events.any():
             _refuse_all(labels, known, indexless, problem.span)
         rows = np.flatnonzero(~with_events & ~indexless) + 1
         report_unmatched(labels, rows, grid.unlabelled)
-        samples, read = labels.samples, len(position) + grid.unlabelled
-        values, names, label = labels.found.values, labels.found.names, labels.found.label
-        present = labels.found.present
-    reasons["missing target"] = ~present
+        samples, read, own = labels.samples, len(position) + grid.unlabelled, labels.found
+    reasons["missing target"] = ~own.present
+    values, names, label = own.values, own.names, own.label
     if target is not None:
         values, names, label = target.values[position], target.names, target.label
         reasons |= {why: known & mask[position] for why, mask in target.dropped.items()}
@@ -97,14 +88,13 @@ def samples_of(
     if labels is not None:
         dropped["no label"] = grid.unlabelled
     if values is not None:
-        values = values[kept] if target is not None else values[kept[present]]
+        values = values[kept] if target is not None else values[kept[own.present]]
     samples, positions = samples[kept], position[kept]
     late = int((windows.targets[positions] > windows.ends[positions]).sum())
     notes = (f"{late} stays end before what is predicted begins",) if late else ()
     if problem.event is not None and problem.labelled:
         samples = timed(samples, windows.input_ends[positions], found)
-    rows = np.flatnonzero(kept)
-    return Picked(samples, positions, rows, values, names, label, dropped, read, notes)
+    return Picked(samples, positions, values, names, Source({}, read, dropped, label, notes))
 
 
 def timed(samples: pd.DataFrame, moments: np.ndarray, found: FoundEvents) -> pd.DataFrame:

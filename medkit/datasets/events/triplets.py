@@ -118,10 +118,11 @@ def padded(flat: Flat, rows: int) -> tuple[np.ndarray, int]:
     return values, int((lengths > most).sum())
 
 
-def of_grid(values: np.ndarray, step_hours: float = 1.0) -> np.ndarray:
-    """What was measured on a grid (rows, steps, channels) as triplets, each at its step's start."""
+def of_grid(values: np.ndarray) -> np.ndarray:
+    """What was measured on an hourly grid (rows, steps, channels) as triplets, each at its step's
+    start."""
     row, step, channel = np.nonzero(~np.isnan(values))
-    flat = Flat(row, step * step_hours, channel, values[row, step, channel])
+    flat = Flat(row, step.astype(float), channel, values[row, step, channel])
     return padded(flat, len(values))[0]
 
 

@@ -54,7 +54,7 @@ def input_windows(
     found: FoundEvents,
     labels: Labels | None,
     problem: PredictionProblem,
-    moments: np.ndarray | None,
+    engine: Engine,
 ) -> tuple[Windows, np.ndarray | None]:
     """The windows, and each label's position among them (-1 where its stay has no event).
 
@@ -67,8 +67,10 @@ def input_windows(
         found: The events.
         labels: The labels.
         problem: What is predicted.
-        moments: Time of each stay's index event, NaN where there is none; None with another
-            index.
+        engine: What finds the index event.
+
+    Raises:
+        DataError: No stay has the index event.
     """
     position = None if labels is None else labels.codes
     window = Window(problem.window.hours, problem.window.step_hours, found.unit)
@@ -88,29 +90,16 @@ def input_windows(
         targets = np.asarray(after, dtype="float64")
         input_ends = targets - gap
         starts = start_before(input_ends, window)
-    elif moments is not None:
+    elif not isinstance(problem.index, str):
+        names = names_of(problem.index.event, found, "window.index.event")
+        events = occurrences(found, names, engine).until(ends)
+        moments = events.of_stay(count, problem.index.which)
         starts, input_ends, targets = start_before(moments, window), moments, moments + gap
     else:
         starts = stay_starts(found, labels)
         input_ends = end_after(starts, window)
         targets = input_ends + gap
     return Windows(np.arange(count), starts, input_ends, targets, ends), position
-
-
-def index_moments(
-    problem: PredictionProblem, found: FoundEvents, labels: Labels | None, engine: Engine
-) -> np.ndarray | None:
-    """(stays,) time of each stay's index event, NaN where there is none; None without such.
-
-    Raises:
-        DataError: No stay has one.
-    """
-    if isinstance(problem.index, str):
-        return None
-    names = names_of(problem.index.event, found, "window.index.event")
-    count = len(found.stays)
-    events = occurrences(found, names, engine).until(stay_ends(labels, count))
-    return events.of_stay(count, problem.index.which)
 
 
 def stay_starts(found: FoundEvents, labels: Labels | None) -> np.ndarray:
