@@ -10,9 +10,8 @@ from medkit.datasets.events.grid.blocks import blocks_of
 from medkit.datasets.events.grid.featurise import (
     AGGREGATES,
     Window,
-    _inside,
-    _usable,
     count_events,
+    in_window,
     placed,
     repeated,
 )
@@ -129,14 +128,11 @@ def of_grid(values: np.ndarray) -> np.ndarray:
 def _collected(events: nw.LazyFrame[Any], window: Window, once: bool) -> Flat:
     import narwhals as nw
 
-    events = events.filter(_inside(window) & _usable())
-    if once:
-        events = events.unique(["code", "hours", "channel", "value"], keep="any")
+    events = in_window(events, window, once)
     counts = nw.col("way") == AGGREGATES.index("count")
     value = nw.when(counts).then(nw.lit(1.0)).otherwise(nw.col("value"))
     found = collected(events.select("code", "hours", "channel", value=value))
-    whole = (found[name].astype("int64", copy=False) for name in ("code", "channel"))
-    code, channel = whole
+    code, channel = (found[name].astype("int64", copy=False) for name in ("code", "channel"))
     return Flat(code, found["hours"].astype("float64"), channel, found["value"].astype("float64"))
 
 

@@ -125,9 +125,7 @@ def cells(
     """
     import narwhals as nw
 
-    events = events.filter(_inside(window) & _usable())
-    if once:
-        events = events.unique(["code", "hours", "channel", "value"], keep="any")
+    events = in_window(events, window, once)
     step = (nw.col("hours") / window.step_hours).floor()
     if window.steps * window.step_hours != window.hours:  # then rounding may lead one too far
         step = step.clip(upper_bound=window.steps - 1)
@@ -190,11 +188,13 @@ def _valued(
     return where, np.choose(way_of, [found.get(way, np.zeros(1)) for way in AGGREGATES])
 
 
-def _inside(window: Window) -> nw.Expr:
+def in_window(events: nw.LazyFrame[Any], window: Window, once: bool) -> nw.LazyFrame[Any]:
+    """The events that count, within the window; ``once``: those that are there several times."""
     import narwhals as nw
 
-    within = (nw.col("hours") >= 0) & (nw.col("hours") < window.hours)
-    return within & (nw.col("over") == 0)
+    inside = (nw.col("hours") >= 0) & (nw.col("hours") < window.hours)
+    events = events.filter(inside & (nw.col("over") == 0) & _usable())
+    return events.unique(["code", "hours", "channel", "value"], keep="any") if once else events
 
 
 def _usable() -> nw.Expr:
