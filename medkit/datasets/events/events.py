@@ -38,8 +38,8 @@ from medkit.datasets.parameters import Values
 from medkit.readers.cache import Store
 
 # The columns' names by default, and those of the Medical Event Data Standard.
-_USUAL = {"stay": "stay", "time": "time", "variable": "variable", "value": "value"}
-_MEDS = {"stay": "subject_id", "time": "time", "variable": "code", "value": "numeric_value"}
+_USUAL = EventColumns("stay", "time", "variable", "value")
+_MEDS = EventColumns("subject_id", "time", "code", "numeric_value")
 
 
 @datasets.register(
@@ -123,12 +123,10 @@ def events(
     store = Store.of(source.cache)
     usual = _MEDS if source.layout == "meds" else _USUAL
     named = EventColumns(
-        columns.stay or usual["stay"],
-        None if columns.time == "row" and source.layout == "wide" else columns.time or "time",
-        columns.variable or usual["variable"],
-        columns.value or usual["value"],
-        columns.unit,
+        *(getattr(columns, role) or name for role, name in usual._asdict().items())
     )
+    if columns.time == "row" and source.layout == "wide":
+        named = named._replace(time=None)
     label_path = None
     if labels is not None:
         query, rows = labels.query, Store(None)
