@@ -87,6 +87,9 @@ def test_windows_that_follow_one_another(folder):
     table.write_text("record,patient,died\n101,a,1\n")
     with pytest.raises(DataError, match="no row for 2 of 3 records, first '102'"):
         read(folder, window=10, table=table, target="died", columns={"id": "record"})
+    table.write_text("record,died\n101,1\n102,0\n103,0\n101,0\n")
+    with pytest.raises(DataError, match=r"1 records have more than one row \(first at row 4\)"):
+        read(folder, window=10, table=table, target="died", columns={"id": "record"})
 
 
 def test_beats_of_no_class_and_windows_beyond_the_record_are_counted(folder):

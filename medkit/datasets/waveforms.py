@@ -274,6 +274,13 @@ def _described(
     names = column_names(existing(path, "table"))
     frame = read_table(path, text=(columns.id, columns.subject))
     samples = columns.within(names, path, True).samples(frame, path, True)
+    again = np.flatnonzero(samples.index.duplicated())
+    if len(again):
+        raise DataError(
+            f"{len(again)} records have more than one row (first at row {again[0] + 1})",
+            place=str(path),
+            hint="One row a record is expected.",
+        )
     found = read_targets(frame, target, path)
     samples = samples[found.present]
     lacking = [each.name for each in records if each.name not in samples.index]

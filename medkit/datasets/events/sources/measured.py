@@ -68,12 +68,11 @@ def measured_events(
             "row": np.flatnonzero(kept),
         }
     )
-    usable = np.bincount(events["variable"][given[kept]], minlength=len(names.cat.categories))
-    total = np.bincount(events["variable"], minlength=len(usable))
-    known = pd.DataFrame({"name": names.cat.categories, "events": total, "usable": usable})
-    known["variable"] = np.arange(len(known))
-    extremes = events.groupby("variable")["value"].agg(low="min", high="max")
-    known = known.join(extremes, on="variable")
+    known = events.assign(usable=given[kept]).groupby("variable", as_index=False).agg(
+        events=("row", "size"), usable=("usable", "sum"), low=("value", "min"),
+        high=("value", "max"),
+    )  # fmt: skip
+    known["name"] = names.cat.categories[known["variable"]]
     found_events = FoundEvents(
         path,
         to_engine(events, source.engine),
