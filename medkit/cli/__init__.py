@@ -63,19 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
             app(args=given, prog_name="medkit")
     except SystemExit as stop:
         return int(stop.code or 0)
-    except MedkitError as error:
-        if debug:
-            raise
-        say(str(error))
-        return error.exit_status
-    except OSError as error:
-        if debug:
-            raise
-        say(f"cannot go on: {error}\n  --debug shows the traceback")
-        return 1
     except Exception as error:
         if debug:
             raise
-        say(f"unexpected {type(error).__name__}: {error}\n  --debug shows the traceback")
+        if isinstance(error, MedkitError):
+            say(str(error))
+            return error.exit_status
+        kind = type(error).__name__
+        what = "cannot go on" if isinstance(error, OSError) else f"unexpected {kind}"
+        say(f"{what}: {error}\n  --debug shows the traceback")
         return 1
     return 0
