@@ -44,8 +44,8 @@ def typical(values: np.ndarray, names: tuple[str, str, str]) -> list[tuple[str, 
     """A row of low, of middling and of high value with what it is called; NaN are left out."""
     known = np.flatnonzero(~np.isnan(values))
     order = known[np.argsort(values[known], kind="stable")]
-    places = np.round(np.array([0.1, 0.5, 0.9]) * (len(order) - 1)).astype(int)
-    return list(zip(names, order[places].tolist(), strict=True)) if len(order) else []
+    positions = np.round(np.array([0.1, 0.5, 0.9]) * (len(order) - 1)).astype(int)
+    return list(zip(names, order[positions].tolist(), strict=True)) if len(order) else []
 
 
 def largest(values: np.ndarray) -> list[tuple[int, int]]:
