@@ -43,7 +43,7 @@ def test_a_model_must_answer_as_the_task_asks(tmp_path, monkeypatch):
     from medkit.tasks.binary import Binary
 
     monkeypatch.setattr(Binary, "answers", "pixel")
-    with pytest.raises(ConfigError, match="'mlp' gives one answer a sample; task 'binary' needs"):
+    with pytest.raises(ConfigError, match="'mlp' gives one answer per sample; task 'binary' needs"):
         load_config(write(tmp_path, GOOD))
 
 
@@ -65,7 +65,7 @@ def test_class_weights_are_refused_where_classes_do_not_exclude_each_other(tmp_p
     for task in ("regression", "multilabel", "forecasting"):
         said = refused(tmp_path, text, f"task={task}")
         assert (
-            "training.class_weight: weights classes that exclude each other; "
+            "training.class_weight: weights mutually exclusive classes; "
             f"task '{task}' has none: remove it" in said
         )
 
@@ -321,7 +321,7 @@ dataset:
          "line 7   dataset.values.outside: must be 'missing', 'clip', 'keep' or 'fail'; got "
          "'clipp'; did you mean 'clip'?"),
         ("source: {url: 'sqlite:///a.sqlite'}",
-         "line 7   dataset.source.url: stands beside path: give one of them"),
+         "line 7   dataset.source.url: cannot be combined with path: give one of them"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_group_is_named_with_its_path(tmp_path, change, message):

@@ -948,7 +948,9 @@ def test_path_or_url_is_checked_before_reading(tmp_path):
     with pytest.raises(ConfigError, match=r"dataset.path: is required \(or source.url\)"):
         check_config(document, folder=tmp_path)
     document["dataset"] |= {"path": "a.csv", "source": {"url": "sqlite:///a.sqlite"}}
-    with pytest.raises(ConfigError, match=r"dataset.source.url: stands beside path: give one"):
+    with pytest.raises(
+        ConfigError, match=r"dataset.source.url: cannot be combined with path: give one"
+    ):
         check_config(document, folder=tmp_path)
 
 

@@ -159,7 +159,7 @@ def test_what_hides_a_part_is_done_for_each_input(run, cohort):
 def test_an_input_alone_is_refused(run, cohort):
     with pytest.raises(DataError, match=r"Give each by name: {\"series\": …, \"static\": …}"):
         run.predict(cohort.inputs["series"])
-    with pytest.raises(DataError, match="the input 'static' is lacking"):
+    with pytest.raises(DataError, match="the input 'static' is missing"):
         run.predict({"series": cohort.inputs["series"]})
 
 

@@ -230,8 +230,8 @@ def test_samples_without_any_input_are_left_out_and_counted(folder):
         ({"dataset.inputs": {}},
          r"1 problem\n.*dataset: inputs: name one data set or more, such as static: "),
         ({"model.branches": {"static": {"name": "mlp", "from": "runs/x"}, "note": "cnn"}},
-         r"1 problem\n.*model\.branches\.static\.name: stands beside from: a branch is a model by "
-         r"its name and parameters, or starts from a run; give one"),
+         r"1 problem\n.*model\.branches\.static\.name: cannot be combined with from: a branch is "
+         r"a model by its name and parameters, or starts from a run; give one"),
         ({"model.branches": {"static": {"from": "runs/x", "frosen": 1}, "note": "cnn"}},
          r"static\.frosen: not a setting of a branch from a run; did you mean 'frozen'"),
         ({"model.branches": {"static": {"from": "runs/x", "depth": 1}, "note": "cnn"}},

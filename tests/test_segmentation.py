@@ -214,8 +214,9 @@ def test_metrics_have_intervals_and_baselines(run):
 def test_an_answer_for_each_pixel_is_not_explained(run, tmp_path):
     with pytest.raises(MedkitError) as error:
         explain_file(run, tmp_path)
-    assert "task 'segmentation' gives one answer a pixel, and one a sample is explained" in str(
-        error.value
+    assert (
+        "task 'segmentation' gives one answer per pixel, and only one per sample is explained"
+        in str(error.value)
     )
 
 
@@ -238,7 +239,7 @@ def test_the_report_draws_truth_and_answer(run):
         assert f"<h3>{title}</h3>" in text
     assert "The output is a probability for each pixel; from 0.5 on a pixel is marked." in text
     assert "What a threshold does" not in text
-    assert "Not estimable: task &#39;segmentation&#39; gives one answer a pixel" in text
+    assert "Not estimable: task &#39;segmentation&#39; gives one answer per pixel" in text
     assert "positive class" not in text
 
 
@@ -256,12 +257,12 @@ def test_a_saved_run_predicts_masks(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        (["model={name: mlp}"], "'mlp' gives one answer a sample; task 'segmentation' needs one "
-         "a pixel; these give it: unet"),
+        (["model={name: mlp}"], "'mlp' gives one answer per sample; task 'segmentation' needs one "
+         "per pixel; these give it: unet"),
         (["task=binary"], "'binary' cannot learn the targets of 'synthetic_xray'; these can: "
          "segmentation"),
-        (["task=binary", "dataset.target=opacity"], "'unet' gives one answer a pixel; task "
-         "'binary' needs one a sample"),
+        (["task=binary", "dataset.target=opacity"], "'unet' gives one answer per pixel; task "
+         "'binary' needs one per sample"),
         (["preprocessing={rotation: 10}"], "moves the pixels of the image and not those of its "
          "mask"),
     ],

@@ -298,7 +298,7 @@ def test_a_ranking_undefined_on_validation_is_not_followed(plateau, caplog):
     trainer = Trainer(network(), epochs=4, learning_rate_schedule=plateau)
     history = trainer.fit(x, y, validation_data=(x[:20], np.zeros(20)))
     said = "the validation rows hold one class only, so that auprc is undefined there: val_loss "
-    assert said + "is followed instead of val_auprc" in caplog.text
+    assert said + "is monitored instead of val_auprc" in caplog.text
     assert history.best_epoch == 1 + int(np.argmin(history.history["val_loss"]))
     caplog.clear()
     Trainer(network(), epochs=1).fit(x, y, validation_data=(x[:20], y[:20]))
@@ -316,7 +316,7 @@ def test_of_several_labels_one_with_both_classes_is_enough(caplog):
         Trainer(network(outputs=2), task="multilabel", epochs=1).fit(
             x, both, validation_data=(x, np.column_stack([column, np.zeros(70)]))
         )
-        assert ("val_loss is followed" in caplog.text) is fallen_back
+        assert ("val_loss is monitored" in caplog.text) is fallen_back
 
 
 def test_early_stopping_ends_the_training(caplog):
@@ -375,7 +375,7 @@ def test_class_weights():
     x, y = rows()
     with pytest.raises(TrainingError, match="no class 'sik'; did you mean 'sick'"):
         Trainer(network(), class_weight={"sik": 2.0}).fit(x, np.where(y, "sick", "well"))
-    with pytest.raises(TrainingError, match="'regression' has no classes that exclude each other"):
+    with pytest.raises(TrainingError, match="'regression' has no mutually exclusive classes"):
         Trainer(network(), task="regression", class_weight="balanced").fit(x, x[:, 0])
     with pytest.raises(TrainingError, match="needs the targets as an array"):
         Trainer(network(), class_weight="balanced").fit(Batches())

@@ -54,6 +54,11 @@ PHRASES = {
     r"\bspeaks? for\b": "is a reason for",
     r"\b(?:network|predicted|target|first|new|group's number) less\b": "minus",
     r"\bfor ever\b": "forever",
+    r"\btrain(?:ed)? anew\b": "start a new run",
+    r"\bone answer an? \w+": "one answer per",
+    r"\bis lacking\b": "is missing",
+    r"\bcannot go on\b": "cannot continue",
+    r"\bexclude each other\b": "are mutually exclusive",
 }
 
 

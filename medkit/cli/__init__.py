@@ -1,4 +1,4 @@
-"""The commands. Results go to stdout, everything said to a person goes to stderr."""
+"""The commands. Results go to stdout, messages for a person go to stderr."""
 
 # ruff: noqa: I001 - the help names the commands in the order of their import
 
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             say(str(error))
             return error.exit_status
         kind = type(error).__name__
-        what = "cannot go on" if isinstance(error, OSError) else f"unexpected {kind}"
+        what = "cannot continue" if isinstance(error, OSError) else f"unexpected {kind}"
         say(f"{what}: {error}\n  --debug shows the traceback")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""What the commands share: the application, their options, and how they speak."""
+"""What the commands share: the application, their options, and how they print."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def _answers(task: Component, model: Component) -> Problems:
 
     if needed not in given(model.name):
         able = [name for name in registry.models.names() if needed in given(name)]
-        text = f"'{model.name}' gives one answer a {' or a '.join(given(model.name))}"
-        text += f"; task '{task.name}' needs one a {needed}"
+        text = f"'{model.name}' gives one answer per {' or '.join(given(model.name))}"
+        text += f"; task '{task.name}' needs one per {needed}"
         yield ("model", "name"), f"{text}; these give it: {', '.join(able) or 'none'}"
 
 
@@ -91,7 +91,7 @@ def _of_task(
         text += f"; it watches {', '.join(asked.monitors)}"
         yield ("training", "early_stopping", "monitor"), text
     if training and training.class_weight and not asked.one_class_each:
-        text = "weights classes that exclude each other"
+        text = "weights mutually exclusive classes"
         yield ("training", "class_weight"), f"{text}; task '{task.name}' has none: remove it"
     if header and header.calibration != "none" and not asked.probabilities:
         text = f"recalibrates probabilities; task '{task.name}' has none: remove it"

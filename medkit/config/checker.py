@@ -105,7 +105,7 @@ class Checker:
             text = f"is required (or {', '.join(choice[1:])})"
             self.problems.append(((*place, choice[0]), text))
         elif len(given) > 1:
-            text = f"stands beside {given[0]}: give one of them"
+            text = f"cannot be combined with {given[0]}: give one of them"
             self.problems.append(((*place, *given[1].split(".")), text))
         check_declared = tags.get("check")
         if check_declared:
@@ -144,8 +144,9 @@ class Checker:
         """One component inside another; of a model, it may come from a finished run."""
         if known is registry.models and isinstance(data, dict) and "from" in data:
             if "name" in data:
-                text = "stands beside from: a branch is a model by its name and parameters, or "
-                self.problems.append(((*place, "name"), f"{text}starts from a run; give one"))
+                text = "cannot be combined with from: a branch is a model by its name and "
+                text += "parameters, or starts from a run; give one"
+                self.problems.append(((*place, "name"), text))
                 return None
             run, problems = check(FinishedRun, data, "a setting of a branch from a run")
             self.problems.extend(((*place, *path), text) for path, text in problems)

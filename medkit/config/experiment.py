@@ -63,7 +63,7 @@ class Experiment:
         return self.header.seed
 
     def to_yaml(self, target_folder: Path | None = None) -> str:
-        """The config with every default; ``folder`` is relative to the folder ``beside``."""
+        """The config with every default; ``folder`` is relative to ``target_folder``."""
         plain = dict(self.plain)
         if target_folder is not None:
             plain["folder"] = _relative(self.folder, target_folder)
@@ -162,13 +162,14 @@ def same_experiment(given: Experiment, before: Experiment) -> None:
         ConfigError: Names the sections that differ.
     """
     compared = {*given.plain, *before.plain} - {"folder", "description", "dataset"}
+    differs = "differs from the interrupted run's config"
     problems = [
-        Problem(key, "differs from the interrupted run's config; leave --config out, or train anew")
+        Problem(key, f"{differs}; leave --config out, or start a new run")
         for key in sorted(compared)
         if given.plain.get(key) != before.plain.get(key)
     ]
     if given.dataset != before.dataset:
-        problems.append(Problem("dataset", "differs from the interrupted run's config"))
+        problems.append(Problem("dataset", differs))
     if problems:
         raise ConfigError(problems, place=given.place)
 

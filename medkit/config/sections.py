@@ -72,7 +72,7 @@ class EarlyStopping(Section):
     """Stop when the monitored validation value no longer gets better.
 
     Of epochs with equal values the one with the lower validation loss is kept. Where validation
-    holds one class only, the loss is followed instead of AUROC or AUPRC.
+    holds one class only, the loss is monitored instead of AUROC or AUPRC.
     """
 
     monitor: Annotated[str, AfterValidator(_unprefixed)] | None = None
@@ -99,9 +99,9 @@ class Training(Section):
     """How the network is fitted."""
 
     epochs: Annotated[int, Field(ge=1)] = 50
-    """Times over the training rows."""
+    """Passes over the training rows, at most."""
     batch_size: Annotated[int, Field(ge=1)] = 32
-    """Rows a step."""
+    """Rows per step."""
     optimizer: _Optimizer = optimizer_schemas()["adam"](name="adam")
     """Any Keras optimizer with its arguments: {name: adam, learning_rate: 0.001, clipnorm: 1.0}."""
     learning_rate_schedule: _Schedule | None = None
@@ -162,7 +162,7 @@ class Split(Section):
     sites: tuple[str, ...] = ()
     """For by: fold; only the rows of these sites; empty: of all."""
     stratify: bool = True
-    """Keep the outcome's distribution alike in all parts where that is possible."""
+    """Stratify: keep the outcome's distribution the same in all parts where possible."""
 
 
 class Evaluation(Section):
@@ -173,7 +173,7 @@ class Evaluation(Section):
     confidence: Fraction = 0.95
     """Coverage of the intervals."""
     subgroups: tuple[str, ...] = ()
-    """Attributes whose groups are reported apart."""
+    """Attributes whose groups are reported separately."""
     baselines: bool = True
     """Logistic or linear regression and gradient boosting on the same split."""
     minimum_group: Annotated[int, Field(ge=1)] = 10
@@ -200,7 +200,7 @@ class Leakage(Section):
     """The gate between split and training."""
 
     allow: dict[str, Annotated[str, Field(min_length=1)]] = {}
-    """Findings to pass all the same: {finding: reason in words}; printed in the report."""
+    """Findings to waive: {finding: reason in words}; printed in the report."""
 
 
 class Header(Section):

@@ -92,4 +92,4 @@ class RunError(MedkitError):
 
 
 class TrainingError(MedkitError):
-    """A training that cannot go on (a loss that is not a number, for example)."""
+    """A training that cannot continue (a loss that is not a number, for example)."""

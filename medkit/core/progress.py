@@ -39,7 +39,7 @@ class Progress:
         self.bar: Any = None
 
     def advance(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Count this many more as done."""
         self.done += count
         now = time.monotonic()
         if now - self.started >= self.quiet:

@@ -273,7 +273,7 @@ tasks = Registry("task", "medkit.tasks")
 
 
 def fits(model: Entry, modality: str) -> bool:
-    """Whether a model takes what a modality gives, and the settings it needs are there to be set.
+    """Whether a model takes what a modality gives, and the settings it needs exist.
 
     Args:
         model: The entry of a model; one that does not say what it accepts is taken to fit.

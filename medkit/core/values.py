@@ -68,7 +68,7 @@ def bounded(
     outside: Outside,
     place: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values as ``outside`` wants them, and which of them were outside.
+    """Values treated as ``outside`` says, and which of them were outside.
 
     Args:
         values: Numbers, NaN where missing. Infinite ones are left to be refused.

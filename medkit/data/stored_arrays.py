@@ -70,7 +70,7 @@ class StoredRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("stored rows are no array in memory: reading them makes a copy")
+            raise ValueError("stored rows are not an array in memory: reading them makes a copy")
         found = self._read(self.rows)
         return found if dtype is None else found.astype(dtype, copy=False)
 

@@ -68,7 +68,7 @@ class Methods:
     undefined: ClassVar[str] = "too little measured"
     #: What makes sets or intervals with a coverage.
     conformal: ClassVar[type[Conformal] | None] = None
-    #: Whether its classes exclude each other and their probabilities sum to 1.
+    #: Whether its classes are mutually exclusive and their probabilities sum to 1.
     exclusive: ClassVar[bool] = False
     #: Whether networks are compared by their standard deviation: measured numbers.
     deviates: ClassVar[bool] = False

@@ -10,7 +10,8 @@ from medkit.tasks.task import Task
 
 def not_explained(task: Task) -> str:
     """Why an answer that is not one per sample has no explanation."""
-    return f"task '{task.kind}' gives one answer a {task.answers}, and one a sample is explained"
+    given = f"task '{task.kind}' gives one answer per {task.answers}"
+    return f"{given}, and only one per sample is explained"
 
 
 def explained_outputs(task: Task, outputs: np.ndarray, wanted: str | None) -> np.ndarray:

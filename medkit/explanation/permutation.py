@@ -240,7 +240,7 @@ def _predicted(
             else:
                 arrays[source][rows] = group.lent(x, x[lent])
                 if (present := presence_name(source)) in arrays:
-                    # What a lender lacks is lacking, and no value.
+                    # What a lender lacks stays missing; it is not a value.
                     arrays[present][rows] = arrays[present][rows][lent]
         for source, array in arrays.items():
             together = together.replaced(source, array)

@@ -1,4 +1,4 @@
-"""Raw pixels -> rescaled, standardized, and in training varied images."""
+"""Raw pixels -> rescaled, standardized, and in training augmented images."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class ImageAugmentation(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="medkit")
 class ImagePreprocessing(keras.layers.Layer):
-    """Rescale pixels to 0 … 1, vary them in training, standardize each channel.
+    """Rescale pixels to 0 … 1, augment them in training, standardize each channel.
 
     Computes in float32 whatever the precision policy.
 

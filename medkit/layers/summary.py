@@ -1,4 +1,4 @@
-"""What a series amounts to: statistics of each variable over time."""
+"""Summary statistics of each variable over time."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Encoder:
                 raise DataError(
                     f"{(~present).sum()} samples lack the input '{name}', which every sample had "
                     "in training",
-                    hint="Train with input_dropout, so that the network learns to do without.",
+                    hint="Train with input_dropout, so that the network learns to do without it.",
                 )
         return Inputs(arrays)
 
@@ -115,7 +115,7 @@ class Encoder:
         An input that a sample may lack may be left out: its data are None then.
 
         Raises:
-            DataError: An input is lacking, or there is none of that name.
+            DataError: An input is missing, or has an unknown name.
         """
         names = list(self.modalities)
         if not isinstance(data, Mapping):
@@ -134,7 +134,7 @@ class Encoder:
         needed = [name for name in names if name not in self.optional]
         lacking = [name for name in needed if given[name] is None]
         if lacking:
-            raise DataError(f"the input '{lacking[0]}' is lacking; needed: {', '.join(needed)}")
+            raise DataError(f"the input '{lacking[0]}' is missing; needed: {', '.join(needed)}")
         if all(values is None for values in given.values()):
             raise DataError(f"no input is given; the model takes: {', '.join(names)}")
         return given

@@ -56,11 +56,11 @@ class ExplanationHooks:
         return [FeatureGroup(f.name, f.unit, (i,)) for i, f in enumerate(self.features)]
 
     def ranked_groups(self, x: np.ndarray) -> list[FeatureGroup]:
-        """The features whose importance for all samples is told."""
+        """The features whose importance over all samples is reported."""
         return self.groups()
 
     def hidden_parts(self) -> tuple[list[FeatureGroup], bool]:
-        """What occlusion hides one after the other, and whether these overlap: then a place gets
+        """What occlusion hides one after the other, and whether these overlap: then a value gets
         the mean over those that cover it."""
         return self.groups(fine=True), False
 

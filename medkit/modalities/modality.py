@@ -114,7 +114,7 @@ class Modality(ExplanationHooks, Summarized, LeakageHooks):
         absent = absent_names(self.names, given)
         if len(absent) == len(self.names):
             raise DataError(
-                f"none of the {what} the model was trained on is there: {', '.join(absent)}"
+                f"none of the {what} the model was trained on was given: {', '.join(absent)}"
             )
         if absent:
             log.info("%d %s not measured at all in this data: %s",

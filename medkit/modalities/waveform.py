@@ -39,7 +39,7 @@ RATE_SECONDS = 4.0
 
 @modalities.register(name="waveform")
 class Waveform(SeriesCompared):
-    """Dense signals: each lead standardized by what it was like in training; nothing is carried on.
+    """Dense signals: each lead standardized by its training mean; gaps are not carried forward.
 
     Encoded: float32 (n, samples, leads) in physical units, NaN where a lead was off. In the model:
     the leads, standardized; a gap takes the training mean.

@@ -50,7 +50,7 @@ def attention(
     l1: Penalty = 0.0,
     l2: Penalty = 0.0,
 ) -> keras.Model:
-    """Self-attention: every time step looks at every other, in blocks of several heads.
+    """Self-attention: every time step attends to every other, in blocks of several heads.
 
     The channels are projected to ``num_heads * key_dim``, positions are added, and each block
     adds self-attention and a two-layer network to its input, each after layer normalization.
@@ -67,7 +67,7 @@ def attention(
         num_heads: Heads in each block.
         key_dim: Width of each head; the blocks work on num_heads * key_dim channels.
         feed_forward_units: Width of the hidden layer of each block's two-layer network.
-        positions: How the order is told: fixed sine waves, learned vectors, or not at all.
+        positions: How positions are encoded: fixed sine waves, learned vectors, or not at all.
         recurrent: A recurrent layer that reads the attended sequence; null for none.
         recurrent_units: Width of that recurrent layer.
         pooling: What of the sequence is kept: its last step, or the mean or maximum over time.
@@ -143,7 +143,7 @@ def attention(
 def attention_weights(
     model: keras.Model, x: Any, *, within: keras.Model | None = None, batch_size: int = 256
 ) -> np.ndarray:
-    """Who looked at whom: the attention weights of each sample.
+    """The attention weights of each sample: which step attended to which.
 
     Args:
         model: A model of ``attention``, or any that holds one: a saved run's whole model, with
@@ -153,7 +153,7 @@ def attention_weights(
         batch_size: Samples computed at a time.
 
     Returns:
-        (n, blocks, heads, time, time) float32; the last axis, the steps looked at, sums to 1.
+        (n, blocks, heads, time, time) float32; the last axis, the steps attended to, sums to 1.
 
     Raises:
         MedkitError: The model has no self-attention layer.

@@ -43,7 +43,7 @@ def fusion(
         branches: Input name -> name of a model, or a mapping with ``name`` and its parameters; or
             one with ``from``, a finished run on that input alone (in Python, a network without its
             head), whose weights and preprocessing the branch starts with, and ``frozen``: true
-            where these weights shall not be trained any more.
+            where these weights are not to be trained further.
         join: How the embeddings become one; ``gated`` and ``attention`` first bring them to one
             width, ``joint_units[0]`` or else 32.
         joint_units: Width of each dense layer on the joint embedding; an empty list for none.
@@ -98,7 +98,7 @@ def _embedding(name: str, chosen: str | Mapping[str, Any], x: Any) -> Any:
     given: dict[str, Any] = {"name": chosen} if isinstance(chosen, str) else dict(chosen)
     frozen = False
     if "from" in given:
-        # A copy, since each member of an ensemble goes on from the same weights.
+        # A copy, since each member of an ensemble starts from the same weights.
         branch = keras.models.clone_model(given["from"])
         branch.set_weights(given["from"].get_weights())
         frozen = given.get("frozen", False)
@@ -107,7 +107,8 @@ def _embedding(name: str, chosen: str | Mapping[str, Any], x: Any) -> Any:
         branch = models.build(given.pop("name"), tuple(x.shape[1:]), None, **given)
     if len(branch.output_shape) != 2:
         raise MedkitError(
-            f"fusion: the branch '{name}' gives {branch.output_shape}, no embedding (batch, width)"
+            f"fusion: the branch '{name}' gives {branch.output_shape}, not an "
+            "embedding (batch, width)"
         )
     branch.name = branch_name(name)  # layers need names of their own
     return branch(x, training=False) if frozen else branch(x)

@@ -35,7 +35,7 @@ def grud(
     l1: Penalty = 0.0,
     l2: Penalty = 0.0,
 ) -> keras.Model:
-    """GRU-D: what was last measured, and what is remembered, fade until something new comes.
+    """GRU-D: the last measured values and the memory decay until something new is measured.
 
     After Che, Purushotham, Cho, Sontag and Liu, "Recurrent neural networks for multivariate time
     series with missing values", Scientific Reports 8 (2018). The rates of fading are learned.

@@ -35,8 +35,8 @@ def strats(
     its time's (each a small network of one number: ``tanh`` in the middle, √units wide, so that
     time and value are nowhere cut into steps). Blocks of self-attention and a two-layer network,
     each added to its input and normalized, let every event see the others; fusion attention, a
-    learned weighted mean, makes one vector of them. Padding has no part in any of it, and the
-    order of the events none either: time is told by the events. The paper's self-supervised
+    learned weighted mean, makes one vector of them. Padding plays no part in it, nor does
+    the order of the events: each event carries its time. The paper's self-supervised
     pre-training (forecasting) is not done here.
 
     Args:
@@ -78,7 +78,7 @@ def strats(
         raise MedkitError(f"strats takes inputs of shape {expected}; got {tuple(input_shape)}")
     if units % num_heads:
         raise MedkitError(
-            f"strats: the units must be a multiple of the heads; {units} is none of {num_heads}",
+            f"strats: units must be a multiple of num_heads; {units} is not one of {num_heads}",
             hint=f"Choose units: {-(-units // num_heads) * num_heads}, or another num_heads.",
         )
 

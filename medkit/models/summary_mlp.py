@@ -1,4 +1,4 @@
-"""Multilayer perceptron on what each series amounts to."""
+"""Multilayer perceptron on summary statistics of each series."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def summary_mlp(
     trend, how often something was measured. One perceptron sees them as they are, another through
     bins (Gorishniy, Rubachev and Babenko, NeurIPS 2022); their answers are averaged, and each
     trains on a loss of its own, so that they learn independently.
-    Does with few samples what a recurrent network needs many for; the order of what happened in
-    between is lost. Needs ``preprocessing: {missing: forward_fill, indicators: all}``: the last
-    measured values, then for each of them whether it was measured at that step.
+    Needs fewer samples than a recurrent network; the order of what happened in between is lost.
+    Needs ``preprocessing: {missing: forward_fill, indicators: all}``: the last measured values,
+    then for each of them whether it was measured at that step.
 
     Args:
         input_shape: Shape of one sample, without the batch: ``(time, 2 * variables)``.

@@ -53,7 +53,7 @@ def transformer(
         num_heads: Heads in each block.
         key_dim: Width of each head; the blocks work on num_heads * key_dim channels.
         feed_forward_units: Width of the hidden layer of each block's two-layer network.
-        positions: How the order is told: learned vectors, or fixed sine waves.
+        positions: How positions are encoded: learned vectors, or fixed sine waves.
         summary: How the last block becomes one vector: every step kept, their mean or maximum,
             or the last one.
         activation: Keras activation of the two-layer networks and before the head.

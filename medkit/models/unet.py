@@ -29,7 +29,7 @@ def unet(
     l1: Penalty = 0.0,
     l2: Penalty = 0.0,
 ) -> keras.Model:
-    """U-Net: down to a coarse view and up again, with the finer views beside.
+    """U-Net: down to a coarse resolution and up again, with skip connections.
 
     Each level halves height and width; on the way up, each is doubled and joined with its own
     level of the way down. After Ronneberger, Fischer and Brox, "U-Net: convolutional networks for
@@ -57,7 +57,7 @@ def unet(
         num_outputs).
 
     Raises:
-        MedkitError: The input is no image, or a side cannot be halved so often.
+        MedkitError: The input is not an image, or a side cannot be halved so often.
 
     Example:
         >>> from medkit.models import unet

@@ -242,7 +242,7 @@ def _zeros_and_ones(targets: Any) -> np.ndarray:
         raise DataError(
             f"task segmentation needs masks (n, height, width); the targets have shape "
             f"{np.shape(targets)}",
-            hint="For one answer a sample use binary, multiclass, multilabel or regression.",
+            hint="For one answer per sample use binary, multiclass, multilabel or regression.",
         )
     wrong = ~((masks == 0) | (masks == 1)).all(axis=(1, 2, 3))
     if wrong.any():

@@ -254,10 +254,10 @@ class Task:
         """Weights that make every class count alike: rows / (classes * rows of the class).
 
         Raises:
-            MedkitError: The task has no classes that exclude each other.
+            MedkitError: The task has no mutually exclusive classes.
         """
         raise MedkitError(
-            f"task '{self.kind}' has no classes that exclude each other, to be weighted",
+            f"task '{self.kind}' has no mutually exclusive classes to weight",
             hint="Remove training.class_weight.",
         )
 

@@ -29,7 +29,7 @@ def select_backend(asked: str | None = None, preferred: str | None = None) -> st
 
     Args:
         asked: A backend the user insists on.
-        preferred: Taken when nothing else is said and it is installed (a run's own backend).
+        preferred: Used when nothing else is asked for and it is installed (a run's own backend).
 
     Raises:
         BackendError: It is not installed, or Keras already runs on another one.
@@ -55,7 +55,7 @@ def select_backend(asked: str | None = None, preferred: str | None = None) -> st
         extra = f"[{name}]" if name != "tensorflow" else ""
         raise BackendError(
             f"the backend '{name}' is not installed",
-            hint=f"pip install 'keras-medkit{extra}', or choose one that is: "
+            hint=f"pip install 'keras-medkit{extra}', or choose an installed one: "
             f"{', '.join(there) or 'none is'} (backend: in the config, or --backend).",
         )
     os.environ["KERAS_BACKEND"] = name

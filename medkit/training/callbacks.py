@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch. Callbacks with ``state`` go on exactly in a resumed run."""
+"""What happens at the end of an epoch; those with ``state`` continue exactly in a resumed run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger("medkit")
 
 
 class Resumable(keras.callbacks.Callback):
-    """A callback that goes on in a resumed run: the attributes in ``kept`` are its state."""
+    """A callback that continues in a resumed run: the attributes in ``kept`` are its state."""
 
     kept: tuple[str, ...] = ()
 
@@ -71,7 +71,7 @@ class StopOnNaN(keras.callbacks.Callback):
         tries = [
             f"a lower learning rate (it is {rate:g})",
             "gradient clipping (optimizer.clipnorm: 1.0)",
-            "a look at the targets and inputs (infinite, missing or very large values)",
+            "checking the targets and inputs (infinite, missing or very large values)",
         ]
         if self.mixed_precision:
             tries.append("mixed_precision: false")
@@ -85,8 +85,8 @@ class StoppingCallback(Resumable):
     """Stops after ``patience`` epochs without a better value; keeps the best epoch's weights.
 
     Of epochs whose values are equal (an AUPRC of 1.0 reached twice, an accuracy of few rows) the
-    one with the lower loss on the same rows is kept. Such a tie is no better value: it does not
-    start the patience anew.
+    one with the lower loss on the same rows is kept. Such a tie is not a better value: it does not
+    restart the patience.
 
     Args:
         name: Name in the logs: ``val_auroc``.

@@ -91,7 +91,7 @@ class Checkpoint(keras.callbacks.Callback):
                     f"the checkpoint was made with {name} {state['identity'].get(name)}, "
                     f"this training has {value}",
                     place=str(self.path),
-                    hint="Resume with the same settings and data, or train anew.",
+                    hint="Resume with the same settings and data, or start a new run.",
                 )
         for group, variables in self._variables().items():
             self._assign(group, variables, arrays)
@@ -135,7 +135,7 @@ class Checkpoint(keras.callbacks.Callback):
             raise RunError(
                 f"the checkpoint's {group} has other weights than this one",
                 place=str(self.path),
-                hint="Resume with the model and optimizer it was made with, or train anew.",
+                hint="Resume with the model and optimizer it was made with, or start a new run.",
             )
         for array, variable in zip(found, variables, strict=True):
             variable.assign(array)

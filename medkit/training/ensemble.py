@@ -26,7 +26,7 @@ def member_seed(seed: int, number: int) -> int:
 
 
 def joined(histories: Sequence[History]) -> History:
-    """The histories of all members one below the other; with ``member`` if there are several.
+    """The histories of all members, concatenated; with ``member`` if there are several.
 
     Args:
         histories: Watched value -> one number an epoch, of each member.

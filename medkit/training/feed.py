@@ -69,7 +69,7 @@ def chunks(
         batch_size: Rows a batch.
         fused: Batches a chunk; the last chunk of an epoch has what is left over.
         seed: Seed of the order.
-        first_epoch: Where to start; a resumed run goes on as if it had never stopped.
+        first_epoch: Where to start; a resumed run continues as if it had never stopped.
     """
     count = row_count(data)
     for epoch in itertools.count(first_epoch):

@@ -48,7 +48,7 @@ def make_watchers(settings: Any, task: Task, evaluator: Evaluator | None) -> dic
         if name in _RANKINGS and (asked or _is_plateau(schedule)) and _one_class(task, evaluator):
             log.warning(
                 "the validation rows hold one class only, so that %s is undefined there: "
-                "val_loss is followed instead of val_%s",
+                "val_loss is monitored instead of val_%s",
                 name,
                 name,
             )

@@ -26,7 +26,7 @@ def class_weights(asked: Any, task: Task, y: np.ndarray | None) -> dict[int, flo
     place = "training.class_weight"
     if not task.one_class_each:
         raise TrainingError(
-            f"task '{task.kind}' has no classes that exclude each other, to be weighted",
+            f"task '{task.kind}' has no mutually exclusive classes to weight",
             place=place,
             hint="Remove class_weight.",
         )

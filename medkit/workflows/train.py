@@ -178,7 +178,7 @@ def reopen(folder: Path | str, cohort: Cohort) -> Path:
         raise RunError(
             "the data have changed since the run was interrupted",
             place=str(folder),
-            hint="Put the former files back, or train anew without --resume.",
+            hint="Put the former files back, or start a new run without --resume.",
         )
     remove_unfinished(folder)
     return folder

@@ -67,7 +67,7 @@ class Division:
         )
 
     def require_sites(self, asked: Sequence[str], present: Sequence[str], place: str) -> None:
-        """Raise a DataError if a site is none of those there are."""
+        """Raise a DataError if a site does not occur."""
         for name in asked:
             if name not in present:
                 near = did_you_mean(name, list(present)) or ";"

@@ -26,7 +26,7 @@ PIXEL_TYPES = ("uint8", "float32")
 
 @modalities.register(name="image")
 class Image(ImageHooks):
-    """Images or volumes: rescaled to 0 … 1, varied in training, standardized in the model.
+    """Images or volumes: rescaled to 0 … 1, augmented in training, standardized in the model.
 
     Encoded: pixels as they are, uint8 or float32, (n, height, width, channels) or (n, depth,
     height, width, channels). One range of values becomes 0 … 1 for all images, learned from the

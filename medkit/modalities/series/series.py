@@ -61,8 +61,8 @@ class Series(SeriesExplained, SeriesCompared):
             bound: 0.001 keeps what lies between the 0.1 and the 99.9 percent quantiles.
         clip: Bound on the standardized values, in standard deviations, so that a typing error
             in one value moves the outcome no further; null for none.
-        padding: What stands before a sample's first measurement and after its last, where stays
-            differ in length: what fills any gap, or zero in every channel, which models with
+        padding: What fills the steps before a sample's first measurement and after its last, where
+            stays differ in length: what fills any gap, or zero in every channel, which models with
             ``mask_zeros`` skip.
         minimum_frequency: Share of the training samples in which a channel must have been measured
             at least once (one without gaps, as a count of events: be other than 0); rarer

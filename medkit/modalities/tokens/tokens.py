@@ -100,7 +100,7 @@ class Tokens(TokensHooks):
         if not total:
             raise DataError("every training sequence is empty")
         least = self.min_count or (1 if self.unit == "character" else 5)
-        # Ties by the token itself: a vocabulary must not hang on the order of the rows.
+        # Ties by the token itself: a vocabulary must not depend on the order of the rows.
         ranked = sorted(total, key=lambda token: (-total[token], token))
         kept = [token for token in ranked if containing[token] >= least][: self.max_vocabulary]
         if not kept:

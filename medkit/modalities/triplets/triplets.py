@@ -140,7 +140,7 @@ class Triplets(TripletsHooks):
         A variable that was not there in training is left out, and one that is not there now was
         not measured. A plain array has the fitted variables in the fitted order (``names``).
         Values that mean 'missing', and those outside a range, are treated as the dataset treated
-        them; an event without a value is none.
+        them; an event without a value does not count.
 
         Raises:
             DataError: Not (n, events, 3), no known variable, or infinite values.
