@@ -14,15 +14,7 @@ from medkit.tasks.task import Task
 class YesNoTask(Task):
     """Probabilities of yes, each decided at a threshold chosen on validation.
 
-    Args:
-        loss: binary_crossentropy, focal (Lin et al. 2017), or mse, the Brier score.
-        label_smoothing: Share by which the targets are drawn towards one half.
-        focal_gamma: With loss focal, how much less the targets count that are already right.
-        focal_alpha: With loss focal, weight of the positives; null weighs both alike.
-        threshold: How a threshold is chosen on the validation rows.
-        at_least: With threshold sensitivity or specificity, what it must reach on validation.
-        cost_ratio: With threshold cost, how many false positives one false negative is worth.
-        fixed_threshold: A threshold used as it is; nothing is chosen on the validation rows.
+    The parameters are those that ``Binary`` describes.
     """
 
     outcome: ClassVar[str] = "yes_no"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation.calibration.smooth import Loess, band, drawn_rows
+from medkit.evaluation.calibration.smooth import Loess, drawn_rows
 from medkit.evaluation.notes import reasons
 from medkit.evaluation.resampling.intervals import Resampled
 
@@ -66,7 +66,6 @@ class Agreement:
     def described(
         self,
         resampled: Resampled,
-        curves: np.ndarray | None,
         subjects: np.ndarray,
         confidence: float,
         seed: int = 0,
@@ -74,8 +73,7 @@ class Agreement:
         """What ``calibration_of`` gives for an output of a regression.
 
         Args:
-            resampled: The metrics of ``measure`` in the resamples; empty for no intervals.
-            curves: (B, m) its ``curve`` in the resamples; None for no band.
+            resampled: What ``measure`` gives in the resamples; empty for no intervals.
             subjects: (n,) subject of each row.
             confidence: Coverage of the intervals.
             seed: Not used: nothing is drawn at random.
@@ -98,7 +96,11 @@ class Agreement:
             metrics[name] = resampled.estimate(name, value, confidence, reason)
         curve = None
         if self.loess is not None:
-            curve = band(self.loess.at, values["curve"][0], curves, confidence)
+            curve = {
+                "predicted": self.loess.at,
+                "observed": values["curve"][0],
+                **resampled.band("curve", len(self.loess.at), confidence),
+            }
         counts, edges = np.histogram(self.d, _HISTOGRAM)
         low, high = np.percentile(self.d, [2.5, 97.5])
         found: dict[str, Any] = {

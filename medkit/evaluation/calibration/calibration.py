@@ -10,7 +10,7 @@ import numpy as np
 from medkit.evaluation.calibration.agreement import Agreement
 from medkit.evaluation.calibration.reliability import Reliability
 from medkit.evaluation.methods import Questions, methods_for
-from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
+from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, resample_by
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
 
@@ -99,12 +99,12 @@ def _block(rows: EvaluatedRows, part: Outcome, resamples: int) -> dict[str, Any]
     """One outcome, measured numbers or yes and no; made one after the other, for the memory."""
     of = _OF_KIND[part.kind](part.y, part.p)
     codes, confidence = rows.codes, rows.settings.confidence
-    resampled, curves = replicate(of.measure, codes, rows.strata, resamples, rows.seed)
+    resampled = resample_by(of.measure, codes, rows.strata, resamples, rows.seed)
     found: dict[str, Any] = {"n": len(codes), "subjects": int(codes.max()) + 1}
     if isinstance(of, Reliability):
         found["positives"] = int(of.y.sum())
     found["resamples"] = resamples if resampled.groups is not None else 0
-    found.update(of.described(resampled, curves.get("curve"), codes, confidence, rows.seed))
+    found.update(of.described(resampled, codes, confidence, rows.seed))
     if resamples and resampled.groups is None:
         found["notes"] = [*found.get("notes", []), ONE_SUBJECT]
     return found

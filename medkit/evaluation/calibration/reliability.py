@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
-from medkit.evaluation.calibration.smooth import Loess, band, drawn_rows, interpolation
+from medkit.evaluation.calibration.smooth import Loess, drawn_rows, interpolation
 from medkit.evaluation.notes import reasons
 from medkit.evaluation.resampling.intervals import (
     Resampled,
@@ -118,7 +118,6 @@ class Reliability:
     def described(
         self,
         resampled: Resampled,
-        curves: np.ndarray | None,
         subjects: np.ndarray,
         confidence: float,
         seed: int,
@@ -126,8 +125,7 @@ class Reliability:
         """``metrics``, ``bins``, ``curve``, ``histogram`` and ``notes``; see ``calibration_of``.
 
         Args:
-            resampled: The metrics of ``measure`` in the resamples; empty for no intervals.
-            curves: (B, m) its ``curve`` in the resamples; None for no band.
+            resampled: What ``measure`` gives in the resamples; empty for no intervals.
             subjects: (n,) subject of each row.
             confidence: Coverage of the intervals.
             seed: Seed of the simulated outcomes.
@@ -140,7 +138,11 @@ class Reliability:
         }
         curve = None
         if self.loess is not None:
-            curve = band(self.loess.at, values["curve"][0], curves, confidence)
+            curve = {
+                "predicted": self.loess.at,
+                "observed": values["curve"][0],
+                **resampled.band("curve", len(self.loess.at), confidence),
+            }
         edges = np.linspace(0, 1, _HISTOGRAM + 1)
         counts = {
             name: np.histogram(self.p[self.y == outcome], edges)[0]

@@ -87,21 +87,3 @@ def drawn_rows(n: int) -> Any:
     if n <= _MOST_ROWS:
         return slice(None)
     return np.sort(np.random.default_rng(0).choice(n, _MOST_ROWS, replace=False))
-
-
-def band(
-    at: np.ndarray, curve: np.ndarray, replicates: np.ndarray | None, confidence: float
-) -> dict[str, np.ndarray]:
-    """``predicted``, ``observed``, ``low``, ``high``, each (m,): a curve and its pointwise band.
-
-    Args:
-        at: (m,) where the curve is known.
-        curve: (m,) its values.
-        replicates: (B, m) its values in the resamples; None or empty: low and high are NaN.
-        confidence: Coverage of the band at each point.
-    """
-    low = high = np.full(len(at), np.nan)
-    if replicates is not None and len(replicates):
-        tail = (1 - confidence) / 2
-        low, high = np.nanquantile(replicates, [tail, 1 - tail], axis=0)
-    return {"predicted": at, "observed": curve, "low": low, "high": high}

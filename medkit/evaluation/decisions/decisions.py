@@ -8,7 +8,7 @@ import numpy as np
 
 from medkit.evaluation.decisions.operating_points import Decisions
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, replicate
+from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, resample_by
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.ranking import best_threshold
@@ -59,11 +59,9 @@ def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
 
     def block(of: Outcome, points: list[dict[str, Any]]) -> dict[str, Any]:
         decisions = Decisions(of.y, of.p, points, rows.codes, settings)
-        resampled, curves = replicate(
-            decisions.measure, rows.codes, rows.strata, resamples, rows.seed
-        )
+        resampled = resample_by(decisions.measure, rows.codes, rows.strata, resamples, rows.seed)
         drawn = resamples if resampled.groups is not None else 0
-        described = decisions.described(resampled, curves)
+        described = decisions.described(resampled)
         if resamples and resampled.groups is None:
             described["notes"] = [*described.get("notes", []), ONE_SUBJECT]
         return {"resamples": drawn, **described}

@@ -84,20 +84,15 @@ class Decisions:
         np.cumsum(ranked, axis=1, out=sums[:, 1:])
         return sums[:, self.above], sums[:, -1:]
 
-    def described(self, resampled: Resampled, curves: dict[str, np.ndarray]) -> dict[str, Any]:
+    def described(self, resampled: Resampled) -> dict[str, Any]:
         """A block, without ``resamples``."""
         values = self.measure(np.ones((1, len(self.y))))
         model, treat_all = values["curve"][0], values["treat_all"][0]
-        low = high = np.full(len(THRESHOLDS), np.nan)
-        if "curve" in curves:
-            tail = (1 - self.confidence) / 2
-            low, high = np.quantile(curves["curve"], [tail, 1 - tail], axis=0)
         found: dict[str, Any] = {
             "curve": {
                 "thresholds": THRESHOLDS,
                 "model": model,
-                "low": low,
-                "high": high,
+                **resampled.band("curve", len(THRESHOLDS), self.confidence),
                 "treat_all": treat_all,
                 "treat_none": np.zeros(len(THRESHOLDS)),
                 "useful": _stretches(model > np.maximum(treat_all, 0) + 1e-12),

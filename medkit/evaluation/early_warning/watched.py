@@ -10,7 +10,7 @@ import numpy as np
 
 from medkit.evaluation.early_warning.stays import Stays, alarms, count_alarms, spaced_thresholds
 from medkit.evaluation.early_warning.utility import hourly_utility
-from medkit.evaluation.resampling.intervals import Resampled, replicate
+from medkit.evaluation.resampling.intervals import Resampled, resample_by
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
 from medkit.tasks.scores.ranking import Ranking, divided
 
@@ -96,9 +96,7 @@ class Watched:
         self.codes = codes
         with np.errstate(divide="ignore", invalid="ignore"):
             self.values = {k: v[0] for k, v in self.measure(np.ones((1, len(stays)))).items()}
-            self.resampled, self.curves = replicate(
-                self.measure, codes, strata, settings.bootstrap, seed
-            )
+            self.resampled = resample_by(self.measure, codes, strata, settings.bootstrap, seed)
         self.resamples = settings.bootstrap if self.resampled.groups is not None else 0
 
     def _utilities(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -147,10 +145,7 @@ class Watched:
     def described(self) -> dict[str, Any]:
         """The block but for histogram and timelines."""
         stays = self.stays
-        tail = (1 - self.confidence) / 2
-        low = high = np.full(len(self.curve), np.nan)
-        if self.curves and stays.event.any():
-            low, high = np.nanquantile(self.curves["sensitivity"], [tail, 1 - tail], axis=0)
+        drawn = self.resampled if stays.event.any() else Resampled({}, {}, None)
         late = np.minimum.reduceat(stays.lead, stays.starts) <= self.watch.lead
         return {
             "stays": len(stays),
@@ -168,8 +163,7 @@ class Watched:
                 "thresholds": self.curve,
                 "false_alarms_per_day": self.values["false"],
                 "stay_sensitivity": self.values["sensitivity"],
-                "low": low,
-                "high": high,
+                **drawn.band("sensitivity", len(self.curve), self.confidence),
             },
         }
 

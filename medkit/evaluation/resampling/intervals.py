@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,13 @@ class Resampled:
         replicates: metric -> (resamples,), NaN if undefined.
         left_out: metric -> (groups,), NaN if undefined.
         groups: The groups of subjects; None without resamples.
+        curves: Curve -> (resamples, m).
     """
 
     replicates: dict[str, np.ndarray]
     left_out: dict[str, np.ndarray]
     groups: Groups | None
+    curves: dict[str, np.ndarray] = field(default_factory=dict)
 
     def confidence_interval(self, name: str, value: float, confidence: float) -> dict[str, Any]:
         """What ``confidence_interval`` returns of one metric."""
@@ -93,6 +95,14 @@ class Resampled:
         corrected = self.corrected(name, value) or Correction()
         return corrected.p_value(replicates[np.isfinite(replicates)], value)
 
+    def band(self, curve: str, points: int, confidence: float) -> dict[str, np.ndarray]:
+        """``low`` and ``high``, (points,) each: pointwise bounds of a curve; NaN without any."""
+        low = high = np.full(points, np.nan)
+        if curve in self.curves:
+            tail = (1 - confidence) / 2
+            low, high = np.nanquantile(self.curves[curve], [tail, 1 - tail], axis=0)
+        return {"low": low, "high": high}
+
     def less(self, other: Resampled) -> Resampled:
         """The differences to another model in the same resamples."""
         return Resampled(
@@ -131,7 +141,8 @@ def resample_by(
     describes.
 
     Args:
-        score: (B, n) weights of the rows -> name -> (B,) values, NaN if undefined.
+        score: (B, n) weights of the rows -> name -> (B,) values, NaN if undefined, or (B, m)
+            of a curve.
         codes: (n,) subject number of each row.
         strata: (subjects,) stratum of each subject, as ``outcome_strata`` gives them, or None.
         resamples: Number of resamples.
@@ -140,29 +151,14 @@ def resample_by(
     Returns:
         Without anything in it where there are no resamples, or one subject only.
     """
-    return replicate(score, codes, strata, resamples, seed)[0]
-
-
-def replicate(
-    measure: Callable[[np.ndarray], Mapping[str, Any]],
-    codes: np.ndarray,
-    strata: np.ndarray | None,
-    resamples: int,
-    seed: int,
-) -> tuple[Resampled, dict[str, np.ndarray]]:
-    """As ``resample_by``, of a measure that may also give curves: name -> (B,) or (B, m).
-
-    Returns:
-        The numbers, ready for ``Resampled.confidence_interval``, and of each curve (resamples, m).
-    """
-    drawn = replicates_of(measure, codes, strata, resamples, seed)
+    drawn = replicates_of(score, codes, strata, resamples, seed)
     if not drawn:
-        return Resampled({}, {}, None), {}
+        return Resampled({}, {}, None)
     groups = left_out_groups(codes, seed, strata)
-    without = _collected(measure, groups.weights(codes))
+    without = _collected(score, groups.weights(codes))
     curves = {name: values for name, values in drawn.items() if values.ndim > 1}
     scalars = {name: values for name, values in drawn.items() if values.ndim == 1}
-    return Resampled(scalars, {name: without[name] for name in scalars}, groups), curves
+    return Resampled(scalars, {name: without[name] for name in scalars}, groups, curves)
 
 
 def replicates_of(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation.methods import Methods, methods_for
+from medkit.evaluation.methods import methods_for
 from medkit.tasks.task import Task
 
 _SAME = 1e-9  # a spread this small is rounding
@@ -25,10 +25,28 @@ def spread_of(task: Task, outputs: Iterable[np.ndarray]) -> dict[str, Any]:
         and ``not_estimable`` with a reason where they tell nothing of a spread.
     """
     methods = methods_for(task)
-    if methods.deviates:
-        count, rows, largest = _deviations(outputs)
-    else:
-        count, rows, largest = _entropies(methods, outputs)
+    count, largest = 0, 0.0
+    first = mean = squares = total = entropies = np.zeros(0)
+    for each in outputs:
+        each = np.asarray(each, float)
+        if count == 0:
+            first, mean, squares, total = each, *(np.zeros_like(each) for _ in range(3))
+        count += 1
+        largest = max(largest, _furthest(each, first) / (_size(first) if methods.deviates else 1))
+        if methods.deviates:  # as the arrays come: Welford, Technometrics 4, 1962
+            change = each - mean
+            mean = mean + change / count
+            squares = squares + change * (each - mean)
+        else:
+            total, entropies = total + each, methods.entropy(each) + (entropies if count > 1 else 0)
+    rows: dict[str, np.ndarray] = {}
+    if count and methods.deviates:
+        rows["standard_deviation"] = np.sqrt(squares / max(count - 1, 1))
+    elif count:
+        predictive, expected = methods.entropy(total / count), entropies / count
+        rows = {"predictive_entropy": predictive, "expected_entropy": expected}
+        # Entropy is concave: the difference is negative by rounding only.
+        rows["mutual_information"] = np.maximum(predictive - expected, 0.0)
     found: dict[str, Any] = {"count": count, "rows": rows}
     if count < 2:
         found["not_estimable"] = f"a spread takes two or more networks or passes; there is {count}"
@@ -39,42 +57,9 @@ def spread_of(task: Task, outputs: Iterable[np.ndarray]) -> dict[str, Any]:
     return found
 
 
-def _entropies(
-    methods: Methods, outputs: Iterable[np.ndarray]
-) -> tuple[int, dict[str, np.ndarray], float]:
-    count, largest = 0, 0.0
-    first = total = entropies = np.zeros(0)
-    for each in outputs:
-        each = np.asarray(each, float)
-        if count == 0:
-            first, total, entropies = each, np.zeros_like(each), np.zeros(len(each))
-        largest = max(largest, _furthest(each, first))
-        total, entropies, count = total + each, entropies + methods.entropy(each), count + 1
-    if count == 0:
-        return 0, {}, 0.0
-    predictive, expected = methods.entropy(total / count), entropies / count
-    # Entropy is concave: the difference is negative by rounding only.
-    mutual = np.maximum(predictive - expected, 0.0)
-    rows = {"predictive_entropy": predictive, "expected_entropy": expected}
-    return count, {**rows, "mutual_information": mutual}, largest
-
-
-def _deviations(outputs: Iterable[np.ndarray]) -> tuple[int, dict[str, np.ndarray], float]:
-    """Standard deviation (divisor M - 1) as the arrays come (Welford, Technometrics 4, 1962)."""
-    count, largest = 0, 0.0
-    first = mean = squares = np.zeros(0)
-    for each in outputs:
-        each = np.asarray(each, float)
-        if count == 0:
-            first, mean, squares = each, np.zeros_like(each), np.zeros_like(each)
-        count += 1
-        scale = float(np.abs(first).max(initial=0.0, where=np.isfinite(first))) or 1.0
-        largest = max(largest, _furthest(each, first) / scale)
-        change = each - mean
-        mean = mean + change / count
-        squares = squares + change * (each - mean)
-    deviation = np.sqrt(squares / max(count - 1, 1))
-    return count, {"standard_deviation": deviation} if count else {}, largest
+def _size(first: np.ndarray) -> float:
+    """The largest of the first outputs, which the others are compared with."""
+    return float(np.abs(first).max(initial=0.0, where=np.isfinite(first))) or 1.0
 
 
 def _furthest(each: np.ndarray, first: np.ndarray) -> float:
