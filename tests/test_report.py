@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest.mock import Mock
@@ -273,7 +274,7 @@ def test_what_cannot_be_estimated_is_said(block, undrawn, tmp_path):
 def test_a_part_of_one_class_has_a_page(tmp_path):
     inputs = full("binary")
     y, p = inputs.predictions["test"]
-    inputs.predictions["test"] = (np.zeros_like(y), p)
+    inputs = replace(inputs, predictions={**inputs.predictions, "test": (np.zeros_like(y), p)})
     test = inputs.metrics["test"]
     test["metrics"]["auroc"] = {"value": None, "low": None, "high": None}
     test["positives"], test["calibration"] = 0, {"kind": "binary", **BLOCK, "curve": None}

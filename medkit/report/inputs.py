@@ -100,7 +100,7 @@ class ReportInputs:
         y, p = (np.asarray(each, dtype=float) for each in self.predictions["test"])
         return y, p[:, None] if p.ndim == 1 else p
 
-    @property
+    @cached_property
     def outcomes(self) -> list[Outcome]:
         """What is predicted, with truth and answer of the test part; empty without it."""
         found = self.test()
