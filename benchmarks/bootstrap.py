@@ -17,8 +17,9 @@ import numpy as np
 
 from medkit.config.experiment import Evaluation
 from medkit.core.registry import tasks
+from medkit.evaluation.part_metrics import resample
 from medkit.evaluation.resampling.delong import delong_interval
-from medkit.evaluation.resampling.intervals import resample, resample_by
+from medkit.evaluation.resampling.intervals import resample_by
 from medkit.evaluation.resampling.paired import compare_outputs
 from medkit.evaluation.resampling.resampling import outcome_strata
 from medkit.evaluation.rows import EvaluatedRows

@@ -8,7 +8,7 @@ from medkit.core.registry import tasks
 from medkit.data.cohort import Feature, Source
 from medkit.evaluation.groups.subgroups import subgroup_metrics
 from medkit.evaluation.notes import with_notes
-from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.part_metrics import measure
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.sample_size import sample_size
 from medkit.modalities.tabular import Tabular

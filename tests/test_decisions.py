@@ -12,7 +12,7 @@ from medkit.core.errors import ConfigError, MedkitError
 from medkit.core.registry import tasks
 from medkit.evaluation.decisions.decisions import decisions_of, operating_points
 from medkit.evaluation.decisions.operating_points import at_prevalence
-from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.part_metrics import measure
 from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.scores.ranking import best_threshold

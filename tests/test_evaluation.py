@@ -26,8 +26,9 @@ from medkit.evaluation import (
 )
 from medkit.evaluation.baselines.baselines import fit_baselines
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.resampling.intervals import confidence_interval, resample_weights
+from medkit.evaluation.resampling.intervals import confidence_interval
 from medkit.evaluation.resampling.proportions import wilson
+from medkit.evaluation.resampling.resampling import resample_weights
 from medkit.tasks.binary import Binary
 from medkit.tasks.regression import Regression
 from medkit.tasks.scores.metrics import REGRESSION

@@ -15,7 +15,7 @@ import medkit
 from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, DataError, RunError
 from medkit.core.files import sha256
-from medkit.evaluation.resampling.intervals import resample
+from medkit.evaluation.part_metrics import resample
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run, verify
 from medkit.runs.stored import stored_part

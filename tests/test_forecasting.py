@@ -31,7 +31,7 @@ from medkit.evaluation.forecasting.baselines import (
 )
 from medkit.evaluation.forecasting.forecasts import forecast_of
 from medkit.evaluation.groups.fairness import fairness_gaps
-from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.part_metrics import measure
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.layers.forecast import ForecastError, ForecastLoss, ForecastScale
 from medkit.leakage import audit

@@ -9,10 +9,16 @@ from medkit.config.experiment import Evaluation
 from medkit.core.errors import DataError
 from medkit.core.registry import tasks
 from medkit.evaluation import evaluate_part
+from medkit.evaluation.part_metrics import measure, resample
 from medkit.evaluation.resampling.bca import Correction, correction
 from medkit.evaluation.resampling.delong import delong_covariance, delong_interval, delong_test
-from medkit.evaluation.resampling.intervals import measure, resample, resample_by, resample_weights
-from medkit.evaluation.resampling.resampling import Groups, left_out_groups, outcome_strata
+from medkit.evaluation.resampling.intervals import resample_by
+from medkit.evaluation.resampling.resampling import (
+    Groups,
+    left_out_groups,
+    outcome_strata,
+    resample_weights,
+)
 from medkit.evaluation.rows import EvaluatedRows
 
 # DeLong, DeLong and Clarke-Pearson's example (1988), the complete records, as the documentation of

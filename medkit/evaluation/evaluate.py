@@ -19,7 +19,8 @@ from medkit.evaluation.groups.fairness import fairness_gaps
 from medkit.evaluation.groups.subgroups import subgroup_metrics
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import with_notes
-from medkit.evaluation.resampling.intervals import measure, plain
+from medkit.evaluation.part_metrics import measure
+from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.paired import compare_outputs
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.conformal import conformal_of

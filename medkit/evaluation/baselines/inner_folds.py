@@ -13,7 +13,7 @@ from medkit.data.splits.strata import outcome_strata
 from medkit.evaluation.baselines.boosting import Boosting
 from medkit.evaluation.baselines.learned import Known, Output
 from medkit.evaluation.baselines.linear import Linear
-from medkit.evaluation.resampling.intervals import subject_codes
+from medkit.evaluation.resampling.resampling import subject_codes
 
 _FOLDS, _FOLDS_IF_LARGE = 5, 3
 # Values (rows × features × outputs) above which there are fewer folds and choices, and above which

@@ -13,7 +13,7 @@ from medkit.core.lazy import pd
 from medkit.evaluation.early_warning.stays import reserved_columns
 from medkit.evaluation.groups.group_calibration import group_calibration
 from medkit.evaluation.notes import with_notes
-from medkit.evaluation.resampling.intervals import measure
+from medkit.evaluation.part_metrics import measure
 from medkit.evaluation.rows import EvaluatedRows
 
 if TYPE_CHECKING:

@@ -1,9 +1,4 @@
-"""Bootstrap intervals that resample patients, not rows.
-
-``measure`` gives ``metrics``: name -> ``{"value", "low", "high"}`` and, where they apply,
-``degenerate`` (true), ``undefined`` (resamples without a value), ``method`` (``wilson``) and, of
-an AUROC, ``delong``: ``{"low", "high"}``, with a ``note`` beside two nulls where it has none.
-"""
+"""Bootstrap intervals that resample patients, not rows, of any statistics."""
 
 from __future__ import annotations
 
@@ -14,23 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation.methods import methods_for
-from medkit.evaluation.notes import doubts
 from medkit.evaluation.resampling.bca import Correction, correction
-from medkit.evaluation.resampling.delong import delong_interval
 from medkit.evaluation.resampling.proportions import wilson
-from medkit.evaluation.resampling.resampling import (
-    Groups,
-    left_out_groups,
-    resample_weights,
-    subject_codes,
-)
-from medkit.evaluation.rows import EvaluatedRows
-
-__all__ = [
-    "Resampled", "confidence_interval", "measure", "plain", "resample", "resample_by",
-    "resample_weights", "subject_codes",
-]  # fmt: skip
+from medkit.evaluation.resampling.resampling import Groups, left_out_groups, resample_weights
 
 ONE_SUBJECT = "the rows are of one subject: there are no intervals"
 _SAME = 1e-12  # resampled values closer than this differ by rounding only
@@ -110,20 +91,6 @@ class Resampled:
             {name: each - other.left_out[name] for name, each in self.left_out.items()},
             self.groups,
         )
-
-
-def resample(rows: EvaluatedRows, resamples: int | None = None) -> Resampled:
-    """Every metric of the task in every resample of the subjects, stratified by outcome.
-
-    The same subjects, targets and seed give the same resamples, so that two models can be
-    compared in pairs. ``resamples`` takes the place of ``settings.bootstrap`` where given.
-    """
-
-    def score(weights: np.ndarray) -> dict[str, Any]:
-        return rows.task.measure(rows.statistics, weights)
-
-    count = rows.settings.bootstrap if resamples is None else resamples
-    return resample_by(score, rows.codes, rows.strata, count, rows.seed)
 
 
 def resample_by(
@@ -243,68 +210,6 @@ def with_wilson(found: dict[str, Any], among: np.ndarray, confidence: float) -> 
         found["method"] = "wilson"
         del found["degenerate"]
     return found
-
-
-def measure(
-    rows: EvaluatedRows, resamples: int | None = None
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """What ``evaluate_part`` returns, and the resampled scores behind it.
-
-    ``resamples`` takes the place of ``settings.bootstrap`` where given. A proportion of 0 or 1
-    that all resamples share has Wilson's interval instead, on the number of subjects in its
-    denominator.
-    """
-    resamples = rows.settings.bootstrap if resamples is None else resamples
-    resampled = resample(rows, resamples)
-    found = described(rows, rows.task.measure(rows.statistics), resampled)
-    metrics = found["metrics"]
-    if any(each.get("degenerate") for each in metrics.values()):
-        y, p = np.asarray(rows.y), np.asarray(rows.p)
-        proportions = methods_for(rows.task).denominators(y, p, rows.threshold)
-        for name in metrics.keys() & proportions.keys():
-            with_wilson(metrics[name], rows.codes[proportions[name]], rows.settings.confidence)
-    if resampled.groups is not None:
-        _add_delong(metrics, rows)
-    found["threshold"] = rows.threshold
-    notes = doubts(rows)
-    if resamples and len(rows) and resampled.groups is None:
-        notes.append(ONE_SUBJECT)
-    if notes:
-        found["notes"] = notes
-    return plain(found), resampled.replicates
-
-
-def described(
-    rows: EvaluatedRows, values: Mapping[str, float], resampled: Resampled
-) -> dict[str, Any]:
-    """``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}`` of some rows.
-
-    Args:
-        rows: The rows.
-        values: Metric -> value.
-        resampled: The same metrics in every resample.
-    """
-    return {
-        "n": len(rows),
-        "subjects": int(rows.codes.max()) + 1,
-        "positives": rows.task.positives(rows.y),
-        "metrics": {
-            name: {
-                "value": value,
-                **resampled.confidence_interval(name, value, rows.settings.confidence),
-            }
-            for name, value in values.items()
-        },
-    }
-
-
-def _add_delong(metrics: dict[str, dict[str, Any]], rows: EvaluatedRows) -> None:
-    """DeLong's interval beside the bootstrap's, for each AUROC that is defined."""
-    for label, of in methods_for(rows.task).yes_no(rows.y, rows.p).items():
-        found = metrics["auroc" if label is None else f"auroc_{label}"]
-        if math.isfinite(found["value"]):
-            found["delong"] = delong_interval(of.y, of.p, rows.settings.confidence, rows.codes)
-            found["delong"].pop("standard_error", None)
 
 
 def plain(value: Any) -> Any:

@@ -29,8 +29,9 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
+from medkit.evaluation.part_metrics import resample
 from medkit.evaluation.resampling.delong import delong_test
-from medkit.evaluation.resampling.intervals import plain, resample
+from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.rows import EvaluatedRows
 
 _SAME = 1e-12  # a difference smaller than this is rounding

@@ -11,7 +11,8 @@ import numpy as np
 from medkit.config.experiment import Evaluation, Split
 from medkit.data.cohort import Cohort
 from medkit.data.splits import split
-from medkit.evaluation.resampling.intervals import Resampled, described, plain, resample
+from medkit.evaluation.part_metrics import described, resample
+from medkit.evaluation.resampling.intervals import Resampled, plain
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run
 from medkit.runs.stored import Stored, stored_part

@@ -12,7 +12,8 @@ from medkit.data.parts import Part
 from medkit.evaluation.groups.case_mix import table_one
 from medkit.evaluation.groups.membership import membership
 from medkit.evaluation.groups.shift import standardised_differences, unit_warnings
-from medkit.evaluation.resampling.intervals import confidence_interval, plain, resample
+from medkit.evaluation.part_metrics import resample
+from medkit.evaluation.resampling.intervals import confidence_interval, plain
 from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run
