@@ -76,6 +76,7 @@ class Series(SeriesExplained, SeriesCompared):
     noun: ClassVar[str] = "time series"
     regular: ClassVar[bool] = True
     deterministic: ClassVar[bool] = True
+    given_: list[str]
     steps_: int
     missing_: list[str]
     fill_: list[float]
@@ -182,9 +183,8 @@ class Series(SeriesExplained, SeriesCompared):
                 hint="Read the data with the same grid (hours and step) as in training.",
             )
         given = [f.name for f in raw.features] if isinstance(raw, RawInput) else []
-        known = getattr(self, "given_", names)
-        if not given and values.shape[2] == len(known):
-            given = known  # a plain array as the one it was fitted on
+        if not given and values.shape[2] == len(self.given_):
+            given = self.given_  # a plain array as the one it was fitted on
         if not given:
             if values.shape[2] != len(names):
                 raise DataError(
@@ -210,7 +210,7 @@ class Series(SeriesExplained, SeriesCompared):
         return mine
 
     def _aligned(self, values: np.ndarray, given: list[str]) -> np.ndarray:
-        self._compare_names(given, "channels", getattr(self, "given_", ()))  # told in fit
+        self._compare_names(given, "channels", self.given_)  # told in fit
         aligned = np.full((*values.shape[:2], len(self.names)), np.nan, dtype="float32")
         for position, name in enumerate(self.names):
             if name in given:
