@@ -239,7 +239,7 @@ def test_stays_of_two_subjects_may_share_a_name():
     found = part(["1", "1", "1", "1"], [1, 2, 1, 2], np.nan, subject=["x", "x", "y", "y"])
     stays = Stays(found.cohort.samples, found.cohort.subjects)
     assert len(stays) == 2
-    assert stays.problem is None
+    assert stays.not_estimable is None
 
 
 # The utility.

@@ -209,7 +209,7 @@ def test_focal_multiclass_loss(rng):
 def test_class_weights():
     binary = tasks.build("binary").fit([0, 1])
     assert binary.class_weights(np.array([[0.0], [0.0], [0.0], [1.0]])) == {0: 4 / 6, 1: 2.0}
-    with pytest.raises(MedkitError, match="'regression' has no classes that exclude"):
+    with pytest.raises(MedkitError, match="'regression' has no mutually exclusive"):
         tasks.build("regression").class_weights(np.zeros((3, 1)))
 
 

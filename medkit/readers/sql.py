@@ -132,16 +132,16 @@ def streamed(
             text = _first_line(error.orig, secrets)
             if not _is_passing(error, text):
                 raise _refused(error, text, place) from None
-            problem = f"the connection failed: {text}"
+            failure = f"the connection failed: {text}"
         except TooSlow:
-            problem = f"no answer within {timeout:g} s"
+            failure = f"no answer within {timeout:g} s"
         if pause is None:
             break
         # Without the driver's own words: they may name what a log must not hold.
         log.warning("%s did not answer; again in %g s", place, pause)
         time.sleep(pause)
     raise DataError(
-        f"{problem} (tried {len(PAUSES) + 1} times); nothing was read",
+        f"{failure} (tried {len(PAUSES) + 1} times); nothing was read",
         place=str(place),
         hint="Is the database running, and can it be reached from here? A slow query can be "
         "given longer: dataset.source.timeout, in seconds.",

@@ -92,7 +92,7 @@ class EarlyWarning:
         self.stays = {
             name: Stays(part.cohort.samples, part.cohort.subjects) for name, part in parts.items()
         }
-        usable = {name: each for name, each in self.stays.items() if each.problem is None}
+        usable = {name: each for name, each in self.stays.items() if each.not_estimable is None}
         steps = np.concatenate([each.steps() for each in usable.values()] or [np.empty(0)])
         leads = {
             name: each.lead[np.asarray(parts[name].y).ravel()[each.rows] == 1]
@@ -127,8 +127,8 @@ class EarlyWarning:
             if name not in self.stays:
                 continue
             stays = self.stays[name]
-            if stays.problem is not None:
-                found[name] = {"not_estimable": stays.problem}
+            if stays.not_estimable is not None:
+                found[name] = {"not_estimable": stays.not_estimable}
                 continue
             points = [in_use(threshold)]
             if name == "test":
@@ -151,9 +151,9 @@ class EarlyWarning:
             test: (n, 1) and on test.
             threshold: The one in use, of its own.
         """
-        problem = self.stays["test"].problem
-        if problem is not None:
-            return {"not_estimable": problem}
+        reason = self.stays["test"].not_estimable
+        if reason is not None:
+            return {"not_estimable": reason}
         watched = self._watched("test", test, [in_use(threshold), *self.chosen(valid)])
         found = watched.described()
         if self._network is not None:
@@ -169,7 +169,7 @@ class EarlyWarning:
         stays = self.stays.get("valid")
         if stays is None or p is None:
             return []
-        reason = stays.problem
+        reason = stays.not_estimable
         if reason is None and not stays.event.any():
             reason = "no validation stay has an event"
         rules: list[tuple[str, str, float | None, float | None]] = []

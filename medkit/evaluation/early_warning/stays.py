@@ -45,7 +45,7 @@ class Stays:
         onset: (stays,) hour of the event; NaN without.
         event: (stays,) bool.
         subjects: (stays,) subject of each stay.
-        problem: Why nothing can be said of these stays; None if it can.
+        not_estimable: Why nothing can be said of these stays; None if it can.
         notes: What was left out.
     """
 
@@ -73,9 +73,9 @@ class Stays:
         self.event = np.isfinite(self.onset)
         self.subjects = np.asarray(subjects)[self.rows][self.starts]
         self.lead = np.where(np.isfinite(onset[self.rows]), onset[self.rows] - self.hour, np.inf)
-        self.problem = self._problem(codes, onset[self.rows])
+        self.not_estimable = self._why_not(codes, onset[self.rows])
 
-    def _problem(self, codes: np.ndarray, onset: np.ndarray) -> str | None:
+    def _why_not(self, codes: np.ndarray, onset: np.ndarray) -> str | None:
         if len(codes) == 0:
             return "there are no rows before an onset"
         first = self.spread(self.onset)

@@ -79,8 +79,8 @@ def fit_forecast_baselines(
     else:
         fitted.append(_naive(task, LAST, _LastValue(task, encoder, mean), past, y))
         seasonal = _Seasonal(task, encoder, mean)
-        if seasonal.problem:
-            absent[SEASONAL] = seasonal.problem
+        if seasonal.not_estimable:
+            absent[SEASONAL] = seasonal.not_estimable
         else:
             fitted.append(_naive(task, SEASONAL, seasonal, past, y))
     fitted.append(_linear(task, encoder, past, y, subjects, seed))
@@ -130,7 +130,7 @@ class _Seasonal(_LastValue):
         super().__init__(task, encoder, mean)
         self.facts = {"season_hours": task.season_hours}
         self.steps: list[int] = []
-        self.problem = self._find()
+        self.not_estimable = self._find()
 
     def _find(self) -> str | None:
         task = self.task

@@ -14,7 +14,7 @@ _NEEDED = {"sensitivity": "at_least", "specificity": "at_least", "cost": "cost_r
 _EXAMPLE = {"at_least": "at_least: 0.9", "cost_ratio": "cost_ratio: 5"}
 
 
-def problem(name: str, value: Any, rule: str) -> str | None:
+def refusal(name: str, value: Any, rule: str) -> str | None:
     """What is wrong with ``at_least`` or ``cost_ratio`` under a rule; None if nothing is."""
     if value is None and _NEEDED.get(rule) == name:
         return f"threshold: {rule} needs {name}, such as '{_EXAMPLE[name]}'"
@@ -31,14 +31,14 @@ def check_rule(rule: str, at_least: float | None, cost_ratio: float | None) -> N
         MedkitError: Says what is missing or too much.
     """
     for name, value in (("at_least", at_least), ("cost_ratio", cost_ratio)):
-        text = problem(name, value, rule)
+        text = refusal(name, value, rule)
         if text:
             raise MedkitError(text, place=f"task.{name}")
 
 
 def _fits(value: float | None, info: ValidationInfo) -> float | None:
     rule = info.data.get("threshold")  # absent where it is wrong itself
-    text = problem(str(info.field_name), value, rule) if rule else None
+    text = refusal(str(info.field_name), value, rule) if rule else None
     if text:
         raise ValueError(text)
     return value
