@@ -83,7 +83,7 @@ def test_variables_are_aligned_by_name():
     np.testing.assert_array_equal(
         fitted.encode(other)[0, :2], np.float32([[0, 0, 77], [0, 1, 4.2]])
     )
-    with pytest.raises(DataError, match="none of the variables the model was trained on is there"):
+    with pytest.raises(DataError, match="none of the variables the model was trained on was given"):
         fitted.encode(raw([(0, 0, 1)], features=(Feature("new"),)))
 
 
@@ -232,7 +232,7 @@ def test_no_event_at_all_gives_a_number(network):
 
 def test_the_embedding_and_what_is_refused():
     assert strats((30, 6), None, units=12, num_heads=3).output_shape == (None, 12)
-    with pytest.raises(MedkitError, match="multiple of the heads; 10 is none of 4") as error:
+    with pytest.raises(MedkitError, match="multiple of num_heads; 10 is not one of 4") as error:
         strats((30, 6), 1, units=10)
     assert "Choose units: 12" in str(error.value)
     with pytest.raises(MedkitError, match=r"inputs of shape \(events, 2 \+ variables\)"):
