@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pytest
 from medkit.config.experiment import load_config
 from medkit.datasets.synthetic.admissions import INPUTS, best_score, synthetic_admissions
 from medkit.workflows.external import predict_file
-from medkit.workflows.prepare import divide, read
+from medkit.workflows.prepare import read
 from medkit.workflows.synthesize import synthesize
 from medkit.workflows.train import train
 
-CONFIG = Path(__file__).parents[1] / "configs" / "synthetic_admissions_fusion.yaml"
+ROOT = Path(__file__).parents[1]
 
 
 def without(name):
@@ -86,17 +87,13 @@ def test_written_as_files_it_is_read_again_trained_on_and_predicted_for(tmp_path
 
 
 @pytest.mark.slow
-def test_the_fusion_reaches_what_can_be_reached_and_each_input_is_worth_what_it_should(tmp_path):
+def test_the_fusion_reaches_what_can_be_reached_and_each_input_is_worth_what_it_should(
+    tmp_path, monkeypatch
+):
     """Against the best score on the same test rows: docs/results.md has five seeds."""
-    quick = ["evaluation.baselines=false", "evaluation.explanations=false",
-             "evaluation.bootstrap=0"]  # fmt: skip
-    metrics = train(CONFIG, overrides=quick, out=tmp_path).metrics
-    experiment = load_config(CONFIG)
-    divided, _ = divide(read(experiment.dataset), experiment)
-    same = {"samples": 12_000, "admissions": divided["test"].samples.index}
-    reached, best = metrics["test"]["metrics"]["auroc"]["value"], best_score(**same)["auroc"]
-    assert (reached - 0.5) / (best - 0.5) >= 0.95
-    for name, found in metrics["inputs"].items():
-        loss = reached - found["without"]["metrics"]["auroc"]["value"]
-        expected = best - best_score(inputs=without(name), **same)["auroc"]
-        assert loss == pytest.approx(expected, abs=0.015)
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    share, losses = importlib.import_module("admissions").shares(7, tmp_path)
+    assert share >= 0.95
+    assert set(losses) == set(INPUTS)
+    for cost, expected in losses.values():
+        assert cost == pytest.approx(expected, abs=0.015)
