@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.registry import tasks
-from medkit.tasks.scores.metrics import best_threshold
+from medkit.tasks.scores.ranking import best_threshold
 
 
 def metric_names(task):

@@ -13,7 +13,7 @@ import numpy as np
 
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.resampling import resample_weights, subject_codes
-from medkit.tasks.scores.metrics import Ranking
+from medkit.tasks.scores.ranking import Ranking
 
 if TYPE_CHECKING:
     import pandas

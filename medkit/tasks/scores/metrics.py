@@ -18,7 +18,6 @@ import numpy as np
 
 from medkit.tasks.outcomes import Metric
 from medkit.tasks.scores.ranking import Ranking, divided
-from medkit.tasks.scores.ranking import best_threshold as best_threshold
 
 Scores = dict[str, Any]
 
