@@ -321,6 +321,17 @@ def test_wrong_bands_are_refused(bands, message):
 # Calibration within groups
 
 
+def test_calibration_of_a_group_knows_nothing_of_the_others():
+    """Its intervals too: no subject of another group is drawn, as one without rows."""
+    y, p, samples = ward(np.random.default_rng(0))
+    samples["sex"] = np.where(np.arange(len(samples)) % 10, "F", "M")
+    settings = Evaluation(bootstrap=100, subgroups=("sex",))
+    rows = EvaluatedRows(binary(), y, p, np.arange(len(y)), 0.4, settings, 0, samples)
+    alone = rows.take(np.flatnonzero(samples["sex"] == "M"))
+    groups = [subgroup_metrics(each)["sex"]["M"]["calibration"] for each in (rows, alone)]
+    assert groups[0] == groups[1]
+
+
 def test_calibration_of_a_group_is_that_of_statsmodels():
     y, p, samples = ward(np.random.default_rng(0))
     settings = Evaluation(bootstrap=400, subgroups=("sex",))

@@ -17,12 +17,11 @@ from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
 
 
-def group_calibration(rows: EvaluatedRows, codes: np.ndarray) -> dict[str, Any]:
+def group_calibration(rows: EvaluatedRows) -> dict[str, Any]:
     """Calibration of the rows of a subgroup, with intervals by subject.
 
     Args:
         rows: Those of the group, their outputs finite.
-        codes: (n,) number of each row's subject among those of the whole part.
 
     Returns:
         Laid out as ``calibration_of``: binary ``{"metrics": {name: {value, low, high, …}}}``;
@@ -36,15 +35,15 @@ def group_calibration(rows: EvaluatedRows, codes: np.ndarray) -> dict[str, Any]:
     if not parts:
         return {"not_estimable": methods.no_calibration}
     of = {"yes_no": _probability, "number": _number}
-    blocks = {name: of[part.kind](part, codes, rows) for name, part in parts.items()}
+    blocks = {name: of[part.kind](part, rows) for name, part in parts.items()}
     found: dict[str, Any] = methods.laid_out(blocks)
     return found
 
 
-def _probability(part: Outcome, codes: np.ndarray, rows: EvaluatedRows) -> dict[str, Any]:
+def _probability(part: Outcome, rows: EvaluatedRows) -> dict[str, Any]:
     y, p = np.asarray(part.y, dtype=np.float64), part.p
     x = logits(p)
-    why = _reasons(y, x, codes)
+    why = _reasons(y, x, rows.codes)
 
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -55,8 +54,8 @@ def _probability(part: Outcome, codes: np.ndarray, rows: EvaluatedRows) -> dict[
             found["intercept"], found["slope"] = weighted_logistic(x, y, weights).T
         return found
 
-    strata = outcome_strata(y[:, None] == 1, codes)
-    resampled = resample_by(measure, codes, strata, rows.settings.bootstrap, rows.seed)
+    strata = outcome_strata(y[:, None] == 1, rows.codes)
+    resampled = resample_by(measure, rows.codes, strata, rows.settings.bootstrap, rows.seed)
     names = ("in_the_large", "observed_expected", "intercept", "slope")
     values = measure(np.ones((1, len(y))))
     return _described(names, values, resampled, why, rows.settings.confidence)
@@ -78,7 +77,7 @@ def _reasons(y: np.ndarray, x: np.ndarray, codes: np.ndarray) -> dict[str, str]:
     return {}
 
 
-def _number(part: Outcome, codes: np.ndarray, rows: EvaluatedRows) -> dict[str, Any]:
+def _number(part: Outcome, rows: EvaluatedRows) -> dict[str, Any]:
     y, p = np.asarray(part.y, dtype=np.float64), part.p
     why: dict[str, str] = {}
     if len(y) < 3 or np.ptp(p) <= 1e-9 * np.abs(p).max():
@@ -91,7 +90,7 @@ def _number(part: Outcome, codes: np.ndarray, rows: EvaluatedRows) -> dict[str, 
             found["intercept"], found["slope"] = line(weights, p, y)
         return found
 
-    resampled = resample_by(measure, codes, None, rows.settings.bootstrap, rows.seed)
+    resampled = resample_by(measure, rows.codes, None, rows.settings.bootstrap, rows.seed)
     names, values = ("bias", "intercept", "slope"), measure(np.ones((1, len(y))))
     return _described(names, values, resampled, why, rows.settings.confidence)
 

@@ -103,7 +103,7 @@ def subgroup_metrics(rows: EvaluatedRows) -> dict[str, Any]:
                 continue
             in_group = rows.take(which)
             groups[value] = with_notes(measure(in_group)[0], rows.task)
-            groups[value]["calibration"] = group_calibration(in_group, rows.codes[which])
+            groups[value]["calibration"] = group_calibration(in_group)
         found[attribute] = groups
     return found
 
