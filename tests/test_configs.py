@@ -117,9 +117,9 @@ def test_smoke_config(path, model, tmp_path, synthetic_files, monkeypatch):
         pytest.skip("on real data, and MEDKIT_TEST_DATA is not set")
     if model is None and path in trained():
         training = experiment.training.model_copy(update={"epochs": 1})
-        whole = trained()[path]
-        evaluation = experiment.evaluation.model_copy(
-            update={"baselines": whole, "explanations": whole}
+        whole, evaluation = trained()[path], experiment.evaluation
+        evaluation = evaluation.model_copy(
+            update={"baselines": whole, "explanations": whole and evaluation.explanations}
         )
         faster = dataclasses.replace(experiment, training=training, evaluation=evaluation)
         metrics = medkit.train(faster, out=tmp_path).metrics

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -555,7 +556,8 @@ def _worker_of(parent: int) -> int:
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 command = (stat.parent / "cmdline").read_text()
-                if "crossval.worker" in command and f") S {parent} " in stat.read_text():
+                ours = re.search(rf"\) [A-Z] {parent} ", stat.read_text())  # asleep or not
+                if "crossval.worker" in command and ours:
                     time.sleep(1)
                     return int(stat.parent.name)
     raise AssertionError("no fold has begun")
