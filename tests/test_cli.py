@@ -304,6 +304,7 @@ def test_synth_of_an_unknown_name(medkit_command, tmp_path):
     assert "did you mean 'synthetic_vitals'?" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_resume_and_resuming_finishes(medkit_command, tmp_path):
     settings = ["--set", "training.epochs=100000", "--set", "training.early_stopping=null"]
     process = subprocess.Popen(

@@ -14,8 +14,10 @@ import yaml
 import medkit
 from medkit.config.experiment import load_config
 from medkit.core import registry
-from medkit.data.cohort import Cohort
+from medkit.data.parts import Part
 from medkit.evaluation.results import Metrics
+from medkit.modalities.encoder import Encoder
+from medkit.tasks.task import Task
 from medkit.workflows.prepare import divide, encode, read
 from medkit.workflows.synthesize import synthesize
 from medkit.workflows.train import build
@@ -84,25 +86,33 @@ def synthetic_files(tmp_path_factory):
 def trained() -> dict[Path, bool]:
     """As few configs as train every data set, task and model, and those with a name of their own.
 
-    Each with whether baselines are fitted and explanations made: once for each data set is enough.
+    Each with whether baselines are fitted and explanations made: once for each kind of input and
+    task is enough.
     """
     shown = {}
     for path in SMOKE:
         experiment = load_config(path)
         dataset, model = experiment.dataset.name, experiment.model.name
         shown[path] = {("dataset", dataset), ("model", model), ("task", experiment.task.name)}
+        inputs = tuple(registry.datasets.get(dataset).yielded)
+        shown[path].add(("evaluated", (*inputs, experiment.task.name)))
         if path.stem != f"{dataset}_{model}":
             shown[path].add(("config", path.stem))
     chosen: dict[Path, bool] = {}
     missing = set.union(*shown.values())
     while missing:
         best = max(SMOKE, key=lambda path: len(shown[path] & missing))
-        chosen[best] = any(kind == "dataset" for kind, _ in shown[best] & missing)
+        chosen[best] = any(kind == "evaluated" for kind, _ in shown[best] & missing)
         missing -= shown[best]
     return chosen
 
 
-COHORTS: dict[str, Cohort] = {}
+@functools.cache
+def encoded(path: Path) -> tuple[Encoder, Task, dict[str, Part]]:
+    """The parts of a config's cohort; the same for every model."""
+    experiment = load_config(path)
+    divided, flow = divide(read(experiment.dataset), experiment)
+    return encode(divided, experiment, flow)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +136,7 @@ def test_smoke_config(path, model, tmp_path, synthetic_files, monkeypatch):
         assert metrics["test"]["n"] > 0
         Metrics.model_validate(metrics)
         return
-    key = repr(experiment.dataset)
-    if key not in COHORTS:
-        COHORTS[key] = read(experiment.dataset)
-    divided, flow = divide(COHORTS[key], experiment)
-    encoder, task, parts = encode(divided, experiment, flow)
+    encoder, task, parts = encoded(path)
     network = build(experiment, encoder, task, len(parts["train"]))
     outputs = np.asarray(network.full(next(parts["test"].inputs.batches(4)), training=False))
     assert len(outputs) == 4

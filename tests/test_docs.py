@@ -48,7 +48,8 @@ def test_readme_commands_run_in_order(tmp_path, monkeypatch, capsys):
             # Shown with its own settings, run with fewer epochs.
             words += ["--set", "training.epochs=2", "--set", "evaluation.bootstrap=20"]
         if words[0] == "crossval":
-            words += ["--jobs", "0"]  # in this process
+            # In this process; runs of `train` have baselines.
+            words += ["--jobs", "0", "--set", "evaluation.baselines=false"]
         status = main(words)
         out, err = capsys.readouterr()
         assert status == 0, f"{command}\n{err}"

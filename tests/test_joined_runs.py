@@ -42,6 +42,7 @@ def configs(tmp_path_factory) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.slow
 def test_joined_inputs_are_cross_validated(configs, tmp_path):
     folder = cross_validate(
         configs["home"], overrides=QUICK, folds=2, jobs=0, out=tmp_path / "crossval"
