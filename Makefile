@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 	@run=$$($(BIN)/python -m medkit train --config configs/breast_cancer_mlp.yaml) && \
 	echo "The run is in $$run: open $$run/report.html in a browser."
 
-# Memory that is given back and asked for again took a third of the time of tests that fit baselines.
+# Memory given back and asked for again took a third of the time of two tests that fit baselines.
 test: export MALLOC_MMAP_THRESHOLD_ = 1073741824
 test: export MALLOC_TRIM_THRESHOLD_ = 2147483648
 test: $(VENV)/.installed-dev
