@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cohorts import only_input
 from scipy.special import expit, logit
 
 import medkit
 from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, DataError, RunError
 from medkit.core.files import sha256
+from medkit.datasets.builtin import breast_cancer
 from medkit.evaluation.part_metrics import resample
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run, verify
@@ -209,11 +211,90 @@ def test_sites_of_one_file_can_be_told_apart(run, folder):
     assert drop["reference"] == "valid"  # these rows are the run's own test rows
     assert "flatter the model" in drop["notes"][0]
     own = ["split={by: site, train_sites: [south], test_sites: [north]}"]
-    assert evaluate_run_on(run, config, own)["overlaps_development"]
+    with pytest.raises(DataError, match="nothing is left to validate on"):
+        evaluate_run_on(run, config, own)
+
+
+# Rows that the run was developed on
+
+
+def written(folder: Path, table: pd.DataFrame, name: str) -> list[str]:
+    table.to_csv(folder / f"{name}.csv", index=False)
+    return [f"dataset.path={folder / f'{name}.csv'}"]
+
+
+def test_a_copy_of_the_development_data_is_no_external_validation(run, folder):
+    """Shuffled, under other names, in other columns' order: they are the same rows."""
+    home = pd.read_csv(folder / "home.csv").sample(frac=1, random_state=0)
+    named = home.assign(record=[f"N{i}x{i * i}" for i in range(len(home))])
+    moved = named[home.columns[::-1]]
+    for name, table in (("shuffled", home), ("renamed", named), ("moved", moved)):
+        given = written(folder, table, name)
+        with pytest.raises(DataError, match="240 of 240 rows are the run's own") as refused:
+            evaluate_run_on(run, None, given)
+        assert "nothing is left to validate on" in str(refused.value)
+        with pytest.raises(DataError, match="nothing is left to validate on"):
+            recalibrate_run(run, "slope", None, given)
+
+
+def test_the_rows_of_the_run_among_others_are_left_out(run, away, folder, caplog):
+    home, new = pd.read_csv(folder / "home.csv"), pd.read_csv(away)
+    again = home.sample(40, random_state=1)
+    given = written(folder, pd.concat([new, again]).sample(frac=1, random_state=2), "mixed")
+    result = evaluate_run_on(run, None, given, folder / "mixed-report")
+    alone = evaluate_run_on(run, None, [f"dataset.path={away}"])
+    assert (result["n"], result["overlaps_development"]) == (240, True)
+    assert result["overlap"]["rows"] == sum(result["overlap"]["reasons"].values()) == 40
+    assert result["overlap"]["of"] == 280
+    assert result["metrics"]["auroc"]["value"] == pytest.approx(alone["metrics"]["auroc"]["value"])
+    assert alone["overlap"]["rows"] == 0
+    assert "40 of 280 rows are the run's own" in caplog.text
+    assert "40 of 280 rows are the" in (folder / "mixed-report" / "external.html").read_text()
+    with pytest.raises(DataError, match="40 of 280 rows are the run's own"):
+        recalibrate_run(run, "slope", None, given)
+
+
+def test_patients_of_the_run_who_come_again_are_left_out(run, away, folder):
+    """By their numbers, if these are no mere counting, or if the patients are alike."""
+    home, new = pd.read_csv(folder / "home.csv"), pd.read_csv(away)
+    visits = home.assign(glucose=new["glucose"], died=new["died"], age=(home["age"] + 0.3).round(1))
+    given = written(folder, pd.concat([new, visits]), "visits")
+    result = evaluate_run_on(run, None, given)
+    assert result["overlap"]["reasons"] == {"of a subject of the run": 240}
+    others = new.assign(record=home["record"])  # 7000, 7001, …: others elsewhere
+    assert evaluate_run_on(run, None, written(folder, others, "others"))["overlap"]["rows"] == 0
+
+
+def test_development_data_that_are_gone_are_known_by_the_predictions(run, away, folder):
+    home, new = pd.read_csv(folder / "home.csv"), pd.read_csv(away)
+    named = home.assign(record=[f"N{i}" for i in range(len(home))])
+    again = written(folder, pd.concat([new, named.head(60)]), "again")
+    (folder / "home.csv").rename(folder / "gone.csv")
+    try:
+        result = evaluate_run_on(run, None, again)
+        alone = evaluate_run_on(run, None, [f"dataset.path={away}"])
+    finally:
+        (folder / "gone.csv").rename(folder / "home.csv")
+    assert 58 <= result["overlap"]["rows"] <= 64
+    assert "neither near-duplicates nor other visits" in result["overlap"]["notes"][0]
+    assert alone["overlap"]["rows"] == 0
+
+
+def test_near_duplicates_of_development_rows_are_left_out(breast_cancer_run, tmp_path):
+    cohort = breast_cancer()
+    table = only_input(cohort).values.assign(diagnosis=cohort.targets)
+    table = table.sample(frac=1, random_state=0)
+    near = (table.drop(columns="diagnosis") * 1.0005).assign(diagnosis=table["diagnosis"])
+    near.to_csv(tmp_path / "near.csv", index=False)
+    given = f"dataset={{name: table, path: {tmp_path / 'near.csv'}, target: diagnosis}}"
+    overlap = evaluate_run_on(breast_cancer_run, None, [given])["overlap"]
+    assert overlap["reasons"]["almost identical to a row of the run"] == overlap["rows"]
+    assert 0.85 * 569 < overlap["rows"] < 569
+    assert "the others may be copies too" in overlap["notes"][-1]
 
 
 def test_other_units_are_warned_of(run, folder, caplog):
-    table = pd.read_csv(folder / "home.csv")
+    table = pd.read_csv(patients(folder / "abroad.csv", seed=5))
     path = folder / "units.csv"
     table.assign(glucose=(table["glucose"] / 18).round(2)).to_csv(path, index=False)
     result = evaluate_run_on(run, None, [f"dataset.path={path}"])
@@ -357,7 +438,7 @@ def test_recalibration_is_refused_where_it_would_flatter(run, away, folder):
     with pytest.raises(DataError, match="on data it was not developed on"):
         recalibrate_run(run, "slope")
     config = config_of(folder, folder / "home.csv", split={"by": "subject"})
-    with pytest.raises(DataError, match="on data it was not developed on"):
+    with pytest.raises(DataError, match="240 of 240 rows are the run's own"):
         recalibrate_run(run, "slope", config)
     with pytest.raises(ConfigError, match="no method 'slop'; did you mean 'slope'"):
         recalibrate_run(run, "slop", None, [f"dataset.path={away}"])

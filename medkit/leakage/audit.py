@@ -95,7 +95,7 @@ def _of_samples(evidence: Evidence, split: Split) -> Iterator[Finding]:
 
 def _of_input(evidence: Evidence, named: list[str]) -> Iterator[Finding]:
     yield from identifiers(named)
-    yield from _repeated_rows(evidence, set(named))
+    yield from repeated_rows(evidence, set(named))
     if evidence.outcomes:
         yield from outcome_findings(evidence)
     else:
@@ -105,7 +105,8 @@ def _of_input(evidence: Evidence, named: list[str]) -> Iterator[Finding]:
     yield from after_prediction(evidence)
 
 
-def _repeated_rows(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
+def repeated_rows(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
+    """Rows of a later part that are those of an earlier one, exactly or nearly, beyond chance."""
     if evidence.table is not None:
         hashed = Hashes(evidence.table, left_out)
         yield from table_duplicates(evidence, hashed)

@@ -35,6 +35,8 @@ class Evidence:
         modality: Its fitted modality.
         task: The fitted task.
         notes: Filled by the checks: what was not looked at in full.
+        copies: Filled by them: the part and the rows of a later one that are in it again, where
+            that is no coincidence.
     """
 
     parts: Mapping[str, Part]
@@ -42,6 +44,7 @@ class Evidence:
     modality: Modality
     task: Task
     notes: list[str] = field(default_factory=list)
+    copies: list[tuple[str, np.ndarray]] = field(default_factory=list)
 
     @property
     def raw(self) -> list[Any]:

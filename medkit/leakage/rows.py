@@ -65,6 +65,8 @@ def pair_finding(
     total = int((evidence.part == b).sum())
     warn = doubtful or (recurring and len(copies) <= RECURRING * total)
     earlier, later = evidence.names[a], evidence.names[b]
+    if not warn:
+        evidence.copies.append((earlier, copies))
     what = f"{len(copies):,} of {total:,} {later} rows are {relation} {earlier} rows"
     what += " of other subjects" * recurring + "; so few may be chance" * doubtful
     where = f"{earlier} and {later}{evidence.among}"

@@ -5,18 +5,22 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from medkit.config.experiment import Component, Experiment, check_config, load_config
-from medkit.config.inputs import described
+from medkit.config.inputs import described as kinds_of
 from medkit.core import registry
-from medkit.core.errors import ConfigError, DataError, Problem
+from medkit.core.errors import ConfigError, DataError, Problem, RunError
 from medkit.core.groups import with_values
 from medkit.core.yaml_file import override
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.runs.run import Run
+from medkit.workflows.external.overlap import compared, described, in_words
 from medkit.workflows.prepare import as_trained, divide, own_parts, read
 
 log = logging.getLogger("medkit")
@@ -29,26 +33,26 @@ class ExternalData:
     Attributes:
         experiment: The config that names them, and says how to evaluate.
         dataset: The dataset, told what a reader would otherwise find out from the file.
-        cohort: The rows to evaluate on.
+        rows: The rows to evaluate on, encoded; those that the run was developed on are left out.
         whole: All rows of the data set.
         part: ``all`` of the data set, or its ``test`` part.
         own: Whether they are the run's own test part.
-        overlaps: Whether rows were among those that trained or validated the run.
-        tested: Whether rows were in the run's own test part.
+        overlap: The rows left out, as ``overlap.described`` says; None of the run's own test part.
+        tested: Whether the rows are of the run's own test part.
         sites: The sites that the rows are of, where the config chose them so.
-        developed: The run's own parts, where they were read to see whether rows were used.
+        developed: The run's own parts, encoded; why they are not at hand.
     """
 
     experiment: Experiment
     dataset: Component
-    cohort: Cohort
+    rows: Part
     whole: Cohort
     part: str
     own: bool
-    overlaps: bool
+    overlap: Mapping[str, Any] | None
     tested: bool
     sites: tuple[str, ...] = ()
-    developed: Mapping[str, Cohort] | None = None
+    developed: Mapping[str, Part] | str = ""
 
 
 def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> ExternalData:
@@ -81,8 +85,8 @@ def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> Ex
                 "data set: --config, or --set dataset.path=FILE.",
             )
         # The whole of it holds the training rows; only the held-out part is an evaluation.
-        held_out = divide(cohort, experiment)[0]["test"]
-        return ExternalData(experiment, dataset, held_out, cohort, "test", True, False, True)
+        held_out = encoded(run, divide(cohort, experiment)[0]["test"])
+        return ExternalData(experiment, dataset, held_out, cohort, "test", True, None, True)
     part, whole = "all", cohort
     sites: tuple[str, ...] = ()
     split = experiment.split
@@ -92,16 +96,27 @@ def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> Ex
         if split.by == "site":
             sites = tuple(sorted(set(cohort.samples["site"].astype(str))))
         log.info("the run's own data set: evaluated on the test part of this config's split")
-    found = own_parts(run) if same else None
-    developed = None if isinstance(found, str) else found
-    overlaps, tested = _seen(run, experiment, cohort, developed)
-    if overlaps:
-        log.warning(
-            "the run was developed on this data set: the numbers below are not an external "
-            "validation"
-        )
+    new, developed = encoded(run, cohort), _developed(run)
+    seen = compared(run, new, developed)
+    for note in seen.notes:
+        log.warning("overlap with the development data: %s", note)
+    # Where a config divides the run's own data, the run's own test rows are what is asked for.
+    left_out = seen.developed if part == "test" else seen.reason >= 0
+    tested = bool((seen.reason[~left_out] >= 0).any())
+    seen = replace(seen, reason=np.where(left_out, seen.reason, -1))
+    overlap = described(seen, new.cohort.subjects)
+    if left_out.any():
+        text = in_words(overlap)
+        if left_out.all():
+            raise DataError(
+                f"{text}: nothing is left to validate on",
+                hint="medkit evaluate RUN alone evaluates the run's own test part; an external "
+                "validation needs patients that the run has never seen.",
+            )
+        log.warning("%s: they are left out", text)
+        new = new.take(np.flatnonzero(~left_out))
     return ExternalData(
-        experiment, dataset, cohort, whole, part, False, overlaps, tested, sites, developed
+        experiment, dataset, new, whole, part, False, overlap, tested, sites, developed
     )
 
 
@@ -120,16 +135,26 @@ def encoded(run: Run, cohort: Cohort) -> Part:
     return Part(cohort, run.encoder.encode(cohort.inputs), run.task.encode(cohort.targets))
 
 
-def development(run: Run, new: ExternalData) -> Part | str:
-    """The run's training rows, read again where they are still there; else why they are not.
+def _developed(run: Run) -> Mapping[str, Part] | str:
+    """The run's own parts, and those of a run it was recalibrated from, read again and encoded.
 
     A run keeps no patient's values, so that what needs them reads the data set anew, and only if
     every file is the one it was.
     """
-    if new.developed is not None:
-        return encoded(run, new.developed["train"])
     parts = own_parts(run)
-    return parts if isinstance(parts, str) else encoded(run, parts["train"])
+    if isinstance(parts, str):
+        return parts
+    found = {name: encoded(run, cohort) for name, cohort in parts.items()}
+    parent = run.environment.get("recalibrated_from")
+    if parent is not None:
+        try:
+            earlier = _developed(Run.open(run.path.resolve().parent / parent))
+        except RunError:
+            earlier = "it is not at hand"
+        if isinstance(earlier, str):
+            return f"the run was recalibrated from {parent}, and {earlier}"
+        found |= {f"earlier {name}": each for name, each in earlier.items()}
+    return found
 
 
 def _check_kind(run: Run, experiment: Experiment) -> None:
@@ -141,7 +166,7 @@ def _check_kind(run: Run, experiment: Experiment) -> None:
     yields = registry.datasets.get(dataset.name).yields(dataset.parameters)
     taken = {name: modality.modality for name, modality in run.encoder.modalities.items()}
     if yields != taken:
-        text = f"'{dataset.name}' yields {described(yields)}, but the run takes {described(taken)}"
+        text = f"'{dataset.name}' yields {kinds_of(yields)}, but the run takes {kinds_of(taken)}"
         problem = Problem("dataset.name", text)
         raise ConfigError([problem], place=experiment.place)
 
@@ -164,20 +189,3 @@ def _other(run: Run, config: Path | None, overrides: Sequence[str]) -> Experimen
     changed = {override(document, assignment) for assignment in overrides}
     place = str(run.path / "config.yaml")
     return check_config(document, folder=run.path, place=place, changed=changed)
-
-
-def _seen(
-    run: Run, experiment: Experiment, cohort: Cohort, developed: Mapping[str, Cohort] | None
-) -> tuple[bool, bool]:
-    """Whether rows were among the run's training and validation rows, and its test rows."""
-    if developed is not None:
-        rows = set(cohort.samples.index)
-        used = {name: not rows.isdisjoint(each.samples.index) for name, each in developed.items()}
-        return used["train"] or used["valid"], used["test"]
-    if set(run.environment["data_sha256"].values()) & set(cohort.source.files.values()):
-        return True, True
-    # Another number of samples gives an embedded dataset another fingerprint, yet the same rows.
-    name = experiment.dataset.name
-    embedded = bool(registry.datasets.get(name).tags.get("embedded", False))
-    known = embedded and name == run.config["dataset"]["name"]
-    return known, known

@@ -2,7 +2,8 @@
 
 ``evaluate_run_on`` returns what ``evaluate_part`` returns, and::
 
-    {"part": "all" | "test", "overlaps_development": bool,
+    {"part": "all" | "test", "overlaps_development": bool,      # rows that were left out
+     "overlap": {"rows", "subjects", "of", "reasons": {reason: rows}, "notes"},
      "calibration": {…}, "decisions": {…}, "uncertainty": {…},  # as in metrics.json
      "subgroups": {…}, "fairness": {…},                         # if the config names any
      "early_warning": {…},                                      # of stays at one hour each
@@ -38,7 +39,7 @@ from medkit.runs.run import Run, predict_usable
 from medkit.runs.stored import stored_part
 from medkit.workflows.assess import spread_of_networks
 from medkit.workflows.external.comparison import case_mix, performance_drop
-from medkit.workflows.external.data import development, encoded, external_data
+from medkit.workflows.external.data import external_data
 from medkit.workflows.external.page import check_folder, write_external
 
 log = logging.getLogger("medkit")
@@ -67,13 +68,15 @@ def evaluate_run_on(
     if report is not None:
         check_folder(report)
     new = external_data(run, config, overrides)
-    part = encoded(run, new.cohort)
+    part = new.rows
     outputs = predict_usable(run.model, part.inputs, np.ones(len(part), dtype=bool))
     settings, seed = new.experiment.evaluation, new.experiment.seed
-    result: dict[str, Any] = {"part": new.part, "overlaps_development": new.overlaps}
+    left_out = new.overlap is not None and new.overlap["rows"] > 0
+    result: dict[str, Any] = {"part": new.part, "overlaps_development": left_out}
     result |= external_metrics(run, part, outputs, settings, seed)
     if not new.own:
-        trained = development(run, new)
+        result["overlap"] = new.overlap
+        trained = new.developed if isinstance(new.developed, str) else new.developed["train"]
         result["case_mix"] = case_mix(run, part, trained, settings, seed)
         for each in result["case_mix"].get("warnings", ()):
             log.warning("%s: %s", each["name"], each["text"])

@@ -50,7 +50,7 @@ def write_external(
     from medkit.report import ReportInputs
     from medkit.report.pages.external import write_external_report
 
-    source, settings = new.cohort.source, new.experiment.evaluation
+    source, settings = new.whole.source, new.experiment.evaluation
     facts = {
         "run": run.path.resolve().name,
         "name": run.config["name"],
@@ -74,7 +74,7 @@ def write_external(
         predictions={"test": (part.y, outputs)},
         source=source,
         config=yaml.safe_dump({"evaluation": settings.model_dump(mode="json")}),
-        target_names=new.cohort.target_names,
+        target_names=new.whole.target_names,
         confidence=settings.confidence,
         encoded=part.inputs,
         windows=methods_for(run.task).known_course(run.encoder, part.inputs),

@@ -43,6 +43,7 @@ from medkit.training.backend import start
 from medkit.training.network import Network
 from medkit.workflows.assess import assess, predict_parts, summarize
 from medkit.workflows.external.data import ExternalData, encoded, external_data
+from medkit.workflows.external.overlap import in_words
 from medkit.workflows.external.updates import Update, updates
 from medkit.workflows.prepare import as_trained, divide
 
@@ -129,12 +130,13 @@ def recalibrate_run(
 
 
 def _check_rows(new: ExternalData) -> None:
-    if new.own or new.overlaps:
+    if new.own or (new.overlap and new.overlap["rows"]):
+        what = in_words(new.overlap) if new.overlap else "these rows are its own test part"
         raise DataError(
-            "a run is recalibrated on data it was not developed on; these rows trained or "
-            "validated it, or are its own test part",
+            f"a run is recalibrated on data it was not developed on; {what}",
             place="--recalibrate",
-            hint="Name another data set: --config, or --set dataset.path=FILE.",
+            hint="Name another data set, or write the other rows to a file of their own: "
+            "--config, or --set dataset.path=FILE.",
         )
     if new.part == "test" and not new.sites:
         raise DataError(

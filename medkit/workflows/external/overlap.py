@@ -1,0 +1,109 @@
+"""Whether a run was developed on the rows that it is to be evaluated on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from medkit.core.errors import RunError
+from medkit.core.lazy import pd
+from medkit.data.parts import Part
+from medkit.leakage.overlap import REASONS, Seen, beyond_chance, recurring, rows_seen
+from medkit.runs.recording import Hasher
+from medkit.runs.run import Run, predict_usable
+from medkit.runs.stored import stored_part
+
+_SAME = 1e-6  # outputs of one row differ by less, whatever the batch
+_NUMBERS = 16  # outputs of a row that are compared
+
+
+def compared(run: Run, new: Part, developed: Mapping[str, Part] | str) -> Seen:
+    """Which rows are rows of the run, or of the runs it was recalibrated from.
+
+    Args:
+        run: The run.
+        new: The rows, encoded.
+        developed: The run's own parts, encoded; or why they are not at hand: then hashed names are
+            compared, where MEDKIT_SALT is what it was in training, and what the network says.
+    """
+    if not isinstance(developed, str):
+        return rows_seen(developed, new, run.encoder, run.task)
+    return _by_what_is_stored(run, new, developed)
+
+
+def described(seen: Seen, subjects: np.ndarray) -> dict[str, Any]:
+    """``{"rows", "subjects", "of", "reasons": {reason: rows}, "notes"}`` of rows left out."""
+    left_out = seen.reason >= 0
+    reasons = {
+        name: int((seen.reason == code).sum())
+        for code, name in enumerate(REASONS)
+        if (seen.reason == code).any()
+    }
+    return {
+        "rows": int(left_out.sum()),
+        "subjects": len(np.unique(subjects[left_out].astype(str))),
+        "of": len(left_out),
+        "reasons": reasons,
+        "notes": list(seen.notes),
+    }
+
+
+def in_words(overlap: Mapping[str, Any]) -> str:
+    """``12 of 240 rows are the run's own: 10 identical to …, 2 of a subject of the run``."""
+    reasons = ", ".join(f"{count:,} {name}" for name, count in overlap["reasons"].items())
+    return f"{overlap['rows']:,} of {overlap['of']:,} rows are the run's own ({reasons})"
+
+
+def _by_what_is_stored(run: Run, new: Part, why: str) -> Seen:
+    reason = np.full(len(new), -1)
+    developed = np.zeros(len(new), dtype=bool)
+    notes = [f"{why}: new rows were compared with the run's stored predictions alone, which finds "
+             "identical rows but neither near-duplicates nor other visits of its patients"]  # fmt: skip
+    split = pd.read_csv(run.path / "split.csv", dtype=str)
+    if os.environ.get("MEDKIT_SALT"):
+        hashed = Hasher()
+        names = {"subject": new.cohort.subjects, "sample": new.cohort.samples.index.to_numpy()}
+        for code, (kind, values) in reversed([*enumerate(names.items())]):
+            if kind == "sample" or "subject" in new.cohort.samples:
+                mine: np.ndarray = np.array(hashed(values, kind), dtype=object)
+                reason[np.isin(mine, split[kind])] = code
+                developed |= np.isin(mine, split.loc[split["part"] != "test", kind])
+    try:
+        stored = {part: _numbers(stored_part(run, part).outputs) for part in _PARTS}
+        subjects = np.concatenate([stored_part(run, part).subjects for part in _PARTS])
+    except RunError as error:
+        return Seen(reason, developed, (*notes, error.message))
+    every = np.concatenate(list(stored.values()))
+    mine = _numbers(predict_usable(run.model, new.inputs, np.ones(len(new), dtype=bool)))
+    same = _near(every, mine)
+    if beyond_chance(int(same.sum()), len(mine), recurring(_keys(every), subjects), len(every)):
+        reason[same & (reason < 0)] = REASONS.index("identical to a row of the run")
+        developed |= _near(np.concatenate([stored["train"], stored["valid"]]), mine)
+    return Seen(reason, developed, tuple(notes))
+
+
+_PARTS = ("train", "valid", "test")
+
+
+def _numbers(outputs: np.ndarray) -> np.ndarray:
+    """(n, up to 16) some of a row's outputs."""
+    flat = np.asarray(outputs, float).reshape(len(outputs), -1)
+    chosen = np.linspace(0, flat.shape[1] - 1, min(_NUMBERS, flat.shape[1])).astype(int)
+    return np.nan_to_num(flat[:, chosen], nan=-1e9)
+
+
+def _near(known: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    from scipy.spatial import cKDTree
+
+    scale = np.maximum(np.abs(known).max(axis=0), 1.0)
+    distances, _ = cKDTree(known / scale).query(mine / scale, p=np.inf)
+    return np.asarray(distances <= _SAME)
+
+
+def _keys(known: np.ndarray) -> np.ndarray:
+    """(n,) a number for each row; the same where the outputs are."""
+    scale = np.maximum(np.abs(known).max(axis=0), 1.0)
+    return np.asarray(np.unique(np.round(known / scale, 6), axis=0, return_inverse=True)[1]).ravel()
