@@ -92,9 +92,8 @@ def rows_seen(known: Mapping[str, Part], new: Part, encoder: Encoder, task: Task
             found[part][3, rows if present is None else rows[present[rows]]] = True
     reasons = np.any(list(found.values()), axis=0)
     reason = np.where(reasons.any(axis=0), reasons.argmax(axis=0), -1)
-    developed = np.any(
-        [each.any(axis=0) for name, each in found.items() if not name.endswith("test")], axis=0
-    )
+    before = [each.any(axis=0) for name, each in found.items() if not name.endswith("test")]
+    developed = np.any(before, axis=0)
     return Seen(reason, developed, tuple(dict.fromkeys([*notes, *gathered])))
 
 

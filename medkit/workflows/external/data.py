@@ -98,13 +98,13 @@ def external_data(run: Run, config: Path | None, overrides: Sequence[str]) -> Ex
         log.info("the run's own data set: evaluated on the test part of this config's split")
     new, developed = encoded(run, cohort), _developed(run)
     seen = compared(run, new, developed)
-    for note in seen.notes:
-        log.warning("overlap with the development data: %s", note)
     # Where a config divides the run's own data, the run's own test rows are what is asked for.
     left_out = seen.developed if part == "test" else seen.reason >= 0
     tested = bool((seen.reason[~left_out] >= 0).any())
     seen = replace(seen, reason=np.where(left_out, seen.reason, -1))
     overlap = described(seen, new.cohort.subjects)
+    for note in overlap["notes"]:
+        log.warning("overlap with the development data: %s", note)
     if left_out.any():
         text = in_words(overlap)
         if left_out.all():

@@ -17,6 +17,7 @@ from medkit.runs.run import Run, predict_usable
 from medkit.runs.stored import stored_part
 
 _SAME = 1e-6  # outputs of one row differ by less, whatever the batch
+_MOSTLY = 0.5
 _NUMBERS = 16  # outputs of a row that are compared
 
 
@@ -42,12 +43,15 @@ def described(seen: Seen, subjects: np.ndarray) -> dict[str, Any]:
         for code, name in enumerate(REASONS)
         if (seen.reason == code).any()
     }
+    notes = list(seen.notes)
+    if left_out.mean() > _MOSTLY:
+        notes.append("most of these data are the run's own rows: the others may be copies too")
     return {
         "rows": int(left_out.sum()),
         "subjects": len(np.unique(subjects[left_out].astype(str))),
         "of": len(left_out),
         "reasons": reasons,
-        "notes": list(seen.notes),
+        "notes": notes,
     }
 
 
@@ -60,8 +64,10 @@ def in_words(overlap: Mapping[str, Any]) -> str:
 def _by_what_is_stored(run: Run, new: Part, why: str) -> Seen:
     reason = np.full(len(new), -1)
     developed = np.zeros(len(new), dtype=bool)
-    notes = [f"{why}: new rows were compared with the run's stored predictions alone, which finds "
-             "identical rows but neither near-duplicates nor other visits of its patients"]  # fmt: skip
+    notes = [
+        f"{why}: new rows were compared with the run's stored predictions alone, which finds "
+        "identical rows but neither near-duplicates nor other visits of its patients"
+    ]
     split = pd.read_csv(run.path / "split.csv", dtype=str)
     if os.environ.get("MEDKIT_SALT"):
         hashed = Hasher()
