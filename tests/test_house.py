@@ -102,6 +102,7 @@ HEAVY = (
     "matplotlib",
     "pyarrow",
     "sqlalchemy",
+    "sqlglot",
     "openpyxl",
     "duckdb",
     "polars",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cohorts import only_input
 import medkit
 from medkit.core.errors import DataError, RunError
 from medkit.datasets.builtin import breast_cancer
+from medkit.runs import recording
 from medkit.runs import run as runs
 from medkit.runs.run import Run
 
@@ -157,3 +159,46 @@ def test_sealing_needs_every_file(tmp_path):
     with pytest.raises(RunError, match=r"cannot be sealed without config\.yaml"):
         runs.seal(tmp_path)
     assert not (tmp_path / "MANIFEST.json").exists()
+
+
+def test_the_commit_is_read_without_a_program_of_the_repository(tmp_path, monkeypatch):
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("git is not installed")
+
+    def run(*arguments, cwd=tmp_path / "repo"):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run([git, *who, *arguments], cwd=cwd, capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    (tmp_path / "repo" / "below").mkdir(parents=True)
+    run("init", "--quiet")
+    (tmp_path / "repo" / "a.txt").write_text("one")
+    run("add", ".")
+    run("commit", "--quiet", "-m", "first")
+    commit = run("rev-parse", "HEAD")
+    planted = tmp_path / "planted.sh"
+    planted.write_text(f"#!/bin/sh\ntouch {tmp_path}/it-ran\ncat\n")
+    planted.chmod(0o755)
+    for setting in ("core.fsmonitor", "filter.x.clean", "filter.x.smudge", "core.pager"):
+        run("config", setting, str(planted))
+    (tmp_path / "repo" / ".gitattributes").write_text("* filter=x\n")
+    (tmp_path / "repo" / "a.txt").write_text("two")
+    monkeypatch.chdir(tmp_path / "repo" / "below")
+    assert recording.git_commit() == commit
+    assert not (tmp_path / "it-ran").exists()
+    for setting in ("core.fsmonitor", "filter.x.clean", "filter.x.smudge"):
+        run("config", "--unset", setting)
+    # By other ways of writing it: packed, at a commit of no branch, in another working tree.
+    run("pack-refs", "--all")
+    assert recording.git_commit() == commit
+    run("worktree", "add", "--quiet", "-b", "other", "../other")
+    monkeypatch.chdir(tmp_path / "other")
+    assert recording.git_commit() == commit
+    run("checkout", "--quiet", "--detach", cwd=tmp_path / "other")
+    assert recording.git_commit() == commit
+    monkeypatch.chdir(tmp_path)
+    assert recording.git_commit() is None
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: ../planted.sh\n")
+    assert recording.git_commit() is None

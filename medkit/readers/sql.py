@@ -20,6 +20,7 @@ from medkit.core.errors import DataError
 from medkit.core.files import existing
 from medkit.core.lazy import pd
 from medkit.readers.cache import Store
+from medkit.readers.sql_guard import check_options, check_query
 from medkit.readers.sql_rows import StoredQuery, TooSlow, gathered
 from medkit.readers.tables import Table, check_names
 from medkit.readers.values import with_dates
@@ -34,7 +35,8 @@ _EXAMPLE = 'As in url: "postgresql+psycopg://user:${DB_PASSWORD}@host/database".
 # What a further attempt cannot fix, though drivers report it as they report a lost connection.
 _FINAL = re.compile(
     r"authentication failed|no password supplied|does not exist|permission denied|no such table|"
-    r"no such column|syntax error|unable to open|not a database|readonly|read-only", re.I
+    r"no such column|no such function|not authorized|syntax error|unable to open|not a database|"
+    r"readonly|read-only", re.I
 )  # fmt: skip
 
 
@@ -119,6 +121,7 @@ def streamed(
     address, secrets, place = known_as(url)
     import sqlalchemy.exc
 
+    check_query(query, address.get_backend_name(), place)
     for pause in (*PAUSES, None):
         try:
             return attempt(address, query, timeout, place)
@@ -154,12 +157,13 @@ def known_as(url: str) -> tuple[Any, tuple[str, ...], Path]:
     Raises:
         DataError: The address is wrong, or holds a password that is in no environment variable.
     """
-    if importlib.util.find_spec("sqlalchemy") is None:
-        raise DataError(
-            "databases need the package sqlalchemy, which is not installed",
-            place="dataset.source.url",
-            hint="pip install 'keras-medkit[sql]'",
-        )
+    for package in ("sqlalchemy", "sqlglot"):
+        if importlib.util.find_spec(package) is None:
+            raise DataError(
+                f"databases need the package {package}, which is not installed",
+                place="dataset.source.url",
+                hint="pip install 'keras-medkit[sql]'",
+            )
     address, secrets = _address(url)
     place = Path(f"{address.get_backend_name()}:{Path(address.database or 'memory').name}")
     return address, secrets, place
@@ -191,6 +195,7 @@ def _address(url: str) -> tuple[Any, tuple[str, ...]]:
             place="dataset.source.url",
             hint=_EXAMPLE,
         )
+    check_options(address)
     if not address.password:
         return _file_address(address), ()
     given = re.search(r"://[^:/@]*:([^@]*)@", url)
@@ -238,7 +243,10 @@ def _refused(error: Any, text: str, place: Path) -> DataError:
     # Messages on single values may quote a patient's.
     if isinstance(error, sqlalchemy.exc.DataError | sqlalchemy.exc.IntegrityError):
         text = type(error.orig).__name__
-    hint = "Try the query in the database's own client. It must be one select statement."
+    hint = "Try the query in the database's own client."
+    if "file system operations are disabled" in text:
+        text = "a query reads nothing but the database itself, no file and no address"
+        hint = "Give such a file as path:, or make a table of it in the database."
     if "authentication" in text or "password" in text:
         hint = f"{_EXAMPLE} Signs such as @ and % are written %40 and %25 there."
     return DataError(f"the database refused: {text}", place=str(place), hint=hint)

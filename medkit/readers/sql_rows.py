@@ -18,6 +18,7 @@ from medkit.core.lazy import pd
 from medkit.core.progress import Progress
 from medkit.core.values import category_key
 from medkit.readers.cache import Store, key_of
+from medkit.readers.sql_guard import DUCKDB, READ_ONLY
 from medkit.readers.values import with_dates
 
 CHUNK = 20_000
@@ -154,8 +155,10 @@ def _parts(address: Any, query: str, timeout: float, place: Path) -> Generator[p
         address, poolclass=sqlalchemy.pool.NullPool, connect_args=_arguments(address, timeout)
     )
     with engine.connect() as connection:
-        if address.get_backend_name() == "postgresql":
-            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        kind = address.get_backend_name()
+        if kind in READ_ONLY:
+            connection.exec_driver_sql(READ_ONLY[kind])
+        if kind == "postgresql":
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout * 1000)}")
         # Without parameters: '%' and ':' in the query are its own.
         options = {"stream_results": True, "max_row_buffer": CHUNK, "no_parameters": True}
@@ -177,8 +180,9 @@ def _arguments(address: Any, timeout: float) -> dict[str, Any]:
         return {"connect_timeout": max(2, int(min(timeout, 30))), **alive}
     if kind == "sqlite":
         return {"timeout": min(timeout, 30)}
-    if kind == "duckdb" and address.database not in (None, "", ":memory:"):
-        return {"read_only": True}
+    if kind == "duckdb":
+        file = address.database not in (None, "", ":memory:")
+        return {"config": DUCKDB, "read_only": file}
     return {}
 
 

@@ -9,11 +9,12 @@ import importlib.metadata
 import logging
 import os
 import platform
+import re
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,10 +126,34 @@ def environment(
 
 
 def git_commit() -> str | None:
-    """Commit of the working folder's git repository, with ``-dirty`` if it was changed."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+    """Commit of the working folder's git repository; what was changed since is not seen.
+
+    Read from the repository's files: git itself runs programs that their settings name
+    (``core.fsmonitor``, filters), and the folder may be a stranger's.
+    """
+    here = Path.cwd()
+    git = next((each / ".git" for each in (here, *here.parents) if (each / ".git").exists()), None)
+    if git is None:
         return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    try:
+        if git.is_file():  # a further working tree names the folder
+            git = git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        shared = git / "commondir"
+        folders = [git, *([git / shared.read_text().strip()] if shared.is_file() else ())]
+        head = git / "HEAD"
+        found = head.read_text(encoding="utf-8").strip() if head.is_file() else ""
+        if found.startswith("ref:"):
+            name = found.removeprefix("ref:").strip()
+            packed = (each / "packed-refs" for each in folders)
+            lines = {
+                branch: commit
+                for file in packed if file.is_file()
+                for commit, _, branch in (
+                    line.partition(" ") for line in file.read_text(encoding="utf-8").splitlines()
+                )
+            }  # fmt: skip
+            loose = [each / name for each in folders if (each / name).is_file()]
+            found = loose[0].read_text().strip() if loose else lines.get(name, "")
+    except (OSError, ValueError):
+        return None
+    return found if re.fullmatch("[0-9a-f]{40,64}", found) else None

@@ -1,0 +1,68 @@
+"""Every bad input of the tables beside this file is refused in words, and nothing is left behind.
+
+Each is run in this process, by the command that a user would give.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import shlex
+from pathlib import Path
+
+import pytest
+
+from medkit.cli import main
+
+HERE = Path(__file__).parent
+CASES = [
+    case
+    for module in sorted(each.name for each in pkgutil.iter_modules([str(HERE)]))
+    if module.startswith("cases_")
+    for case in importlib.import_module(f"bad_inputs.{module}").CASES
+]
+
+
+def test_no_name_stands_twice():
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_refused_in_words(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, value in case.environment.items():
+        monkeypatch.setenv(name, value)
+    if case.config is not None:
+        (tmp_path / "case.yaml").write_text(filled(case.config, tmp_path), encoding="utf-8")
+    for name, content in case.files.items():
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(file)
+        elif isinstance(content, bytes):
+            file.write_bytes(content)
+        else:
+            file.write_text(content, encoding="utf-8")
+    before = contents(tmp_path)
+    status = main(shlex.split(filled(case.command, tmp_path)))
+    said = capsys.readouterr().err
+    words = (case.words,) if isinstance(case.words, str) else case.words
+    assert all(word in said for word in words), said
+    assert status == case.status, said
+    assert "unexpected" not in said
+    assert "Traceback" not in said
+    assert contents(tmp_path) == before
+
+
+def filled(text: str, folder: Path) -> str:
+    return text.replace("{folder}", str(folder))
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Name -> content of each regular file below a folder; None for what is none."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes() if file.is_file() else None
+        for file in folder.rglob("*")
+        if not file.is_dir() and not file.is_symlink()
+    }
