@@ -15,7 +15,7 @@ import medkit
 from medkit.config.experiment import load_config
 from medkit.core import registry
 from medkit.data.parts import Part
-from medkit.evaluation.results import Metrics
+from medkit.evaluation.results import metrics_adapter
 from medkit.modalities.encoder import Encoder
 from medkit.tasks.task import Task
 from medkit.workflows.prepare import divide, encode, read
@@ -134,7 +134,7 @@ def test_smoke_config(path, model, tmp_path, synthetic_files, monkeypatch):
         faster = dataclasses.replace(experiment, training=training, evaluation=evaluation)
         metrics = medkit.train(faster, out=tmp_path).metrics
         assert metrics["test"]["n"] > 0
-        Metrics.model_validate(metrics)
+        metrics_adapter.validate_python(metrics)
         return
     encoder, task, parts = encoded(path)
     network = build(experiment, encoder, task, len(parts["train"]))

@@ -520,7 +520,7 @@ def test_an_unknown_kind_of_outcome_is_not_estimable(monkeypatch):
     samples = pd.DataFrame({"sex": ["f", "m"] * 30})
     settings = Evaluation(bootstrap=20, subgroups=("sex",))
     rows = EvaluatedRows(binary(), y, p, np.arange(60), 0.5, settings, 0, samples)
-    found = assess_part(rows, valid=rows)
+    found, groups = assess_part(rows, valid=rows)
     assert found["metrics"]["auroc"]["value"] > 0.4
     assert "delong" not in found["metrics"]["auroc"]
     known = "is known for this kind of outcome"
@@ -528,6 +528,6 @@ def test_an_unknown_kind_of_outcome_is_not_estimable(monkeypatch):
     assert found["decisions"]["not_estimable"] == "the task predicts no probability to decide on"
     assert "no conformal method" in found["uncertainty"]["conformal"]["not_estimable"]
     assert known in found["uncertainty"]["entropy"]["not_estimable"]
-    assert known in found["subgroups"]["sex"]["f"]["calibration"]["not_estimable"]
-    assert found["fairness"] == {}
+    assert known in groups["subgroups"]["sex"]["f"]["calibration"]["not_estimable"]
+    assert groups["fairness"] == {}
     assert methods_for(binary()).baselines(None, {}, {}, np.arange(0), 0) == ([], {})

@@ -364,7 +364,7 @@ def test_all_of_it_and_the_same_twice():
         for part in (binary_part(), binary_part(70, 5))
     )
     spread = {"ensemble": probabilities("binary", 3, 70)}
-    results = [assess_part(test, valid=valid, spread=spread)["uncertainty"] for _ in range(2)]
+    results = [assess_part(test, valid=valid, spread=spread)[0]["uncertainty"] for _ in range(2)]
     assert list(results[0]) == ["conformal", "entropy", "abstention"]
     assert results[0]["conformal"]["state"]["n"] == 60
     assert json.dumps(results[0], allow_nan=False) == json.dumps(results[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,18 +128,17 @@ def _bounds(facts: dict[str, Any]) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
-def metrics_table(task: Task, metrics: dict[str, Any]) -> Table:
+def metrics_table(task: Task, metrics: Mapping[str, Any]) -> Table:
     """Every metric of the test part (or of all rows) with its interval, beside the baselines."""
     from medkit.evaluation import readable
+    from medkit.evaluation.methods import baseline_name
 
     part = metrics.get("test") or metrics.get("all") or next(iter(metrics.values()))
     baselines = metrics.get("baselines", {})
     positives = part.get("positives")
     events = f", {positives} positive" if isinstance(positives, int) else ""
     title = f"{part['n']} samples of {part['subjects']} subjects{events}"
-    table = Table(
-        "metric", "network", "interval", *(n.replace("_", " ") for n in baselines), title=title
-    )
+    table = Table("metric", "network", "interval", *map(baseline_name, baselines), title=title)
     for name, found in part["metrics"].items():
         between = f"{readable(found['low'])} – {readable(found['high'])}"
         if found["low"] is None:

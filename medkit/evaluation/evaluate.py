@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,11 +17,19 @@ from medkit.evaluation.decisions.decisions import decisions_of
 from medkit.evaluation.early_warning.early_warning import EarlyWarning, early_warning
 from medkit.evaluation.groups.fairness import fairness_gaps
 from medkit.evaluation.groups.subgroups import subgroup_metrics
-from medkit.evaluation.methods import methods_for
+from medkit.evaluation.methods import baseline_name, methods_for
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.part_metrics import measure
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.paired import compare_outputs
+from medkit.evaluation.results import (
+    Assessed,
+    Baseline,
+    ByGroup,
+    Evaluated,
+    Leading,
+    Measured,
+)
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.conformal import conformal_of
 from medkit.evaluation.uncertainty.uncertainty import uncertainty_of
@@ -36,7 +44,6 @@ if TYPE_CHECKING:
 Stage = Callable[[str], contextlib.AbstractContextManager[Any]]
 
 _AVERAGES = ("majority", "mean")  # one output for all rows: nothing to recalibrate
-_ACROSS = ("subgroups", "fairness")  # beside the parts in metrics.json
 _NO_VALIDATION = "the validation rows are not known"
 
 
@@ -44,8 +51,8 @@ def _unnamed(stage: str) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
-def headline(task: Task, metrics: Mapping[str, Any]) -> str:
-    """The test result in one line, from the content of ``metrics.json``."""
+def headline(task: Task, metrics: Evaluated) -> str:
+    """The test result in one line."""
     found = metrics["test"]["metrics"][task.leading]
     text = f"{task.metric(task.leading).label} {readable(found['value'])}"
     if found.get("degenerate"):
@@ -54,11 +61,11 @@ def headline(task: Task, metrics: Mapping[str, Any]) -> str:
         text += f" ({readable(found['low'])} to {readable(found['high'])})"
     for baseline, described in metrics.get("baselines", {}).items():
         value = described["metrics"][task.leading]["value"]
-        text += f"; {baseline.replace('_', ' ')} {readable(value)}"
+        text += f"; {baseline_name(baseline)} {readable(value)}"
     return text
 
 
-def evaluate_part(rows: EvaluatedRows, logged_for: str = "evaluated rows") -> dict[str, Any]:
+def evaluate_part(rows: EvaluatedRows, logged_for: str = "evaluated rows") -> Measured:
     """Metrics of one part with intervals bootstrapped by subject.
 
     Args:
@@ -85,7 +92,7 @@ def assess_part(
     absent: Mapping[str, str] | None = None,
     logged_for: str = "evaluated rows",
     stages: Stage = _unnamed,
-) -> dict[str, Any]:
+) -> tuple[Assessed, ByGroup]:
     """All that is measured of rows that a model was not fitted on, in whatever command.
 
     Args:
@@ -102,16 +109,17 @@ def assess_part(
         stages: Called with a stage's name, gives the context it runs in.
 
     Returns:
-        What ``evaluate_part`` returns, with ``calibration``, ``decisions``, ``uncertainty``, what
-        ``Methods.details`` adds for this kind of outcome and, where the config names attributes
-        that these rows have, ``subgroups`` and ``fairness``.
+        What ``evaluate_part`` returns, with ``calibration``, ``decisions``, ``uncertainty`` and
+        what ``Methods.details`` adds for this kind of outcome; and the groups of the attributes
+        that the config names, where these rows have them.
     """
     with stages("evaluate: metrics"):
-        result = evaluate_part(rows, logged_for)
+        result: Assessed = {**evaluate_part(rows, logged_for)}
     with stages("evaluate: calibration"):
         result["calibration"] = calibration_of(rows, before=before, recalibration=recalibration)
     if valid is None:
-        result |= {key: {"not_estimable": no_valid} for key in ("decisions", "uncertainty")}
+        result["decisions"] = {"not_estimable": no_valid}
+        result["uncertainty"] = {"not_estimable": no_valid}
     else:
         with stages("evaluate: decisions"):
             result["decisions"] = decisions_of(rows, valid)
@@ -119,13 +127,13 @@ def assess_part(
             result["uncertainty"] = {
                 "conformal": conformal_of(rows, valid), **uncertainty_of(rows, spread)
             }  # fmt: skip
-    result |= methods_for(rows.task).details(rows, baselines or {}, absent or {})
+    result |= cast(Assessed, methods_for(rows.task).details(rows, baselines or {}, absent or {}))
+    groups: ByGroup = {}
     samples = rows.samples
     if samples is not None and any(each in samples for each in rows.settings.subgroups):
         with stages("evaluate: subgroups"):
-            result["subgroups"] = subgroup_metrics(rows)
-            result["fairness"] = fairness_gaps(rows)
-    return result
+            groups = {"subgroups": subgroup_metrics(rows), "fairness": fairness_gaps(rows)}
+    return result, groups
 
 
 def evaluate_run(
@@ -145,7 +153,7 @@ def evaluate_run(
     features: Mapping[str, Any] | None = None,
     described: Mapping[str, Part] | None = None,
     aside: Aside | None = None,
-) -> dict[str, Any]:
+) -> Evaluated:
     """What was measured of a run's predictions: most of ``metrics.json``.
 
     Args:
@@ -166,7 +174,6 @@ def evaluate_run(
         aside: Where another process may have been asked to fit the baselines.
 
     Returns:
-        ``{"test": …, "valid": …, "train": …, "subgroups": …, "fairness": …, "baselines": …}``:
         ``test`` as ``assess_part`` has it, of ``valid`` the metrics, of ``train`` the values alone,
         since an interval there says nothing about new patients; see ``_compared`` for a baseline.
     """
@@ -193,7 +200,7 @@ def evaluate_run(
                 subjects = fitted_on["train"].cohort.subjects
                 found = methods_for(task).baselines(encoder, known, targets, subjects, seed)
                 baselines, absent = predicted(found[0], known), found[1]
-    test = assess_part(
+    test, groups = assess_part(
         rows["test"],
         valid=rows["valid"],
         spread=spread,
@@ -204,17 +211,17 @@ def evaluate_run(
         logged_for="test",
         stages=stages,
     )
-    grouped = {key: test.pop(key) for key in _ACROSS if key in test}
-    result: dict[str, Any] = {"test": test}
     with stages("evaluate: metrics"):
-        result["valid"] = evaluate_part(rows["valid"], "validation")
-        result["train"], _ = measure(rows["train"], 0)
+        valid: Assessed = {**evaluate_part(rows["valid"], "validation")}
+        train, _ = measure(rows["train"], 0)
+    result: Evaluated = {"test": test, "valid": valid, "train": train, **groups}
     watched = early_warning(task, parts, settings, seed)
     if watched is not None:
         with stages("evaluate: early warning"):
-            for name, block in watched.network(outputs, threshold).items():
-                result[name]["early_warning"] = block
-    result |= grouped
+            blocks = watched.network(outputs, threshold)
+        for part, name in ((test, "test"), (valid, "valid")):
+            if name in blocks:
+                part["early_warning"] = blocks[name]
     if settings.baselines:
         with stages("evaluate: comparison"):
             asked = "none" if recalibration is None else recalibration["asked"]
@@ -230,7 +237,7 @@ def _compared(
     keep: Callable[[str, np.ndarray], None] | None,
     calibration: str,
     watched: EarlyWarning | None,
-) -> dict[str, Any]:
+) -> Baseline:
     """A baseline on the test part, and by how much the network differs from it.
 
     Where the network was recalibrated, so is the baseline, on the same validation rows: the
@@ -244,15 +251,16 @@ def _compared(
         state = fit_recalibration(calibration, task, valid.y, chosen)
         facts["recalibration"] = state["kind"]
         p, chosen = (apply_recalibration(state, each) for each in (p, chosen))
-        at = task.choose_threshold(valid.y, chosen, model=baseline.name.replace("_", " "))
+        at = task.choose_threshold(valid.y, chosen, model=baseline_name(baseline.name))
     if keep is not None:
         keep(baseline.name, p)
     of_baseline = test.answered(p, at)
     described, _ = measure(of_baseline)
     comparison = compare_outputs(test, of_baseline)
-    found = dict(comparison["metrics"][task.leading])
-    difference = {"metric": task.leading, "value": found.pop("difference"), **found}
-    result = {**described, "difference": difference, "comparison": comparison, **facts}
+    found = comparison["metrics"][task.leading].copy()
+    value = found.pop("difference")
+    difference = cast(Leading, {"metric": task.leading, "value": value, **found})
+    result: Baseline = {**described, "difference": difference, "comparison": comparison}
     if watched is not None:
         result["early_warning"] = watched.baseline(chosen, p, at)
-    return plain(result)
+    return plain(result | facts)

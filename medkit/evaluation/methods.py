@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from medkit.core.by_outcome import ByOutcome
+from medkit.evaluation.results import Calibration
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.task import Task, Threshold
 
@@ -74,6 +75,8 @@ class Methods:
     deviates: ClassVar[bool] = False
     #: Whether its baselines are fitted on summary features alone, so that another process can.
     on_summaries: ClassVar[bool] = False
+    #: Baselines that are named after people -> how they are written.
+    named: ClassVar[Mapping[str, str]] = {}
     #: What the certainty of a decision is.
     certainty_is: ClassVar[str] = ""
 
@@ -98,13 +101,13 @@ class Methods:
         return {}
 
     def calibration(
-        self, y: np.ndarray, p: np.ndarray, blocks: Callable[[Questions], dict[Any, Any]]
-    ) -> dict[str, Any]:
+        self, y: np.ndarray, p: np.ndarray, blocks: Callable[[Questions], dict[Any, Calibration]]
+    ) -> Calibration:
         """The blocks of ``one_by_one``; ``blocks`` makes them."""
         parts: Questions = dict(self.one_by_one(y, p))
         if not parts:
             return {"not_estimable": self.no_calibration}
-        found: dict[str, Any] = self.laid_out(blocks(parts))
+        found: Calibration = self.laid_out(blocks(parts))
         return found
 
     def right(self, y: np.ndarray, p: np.ndarray, threshold: Threshold) -> Mapping[str | None, Any]:
@@ -200,3 +203,10 @@ methods: ByOutcome[type[Methods]] = ByOutcome("evaluation", "medkit.evaluation.o
 def methods_for(task: Task) -> Methods:
     """The methods for a task's kind of outcome."""
     return (methods.get(task.outcome) or Methods)(task)
+
+
+def baseline_name(name: str) -> str:
+    """A baseline as it stands in a sentence: ``gradient boosting``, ``Kaplan–Meier``."""
+    kinds = (methods.get(kind) or Methods for kind in methods.kinds())
+    written = next((each.named[name] for each in kinds if name in each.named), None)
+    return written or name.replace("_", " ")

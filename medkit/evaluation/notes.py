@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from medkit.evaluation.methods import methods_for
+from medkit.evaluation.results import Measured
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.task import Task
 
@@ -51,9 +51,7 @@ def _few_of(name: str, count: int) -> str | None:
     return f"{count} {name} {subjects}, fewer than {FEW_EVENTS}: the numbers are unsure"
 
 
-def with_notes(
-    described: dict[str, Any], task: Task, logged_for: str | None = None
-) -> dict[str, Any]:
+def with_notes(described: Measured, task: Task, logged_for: str | None = None) -> Measured:
     """Put a note of absent classes, or of targets that do not vary, before the ``notes`` that
     ``measure`` made, and log them all.
 

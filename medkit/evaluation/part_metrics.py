@@ -23,6 +23,7 @@ from medkit.evaluation.resampling.intervals import (
     resample_by,
     with_wilson,
 )
+from medkit.evaluation.results import Estimate, Measured
 from medkit.evaluation.rows import EvaluatedRows
 
 
@@ -42,7 +43,7 @@ def resample(rows: EvaluatedRows, resamples: int | None = None) -> Resampled:
 
 def measure(
     rows: EvaluatedRows, resamples: int | None = None
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+) -> tuple[Measured, dict[str, np.ndarray]]:
     """What ``evaluate_part`` returns, and the resampled scores behind it.
 
     ``resamples`` takes the place of ``settings.bootstrap`` where given. A proportion of 0 or 1
@@ -60,7 +61,6 @@ def measure(
             with_wilson(metrics[name], rows.codes[proportions[name]], rows.settings.confidence)
     if resampled.groups is not None:
         _add_delong(metrics, rows)
-    found["threshold"] = rows.threshold
     notes = doubts(rows)
     if resamples and len(rows) and resampled.groups is None:
         notes.append(ONE_SUBJECT)
@@ -69,10 +69,8 @@ def measure(
     return plain(found), resampled.replicates
 
 
-def described(
-    rows: EvaluatedRows, values: Mapping[str, float], resampled: Resampled
-) -> dict[str, Any]:
-    """``{"n", "subjects", "positives", "metrics": {name: {value, low, high}}}`` of some rows.
+def described(rows: EvaluatedRows, values: Mapping[str, float], resampled: Resampled) -> Measured:
+    """Metrics of some rows with their intervals, at the operating point in use.
 
     Args:
         rows: The rows.
@@ -83,6 +81,7 @@ def described(
         "n": len(rows),
         "subjects": int(rows.codes.max()) + 1,
         "positives": rows.task.positives(rows.y),
+        "threshold": plain(rows.threshold),
         "metrics": {
             name: {
                 "value": value,
@@ -93,10 +92,10 @@ def described(
     }
 
 
-def _add_delong(metrics: dict[str, dict[str, Any]], rows: EvaluatedRows) -> None:
+def _add_delong(metrics: dict[str, Estimate], rows: EvaluatedRows) -> None:
     """DeLong's interval beside the bootstrap's, for each AUROC that is defined."""
     for label, of in methods_for(rows.task).yes_no(rows.y, rows.p).items():
         found = metrics["auroc" if label is None else f"auroc_{label}"]
-        if math.isfinite(found["value"]):
+        if math.isfinite(found["value"] or 0):
             found["delong"] = delong_interval(of.y, of.p, rows.settings.confidence, rows.codes)
             found["delong"].pop("standard_error", None)

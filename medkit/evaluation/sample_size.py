@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.methods import methods_for
+from medkit.evaluation.results import SampleSize
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.task import Task
 
@@ -43,7 +44,7 @@ def sample_size(
     columns: Sequence[str],
     test: tuple[np.ndarray, np.ndarray] | None = None,
     weights: int | None = None,
-) -> dict[str, Any]:
+) -> SampleSize:
     """Whether a regression on the same candidate predictors would have had enough rows.
 
     The criteria are made for regression models; a network has far more to learn, so that what is
@@ -65,19 +66,21 @@ def sample_size(
     """
     y = np.asarray(y)
     parameters = candidate_parameters(columns)
-    facts: dict[str, Any] = {"n": len(y), "parameters": parameters, "weights": weights}
+    facts: SampleSize = {
+        "n": len(y), "parameters": parameters, "weights": weights, "assumptions": []
+    }  # fmt: skip
     if parameters == 0:
-        return {**facts, "assumptions": [], "not_estimable": "no candidate predictors are named"}
+        return {**facts, "not_estimable": "no candidate predictors are named"}
     of = {"yes_no": _of_class, "number": _of_number}
     parts = methods_for(task).one_by_one(y)
     if not parts:
-        return {**facts, "assumptions": [], "not_estimable": f"no criterion for task {task.kind}"}
+        return {**facts, "not_estimable": f"no criterion for task {task.kind}"}
     tested = (
         None
         if test is None
         else methods_for(task).one_by_one(np.asarray(test[0]), np.asarray(test[1]))
     )
-    return {**facts, **of[next(iter(parts.values())).kind](parts, parameters, tested)}
+    return of[next(iter(parts.values())).kind](facts, parts, tested)
 
 
 def candidate_parameters(columns: Sequence[str]) -> int:
@@ -200,13 +203,14 @@ def cox_snell_r2(y: np.ndarray, p: np.ndarray) -> float | None:
     return 1 - math.exp(-2 * (_entropy(share) - log_loss))
 
 
-def _of_class(parts: Parts, parameters: int, test: Parts | None) -> dict[str, Any]:
+def _of_class(facts: SampleSize, parts: Parts, test: Parts | None) -> SampleSize:
+    parameters = facts["parameters"]
     yes, names = np.column_stack([of.y for of in parts.values()]).astype(float), list(parts)
     events = np.minimum(yes.sum(axis=0), len(yes) - yes.sum(axis=0)).astype(int)
     rarest = int(np.argmin(events))
     fewest = int(events[rarest])
-    found: dict[str, Any] = {
-        "outcome": names[rarest], "events": fewest, "assumptions": [],
+    found: SampleSize = {
+        **facts, "outcome": names[rarest], "events": fewest,
         "events_per_parameter": fewest / parameters,
     }  # fmt: skip
     if fewest == 0:
@@ -228,10 +232,11 @@ def _of_class(parts: Parts, parameters: int, test: Parts | None) -> dict[str, An
     return found
 
 
-def _of_number(parts: Parts, parameters: int, test: Parts | None) -> dict[str, Any]:
+def _of_number(facts: SampleSize, parts: Parts, test: Parts | None) -> SampleSize:
+    parameters = facts["parameters"]
     values, names = np.column_stack([of.y for of in parts.values()]).astype(float), list(parts)
-    found: dict[str, Any] = {
-        "outcome": names[0], "events": None, "assumptions": [],
+    found: SampleSize = {
+        **facts, "outcome": names[0], "events": None,
         "events_per_parameter": len(values) / parameters,
     }  # fmt: skip
     if test is None:

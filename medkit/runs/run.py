@@ -21,6 +21,7 @@ from medkit.core.lazy import keras, pd
 from medkit.core.yaml_file import read_yaml
 from medkit.data.cohort import RawInput
 from medkit.data.inputs import Inputs
+from medkit.evaluation.results import Metrics
 from medkit.evaluation.uncertainty.conformal import conformal_columns
 from medkit.modalities.encoder import Encoder
 from medkit.training.backend import select_backend, start
@@ -167,7 +168,7 @@ class Run:
     def __init__(self, path: Path):
         self.path = path
         self.config: Mapping[str, Any] = read_yaml(path / "config.yaml")[0]
-        self.metrics: dict[str, Any] = read_json(path / "metrics.json")
+        self.metrics: Metrics = read_json(path / "metrics.json")
         self.environment: dict[str, Any] = read_json(path / "environment.json")
         inputs = read_json(path / "inputs.json")
         self.encoder = Encoder.from_dict(inputs["inputs"])

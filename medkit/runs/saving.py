@@ -16,7 +16,7 @@ from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation.early_warning.stays import has_stays
 from medkit.evaluation.methods import methods_for
-from medkit.evaluation.results import written
+from medkit.evaluation.results import Metrics, check_metrics
 from medkit.modalities.encoder import Encoder
 from medkit.runs import run as runs
 from medkit.runs.predictions import Predictions
@@ -40,7 +40,7 @@ class Trained:
     predictions: Predictions
     network: Network
     history: History
-    metrics: dict[str, Any]
+    metrics: Metrics
 
 
 def save_run(
@@ -94,7 +94,8 @@ def save_model(folder: Path, trained: Trained) -> None:
             epochs = frame.groupby("member").cumcount() + 1
         frame.insert(0, "epoch", epochs)
         frame.to_csv(temporary, index=False)
-    runs.write_json(folder / "metrics.json", written(trained.metrics))
+    check_metrics(trained.metrics)
+    runs.write_json(folder / "metrics.json", trained.metrics)
 
 
 def save_rows(folder: Path, trained: Trained) -> dict[str, list[str]]:

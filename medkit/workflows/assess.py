@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from medkit.core.lazy import keras, pd
 from medkit.data.inputs import Inputs, presence_name
 from medkit.data.parts import Flow, Part
 from medkit.data.splits import PARTS
-from medkit.evaluation import EvaluatedRows, evaluate_part, evaluate_run, headline
+from medkit.evaluation import EvaluatedRows, evaluate_part, evaluate_run, headline, results
 from medkit.evaluation.baselines.aside import Aside
 from medkit.evaluation.baselines.baselines import some_rows
 from medkit.evaluation.calibration.recalibration import fit_recalibration, recalibration_layer
 from medkit.evaluation.groups.case_mix import table_one
+from medkit.evaluation.results import Metrics
 from medkit.evaluation.sample_size import sample_size
 from medkit.explanation import explanations
 from medkit.leakage import Findings, summary
@@ -76,13 +77,13 @@ def assess(
     flow: Flow,
     stages: Stages,
     aside: Aside | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """Everything measured of a run: the content of ``metrics.json``."""
     settings, test = experiment.evaluation, parts["test"]
     described, features = summaries.parts, summaries.features
     passes = settings.monte_carlo_dropout
     spread = spread_of_networks(network.full, test.inputs, passes, experiment.seed)
-    metrics = evaluate_run(
+    found = evaluate_run(
         task,
         encoder,
         parts,
@@ -99,7 +100,27 @@ def assess(
         described=described,
         aside=aside,
     )
-    metrics["headline"] = headline(task, metrics)
+    with stages("evaluate: description"):
+        table = table_one(described, encoder, task, settings.minimum_group, features)
+        if described["train"] is not parts["train"]:
+            sampled, all_rows = len(described["train"]), len(parts["train"])
+            note = f"the training column describes a random {sampled:,} of {all_rows:,} rows"
+            table["notes"].append(note)
+        enough = sample_size(
+            task,
+            parts["train"].y,
+            list(features["train"].columns),
+            (test.y, predictions.outputs["test"]),
+            trainable_weights(network.full),
+        )
+    metrics: Metrics = {
+        **found,
+        "headline": headline(task, found),
+        "table_one": table,
+        "sample_size": enough,
+        "leakage": cast(results.Leakage, summary(findings)),
+        "flow": cast(results.Flow, asdict(flow)),
+    }
     if encoder.optional:
         with stages("evaluate: without each input"):
             metrics["inputs"] = without_each_input(
@@ -119,21 +140,6 @@ def assess(
                 experiment.seed,
                 predictions.outputs["test"],
             )
-    with stages("evaluate: description"):
-        metrics["table_one"] = table_one(described, encoder, task, settings.minimum_group, features)
-        if described["train"] is not parts["train"]:
-            sampled, all_rows = len(described["train"]), len(parts["train"])
-            note = f"the training column describes a random {sampled:,} of {all_rows:,} rows"
-            metrics["table_one"]["notes"].append(note)
-        metrics["sample_size"] = sample_size(
-            task,
-            parts["train"].y,
-            list(features["train"].columns),
-            (test.y, predictions.outputs["test"]),
-            trainable_weights(network.full),
-        )
-    metrics["leakage"] = summary(findings)
-    metrics["flow"] = asdict(flow)
     return metrics
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from medkit.evaluation.calibration.smooth import Loess, drawn_rows
 from medkit.evaluation.notes import reasons
-from medkit.evaluation.resampling.intervals import Resampled
+from medkit.evaluation.resampling.intervals import Resampled, plain
+from medkit.evaluation.results import Calibration, Estimate
 
 _Z = 1.959963984540054  # limits of agreement hold 95 % of normal differences, by definition
 _FEWEST = 10  # rows for a curve
@@ -69,7 +70,7 @@ class Agreement:
         subjects: np.ndarray,
         confidence: float,
         seed: int = 0,
-    ) -> dict[str, Any]:
+    ) -> Calibration:
         """What ``calibration_of`` gives for an output of a regression.
 
         Args:
@@ -89,45 +90,49 @@ class Agreement:
             counts: [20]}`` of the differences. ``notes?``: sentences for the reader.
         """
         values = self.measure(np.ones((1, len(self.y))))
-        metrics: dict[str, dict[str, Any]] = {}
+        metrics: dict[str, Estimate] = {}
         for name in METRICS:
             value = math.nan if name in self.why else float(values[name][0])
             reason = self.why.get(name, "nothing varies")
             metrics[name] = resampled.estimate(name, value, confidence, reason)
         curve = None
         if self.loess is not None:
-            curve = {
-                "predicted": self.loess.at,
-                "observed": values["curve"][0],
-                **resampled.band("curve", len(self.loess.at), confidence),
-            }
+            curve = plain(
+                {
+                    "predicted": self.loess.at,
+                    "observed": values["curve"][0],
+                    **resampled.band("curve", len(self.loess.at), confidence),
+                }
+            )
         counts, edges = np.histogram(self.d, _HISTOGRAM)
         low, high = np.percentile(self.d, [2.5, 97.5])
-        found: dict[str, Any] = {
+        found: Calibration = {
             "metrics": metrics,
             "within_limits": None,
             "percentiles": {"low": low, "high": high},
             "curve": curve,
-            "histogram": {"edges": edges, "counts": counts},
+            "histogram": plain({"edges": edges, "counts": counts}),
         }
         if "sd" not in self.why:
-            limits = metrics["lower_limit"]["value"], metrics["upper_limit"]["value"]
-            found["within_limits"] = np.mean((self.d >= limits[0]) & (self.d <= limits[1]))
-            self._student(metrics, confidence)
+            lower, upper = (float(values[name][0]) for name in ("lower_limit", "upper_limit"))
+            found["within_limits"] = float(np.mean((self.d >= lower) & (self.d <= upper)))
+            self._student(metrics, confidence, values)
         if notes := self._notes(subjects):
             found["notes"] = notes
         return found
 
-    def _student(self, metrics: dict[str, dict[str, Any]], confidence: float) -> None:
+    def _student(
+        self, metrics: dict[str, Estimate], confidence: float, values: Mapping[str, np.ndarray]
+    ) -> None:
         """Standard errors: bias s / √n, limits s √(1/n + 1.96² / (2 (n - 1)))."""
         from scipy.stats import t
 
-        n, sd = len(self.d), metrics["sd"]["value"]
+        n, sd = len(self.d), float(values["sd"][0])
         far = t.ppf((1 + confidence) / 2, n - 1)
         of_limits = sd * math.sqrt(1 / n + _Z**2 / (2 * (n - 1)))
         errors = {"bias": sd / math.sqrt(n), "lower_limit": of_limits, "upper_limit": of_limits}
         for name, error in errors.items():
-            value = metrics[name]["value"]
+            value = float(values[name][0])
             metrics[name]["bland_altman"] = {
                 "low": value - far * error,
                 "high": value + far * error,

@@ -11,6 +11,7 @@ from medkit.evaluation.calibration.agreement import Agreement
 from medkit.evaluation.calibration.reliability import Reliability
 from medkit.evaluation.methods import Questions, methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, resample_by
+from medkit.evaluation.results import Calibration
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
 
@@ -24,7 +25,7 @@ def calibration_of(
     *,
     before: np.ndarray | None = None,
     recalibration: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Calibration:
     """How well the outputs of one part are calibrated: ``metrics["test"]["calibration"]``.
 
     Args:
@@ -71,7 +72,7 @@ def calibration_of(
         - ``histogram``: ``{edges: [21], positives: [20], negatives: [20]}`` counts of rows.
         - ``notes``: list of sentences for the reader.
     """
-    found: dict[str, Any] = {"kind": rows.task.outcome, **_described(rows, rows.p)}
+    found: Calibration = {"kind": rows.task.outcome, **_described(rows, rows.p)}
     if recalibration is not None:
         found["recalibration"] = dict(recalibration)
         if before is not None and recalibration.get("kind") != "none":
@@ -79,7 +80,7 @@ def calibration_of(
     return plain(found)
 
 
-def _described(rows: EvaluatedRows, outputs: np.ndarray) -> dict[str, Any]:
+def _described(rows: EvaluatedRows, outputs: np.ndarray) -> Calibration:
     p = np.asarray(outputs, np.float64)
     p = p[:, None] if p.ndim == 1 else p
     if len(p) == 0:
@@ -88,19 +89,19 @@ def _described(rows: EvaluatedRows, outputs: np.ndarray) -> dict[str, Any]:
     if wrong:
         return {"not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
 
-    def blocks(parts: Questions) -> dict[str | None, dict[str, Any]]:
+    def blocks(parts: Questions) -> dict[str | None, Calibration]:
         resamples = rows.affordable(len(parts))
         return {name: _block(rows, part, resamples) for name, part in parts.items()}
 
     return methods_for(rows.task).calibration(np.asarray(rows.y), p, blocks)
 
 
-def _block(rows: EvaluatedRows, part: Outcome, resamples: int) -> dict[str, Any]:
+def _block(rows: EvaluatedRows, part: Outcome, resamples: int) -> Calibration:
     """One outcome, measured numbers or yes and no; made one after the other, for the memory."""
     of = _OF_KIND[part.kind](part.y, part.p)
     codes, confidence = rows.codes, rows.settings.confidence
     resampled = resample_by(of.measure, codes, rows.strata, resamples, rows.seed)
-    found: dict[str, Any] = {"n": len(codes), "subjects": int(codes.max()) + 1}
+    found: Calibration = {"n": len(codes), "subjects": int(codes.max()) + 1}
     if isinstance(of, Reliability):
         found["positives"] = int(of.y.sum())
     found["resamples"] = resamples if resampled.groups is not None else 0

@@ -14,8 +14,10 @@ from medkit.evaluation.resampling.intervals import (
     Resampled,
     confidence_interval,
     not_estimable,
+    plain,
 )
 from medkit.evaluation.resampling.proportions import wilson
+from medkit.evaluation.results import Calibration, Estimate
 
 _BINS = 10
 _FEWEST = 10  # events, and non-events, for a slope or a curve
@@ -121,7 +123,7 @@ class Reliability:
         subjects: np.ndarray,
         confidence: float,
         seed: int,
-    ) -> dict[str, Any]:
+    ) -> Calibration:
         """``metrics``, ``bins``, ``curve``, ``histogram`` and ``notes``; see ``calibration_of``.
 
         Args:
@@ -138,21 +140,23 @@ class Reliability:
         }
         curve = None
         if self.loess is not None:
-            curve = {
-                "predicted": self.loess.at,
-                "observed": values["curve"][0],
-                **resampled.band("curve", len(self.loess.at), confidence),
-            }
+            curve = plain(
+                {
+                    "predicted": self.loess.at,
+                    "observed": values["curve"][0],
+                    **resampled.band("curve", len(self.loess.at), confidence),
+                }
+            )
         edges = np.linspace(0, 1, _HISTOGRAM + 1)
         counts = {
             name: np.histogram(self.p[self.y == outcome], edges)[0]
             for name, outcome in (("positives", 1), ("negatives", 0))
         }
-        found: dict[str, Any] = {
+        found: Calibration = {
             "metrics": metrics,
             "bins": self._bin_table(subjects, confidence),
             "curve": curve,
-            "histogram": {"edges": edges, **counts},
+            "histogram": plain({"edges": edges, **counts}),
         }
         if self.why:
             found["notes"] = reasons(self.why, _SPOKEN)
@@ -165,18 +169,21 @@ class Reliability:
         resampled: Resampled,
         chance: np.ndarray | None,
         confidence: float,
-    ) -> dict[str, Any]:
+    ) -> Estimate:
         if name in self.why:
             return not_estimable(self.why[name])
         value = float(values[name][0])
         if name not in _DISTANCES:
             return {"value": value, **resampled.confidence_interval(name, value, confidence)}
-        found = {"value": value, **confidence_interval(resampled.replicates.get(name), confidence)}
-        if found["low"] is not None and not found.get("degenerate"):
+        bounds = confidence_interval(resampled.replicates.get(name), confidence)
+        found: Estimate = {"value": value, **bounds}
+        low, high = bounds["low"], bounds["high"]
+        if low is not None and high is not None and not found.get("degenerate"):
             # The basic interval turns the resamples' upward shift round; it is stretched to
             # hold the value, and a distance is not negative.
-            low, high = 2 * value - found["high"], 2 * value - found["low"]
-            found.update(low=max(0.0, min(low, value)), high=max(high, value), method="basic")
+            low, high = 2 * value - high, 2 * value - low
+            found |= {"low": max(0.0, min(low, value)), "high": max(high, value)}
+            found["method"] = "basic"
         if chance is not None:
             found["if_calibrated"] = chance.mean()
             found["if_calibrated_high"] = np.quantile(chance, (1 + confidence) / 2)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from medkit.evaluation.decisions.operating_points import Decisions
+from medkit.evaluation.decisions.operating_points import Thresholds
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, resample_by
+from medkit.evaluation.results import Decisions, OperatingPoint
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.ranking import best_threshold
@@ -17,7 +18,7 @@ from medkit.tasks.task import Task
 _LEVELS = (0.8, 0.9, 0.95)
 
 
-def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
+def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> Decisions:
     """Decision curve and operating points of one part: ``metrics["test"]["decisions"]``.
 
     Args:
@@ -47,7 +48,7 @@ def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
     p, p_valid = (np.asarray(of.p, np.float64) for of in (rows, valid))
     p, p_valid = (each[:, None] if each.ndim == 1 else each for each in (p, p_valid))
     task, methods, settings = rows.task, methods_for(rows.task), rows.settings
-    found: dict[str, Any] = {"kind": task.outcome}
+    found: Decisions = {"kind": task.outcome}
     if not task.probabilities:
         return {**found, "not_estimable": methods.no_decisions}
     if len(p) == 0:
@@ -57,8 +58,8 @@ def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
         return {**found, "not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
     resamples = rows.affordable(p.shape[1])
 
-    def block(of: Outcome, points: list[dict[str, Any]]) -> dict[str, Any]:
-        decisions = Decisions(of.y, of.p, points, rows.codes, settings)
+    def block(of: Outcome, points: list[OperatingPoint]) -> Decisions:
+        decisions = Thresholds(of.y, of.p, points, rows.codes, settings)
         resampled = resample_by(decisions.measure, rows.codes, rows.strata, resamples, rows.seed)
         drawn = resamples if resampled.groups is not None else 0
         described = decisions.described(resampled)
@@ -77,7 +78,7 @@ def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
 
 def operating_points(
     task: Task, y_valid: np.ndarray, p_valid: np.ndarray, in_use: float | None
-) -> list[dict[str, Any]]:
+) -> list[OperatingPoint]:
     """``name``, ``rule`` (in words) and ``threshold`` of each rule, chosen on validation.
 
     Args:
@@ -87,7 +88,7 @@ def operating_points(
         in_use: The threshold in use; None: 0.5.
     """
     in_use = 0.5 if in_use is None else float(in_use)
-    points: list[dict[str, Any]] = [
+    points: list[OperatingPoint] = [
         {"name": "in_use", "rule": "the threshold in use", "threshold": in_use}
     ]
     rules: list[tuple[str, str, dict[str, Any]]] = [
@@ -104,7 +105,7 @@ def operating_points(
     finite = np.isfinite(p_valid)
     for name, words, rule in rules:
         at = best_threshold(y_valid[finite], p_valid[finite], **rule) if finite.any() else None
-        point: dict[str, Any] = {"name": name, "rule": f"{words} on validation", "threshold": at}
+        point: OperatingPoint = {"name": name, "rule": f"{words} on validation", "threshold": at}
         if at is None:
             point["not_estimable"] = "the validation rows do not hold both classes"
         points.append(point)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from medkit.evaluation.resampling.intervals import Resampled
+from medkit.evaluation.results import Decisions, Estimate, OperatingPoint
 
 if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
@@ -16,7 +18,7 @@ _FEWEST = 10
 _OF_TEST = ("sensitivity", "specificity", "ppv", "npv", "alerts_per_100", "net_benefit")
 
 
-class Decisions:
+class Thresholds:
     """One outcome, ready for any number of resamples.
 
     Net benefit at threshold t: (true positives - false positives * t / (1 - t)) / rows (Vickers
@@ -36,14 +38,14 @@ class Decisions:
         self,
         y: np.ndarray,
         p: np.ndarray,
-        points: list[dict[str, Any]],
+        points: Sequence[OperatingPoint],
         codes: np.ndarray,
         settings: Evaluation,
     ):
         self.y, self.p, self.points, self.codes = np.asarray(y, np.float64), p, points, codes
         self.confidence, self.prevalence = settings.confidence, settings.prevalence
         self.known = [i for i, point in enumerate(points) if point["threshold"] is not None]
-        chosen = [float(points[i]["threshold"]) for i in self.known]
+        chosen = [float(points[i]["threshold"] or 0) for i in self.known]
         self.at = np.r_[THRESHOLDS, chosen]
         # In order of the scores, each threshold needs one running sum, not a column of its own.
         self.order = np.argsort(-p, kind="stable")
@@ -84,11 +86,11 @@ class Decisions:
         np.cumsum(ranked, axis=1, out=sums[:, 1:])
         return sums[:, self.above], sums[:, -1:]
 
-    def described(self, resampled: Resampled) -> dict[str, Any]:
+    def described(self, resampled: Resampled) -> Decisions:
         """A block, without ``resamples``."""
         values = self.measure(np.ones((1, len(self.y))))
         model, treat_all = values["curve"][0], values["treat_all"][0]
-        found: dict[str, Any] = {
+        found: Decisions = {
             "curve": {
                 "thresholds": THRESHOLDS,
                 "model": model,
@@ -112,8 +114,8 @@ class Decisions:
 
     def _point(
         self, index: int, values: dict[str, np.ndarray], resampled: Resampled
-    ) -> dict[str, Any]:
-        point = dict(self.points[index])
+    ) -> OperatingPoint:
+        point = self.points[index].copy()
         if point["threshold"] is None:
             return point
         called = self.p >= point["threshold"]
@@ -123,11 +125,13 @@ class Decisions:
             "ppv": (called, "no row is called positive"),
             "npv": (~called, "no row is called negative"),
         }
+        found: dict[str, Estimate] = {}
         for name in _OF_TEST:
             which, otherwise = rows.get(name, (None, "the threshold is 1 or more"))
             key, among = f"{name}@{index}", None if which is None else self.codes[which]
             value = float(values[key][0])
-            point[name] = resampled.estimate(key, value, self.confidence, otherwise, among)
+            found[name] = resampled.estimate(key, value, self.confidence, otherwise, among)
+        point |= cast(OperatingPoint, found)
         point["at_prevalence"] = None
         if self.prevalence is not None:
             point["at_prevalence"] = self._moved(index, point, values, resampled)
@@ -136,7 +140,7 @@ class Decisions:
     def _moved(
         self,
         index: int,
-        point: dict[str, Any],
+        point: OperatingPoint,
         values: dict[str, np.ndarray],
         resampled: Resampled,
     ) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from medkit.evaluation.early_warning.stays import Stays, alarms, count_alarms, s
 from medkit.evaluation.early_warning.utility import hourly_utility
 from medkit.evaluation.resampling.intervals import Resampled, resample_by
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
+from medkit.evaluation.results import Estimate
 from medkit.tasks.scores.ranking import Ranking, divided
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Watched:
         point["metrics"] = {name: self._number(f"{name}@{index}", name, index) for name in names}
         return point
 
-    def _number(self, key: str, name: str, index: int | None = None) -> dict[str, Any]:
+    def _number(self, key: str, name: str, index: int | None = None) -> Estimate:
         """A value with its interval; Wilson's where a proportion of 0 or 1 does not move."""
         proportion = name in _PROPORTIONS
         among = self.codes[self._denominator(name, index)] if proportion else None

@@ -32,6 +32,7 @@ from medkit.evaluation.early_warning.stays import reserved_columns
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import plain
 from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.evaluation.results import TableOne
 from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def table_one(
     task: Task,
     minimum_group: int = 10,
     features: Mapping[str, pandas.DataFrame] | None = None,
-) -> dict[str, Any]:
+) -> TableOne:
     """Describe inputs, attributes and outcome of each part; see the module for what comes back.
 
     Args:
@@ -93,7 +94,9 @@ def table_one(
         }
         rows.append(row)
     sizes = {name: {"n": len(c), "subjects": int(c.max()) + 1} for name, c in codes.items()}
-    return plain({"parts": sizes, "minimum_group": minimum_group, "rows": rows, "notes": notes})
+    return {
+        "parts": sizes, "minimum_group": minimum_group, "rows": plain(rows), "notes": notes
+    }  # fmt: skip
 
 
 def _few_groups(column: dict[str, Any], notes: list[str]) -> bool:

@@ -1,21 +1,5 @@
 """Gaps between groups of patients: equal opportunity, equalized odds, predictive parity.
 
-``fairness_gaps`` returns (plain Python, as JSON has it)::
-
-    {attribute: {
-        "reference": group,                     # the largest; None with a "note" if none
-        "tests": int,                           # gaps the Holm correction is over, all attributes
-        "gaps": {group: {gap: GAP}},            # binary
-        "per_label": {label: {group: …}},       # of several outcomes, in place of "gaps"; also
-                                                # "per_class" and "per_output"
-        "suppressed": {group: reason},          # only if there are any
-        "note": text,                           # in place of the gaps: why there are none
-    }}
-
-    GAP = {"value", "low", "high", "p", "p_holm", "group", "reference"}   # numbers or null
-        | {"method": "newcombe" | "bonferroni", "undefined": int}         # where they apply
-        | {"not_estimable": reason}                                       # beside nulls
-
 ``value`` is the group's number minus the reference's (``group`` and ``reference`` hold the two);
 of ``equalized_odds`` it is the larger of two absolute gaps, without ``group`` and ``reference``.
 
@@ -36,7 +20,8 @@ bias                   mean of predicted minus measured (regr.)
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 
@@ -46,13 +31,16 @@ from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by
 from medkit.evaluation.resampling.proportions import newcombe, newcombe_p
 from medkit.evaluation.resampling.resampling import joined_singletons
+from medkit.evaluation.results import Gap, Gaps
 from medkit.evaluation.rows import EvaluatedRows
 
 Groups = dict[str, np.ndarray]  # group -> its rows
-_NULLS = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
+Number = Literal["value", "low", "high", "p", "p_holm"]
+_HALVES = ("equal_opportunity", "false_positive_rate")  # of equalized odds
+_NULLS: Gap = {"value": None, "low": None, "high": None, "p": None, "p_holm": None}
 
 
-def fairness_gaps(rows: EvaluatedRows) -> dict[str, Any]:
+def fairness_gaps(rows: EvaluatedRows) -> dict[str, Gaps]:
     """Gaps between each group of each attribute and the largest group, with intervals.
 
     Intervals and p-values are the bootstrap's by subject, stratified by outcome and group, so
@@ -68,13 +56,13 @@ def fairness_gaps(rows: EvaluatedRows) -> dict[str, Any]:
     denominator (positive ones for a sensitivity, say).
 
     Returns:
-        What the head of this file shows.
+        Attribute -> gaps; ``group`` and ``reference`` of a gap are the two numbers.
     """
     methods, samples, p = methods_for(rows.task), rows.samples, np.asarray(rows.p, dtype=np.float64)
     measured = methods.group_measures(np.asarray(rows.y), p.reshape(len(p), -1), rows.threshold)
     if not measured or samples is None:
         return {}
-    found: dict[str, Any] = {}
+    found: dict[str, Gaps] = {}
     for attribute, named in divided(samples, rows.codes, rows.settings).items():
         shown = {group: which for group, (which, suppressed) in named.items() if not suppressed}
         hidden = {group: suppressed for group, (_, suppressed) in named.items() if suppressed}
@@ -121,7 +109,7 @@ def _strata(rows: EvaluatedRows, shown: Groups) -> np.ndarray | None:
 
 def _gaps(
     measures: list[GroupMeasure], shown: Groups, reference: str, rows: EvaluatedRows
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Gap]]:
     """Group -> gap -> what is told of it, without the correction."""
 
     def levels(weights: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
@@ -142,13 +130,13 @@ def _gaps(
     values, settings = levels(np.ones((1, len(rows)))), rows.settings
     strata = _strata(rows, shown)
     resampled = resample_by(score, rows.codes, strata, settings.bootstrap, rows.seed)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Gap]] = {}
     for group, which in shown.items():
         if group == reference:
             continue
         pair = (which, shown[reference])
-        measured: dict[str, Any] = {}
-        strict: dict[str, Any] = {}  # at the Bonferroni level, for equalized odds
+        measured: dict[str, Gap] = {}
+        strict: dict[str, Gap] = {}  # at the Bonferroni level, for equalized odds
         for each in measures:
             level = tuple(float(values[each.gap][name][0]) for name in (group, reference))
             args = (each, f"{each.gap} {group}", level, pair, rows, resampled)
@@ -168,7 +156,7 @@ def _gap(
     rows: EvaluatedRows,
     resampled: Resampled,
     confidence: float,
-) -> dict[str, Any]:
+) -> Gap:
     counts, fewest = [], rows.settings.minimum_group
     for which, where in zip(pair, ("in this group", "in the reference"), strict=True):
         for needed, among in measure.needed.items():
@@ -179,7 +167,7 @@ def _gap(
                 return {**_NULLS, "group": None, "reference": None, "not_estimable": reason}
             counts.append(count)
     value = levels[0] - levels[1]
-    found = {"value": value, "group": levels[0], "reference": levels[1]}
+    found: Gap = {"value": value, "group": levels[0], "reference": levels[1]}
     if measure.is_proportion and any(each in (0.0, 1.0) for each in levels):
         low, high = newcombe(levels, (counts[0], counts[1]), confidence)
         p = newcombe_p(levels, (counts[0], counts[1]))
@@ -192,20 +180,25 @@ def _gap(
     return {**found, **bounds, "p": p_value, "p_holm": None}
 
 
-def _equalized_odds(measured: dict[str, Any], strict: dict[str, Any]) -> dict[str, Any]:
-    names = ("equal_opportunity", "false_positive_rate")
-    for name in names:
+def _equalized_odds(measured: dict[str, Gap], strict: dict[str, Gap]) -> Gap:
+    for name in _HALVES:
         if measured[name]["value"] is None:
             return {**_NULLS, "not_estimable": measured[name]["not_estimable"]}
-    found: dict[str, Any] = {"value": max(abs(measured[name]["value"]) for name in names)}
-    if any(strict[name]["low"] is None for name in names):
+    found: Gap = {"value": max(abs(each) for each in _known(measured, _HALVES, "value"))}
+    lows, highs = _known(strict, _HALVES, "low"), _known(strict, _HALVES, "high")
+    if len(lows) < len(_HALVES):
         return {**_NULLS, **found}
-    bounds = [(strict[name]["low"], strict[name]["high"]) for name in names]
+    bounds = list(zip(lows, highs, strict=True))
     nearest = [0.0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in bounds]
     farthest = [max(abs(low), abs(high)) for low, high in bounds]
-    p = min(1.0, 2 * min(measured[name]["p"] for name in names))
+    p = min(1.0, 2 * min(_known(measured, _HALVES, "p")))
     found |= {"low": max(nearest), "high": max(farthest), "p": p, "p_holm": None}
     return {**found, "method": "bonferroni"}
+
+
+def _known(gaps: dict[str, Gap], names: Iterable[str], what: Number) -> list[float]:
+    """One number of each of some gaps, where there is one."""
+    return [number for name in names if (number := gaps[name][what]) is not None]
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -220,28 +213,28 @@ def holm(p_values: list[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _correct(found: dict[str, Any]) -> None:
+def _correct(found: dict[str, Gaps]) -> None:
     """Fill in ``p_holm`` and ``tests``, over all attributes."""
     groups = [each for attribute in found.values() for each in _by_group(attribute)]
     tested = [
-        gap
+        (gap, p)
         for group in groups
         for name, gap in group.items()
-        if name != "equalized_odds" and gap["p"] is not None and math.isfinite(gap["p"])
+        if name != "equalized_odds" and (p := gap["p"]) is not None and math.isfinite(p)
     ]
-    for gap, p in zip(tested, holm([gap["p"] for gap in tested]), strict=True):
-        gap["p_holm"] = p
+    for (gap, _), corrected in zip(tested, holm([p for _, p in tested]), strict=True):
+        gap["p_holm"] = corrected
     for group in groups:
         odds = group.get("equalized_odds")
         if odds and odds["p"] is not None:
-            halves = (group["equal_opportunity"], group["false_positive_rate"])
-            odds["p_holm"] = min(half["p_holm"] for half in halves)
+            odds["p_holm"] = min(_known(group, _HALVES, "p_holm"))
     for attribute in found.values():
         attribute["tests"] = len(tested)
 
 
-def _by_group(attribute: dict[str, Any]) -> list[dict[str, Any]]:
+def _by_group(attribute: Gaps) -> list[dict[str, Gap]]:
     outcomes = [attribute["gaps"]] if "gaps" in attribute else []
-    for key, blocks in attribute.items():
-        outcomes += blocks.values() if key.startswith("per_") else ()
+    several = (attribute.get("per_label"), attribute.get("per_class"), attribute.get("per_output"))
+    for per in several:
+        outcomes += (per or {}).values()
     return [gaps for groups in outcomes for gaps in groups.values()]

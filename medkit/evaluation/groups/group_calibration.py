@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,12 @@ from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import FEW_EVENTS
 from medkit.evaluation.resampling.intervals import Resampled, plain, resample_by
 from medkit.evaluation.resampling.resampling import outcome_strata
+from medkit.evaluation.results import Calibration, Estimate
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
 
 
-def group_calibration(rows: EvaluatedRows) -> dict[str, Any]:
+def group_calibration(rows: EvaluatedRows) -> Calibration:
     """Calibration of the rows of a subgroup, with intervals by subject.
 
     Args:
@@ -36,11 +36,11 @@ def group_calibration(rows: EvaluatedRows) -> dict[str, Any]:
         return {"not_estimable": methods.no_calibration}
     of = {"yes_no": _probability, "number": _number}
     blocks = {name: of[part.kind](part, rows) for name, part in parts.items()}
-    found: dict[str, Any] = methods.laid_out(blocks)
+    found: Calibration = methods.laid_out(blocks)
     return found
 
 
-def _probability(part: Outcome, rows: EvaluatedRows) -> dict[str, Any]:
+def _probability(part: Outcome, rows: EvaluatedRows) -> Calibration:
     y, p = np.asarray(part.y, dtype=np.float64), part.p
     x = logits(p)
     why = _reasons(y, x, rows.codes)
@@ -77,7 +77,7 @@ def _reasons(y: np.ndarray, x: np.ndarray, codes: np.ndarray) -> dict[str, str]:
     return {}
 
 
-def _number(part: Outcome, rows: EvaluatedRows) -> dict[str, Any]:
+def _number(part: Outcome, rows: EvaluatedRows) -> Calibration:
     y, p = np.asarray(part.y, dtype=np.float64), part.p
     why: dict[str, str] = {}
     if len(y) < 3 or np.ptp(p) <= 1e-9 * np.abs(p).max():
@@ -101,10 +101,10 @@ def _described(
     resampled: Resampled,
     why: dict[str, str],
     confidence: float,
-) -> dict[str, Any]:
-    metrics: dict[str, Any] = {}
+) -> Calibration:
+    metrics: dict[str, Estimate] = {}
     for name in names:
         value = float(values[name][0]) if name in values else math.nan
         reason = why.get(name, "no finite estimate in these rows")
         metrics[name] = resampled.estimate(name, value, confidence, reason)
-    return plain({"metrics": metrics})
+    return {"metrics": plain(metrics)}

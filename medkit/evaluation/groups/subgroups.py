@@ -14,6 +14,7 @@ from medkit.evaluation.early_warning.stays import reserved_columns
 from medkit.evaluation.groups.group_calibration import group_calibration
 from medkit.evaluation.notes import with_notes
 from medkit.evaluation.part_metrics import measure
+from medkit.evaluation.results import GroupResult
 from medkit.evaluation.rows import EvaluatedRows
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _check_bands(
         )
 
 
-def subgroup_metrics(rows: EvaluatedRows) -> dict[str, Any]:
+def subgroup_metrics(rows: EvaluatedRows) -> dict[str, dict[str, GroupResult]]:
     """Metrics of each group of each attribute.
 
     A numeric attribute is cut at its ``settings.bands``, or else, if it has many values, at its
@@ -94,16 +95,18 @@ def subgroup_metrics(rows: EvaluatedRows) -> dict[str, Any]:
             log.warning("no subgroups by '%s': these samples have no such attribute", attribute)
         elif len(samples) and samples[attribute].isna().all():
             log.warning("no subgroups by '%s': it is missing in all rows", attribute)
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, GroupResult]] = {}
     for attribute, named in divided(samples, rows.codes, rows.settings).items():
-        groups: dict[str, Any] = {}
+        groups: dict[str, GroupResult] = {}
         for value, (which, suppressed) in named.items():
             if suppressed:
                 groups[value] = {"suppressed": suppressed}
                 continue
             in_group = rows.take(which)
-            groups[value] = with_notes(measure(in_group)[0], rows.task)
-            groups[value]["calibration"] = group_calibration(in_group)
+            groups[value] = {
+                **with_notes(measure(in_group)[0], rows.task),
+                "calibration": group_calibration(in_group),
+            }
         found[attribute] = groups
     return found
 

@@ -11,6 +11,7 @@ from medkit.evaluation.baselines.learned import Output
 from medkit.evaluation.groups.group_measures import GroupMeasure, rates
 from medkit.evaluation.methods import Questions, methods
 from medkit.evaluation.outcomes._on_summaries import OnSummaries
+from medkit.evaluation.results import Calibration
 from medkit.evaluation.uncertainty.conformal_sets import Sets
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.task import Threshold
@@ -27,8 +28,8 @@ class Classes(OnSummaries):
     undefined: ClassVar[str] = "one class only"
 
     def calibration(
-        self, y: np.ndarray, p: np.ndarray, blocks: Callable[[Questions], dict[Any, Any]]
-    ) -> dict[str, Any]:
+        self, y: np.ndarray, p: np.ndarray, blocks: Callable[[Questions], dict[Any, Calibration]]
+    ) -> Calibration:
         """Of each class, and of whether the most probable class is right."""
         right = Outcome("top", "yes_no", self.right(y, p)[None], p.max(axis=1))
         found = blocks({**dict[Any, Outcome](self.one_by_one(y, p)), None: right})

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from medkit.core.errors import DataError
+from medkit.evaluation.results import Bootstrapped, Difference
 
 _NO_SPREAD = 1e-14  # variances below this are rounding
 
 
 def delong_interval(
     y: np.ndarray, p: np.ndarray, confidence: float = 0.95, subjects: np.ndarray | None = None
-) -> dict[str, Any]:
+) -> Bootstrapped:
     """Interval of an AUROC A from DeLong's variance, on the logit scale.
 
     log(A / (1 - A)) ± z · SE / (A (1 - A)), turned back (Pepe, The Statistical Evaluation of
@@ -67,7 +67,7 @@ def delong_test(
     p2: np.ndarray,
     subjects: np.ndarray | None = None,
     confidence: float = 0.95,
-) -> dict[str, Any]:
+) -> Difference:
     """Test of the hypothesis that two models have one AUROC, on the same rows.
 
     z = (A1 - A2) / sqrt(V11 + V22 - 2 V12), two-sided against the normal distribution (DeLong,
@@ -98,7 +98,7 @@ def delong_test(
     if variance < _NO_SPREAD:
         same = abs(difference) < 1e-12
         note = "both rank the rows alike" if same else "the difference has no variance"
-        found = {"difference": difference, "low": None, "high": None}
+        found: Difference = {"difference": difference, "low": None, "high": None}
         return {**found, "p": 1.0 if same else None, "note": note}
     error = math.sqrt(variance)
     half = _quantile(confidence) * error

@@ -12,6 +12,7 @@ import numpy as np
 from medkit.evaluation.resampling.bca import Correction, correction
 from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.resampling.resampling import Groups, left_out_groups, resample_weights
+from medkit.evaluation.results import Bootstrapped, Estimate
 
 ONE_SUBJECT = "the rows are of one subject: there are no intervals"
 _SAME = 1e-12  # resampled values closer than this differ by rounding only
@@ -33,7 +34,7 @@ class Resampled:
     groups: Groups | None
     curves: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def confidence_interval(self, name: str, value: float, confidence: float) -> dict[str, Any]:
+    def confidence_interval(self, name: str, value: float, confidence: float) -> Bootstrapped:
         """What ``confidence_interval`` returns of one metric."""
         replicates = self.replicates.get(name)
         if replicates is None:
@@ -47,7 +48,7 @@ class Resampled:
         confidence: float,
         otherwise: str,
         among: np.ndarray | None = None,
-    ) -> dict[str, Any]:
+    ) -> Estimate:
         """``value`` with its interval, or nulls and why it is ``not_estimable``.
 
         Args:
@@ -59,7 +60,7 @@ class Resampled:
         """
         if not math.isfinite(value):
             return not_estimable(otherwise)
-        found = {"value": value, **self.confidence_interval(name, value, confidence)}
+        found: Estimate = {"value": value, **self.confidence_interval(name, value, confidence)}
         return found if among is None else with_wilson(found, among, confidence)
 
     def corrected(self, name: str, value: float) -> Correction | None:
@@ -155,7 +156,7 @@ def _collected(
 
 def confidence_interval(
     replicates: np.ndarray | None, confidence: float, corrected: Correction | None = None
-) -> dict[str, Any]:
+) -> Bootstrapped:
     """Interval from resampled values: ``low``, ``high``, and what is wrong with it.
 
     Resamples in which the metric is undefined (one class only, say) are left out. More than one
@@ -172,7 +173,7 @@ def confidence_interval(
         return {"low": None, "high": None}
     defined = replicates[np.isfinite(replicates)]
     undefined = len(replicates) - len(defined)
-    found: dict[str, Any] = {"low": None, "high": None}
+    found: Bootstrapped = {"low": None, "high": None}
     if len(defined) * 2 >= len(replicates):
         tail = (1 - confidence) / 2
         levels = corrected.quantiles(confidence) if corrected else (tail, 1 - tail)
@@ -191,12 +192,12 @@ def _exact(value: float) -> float:
     return float(nearest) if abs(value - nearest) < _SAME and nearest in (0, 1) else value
 
 
-def not_estimable(reason: str) -> dict[str, Any]:
+def not_estimable(reason: str) -> Estimate:
     """An estimate that there is not."""
     return {"value": None, "low": None, "high": None, "not_estimable": reason}
 
 
-def with_wilson(found: dict[str, Any], among: np.ndarray, confidence: float) -> dict[str, Any]:
+def with_wilson(found: Estimate, among: np.ndarray, confidence: float) -> Estimate:
     """A proportion of 0 or 1 that no resample moves has Wilson's interval, ``method: wilson``.
 
     Args:

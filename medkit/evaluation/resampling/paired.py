@@ -1,14 +1,5 @@
 """Two models on the same rows: differences with intervals, DeLong's test and McNemar's.
 
-``compare_outputs`` returns (plain Python, as JSON has it)::
-
-    {
-        "metrics": {name: {"difference", "low", "high", "p"}},
-        "delong": {"difference", "low", "high", "standard_error", "z", "p"},
-        "mcnemar": {"only_a", "only_b", "method", "p"},
-        "notes": [text],                         # only if there is something to say
-    }
-
 Differences are A minus B, whichever direction is better. ``low``, ``high`` and ``p`` are null
 without a bootstrap, where many resamples have no value, or where ``not_estimable`` (text) stands
 beside them; ``undefined`` and ``degenerate`` as in ``intervals.confidence_interval``. ``delong``
@@ -32,13 +23,14 @@ from medkit.evaluation.notes import doubts
 from medkit.evaluation.part_metrics import resample
 from medkit.evaluation.resampling.delong import delong_test
 from medkit.evaluation.resampling.intervals import plain
+from medkit.evaluation.results import Comparison, Difference
 from medkit.evaluation.rows import EvaluatedRows
 
 _SAME = 1e-12  # a difference smaller than this is rounding
 _FEW_DISCORDANT = 10  # subjects below which the clustered test's chi-square is a rough guide
 
 
-def compare_outputs(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Any]:
+def compare_outputs(a: EvaluatedRows, b: EvaluatedRows) -> Comparison:
     """Compare two models' outputs on the same rows.
 
     Both are measured in the same resamples of the subjects, so that the interval is that of the
@@ -51,7 +43,7 @@ def compare_outputs(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Any]:
         b: The same rows with those of the second.
 
     Returns:
-        What the head of this file shows.
+        What can be compared; see the head of this file.
 
     Raises:
         DataError: Other numbers of rows, or outputs that are not finite.
@@ -59,7 +51,7 @@ def compare_outputs(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Any]:
     for each in (a.p, b.p, a.codes):
         if len(each) != len(a):
             raise DataError(f"{len(each)} predictions or subjects for {len(a)} targets")
-    found: dict[str, Any] = {"metrics": _differences(a, b)}
+    found: Comparison = {"metrics": _differences(a, b)}
     asked = [methods_for(of.task).yes_no(of.y, of.p) for of in (a, b)]
     if asked[0]:
         found["delong"] = _by_label({
@@ -78,10 +70,10 @@ def compare_outputs(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Any]:
     return plain(found)
 
 
-def _differences(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Any]:
+def _differences(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Difference]:
     values_a, values_b = (of.task.measure(of.statistics) for of in (a, b))
     differences = resample(a).less(resample(b))
-    found: dict[str, Any] = {}
+    found: dict[str, Difference] = {}
     for name, value_a in values_a.items():
         value = value_a - values_b[name]
         found[name] = {"difference": value}

@@ -11,6 +11,7 @@ from medkit.evaluation.groups.subgroups import divided
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import confidence_interval, plain, replicates_of
 from medkit.evaluation.resampling.resampling import subject_codes
+from medkit.evaluation.results import Bootstrapped, Conformal, Estimate
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.conformal_sets import (
     calibrate,
@@ -30,7 +31,7 @@ _NOTE = (
 )
 
 
-def conformal_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
+def conformal_of(rows: EvaluatedRows, valid: EvaluatedRows) -> Conformal:
     """Prediction sets or intervals calibrated on validation, and how they do on the test part.
 
     Args:
@@ -77,9 +78,9 @@ def conformal_of(rows: EvaluatedRows, valid: EvaluatedRows) -> dict[str, Any]:
     return evaluate_conformal(rows, state)
 
 
-def evaluate_conformal(rows: EvaluatedRows, state: dict[str, Any]) -> dict[str, Any]:
+def evaluate_conformal(rows: EvaluatedRows, state: dict[str, Any]) -> Conformal:
     """How the sets or intervals of a ``calibrate`` do on other rows; see ``conformal_of``."""
-    found: dict[str, Any] = {
+    found: Conformal = {
         "method": state["method"],
         "coverage": state["coverage"],
         "calibration": {"part": "valid", "n": state["n"], "subjects": state["subjects"]},
@@ -145,7 +146,7 @@ def _group(
 
     replicates = replicates_of(averaged, np.arange(subjects), None, settings.bootstrap, seed)
     for index, name in enumerate(varying):
-        found = {"value": means[:, index].mean()}
+        found: Estimate = {"value": means[:, index].mean()}
         if len(codes) == subjects and name != "size":
             found |= _exact(means[:, index], settings.confidence)
         else:
@@ -160,7 +161,7 @@ def _group(
     return described
 
 
-def _exact(yes: np.ndarray, confidence: float) -> dict[str, Any]:
+def _exact(yes: np.ndarray, confidence: float) -> Bootstrapped:
     """Clopper and Pearson's interval of a share of independent subjects, Biometrika 26, 1934."""
     from scipy.stats import binomtest
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import confidence_interval, plain, replicates_of
+from medkit.evaluation.results import Estimate, Uncertainty
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.evaluation.uncertainty.abstention import ONE_NETWORK, abstention_of
 from medkit.evaluation.uncertainty.conformal_sets import conformal_outcomes
@@ -34,7 +35,7 @@ from medkit.tasks.scores.ranking import Ranking, divided
 
 def uncertainty_of(
     rows: EvaluatedRows, spread: Mapping[str, Iterable[np.ndarray]] | None = None
-) -> dict[str, Any]:
+) -> Uncertainty:
     """Entropy or spread of each row, whether it tells right from wrong, and abstaining by it.
 
     Args:
@@ -167,9 +168,9 @@ def _summaries(
 
 def _measured(
     measure: Callable[[np.ndarray], dict[str, np.ndarray]], rows: EvaluatedRows
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[Estimate]]:
     """MEASURE of each column of each measure, from (B, n) weights -> name -> (B, columns)."""
-    settings, found = rows.settings, {}
+    settings, found = rows.settings, dict[str, list[Estimate]]()
     drawn = replicates_of(measure, rows.codes, None, settings.bootstrap, rows.seed)
     for name, values in measure(np.ones((1, len(rows)))).items():
         replicates = drawn.get(name, np.empty((0, values.shape[1])))

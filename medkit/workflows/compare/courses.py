@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from medkit.report.drawing import Figure
 from medkit.report.sections.forecast import step_figures
@@ -14,7 +15,8 @@ from medkit.workflows.compare.rows import TestRows
 @compared.register("course")
 def by_step(rows: Sequence[TestRows]) -> list[Figure]:
     """Error and coverage at each step ahead."""
-    found = {each.label: each.run.metrics["test"]["forecast"] for each in rows}
+    parts = {each.label: cast(dict[str, Any], each.run.metrics["test"]) for each in rows}
+    found = {label: part["forecast"] for label, part in parts.items()}
     first = next(iter(found.values()))
     channels = channels_of([row["target"] for row in first["horizon"]])
     figures = []

@@ -148,7 +148,9 @@ def pooled_metrics(pooled: Pooled, scored: Scored, settings: Evaluation) -> dict
     """Metrics of a model's pooled predictions, with intervals that resample subjects; as
     ``described`` gives them."""
     rows = pooled.rows("network", settings, 0)[0]
-    return plain(described(rows, scored.values, scored.resampled))
+    found = plain(described(rows, scored.values, scored.resampled))
+    del found["threshold"]  # each fold has its own
+    return found
 
 
 def pooled_differences(

@@ -111,12 +111,13 @@ def external_metrics(
         valid = EvaluatedRows(task, stored.y, stored.outputs, stored.subjects, *rest)
     except RunError as error:
         no_valid = error.message
-    result = assess_part(
+    assessed, groups = assess_part(
         rows,
         valid=valid,
         no_valid=no_valid,
         spread=spread_of_networks(run.model, part.inputs, settings.monte_carlo_dropout, seed),
     )
+    result: dict[str, Any] = {**assessed, **groups}
     watched = early_warning(task, {"test": part}, settings, seed)
     if watched is not None:
         result["early_warning"] = watched.network({"test": outputs}, run.threshold)["test"]
