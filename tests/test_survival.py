@@ -10,9 +10,13 @@ from sksurv import metrics as reference
 from sksurv.util import Surv
 
 import medkit
+from medkit.cli.listing import metrics_table
 from medkit.config.experiment import check_config
 from medkit.core.errors import ConfigError, DataError, MedkitError
 from medkit.core.registry import tasks
+from medkit.report.pages.crossval import dots, sentence_of_folds
+from medkit.tasks.outcomes import Metric
+from medkit.workflows.crossval.table import spread_table
 
 CUTS = (20.0, 50.0, 100.0, 200.0, 300.0)
 
@@ -145,4 +149,31 @@ evaluation: {bootstrap: 50}
     assert '<th scope="col">Cox</th>' in page
     assert "Kaplan meier" not in page
     assert "of pairs of patients" in page
-    assert json.loads((run.path / "metrics.json").read_text())["headline"].startswith("C-index")
+    headline = json.loads((run.path / "metrics.json").read_text())["headline"]
+    assert headline.startswith("C-index")
+    assert "; Kaplan–Meier 0.5" in headline
+    assert "; Cox 0." in headline
+    columns = [str(each.header) for each in metrics_table(run.task, run.metrics).columns]
+    assert columns[-2:] == ["Kaplan–Meier", "Cox"]
+
+
+def test_baselines_are_named_alike_between_folds():
+    """In the terminal, in a sentence and below the dots; each where its name stands elsewhere."""
+    spread = {"c_index": dict.fromkeys(("mean", "sd", "min", "max"), 0.5)}
+    content = {
+        "scheme": {"kind": "k-fold", "folds": 1, "repeats": 1, "notes": []},
+        "labels": {"c_index": "C-index"},
+        "summary": spread,
+        "baselines": {"kaplan_meier": {"summary": spread}, "cox": {"summary": spread}},
+        "folds": [
+            {
+                "metrics": {"c_index": {"value": 0.6}},
+                "baselines": {"kaplan_meier": {"c_index": 0.5}, "cox": {"c_index": 0.6}},
+            }
+        ],
+    }
+    columns = [str(each.header) for each in spread_table(content).columns]
+    assert columns[-2:] == ["Kaplan–Meier", "Cox"]
+    metric = Metric("c_index", "C-index", "more")
+    assert "; Kaplan–Meier 0.5" in sentence_of_folds(content, metric)
+    assert "Kaplan–Meier mean 0.500" in dots(content, metric).svg

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medkit.evaluation import readable as _readable
+from medkit.evaluation.methods import baseline_name
 from medkit.tasks.outcomes import Metric
 
 __all__ = [
@@ -65,13 +66,9 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f}\u00a0%".replace("-", "−")
 
 
-# Named after people.
-_NAMES = {"kaplan_meier": "Kaplan–Meier", "cox": "Cox"}
-
-
 def label(name: str, capital: bool = True) -> str:
     """``gradient_boosting`` as ``Gradient boosting``; as it stands in a sentence: no capital."""
-    text = _NAMES.get(name, str(name).replace("_", " "))
+    text = baseline_name(str(name))
     return text[:1].upper() + text[1:] if capital else text
 
 

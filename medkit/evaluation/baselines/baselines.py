@@ -37,7 +37,7 @@ from medkit.evaluation.baselines.boosting import Boosting
 from medkit.evaluation.baselines.inner_folds import Family, search, threads
 from medkit.evaluation.baselines.learned import Output, Predict
 from medkit.evaluation.baselines.linear import Linear
-from medkit.evaluation.methods import methods_for
+from medkit.evaluation.methods import baseline_name, methods_for
 from medkit.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def fit_baselines(
             with threads(rows):
                 return model(rows)
 
-        called = family.name.replace("_", " ")
+        called = baseline_name(family.name)
         threshold = task.choose_threshold(valid[1], predict(valid[0]), model=called)
         facts = {"features": len(usable), "train_rows": len(x), **facts}
         fitted.append(Fitted(family.name, predict, threshold, facts))

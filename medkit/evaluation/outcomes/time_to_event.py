@@ -40,6 +40,7 @@ class TimeToEvent(Methods):
     task: Survival
     no_calibration: ClassVar[str] = "of a time to an event, time_to_event has it at the horizon"
     undefined: ClassVar[str] = "no two rows can be compared"
+    named: ClassVar[Mapping[str, str]] = {"kaplan_meier": "Kaplan–Meier", "cox": "Cox"}
 
     def occurrences(self, y: np.ndarray) -> dict[str, np.ndarray]:
         """Events."""

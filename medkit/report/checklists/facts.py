@@ -216,7 +216,7 @@ def result(inputs: ReportInputs) -> str:
     metrics = inputs.metrics
     main = inputs.main
     others = "; ".join(
-        f"{label(name).lower()} {estimate(described['metrics'].get(main))}"
+        f"{label(name, capital=False)} {estimate(described['metrics'].get(main))}"
         for name, described in metrics.get("baselines", {}).items()
     )
     text = f"{inputs.called(main)} {estimate(metrics['test']['metrics'][main])} on the test part"

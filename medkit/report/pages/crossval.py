@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from medkit.core.files import write_text
+from medkit.evaluation.methods import baseline_name
 from medkit.report.drawing import CYCLE, Figure, draw
 from medkit.report.sections.calibration import calibration_curve
-from medkit.report.templates import bounds, estimate, label, p_value, readable, render
+from medkit.report.templates import bounds, estimate, p_value, readable, render
 from medkit.tasks.outcomes import Metric
 
 _MOST_METRICS = 9
@@ -36,7 +37,7 @@ def write_crossval_report(path: Path, content: Mapping[str, Any], config: str) -
         "crossval.html.j2",
         content=content,
         main=main,
-        head=_sentence(content, main),
+        head=sentence_of_folds(content, main),
         spread_rows=[_spread_row(content, metric) for metric in metrics],
         models=["network", *content["baselines"]],
         pooled=_pooled_rows(content, metrics),
@@ -56,12 +57,13 @@ def spread_text(found: Mapping[str, Any]) -> str:
     return readable(found["mean"]) + more
 
 
-def _sentence(content: Mapping[str, Any], main: Metric) -> str:
+def sentence_of_folds(content: Mapping[str, Any], main: Metric) -> str:
+    """The main metric of the network and of each baseline, over the folds."""
     scheme, found = content["scheme"], content["summary"][main.name]
     count = scheme["folds"] * scheme["repeats"]
     text = f"{main.title} {spread_text(found)} (mean ± standard deviation of {count} folds)"
     for name, described in content["baselines"].items():
-        text += f"; {label(name).lower()} {spread_text(described['summary'][main.name])}"
+        text += f"; {baseline_name(name)} {spread_text(described['summary'][main.name])}"
     return f"{text}."
 
 
@@ -99,7 +101,7 @@ def _difference_rows(content: Mapping[str, Any], metrics: Sequence[Metric]) -> l
             if test.get("p") is None:
                 p = test.get("not_estimable") or test.get("note") or "–"
             rows.append([
-                f"{metric.title}, less {label(name).lower()}",
+                f"{metric.title}, less {baseline_name(name)}",
                 readable(found["mean"]), bounds(test) or "–", p,
                 estimate(together.get(metric.name)),
             ])  # fmt: skip
@@ -142,13 +144,13 @@ def dots(content: Mapping[str, Any], metric: Metric) -> Figure | None:
             aside = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
             axes.plot(position + aside, values, "o", color=colour, markersize=4, alpha=0.75)
             axes.plot(position + np.array([-0.28, 0.28]), [values.mean()] * 2, color=colour)
-        names = [name.replace("_", "\n", 1).replace("_", " ") for name in known]
+        names = [baseline_name(name).replace(" ", "\n", 1) for name in known]
         axes.set_xticks(range(len(known)), names)
         axes.set(xlim=(-0.5, len(known) - 0.5), ylabel=metric.label)
         axes.grid(visible=False, axis="x")
 
     alt = "; ".join(
-        f"{name.replace('_', ' ')} mean {values.mean():.3f}, from {values.min():.3f} to "
+        f"{baseline_name(name)} mean {values.mean():.3f}, from {values.min():.3f} to "
         f"{values.max():.3f}"
         for name, values in known.items()
     )

@@ -60,7 +60,7 @@ def early_warning_section(inputs: ReportInputs) -> dict[str, Any] | None:
     if shown["not_estimable"]:
         return shown
     others = {
-        label(name): described["early_warning"]
+        name: described["early_warning"]
         for name, described in inputs.metrics.get("baselines", {}).items()
         if _telling(described.get("early_warning"))
     }
@@ -168,11 +168,13 @@ def _compared(found: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, 
             "Lead time there, median", "Utility, in use"]  # fmt: skip
     rows = [["Network", *_summary(found)]]
     for name, block in others.items():
-        rows.append([name, *_summary(block)])
+        rows.append([label(name), *_summary(block)])
         less = block.get("difference") or {}
         cells = [with_p(less.get(key)) for key in
                  ("stay_auroc", "stay_auprc", f"stay_sensitivity at {_MATCHED}")]  # fmt: skip
-        rows.append([f"Network − {name.lower()}", *cells, "", with_p(less.get("utility"))])
+        rows.append(
+            [f"Network − {label(name, capital=False)}", *cells, "", with_p(less.get("utility"))]
+        )
     caption = (
         "Stays are ranked by their highest risk. Thresholds for one false alarm per patient-day "
         "are each model's own, chosen on validation. Differences in pairs of resamples."
@@ -203,7 +205,7 @@ def _curve(found: Mapping[str, Any], others: Mapping[str, Any]) -> Figure | None
         for (name, block), colour in zip(others.items(), CYCLE[1:], strict=False):
             x, y = (plottable(block["curve"][each])
                     for each in ("false_alarms_per_day", "stay_sensitivity"))  # fmt: skip
-            axes.plot(x, y, color=colour, linewidth=1, label=name)
+            axes.plot(x, y, color=colour, linewidth=1, label=label(name))
         axes.plot(false, foreseen, color=BLUE, label="Network")
         x, y = (used[each]["value"] for each in ("false_alarms_per_day", "stay_sensitivity"))
         if y is not None:

@@ -64,7 +64,7 @@ def _table(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     metrics = [each for each in ("mae", "coverage", "width") if each in steps[0]["metrics"]]
     others = [each for each in steps[0]["baselines"] if each != LINEAR]
     head = ["Forecast of", "n", *("MAE" if each == "mae" else label(each) for each in metrics)]
-    head += [f"Skill against {label(each).lower()}" for each in others]
+    head += [f"Skill against {label(each, capital=False)}" for each in others]
     rows = [
         [
             row["target"],

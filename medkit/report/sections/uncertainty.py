@@ -111,7 +111,10 @@ def _entropy(found: Mapping[str, Any]) -> dict[str, Any] | None:
             spreads[f"standard deviation, {target}"] = spread
         for name, spread in spreads.items():
             several = f" of {of_source['count']}" if of_source.get("count") else ""
-            row = [f"{called_so}{several}: {label(name).lower()}", estimate(spread.get("mean"))]
+            row = [
+                f"{called_so}{several}: {label(name, capital=False)}",
+                estimate(spread.get("mean")),
+            ]
             if by_error:
                 row += [estimate((spread.get(each) or {}).get("mean"))
                         for each in ("correct", "incorrect")]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from medkit.evaluation import readable
+from medkit.evaluation.methods import baseline_name
 
 
 def spread_table(content: Mapping[str, Any]) -> Table:
@@ -19,7 +20,7 @@ def spread_table(content: Mapping[str, Any]) -> Table:
     scheme, baselines = content["scheme"], content["baselines"]
     repeats = "1 repeat" if scheme["repeats"] == 1 else f"{scheme['repeats']} repeats"
     title = f"{scheme['kind']}: {scheme['folds']} folds, {repeats}"
-    names = [name.replace("_", " ") for name in baselines]
+    names = map(baseline_name, baselines)
     table = Table("metric", "mean", "SD", "min", "max", *names, title=title,
                   caption="\n".join(scheme["notes"][2:]))  # fmt: skip
     for metric, found in content["summary"].items():
