@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 from medkit.config.experiment import Evaluation, check_config
 from medkit.core.errors import ConfigError, MedkitError
 from medkit.core.registry import tasks
+from medkit.evaluation import assess_part
 from medkit.evaluation.decisions.decisions import decisions_of, operating_points
 from medkit.evaluation.decisions.operating_points import at_prevalence
 from medkit.evaluation.part_metrics import measure
@@ -269,6 +270,24 @@ def test_the_threshold_in_use_has_the_intervals_of_the_metrics():
     for mine, theirs in (("sensitivity", "recall"), ("specificity",) * 2, ("ppv", "precision")):
         for key in ("value", "low", "high"):
             assert found[mine][key] == pytest.approx(reported[theirs][key], abs=1e-9)
+
+
+def test_precision_and_ppv_are_one_quantity_with_one_interval(monkeypatch):
+    """Also where decisions have fewer resamples than metrics, as of very many rows."""
+    monkeypatch.setattr("medkit.evaluation.rows._MOST_DRAWS", 100)
+    y, p = drawn(200)
+    for at in (0.3, 2.0):
+        settings = Evaluation(bootstrap=300)
+        rows = EvaluatedRows(binary(), y[:, None], p[:, None], np.arange(200), at, settings, 0)
+        found = assess_part(rows, valid=rows)
+        assert found["decisions"]["resamples"] == 200
+        in_use = point(found["decisions"], "in_use")
+        for mine, theirs in (("sensitivity", "recall"), ("ppv", "precision")):
+            reported = found["metrics"][theirs]
+            for key in ("value", "low", "high", "not_estimable"):
+                assert in_use[mine].get(key) == reported.get(key)
+    assert found["metrics"]["precision"]["value"] is None
+    assert "not estimable: precision (no row is called positive)" in found["notes"]
 
 
 def test_predictive_values_at_another_prevalence():

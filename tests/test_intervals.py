@@ -13,6 +13,7 @@ from medkit.evaluation.part_metrics import measure, resample
 from medkit.evaluation.resampling.bca import Correction, correction
 from medkit.evaluation.resampling.delong import delong_covariance, delong_interval, delong_test
 from medkit.evaluation.resampling.intervals import resample_by
+from medkit.evaluation.resampling.paired import compare_outputs
 from medkit.evaluation.resampling.resampling import (
     Groups,
     left_out_groups,
@@ -308,10 +309,10 @@ def test_what_delong_cannot_tell_it_says():
         "AUROC 1: no row ranks differently from the others of its class"
     )
     assert delong_interval(np.zeros(20), p)["note"] == (
-        "no subject has positive rows; DeLong's variance needs two"
+        "no subject has positive rows; an interval needs 3"
     )
     one = delong_interval(y, p, subjects=np.where(y == 1, 99, np.arange(20)))
-    assert one["note"] == "one subject only has positive rows; DeLong's variance needs two"
+    assert one["note"] == "one subject only has positive rows; an interval needs 3"
     assert delong_test(y, p, 2 * p)["p"] == 1.0
     assert delong_test(y, p, 2 * p)["note"] == "both rank the rows alike"
     assert delong_test(y, p, -p) == {
@@ -362,16 +363,38 @@ def test_few_events_are_said():
     y, p = np.repeat([1.0, 0.0], [6, 60])[:, None], np.random.default_rng(0).random((66, 1))
     settings = Evaluation(bootstrap=20)
     found = evaluate_part(EvaluatedRows(binary(), y, p, np.arange(66), 0.5, settings, 0))
-    assert found["notes"] == ["6 positive subjects, fewer than 10: the numbers are unsure"]
+    unsure = "the numbers are very unsure, and an interval may cover far less often than it says"
+    assert found["notes"] == [f"6 positive subjects, fewer than 10: {unsure}"]
     # Six rows of one patient are one patient.
     codes = np.r_[np.zeros(6, int), np.arange(1, 61)]
     found = evaluate_part(EvaluatedRows(binary(), y, p, codes, 0.5, settings, 0))
-    assert found["notes"] == ["1 positive subject, fewer than 10: the numbers are unsure"]
+    assert found["notes"] == [f"1 positive subject, fewer than 10: {unsure}"]
     classes = tasks.build("multiclass").fit(["a", "b", "c"])
     y = np.repeat([0, 1, 2], [30, 32, 4])
     p = np.random.default_rng(0).dirichlet(np.ones(3), size=66)
     found = evaluate_part(EvaluatedRows(classes, y, p, np.arange(66), None, settings, 0))
-    assert found["notes"] == ["fewer than 10 subjects, unsure numbers: c (4)"]
+    assert found["notes"][0].startswith("fewer than 10 subjects, very unsure numbers")
+    assert found["notes"][0].endswith("c (4)")
+
+
+@pytest.mark.parametrize("subjects", [1, 2, 3])
+def test_an_auroc_of_hardly_any_subjects_has_no_interval(subjects):
+    """Ten rows of each patient tell no more of how well others are told apart."""
+    codes = np.repeat(np.arange(40), 10)
+    y, p = (codes < subjects)[:, None], np.random.default_rng(0).random((400, 1))
+    rows = EvaluatedRows(binary(), y, p, codes, 0.5, Evaluation(bootstrap=50), 0)
+    found = evaluate_part(rows)["metrics"]
+    other = rows.answered(np.random.default_rng(1).random((400, 1)), 0.5)
+    less = compare_outputs(rows, other)
+    for each in (found["auroc"], found["auprc"], less["metrics"]["auroc"]):
+        assert (each["low"] is None) == (subjects < 3)
+    assert (found["auroc"]["delong"]["low"] is None) == (subjects < 3)
+    assert (less["delong"]["p"] is None) == (subjects < 3)
+    if subjects < 3:
+        said = f"too few subjects for an interval: positive ({subjects}); 3 of each class"
+        assert found["auroc"]["note"] == less["metrics"]["auroc"]["note"]
+        assert found["auroc"]["note"].startswith(said)
+    assert found["brier"]["low"] is not None
 
 
 def test_predictions_that_are_not_finite_are_refused():

@@ -200,7 +200,7 @@ def test_what_cannot_be_compared_is_said():
         "difference": None, "low": None, "high": None, "p": None,
         "not_estimable": "undefined in these rows",
     }  # fmt: skip
-    assert one["delong"]["note"] == "no subject has negative rows; DeLong's variance needs two"
+    assert one["delong"]["note"] == "no subject has negative rows; an interval needs 3"
     none = compared(y, a, b, codes, bootstrap=0)
     assert none["metrics"]["auroc"]["p"] is None
     assert none["delong"]["p"] < 1

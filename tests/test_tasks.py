@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from medkit.config.experiment import Evaluation
 from medkit.core.errors import DataError, MedkitError
 from medkit.core.registry import tasks
+from medkit.evaluation import evaluate_part
+from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.scores.ranking import best_threshold
 
 
@@ -258,7 +261,7 @@ def binary_by_scikit_learn(y, p, threshold, weight=None):
         "auroc": sk.roc_auc_score(y, p, **given),
         "auprc": sk.average_precision_score(y, p, **given),
         "accuracy": sk.accuracy_score(y, q, **given),
-        "precision": sk.precision_score(y, q, zero_division=0, **given),
+        "precision": sk.precision_score(y, q, zero_division=np.nan, **given),
         "recall": sk.recall_score(y, q, **given),
         "specificity": sk.recall_score(y, q, pos_label=0, **given),
         "f1": sk.f1_score(y, q, **given),
@@ -276,13 +279,13 @@ def test_binary_metrics_are_scikit_learns(rng, digits, threshold):
     encoded = task.encode(y)
     found = task.score(encoded, p[:, None], threshold)
     assert tuple(found) == metric_names(task)
-    assert found == binary_by_scikit_learn(y, p, threshold)
+    assert found == pytest.approx(binary_by_scikit_learn(y, p, threshold), nan_ok=True, abs=0)
     weights = resamples(rng, len(y))
     many = task.score(encoded, p[:, None], threshold, weights)
     for row, weight in enumerate(weights):
         expected = binary_by_scikit_learn(y, p, threshold, weight)
         for name, value in expected.items():
-            assert many[name][row] == pytest.approx(value, abs=1e-12), name
+            assert many[name][row] == pytest.approx(value, abs=1e-12, nan_ok=True), name
 
 
 def test_blocks_of_resamples_agree_with_one(rng, monkeypatch):
@@ -310,7 +313,8 @@ def test_undefined_metrics_are_nan():
     assert np.isnan(both["recall"]).tolist() == [True, False, False]
     assert np.isnan(list(task.score(np.zeros((0, 1)), np.zeros((0, 1)), 0.5).values())).all()
     constant = task.score(np.array([[0], [1]]), np.full((2, 1), 0.1), 0.5)
-    assert (constant["auroc"], constant["precision"]) == (0.5, 0.0)
+    assert constant["auroc"] == 0.5
+    assert np.isnan(constant["precision"])  # nobody is called positive: as the PPV has it
     multiclass = tasks.build("multiclass").fit([0, 1, 2])
     one = multiclass.score(np.zeros(3, int), np.full((3, 3), 1 / 3))
     assert np.isnan(one["auroc_macro"])
@@ -384,7 +388,8 @@ def test_a_softmax_in_single_precision_is_scored_as_probabilities(rng):
             assert many[name][row] == pytest.approx(value, abs=1e-12), name
 
 
-def test_a_resample_without_a_class_is_scored_as_its_rows(rng):
+def test_a_resample_without_a_class_has_no_mean_over_classes(rng):
+    """A mean over other classes from resample to resample would be another quantity."""
     y = np.array([0, 0, 1, 1, 2])
     p = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1], [0.7, 0.2, 0.1], [0, 0, 1.0]])
     task = tasks.build("multiclass").fit(y)
@@ -392,7 +397,30 @@ def test_a_resample_without_a_class_is_scored_as_its_rows(rng):
     many = task.score(y, p, None, weight[None])
     rows = np.repeat(np.arange(5), weight)
     for name, value in task.score(y[rows], p[rows]).items():
-        assert many[name][0] == pytest.approx(value), name
+        if name.endswith("_macro") or name == "balanced_accuracy":
+            assert np.isnan(many[name][0]), name
+        else:
+            assert many[name][0] == pytest.approx(value), name
+
+
+def test_a_mean_over_labels_is_undefined_where_one_of_them_is(rng):
+    """Not of a label that is undefined in the rows themselves: the mean is not over it."""
+    y, p = rng.integers(0, 2, (40, 3)), rng.uniform(size=(40, 3))
+    y[:, 1], y[:, 2] = np.arange(40) < 1, 0
+    task = tasks.build("multilabel").fit(np.r_[y, 1 - y], names=("a", "b", "c"))
+    weights = np.ones((2, 40))
+    weights[1, 0] = 0  # the only row with b
+    many = task.score(y, p, 0.5, weights)
+    alone = task.score(y, p, 0.5)
+    assert many["auroc"][0] == pytest.approx(alone["auroc"])
+    assert alone["auroc"] == pytest.approx((alone["auroc_a"] + alone["auroc_b"]) / 2)
+    assert np.isnan(many["auroc"][1])
+    assert np.isfinite(many["auroc_a"]).all()
+    settings = Evaluation(bootstrap=100)
+    found = evaluate_part(EvaluatedRows(task, y, p, np.arange(40), 0.5, settings, 0))["metrics"]
+    assert found["auroc"]["low"] is None
+    assert "too few subjects for an interval: positive b (1)" in found["auroc"]["note"]
+    assert found["recall"]["undefined"] > 10
 
 
 def test_multilabel_metrics_are_means_over_labels(rng):

@@ -122,7 +122,7 @@ def assess_part(
         result["uncertainty"] = {"not_estimable": no_valid}
     else:
         with stages("evaluate: decisions"):
-            result["decisions"] = decisions_of(rows, valid)
+            result["decisions"] = decisions_of(rows, valid, result["metrics"])
         with stages("evaluate: uncertainty"):
             result["uncertainty"] = {
                 "conformal": conformal_of(rows, valid), **uncertainty_of(rows, spread)

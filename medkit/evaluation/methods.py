@@ -120,6 +120,10 @@ class Methods:
         """Metric -> (n,) rows in its denominator, for metrics that are proportions."""
         return {}
 
+    def ranked(self, y: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        """Metric of ranking -> class -> (n,) its rows, for each class that the metric is about."""
+        return {}
+
     def occurrences(self, y: np.ndarray) -> dict[str, np.ndarray]:
         """What must occur often enough -> (n,) the rows in which it does."""
         return {}

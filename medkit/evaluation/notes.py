@@ -41,14 +41,20 @@ def _few(rows: EvaluatedRows) -> list[str | None]:
     short = [f"{name} ({count})" for name, count in counts.items() if 0 < count < FEW_EVENTS]
     if not short:
         return []
-    return [f"fewer than {FEW_EVENTS} subjects, unsure numbers: {listed(short)}"]
+    return [
+        f"fewer than {FEW_EVENTS} subjects, very unsure numbers, and intervals that may cover far "
+        f"less often than they say: {listed(short)}"
+    ]
 
 
 def _few_of(name: str, count: int) -> str | None:
     if not 0 < count < FEW_EVENTS:
         return None
     subjects = "subject" if count == 1 else "subjects"
-    return f"{count} {name} {subjects}, fewer than {FEW_EVENTS}: the numbers are unsure"
+    return (
+        f"{count} {name} {subjects}, fewer than {FEW_EVENTS}: the numbers are very unsure, and an "
+        "interval may cover far less often than it says"
+    )
 
 
 def with_notes(described: Measured, task: Task, logged_for: str | None = None) -> Measured:
@@ -68,8 +74,16 @@ def with_notes(described: Measured, task: Task, logged_for: str | None = None) -
     undefined = [
         task.metric(name).label
         for name, found in described["metrics"].items()
-        if found["value"] is None
+        if found["value"] is None and not found.get("not_estimable")
     ]
+    why = {
+        task.metric(name).label: str(found["not_estimable"])
+        for name, found in described["metrics"].items()
+        if found.get("not_estimable")
+    }
+    described["notes"] = [*described.get("notes", []), *reasons(why, {})]
+    if not described["notes"]:
+        del described["notes"]
     if absent is None and undefined:
         absent = methods.undefined
     if absent is not None:

@@ -17,10 +17,13 @@ from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
 from medkit.evaluation.resampling.delong import delong_interval
 from medkit.evaluation.resampling.intervals import (
+    NOBODY_CALLED,
     ONE_SUBJECT,
     Resampled,
+    not_estimable,
     plain,
     resample_by,
+    too_few,
     with_wilson,
 )
 from medkit.evaluation.results import Estimate, Measured
@@ -38,7 +41,18 @@ def resample(rows: EvaluatedRows, resamples: int | None = None) -> Resampled:
         return rows.task.measure(rows.statistics, weights)
 
     count = rows.settings.bootstrap if resamples is None else resamples
-    return resample_by(score, rows.codes, rows.strata, count, rows.seed)
+    found = resample_by(score, rows.codes, rows.strata, count, rows.seed)
+    return found.without(_of_too_few(rows))
+
+
+def _of_too_few(rows: EvaluatedRows) -> dict[str, str]:
+    """Metric of ranking -> why it has no interval, where a class has hardly any subjects."""
+    found = {}
+    for metric, classes in methods_for(rows.task).ranked(np.asarray(rows.y)).items():
+        counts = {name: len(np.unique(rows.codes[which])) for name, which in classes.items()}
+        if reason := too_few(counts):
+            found[metric] = reason
+    return found
 
 
 def measure(
@@ -54,11 +68,13 @@ def measure(
     resampled = resample(rows, resamples)
     found = described(rows, rows.task.measure(rows.statistics), resampled)
     metrics = found["metrics"]
-    if any(each.get("degenerate") for each in metrics.values()):
+    if any(each.get("degenerate") or each["value"] != each["value"] for each in metrics.values()):
         y, p = np.asarray(rows.y), np.asarray(rows.p)
         proportions = methods_for(rows.task).denominators(y, p, rows.threshold)
         for name in metrics.keys() & proportions.keys():
             with_wilson(metrics[name], rows.codes[proportions[name]], rows.settings.confidence)
+            if name.startswith("precision") and len(rows) and not proportions[name].any():
+                metrics[name] = not_estimable(NOBODY_CALLED)
     if resampled.groups is not None:
         _add_delong(metrics, rows)
     notes = doubts(rows)

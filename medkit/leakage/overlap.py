@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.core.lazy import pd
-from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.leakage.audit import repeated_rows
 from medkit.leakage.evidence import Evidence
@@ -72,9 +71,10 @@ def rows_seen(known: Mapping[str, Part], new: Part, encoder: Encoder, task: Task
     count = len(new)
     found = {part: np.zeros((len(REASONS), count), dtype=bool) for part in known}
     notes = []
-    for position, names in enumerate((_subjects, _samples)):
-        for part, rows in _same_names(known, new, encoder, names).items():
-            found[part][position] |= rows
+    # A sample is its subject's: where subjects are known, the numbers of visits say nothing more.
+    declared = all("subject" in each.cohort.samples for each in (*known.values(), new))
+    for part, rows in _same_names(known, new, encoder, declared).items():
+        found[part][0 if declared else 1] |= rows
     recurring, note = _identical(known, new)
     notes += [note] if note else []
     for part, rows in recurring.items():
@@ -111,23 +111,13 @@ def recurring(keys: np.ndarray, subjects: np.ndarray) -> int:
     return int((pairs.groupby("key")["subject"].transform("nunique") > 1).sum())
 
 
-def _subjects(cohort: Cohort) -> np.ndarray | None:
-    if "subject" not in cohort.samples:
-        return None
-    return _texts(cohort.subjects)
-
-
-def _samples(cohort: Cohort) -> np.ndarray:
-    return _texts(cohort.samples.index)
-
-
 def _texts(names: Any) -> np.ndarray:
     """Names as they are compared, whether read as numbers or as text."""
     found = pd.Series(np.asarray(names, dtype=object)).astype(str).str.strip()
     return np.asarray(found.str.removesuffix(".0"), dtype=object)
 
 
-def numbered(names: np.ndarray) -> bool:
+def _numbered(names: np.ndarray) -> bool:
     """Whether names only number rows or patients: whole numbers that fill a range."""
     found = [re.fullmatch(r"\D*0*(\d{1,15})", each) for each in np.unique(names.astype(str))]
     numbers = [int(each[1]) for each in found if each is not None]
@@ -137,20 +127,20 @@ def numbered(names: np.ndarray) -> bool:
 
 
 def _same_names(
-    known: Mapping[str, Part], new: Part, encoder: Encoder,
-    names: Callable[[Cohort], np.ndarray | None],
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Part -> (n,) bool: new rows whose name is one of the part's."""
-    mine = names(new.cohort)
-    named = {part: names(rows.cohort) for part, rows in known.items()}
-    theirs = {part: each for part, each in named.items() if each is not None}
-    if mine is None or len(theirs) < len(known):
-        return {}
-    found = {part: np.isin(mine, each) for part, each in theirs.items()}
+    known: Mapping[str, Part], new: Part, encoder: Encoder, declared: bool
+) -> dict[str, np.ndarray]:
+    """Part -> (n,) bool: new rows whose subject, or else sample, has a name of the part's."""
+    mine, *theirs = (
+        _texts(each.cohort.subjects if declared else each.cohort.samples.index)
+        for each in (new, *known.values())
+    )
+    found = {part: np.isin(mine, each) for part, each in zip(known, theirs, strict=True)}
     if not np.any(list(found.values())):
         return {}
-    every = np.concatenate(list(theirs.values()))
-    if (numbered(every) or numbered(mine)) and not _agree(known, every, new, mine, encoder):
+    every = np.concatenate(theirs)
+    if not declared and re.search(r"\d\D+\d", mine[0]):
+        return {}  # a number of the patient and one of the visit, say: unlike rows may share it
+    if (_numbered(every) or _numbered(mine)) and not _agree(known, every, new, mine, encoder):
         return {}
     return found
 

@@ -103,10 +103,12 @@ def bounds(found: Mapping[str, Any]) -> str:
     """``0.93 to 1.00, Wilson``; what is known of how far a value would move, empty if nothing."""
     if found.get("degenerate"):
         return "the same in all resamples"
+    lost = f"undefined in {count(found['undefined'])} resamples" if found.get("undefined") else ""
     if found.get("low") is None:
-        return ""
+        return str(found.get("note") or lost)
     method = ", Wilson" if found.get("method") == "wilson" else ""
-    return f"{readable(found['low'])} to {readable(found['high'])}{method}"
+    lost = f", {lost}" if lost else ""
+    return f"{readable(found['low'])} to {readable(found['high'])}{method}{lost}"
 
 
 def delong(found: Mapping[str, Any] | None) -> Any:

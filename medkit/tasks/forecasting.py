@@ -14,7 +14,7 @@ from medkit.core.registry import tasks
 from medkit.tasks.outcomes import Metric, Outcome, for_each
 from medkit.tasks.regression import Regression
 from medkit.tasks.scores.courses import ahead, channels_of, errors, future_values, pooled
-from medkit.tasks.scores.metrics import mean_of_known, with_each
+from medkit.tasks.scores.metrics import with_each
 from medkit.tasks.task import Statistics, Threshold, checked_outputs, fitted
 
 MEDIAN = 0.5
@@ -242,8 +242,9 @@ class Forecasting(Regression):
     def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
         """The metrics over the measured values; see Task.measure."""
         channels = channels_of(self.names_)
-        each = pooled(statistics, list(channels.values()), weights)
-        found = with_each(each, list(channels) if len(channels) > 1 else (), mean_of_known)
+        sample = pooled(statistics, list(channels.values()), None)
+        each = sample if weights is None else pooled(statistics, list(channels.values()), weights)
+        found = with_each(each, list(channels) if len(channels) > 1 else (), sample)
         if weights is None:
             return {name: float(values[0]) for name, values in found.items()}
         return found

@@ -11,7 +11,7 @@ from medkit.core.errors import DataError
 from medkit.core.registry import tasks
 from medkit.tasks._yes_no import YesNoTask
 from medkit.tasks.outcomes import Metric, Outcome, for_each
-from medkit.tasks.scores.metrics import BINARY, binary_scores, mean_of_known, with_each
+from medkit.tasks.scores.metrics import BINARY, binary_scores, with_each
 from medkit.tasks.scores.ranking import best_threshold
 from medkit.tasks.targets import numeric_targets
 from medkit.tasks.task import (
@@ -124,15 +124,21 @@ class Multilabel(YesNoTask):
         return {"y": np.asarray(y).astype(int), "p": p, "predicted": predicted}
 
     def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
-        """The metrics; a mean leaves out labels where it is undefined."""
+        """The metrics; a mean leaves out labels of which it is undefined in these rows."""
         known = fitted(self, "labels_")
-        each = [
-            binary_scores(**{name: of[:, i] for name, of in statistics.items()}, weights=weights)
-            for i in range(len(known))
-        ]
-        values = {of.name: np.stack([one[of.name] for one in each], axis=-1) for of in BINARY}
-        found = with_each(values, known, mean_of_known)
-        return found if weights is not None else {name: float(of) for name, of in found.items()}
+
+        def of_labels(weights: np.ndarray | None) -> dict[str, np.ndarray]:
+            each = [
+                binary_scores(**{n: of[:, i] for n, of in statistics.items()}, weights=weights)
+                for i in range(len(known))
+            ]
+            return {of.name: np.stack([one[of.name] for one in each], axis=-1) for of in BINARY}
+
+        if weights is None:
+            values = of_labels(None)
+            return {name: float(of) for name, of in with_each(values, known, values).items()}
+        sample = of_labels(np.ones((1, np.shape(weights)[-1])))
+        return with_each(of_labels(weights), known, sample)
 
     @property
     def default_threshold(self) -> list[float]:

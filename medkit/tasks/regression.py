@@ -153,7 +153,7 @@ class Regression(Task):
     def measure(self, statistics: Statistics, weights: np.ndarray | None = None) -> dict[str, Any]:
         """The metrics in the targets' units; see Task.measure."""
         names = self._columns() if self.num_outputs > 1 else ()
-        found = with_each(regression_scores(**statistics, weights=weights), names, np.mean)
+        found = with_each(regression_scores(**statistics, weights=weights), names)
         if weights is None:
             return {name: float(value) for name, value in found.items()}
         return found

@@ -147,7 +147,7 @@ class Segmentation(Task):
             "precision": _ratio(w @ tp, w @ (tp + fp)),
             "false_alarms": _ratio(w @ (~there & (fp > 0)), w @ ~there),
         }
-        together = with_each(found, self.names_ if len(self.names_) > 1 else (), np.mean)
+        together = with_each(found, self.names_ if len(self.names_) > 1 else ())
         if weights is None:
             return {name: float(each[0]) for name, each in together.items()}
         return together

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 
 from medkit.evaluation.decisions.operating_points import Thresholds
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import ONE_SUBJECT, plain, resample_by
-from medkit.evaluation.results import Decisions, OperatingPoint
+from medkit.evaluation.results import Decisions, Estimate, OperatingPoint
 from medkit.evaluation.rows import EvaluatedRows
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.scores.ranking import best_threshold
@@ -18,12 +19,20 @@ from medkit.tasks.task import Task
 _LEVELS = (0.8, 0.9, 0.95)
 
 
-def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> Decisions:
+# One quantity under two names has one value and one interval.
+_SAME_AS = (("sensitivity", "recall"), ("specificity", "specificity"), ("ppv", "precision"))
+
+
+def decisions_of(
+    rows: EvaluatedRows, valid: EvaluatedRows, measured: Mapping[str, Estimate] | None = None
+) -> Decisions:
     """Decision curve and operating points of one part: ``metrics["test"]["decisions"]``.
 
     Args:
         rows: What is measured.
         valid: The validation rows, on which thresholds are chosen.
+        measured: The metrics of the same rows, as ``evaluate_part`` gives them: sensitivity,
+            specificity and PPV at the threshold in use are recall, specificity and precision.
 
     Returns:
         With ``kind``, that of the outcome, and by kind: yes_no a *block*, of several ``per_label``
@@ -73,6 +82,11 @@ def decisions_of(rows: EvaluatedRows, valid: EvaluatedRows) -> Decisions:
         chosen = asked.get(name)  # a class against the rest has no threshold of its own
         points = operating_points(task, chosen.y, chosen.p, chosen.threshold) if chosen else []
         blocks[name] = block(of, points)
+        ending = "" if methods.key is None else f"_{name}"
+        for point in blocks[name].get("operating_points", ())[:1]:
+            same = {theirs: (measured or {}).get(mine + ending) for theirs, mine in _SAME_AS}
+            known = {each: of for each, of in same.items() if of and of["value"] is not None}
+            point.update(cast(OperatingPoint, known))
     return plain({**found, **methods.laid_out(blocks)})
 
 

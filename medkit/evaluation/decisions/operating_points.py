@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from medkit.evaluation.resampling.intervals import Resampled
+from medkit.evaluation.resampling.intervals import NOBODY_CALLED, Resampled
 from medkit.evaluation.results import Decisions, Estimate, OperatingPoint
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Thresholds:
         rows = {
             "sensitivity": (self.y == 1, "no events"),
             "specificity": (self.y == 0, "no non-events"),
-            "ppv": (called, "no row is called positive"),
+            "ppv": (called, NOBODY_CALLED),
             "npv": (~called, "no row is called negative"),
         }
         found: dict[str, Estimate] = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from medkit.evaluation.early_warning.stays import Stays, alarms, count_alarms, spaced_thresholds
 from medkit.evaluation.early_warning.utility import hourly_utility
-from medkit.evaluation.resampling.intervals import Resampled, resample_by
+from medkit.evaluation.resampling.intervals import Resampled, resample_by, too_few
 from medkit.evaluation.resampling.resampling import outcome_strata, subject_codes
 from medkit.evaluation.results import Estimate
 from medkit.tasks.scores.ranking import Ranking, divided
@@ -98,6 +98,10 @@ class Watched:
         with np.errstate(divide="ignore", invalid="ignore"):
             self.values = {k: v[0] for k, v in self.measure(np.ones((1, len(stays)))).items()}
             self.resampled = resample_by(self.measure, codes, strata, settings.bootstrap, seed)
+        events = {"with the event": stays.event, "without": ~stays.event}
+        reason = too_few({name: len(np.unique(codes[rows])) for name, rows in events.items()})
+        if reason is not None:
+            self.resampled = self.resampled.without({"stay_auroc": reason, "stay_auprc": reason})
         self.resamples = settings.bootstrap if self.resampled.groups is not None else 0
 
     def _utilities(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -214,7 +218,12 @@ class Watched:
         if self.resampled.groups is None:
             return found
         one, two = (
-            Resampled({a: each.replicates[key]}, {a: each.left_out[key]}, each.groups)
+            Resampled(
+                {a: each.replicates[key]},
+                {a: each.left_out[key]},
+                each.groups,
+                withheld={a: each.withheld[key]} if key in each.withheld else {},
+            )
             for each, key in ((self.resampled, a), (other.resampled, b))
         )
         less = one.less(two)

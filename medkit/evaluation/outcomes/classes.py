@@ -48,6 +48,10 @@ class Classes(OnSummaries):
         """Accuracy counts all rows; means over classes are no proportion."""
         return {"accuracy": np.ones(len(y), bool)}
 
+    def ranked(self, y: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        """Means of AUROC and AUPRC over the classes."""
+        return dict.fromkeys(("auroc_macro", "auroc_weighted", "auprc_macro"), self.occurrences(y))
+
     def occurrences(self, y: np.ndarray) -> dict[str, np.ndarray]:
         """Each class."""
         return {name: of.y for name, of in self.one_by_one(y).items()}

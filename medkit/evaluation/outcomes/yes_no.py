@@ -55,6 +55,20 @@ class YesNo(OnSummaries):
             found[f"specificity{ending}"] = of.y == 0
         return found
 
+    def ranked(self, y: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+        """AUROC and AUPRC of each question, and their means over those with yes and no."""
+        found: dict[str, dict[str, np.ndarray]] = {"auroc": {}, "auprc": {}}
+        for label, of in self.yes_no(y).items():
+            rows = {"positive": of.y == 1, "negative": of.y == 0}
+            for metric in ("auroc", "auprc"):
+                if label is None:
+                    found[metric] = rows
+                    continue
+                found[f"{metric}_{label}"] = rows
+                if all(each.any() for each in rows.values()):
+                    found[metric] |= {f"{name} {label}": each for name, each in rows.items()}
+        return found
+
     def occurrences(self, y: np.ndarray) -> dict[str, np.ndarray]:
         """Yes and no to each question."""
         rows = {label: of.y == 1 for label, of in self.yes_no(y).items()}

@@ -17,6 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from medkit.core.errors import DataError
+from medkit.evaluation.resampling.intervals import FEWEST_SUBJECTS
 from medkit.evaluation.results import Bootstrapped, Difference
 
 _NO_SPREAD = 1e-14  # variances below this are rounding
@@ -174,9 +175,9 @@ def _too_few(y: np.ndarray, codes: np.ndarray) -> str | None:
     """Why there is no variance, or None."""
     for name, rows in (("positive", y == 1), ("negative", y == 0)):
         subjects = len(np.unique(codes[rows]))
-        if subjects < 2:
-            who = "no subject has" if subjects == 0 else "one subject only has"
-            return f"{who} {name} rows; DeLong's variance needs two"
+        if subjects < FEWEST_SUBJECTS:
+            who = ("no subject has", "one subject only has", "two subjects only have")[subjects]
+            return f"{who} {name} rows; an interval needs {FEWEST_SUBJECTS}"
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.resampling.resampling import Groups, left_out_groups, resample_weights
 from medkit.evaluation.results import Bootstrapped, Estimate
 
+NOBODY_CALLED = "no row is called positive"
 ONE_SUBJECT = "the rows are of one subject: there are no intervals"
+FEWEST_SUBJECTS = 3  # of each class, for an interval of an AUROC
 _SAME = 1e-12  # resampled values closer than this differ by rounding only
 
 
@@ -27,18 +29,26 @@ class Resampled:
         left_out: metric -> (groups,), NaN if undefined.
         groups: The groups of subjects; None without resamples.
         curves: Curve -> (resamples, m).
+        withheld: Metric -> why it has no interval though it was resampled.
     """
 
     replicates: dict[str, np.ndarray]
     left_out: dict[str, np.ndarray]
     groups: Groups | None
     curves: dict[str, np.ndarray] = field(default_factory=dict)
+    withheld: Mapping[str, str] = field(default_factory=dict)
+
+    def without(self, withheld: Mapping[str, str]) -> Resampled:
+        """The same, but no interval of some metrics: metric -> why."""
+        return replace(self, withheld={**self.withheld, **withheld})
 
     def confidence_interval(self, name: str, value: float, confidence: float) -> Bootstrapped:
         """What ``confidence_interval`` returns of one metric."""
         replicates = self.replicates.get(name)
         if replicates is None:
             return confidence_interval(None, confidence)
+        if name in self.withheld:
+            return {"low": None, "high": None, "note": self.withheld[name]}
         return confidence_interval(replicates, confidence, self.corrected(name, value))
 
     def estimate(
@@ -91,6 +101,7 @@ class Resampled:
             {name: each - other.replicates[name] for name, each in self.replicates.items()},
             {name: each - other.left_out[name] for name, each in self.left_out.items()},
             self.groups,
+            withheld={**other.withheld, **self.withheld},
         )
 
 
@@ -190,6 +201,24 @@ def _exact(value: float) -> float:
     """0 and 1 where rounding alone is between: weights are fractions, and -4e-16 is no share."""
     nearest = round(value)
     return float(nearest) if abs(value - nearest) < _SAME and nearest in (0, 1) else value
+
+
+def too_few(subjects: Mapping[str, int]) -> str | None:
+    """Why an interval of how well a model discriminates would mean nothing; None if it may.
+
+    With 1, 2 and 3 subjects of a class, nominal 95 % intervals of an AUROC cover some 20, 70 and
+    90 % (``benchmarks/coverage.py``).
+
+    Args:
+        subjects: Class -> subjects with rows of it; of none there is nothing to estimate.
+    """
+    short = [f"{name} ({n})" for name, n in subjects.items() if 0 < n < FEWEST_SUBJECTS]
+    if not short:
+        return None
+    return (
+        f"too few subjects for an interval: {', '.join(short)}; {FEWEST_SUBJECTS} of each class "
+        "are needed"
+    )
 
 
 def not_estimable(reason: str) -> Estimate:

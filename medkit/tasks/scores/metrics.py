@@ -6,7 +6,10 @@ returns (resamples,) values that equal scikit-learn's of the rows so repeated (o
 once, not once a resample.
 
 Undefined values are NaN, never an exception: AUROC without both classes, AUPRC, recall and F1
-without positives, specificity without negatives. Precision without predicted positives is 0.
+without positives, specificity without negatives, precision without predicted positives. In the mean
+over classes that exclude one another, a class that is never predicted has a precision of 0.
+A mean over labels or classes is that of those defined in the rows, and NaN in a resample where one
+of these is not.
 """
 
 from __future__ import annotations
@@ -44,17 +47,32 @@ def mean_of_known(values: Any, axis: int = -1) -> Any:
     return divided(np.where(known, values, 0.0).sum(axis), known.sum(axis))
 
 
+def mean_of_defined(values: np.ndarray, defined: np.ndarray) -> Any:
+    """Mean over the last axis of what is ``defined`` there; NaN where one of these is NaN.
+
+    A mean over other labels in each resample would have the interval of another quantity.
+    """
+    return values[..., defined].mean(axis=-1) if defined.any() else values[..., 0] * np.nan
+
+
 def with_each(
-    found: Mapping[str, np.ndarray], names: Sequence[str], mean: Callable[..., Any]
-) -> Scores:
+    found: Mapping[str, np.ndarray], names: Sequence[str],
+    sample: Mapping[str, np.ndarray] | None = None,
+) -> Scores:  # fmt: skip
     """Metric -> its mean over the last axis, then ``metric_name`` of each name.
 
     Args:
         found: Metric -> (…, names) values.
         names: Of the last axis; empty where the mean alone is told.
-        mean: Called with the values and ``axis``.
+        sample: Metric -> (names,) or (1, names) values in the rows as they are: those that are NaN
+            there are left out of the mean. None: nothing is left out.
     """
-    together = {metric: mean(values, axis=-1) for metric, values in found.items()}
+    together = {}
+    for metric, values in found.items():
+        defined = np.ones(values.shape[-1], dtype=bool)
+        if sample is not None:
+            defined = ~np.isnan(np.asarray(sample[metric], float).reshape(-1))
+        together[metric] = mean_of_defined(np.asarray(values, float), defined)
     for index, name in enumerate(names):
         together |= {f"{metric}_{name}": values[..., index] for metric, values in found.items()}
     return together
@@ -87,7 +105,7 @@ def binary_scores(
             "auroc": auroc,
             "auprc": auprc,
             "accuracy": divided(true + negatives - false, total),
-            "precision": divided(true, true + false, 0.0),
+            "precision": divided(true, true + false),
             "recall": divided(true, positives),
             "specificity": divided(negatives - false, negatives),
             "f1": np.where(positives == 0, np.nan, divided(2 * true, true + false + positives)),
@@ -108,7 +126,7 @@ def _binary_of_rows(y: np.ndarray, p: np.ndarray, predicted: np.ndarray) -> Scor
         "auroc": float(sk.roc_auc_score(y, p)) if some and not every else none,
         "auprc": float(sk.average_precision_score(y, p)) if some else none,
         "accuracy": float(sk.accuracy_score(y, predicted)),
-        "precision": float(sk.precision_score(y, predicted, zero_division=0)),
+        "precision": float(sk.precision_score(y, predicted)) if predicted.any() else none,
         "recall": float(sk.recall_score(y, predicted)) if some else none,
         "specificity": none if every else float(sk.recall_score(y, predicted, pos_label=0)),
         "f1": float(sk.f1_score(y, predicted)) if some else none,
@@ -159,6 +177,9 @@ def multiclass_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) 
     truth = (y[:, None] == np.arange(p.shape[1])).astype(np.float64)
     guess = (predicted[:, None] == np.arange(p.shape[1])).astype(np.float64)
     row_loss = log_losses(y, p)
+    occurring = truth.any(axis=0)
+    known = occurring | guess.any(axis=0)  # scikit-learn's macro averages are over these
+    both = occurring & ~truth.all(axis=0)
 
     def measure(block: np.ndarray) -> Scores:
         total, support = block.sum(1), block @ truth
@@ -171,15 +192,16 @@ def multiclass_scores(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None) 
         share = np.where(np.isnan(auroc), 0.0, support)
         found: Scores = {
             "accuracy": divided(right.sum(1), total),
-            "balanced_accuracy": mean_of_known(divided(right, support)),
+            "balanced_accuracy": mean_of_defined(divided(right, support), occurring),
         }
         for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-            found[f"{name}_macro"] = mean_of_known(np.where(named + support > 0, values, np.nan))
+            there = np.where(named + support > 0, values, np.nan)
+            found[f"{name}_macro"] = mean_of_defined(there, known)
             found[f"{name}_weighted"] = divided((values * support).sum(1), total)
-        found["auroc_macro"] = mean_of_known(auroc)
+        found["auroc_macro"] = mean_of_defined(auroc, both)
         weighted = np.where(share > 0, auroc, 0.0) * share
         found["auroc_weighted"] = divided(weighted.sum(1), share.sum(1))
-        found["auprc_macro"] = mean_of_known(np.where(np.isnan(auroc), np.nan, auprc))
+        found["auprc_macro"] = mean_of_defined(np.where(np.isnan(auroc), np.nan, auprc), both)
         found["log_loss"] = divided(block @ row_loss, total)
         return found
 

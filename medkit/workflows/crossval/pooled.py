@@ -139,6 +139,7 @@ def pooled_scores(pooled: Pooled, name: str, settings: Evaluation, seed: int) ->
         {m: np.mean([d.replicates[m] for d in drawn], axis=0) for m in drawn[0].replicates},
         {m: np.mean([d.left_out[m] for d in drawn], axis=0) for m in drawn[0].left_out},
         drawn[0].groups,
+        withheld=drawn[0].withheld,
     )
     means = {m: float(np.mean([found[m] for found in values])) for m in values[0]}
     return Scored(means, over_repeats)

@@ -110,13 +110,15 @@ def performance_drop(
         NEW: EvaluatedRows.of(task, part, outputs, at, settings, seed + 1),
     }
     values = {name: task.measure(rows.statistics) for name, rows in samples.items()}
-    drawn = {name: resample(rows).replicates for name, rows in samples.items()}
+    drawn = {name: resample(rows) for name, rows in samples.items()}
     metrics = {}
     for metric, new in values[NEW].items():
         old = values[DEVELOPMENT][metric]
-        both = all(metric in drawn[name] for name in samples)
-        pairs = drawn[NEW][metric] - drawn[DEVELOPMENT][metric] if both else None
-        bounds = confidence_interval(pairs, settings.confidence)
+        both = [drawn[name].replicates.get(metric) for name in (NEW, DEVELOPMENT)]
+        pairs = None if both[0] is None or both[1] is None else both[0] - both[1]
+        reason = next((of.withheld[metric] for of in drawn.values() if metric in of.withheld), None)
+        bounds = confidence_interval(None if reason else pairs, settings.confidence)
+        bounds |= {"note": reason} if reason else {}
         found = {DEVELOPMENT: old, NEW: new, "value": new - old, **bounds}
         if not np.isfinite(new - old):
             found |= {"low": None, "high": None, "not_estimable": "undefined in one of them"}
