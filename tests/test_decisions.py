@@ -279,7 +279,7 @@ def test_precision_and_ppv_are_one_quantity_with_one_interval(monkeypatch):
     for at in (0.3, 2.0):
         settings = Evaluation(bootstrap=300)
         rows = EvaluatedRows(binary(), y[:, None], p[:, None], np.arange(200), at, settings, 0)
-        found = assess_part(rows, valid=rows)
+        found, _ = assess_part(rows, valid=rows)
         assert found["decisions"]["resamples"] == 200
         in_use = point(found["decisions"], "in_use")
         for mine, theirs in (("sensitivity", "recall"), ("ppv", "precision")):
