@@ -1,5 +1,6 @@
 """TRIPOD+AI, PROBAST+AI, the model card and the sample size: what the run fills, and what not."""
 
+import html
 import re
 
 import numpy as np
@@ -241,8 +242,26 @@ def test_model_card_has_the_numbers():
 
 def test_a_users_text_has_no_power_in_the_card():
     text = model_card_text(example("binary", description="[x](http://y) | *b* <b>\n# top"))
-    assert "\\[x](http://y) \\| \\*b\\* &lt;b> # top" in text
+    assert "\\[x](http&#58;//y) \\| \\*b\\* &lt;b> # top" in text
     assert "\n# top" not in text
+
+
+@pytest.mark.parametrize("text", [
+    "![seen](http://evil.example/x.png)", "<img src=http://evil.example/x.png>",
+    "[here](javascript:alert(1))", "<script>alert(1)</script>", "see http://evil.example/x",
+    "see https://evil.example", "see www.evil.example", "me@evil.example",
+    "[x]: http://evil.example", "# heading", "> quote", "- list", "+ list", "1. list", "1) list",
+    "---", "===", "~~~", "    code", "a\r\n# heading", "a\u2028# heading", "| a | b |\n|---|---|",
+    "~~gone~~", "&lt;b&gt;", "\\<b>", "*b* _i_ `c`",
+])  # fmt: skip
+def test_no_text_of_a_config_is_a_link_or_a_block_of_its_own(text):
+    markdown = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    card = model_card_text(example("binary", name=text, description=text))
+    shown = markdown.render("\n\n".join(card.split("\n\n")[:2]))
+    assert re.fullmatch(r"<h1>Model card: [^<>]*</h1>\n<p>[^<>]*</p>\n", shown), shown
+    assert html.unescape(re.search("<p>(.*)</p>", shown)[1]) == " ".join(text.split())
+    # GitHub makes links of these wherever they stand.
+    assert not re.search(r"://|\bwww\.|\w@\w", card.split("After Mitchell")[0])
 
 
 # Sample size: the published worked examples of the method's authors.

@@ -59,6 +59,24 @@ def test_train_prints_the_path_alone(medkit_command, tmp_path):
     assert "breast_cancer" in out
 
 
+FORMULAS = ["=1+1", "+SUM(A1)", "-cmd|x!A0", "@SUM(A1)", "\tx", "\r=1", "\n=1", "＝1", "+4 9"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_in_a_csv_is_a_formula(text, tmp_path):
+    from medkit.core.files import write_csv
+
+    numbers = ["-1.5", "+2", "-1,5e-3", "007"]
+    frame = pd.DataFrame({"sample": [text, *numbers], text: [-1.0, 2, 3, 4, 5]})
+    write_csv(frame, tmp_path / "a.csv")
+    found = pd.read_csv(tmp_path / "a.csv", dtype=str)
+    guarded = "'" + text.replace("\r", "\n")
+    assert list(found) == ["sample", guarded]
+    # Numbers stay what they are, also where they are ids.
+    assert found["sample"].tolist() == [guarded, *numbers]
+    assert found.iloc[0, 1] == "-1.0"
+
+
 def test_predict_to_stdout_and_files(medkit_command, breast_cancer_run, new_patients, tmp_path):
     status, out, _ = medkit_command("predict", breast_cancer_run.path, "--input", new_patients)
     assert status == 0

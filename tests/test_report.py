@@ -1,6 +1,7 @@
 """The report: one page that needs nothing else and says when the network is not worth it."""
 
 import copy
+import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -624,6 +625,12 @@ def test_the_area_under_the_drawn_curve_is_the_auroc():
 def test_thinning_keeps_the_ends():
     (kept,) = thinned(np.arange(10_000), most=100)
     assert (kept[0], kept[-1], len(kept)) == (0, 9_999, 100)
+
+
+@pytest.mark.parametrize("name", ["$x", "$\\frac{", "a $x$ b", "<b>&amp;"])
+def test_a_name_in_a_figure_is_text(name):
+    figure = draw("f", name, name, name, lambda axes: axes.set_title(name))
+    assert f">{html.escape(name, quote=False)}</text>" in figure.svg
 
 
 def test_alternative_text_is_escaped():

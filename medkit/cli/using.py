@@ -82,6 +82,7 @@ def predict(
     allow_code: AllowOption = None,
 ) -> None:
     """Predict for new samples with a saved model."""
+    from medkit.core.files import write_csv
     from medkit.runs.run import Run
     from medkit.training.backend import select_backend
     from medkit.workflows.external import check_output, predict_file, write_predictions
@@ -94,7 +95,7 @@ def predict(
     select_backend(backend, preferred=found.environment["backend"])
     table = predict_file(found, source, query, url, output)
     if output is None:
-        table.to_csv(sys.stdout, index=False)
+        write_csv(table, sys.stdout)
         return
     write_predictions(table, output)
     say(f"{len(table)} predictions written")
@@ -127,13 +128,14 @@ def explain(
     allow_code: AllowOption = None,
 ) -> None:
     """Explain predictions: what each feature adds to them; prints a table as CSV."""
+    from medkit.core.files import write_csv
     from medkit.runs.run import Run
     from medkit.training.backend import select_backend
     from medkit.workflows.explain import check_output, explain_file, table_of, write_explanation
 
     found = Run.open(run)
     if output is not None:
-        check_output(output, row, found.encoder)
+        check_output(output, row, found, source)
     select_backend(backend, preferred=found.environment["backend"])
     explained = explain_file(found, source, row=row, method=method, output=of)
     first = explained[0]
@@ -143,7 +145,7 @@ def explain(
         write_explanation(explained, output)
         say(f"explanation by {first.local.method.replace('_', ' ')}: {output}")
     if output is None or output.suffix != ".csv":
-        table_of(explained).to_csv(sys.stdout, index=False)
+        write_csv(table_of(explained), sys.stdout)
 
 
 @app.command()

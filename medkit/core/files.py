@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from medkit.core.errors import DataError, RunError
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def sha256(path: Path) -> str:
@@ -54,6 +59,29 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+# What a spreadsheet takes for the start of a formula (OWASP, CSV injection), and a number.
+_FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?$")
+
+
+def write_csv(frame: pandas.DataFrame, to: Path | IO[str]) -> None:
+    """Write a table that a spreadsheet opens without running what a text of it says.
+
+    A text or a column's name that would be a formula stands behind an apostrophe; a lone carriage
+    return, which ends no cell but readers take for the end of a line, becomes a line feed.
+    """
+
+    def plain(value: Any) -> Any:
+        if not isinstance(value, str) or _NUMBER.match(value):
+            return value
+        return ("'" if _FORMULA.match(value) else "") + re.sub("\r\n?", "\n", value)
+
+    texts = [name for name in frame if frame[name].dtype.kind not in "biufc"]
+    changed: dict[str, Any] = {str(name): frame[name].map(plain) for name in texts}
+    guarded = frame.assign(**changed)
+    guarded.rename(columns=plain).to_csv(to, index=False)
 
 
 def existing(path: Path, what: str = "file") -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 BLUE, ORANGE, GREY, INK = "#1f5fa8", "#c2571a", "#8a94a0", "#22303c"
 CYCLE = (BLUE, ORANGE, "#2e7d4f", "#8e4585", "#7a6a1c", "#b0344a", "#4a7f9c", "#5b5b9e")
 _STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # a column may be called $x
     "svg.fonttype": "none",  # text stays text: smaller, searchable, in the page's own font
     "svg.hashsalt": "medkit",  # the same figure has the same bytes
     "font.size": 8.5,

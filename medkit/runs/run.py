@@ -7,7 +7,7 @@ import json
 import logging
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,6 +136,33 @@ def verify(folder: Path | str) -> dict[str, str]:
             hint="Its numbers can't be trusted: take an unchanged copy, or train again.",
         )
     return listed
+
+
+def check_written(path: Path, read: Iterable[Path] = ()) -> None:
+    """Refuse a place that nothing may be written to, before anything is computed.
+
+    Args:
+        path: The file, or a folder.
+        read: Files that are read meanwhile, or were read for the run.
+
+    Raises:
+        RunError: It is one of them, also by another name, or belongs to a finished run.
+    """
+    for other in read:
+        if path.is_file() and other.is_file() and path.samefile(other):
+            raise RunError(
+                "would be overwritten: it is what is read",
+                place=str(path),
+                hint="Give --output another name.",
+            )
+    whole = Path(path).resolve()
+    for folder in (whole, *whole.parents):
+        if (folder / MANIFEST).is_file():
+            raise RunError(
+                f"is a file of the run {folder.name}, which would count as changed",
+                place=str(path),
+                hint="Write it beside the run's folder.",
+            )
 
 
 def _due(folder: Path) -> tuple[str, ...]:

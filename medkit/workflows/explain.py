@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from medkit.core.errors import DataError, MedkitError
-from medkit.core.files import write_text, written_whole
+from medkit.core.files import write_csv, write_text, written_whole
 from medkit.data.cohort import Cohort
 from medkit.data.inputs import Inputs
 from medkit.explanation.local import check_method, explain
 from medkit.explanation.outputs import not_explained
 from medkit.explanation.tables import Explained, table_of
-from medkit.modalities.encoder import Encoder
 from medkit.report.pages.explanation import render
-from medkit.runs.run import Run
-from medkit.workflows.external import dataset_of
+from medkit.runs.run import Run, check_written
+from medkit.workflows.external import dataset_of, files_of
 from medkit.workflows.prepare import read_unlabelled
 
 ROWS_SHAP = 20
@@ -90,18 +89,20 @@ def explain_file(
     ]  # fmt: skip
 
 
-def check_output(path: Path, row: str | None, encoder: Encoder) -> None:
+def check_output(path: Path, row: str | None, run: Run, source: Path) -> None:
     """Refuse a file that this explanation cannot be written to, before anything is computed.
 
     Raises:
         DataError: An unknown suffix, or a picture of something that is no image.
+        RunError: It is a file that is read, or belongs to a run.
     """
+    check_written(path, files_of(run, source))
     if path.suffix not in SUFFIXES:
         raise DataError(
             f"explanations are written as {', '.join(SUFFIXES)}, not '{path.suffix}'",
             place=str(path),
         )
-    pictures = sum(modality.pictured for modality in encoder.modalities.values())
+    pictures = sum(modality.pictured for modality in run.encoder.modalities.values())
     if path.suffix == ".png" and (pictures != 1 or row is None):
         raise DataError(
             "a .png holds one image with its heat map",
@@ -114,7 +115,7 @@ def write_explanation(explained: Sequence[Explained], path: Path) -> None:
     """Write a table (.csv), a page (.html) or an image (.png); whole or not at all."""
     if path.suffix == ".csv":
         with written_whole(path) as temporary:
-            table_of(explained).to_csv(temporary, index=False)
+            write_csv(table_of(explained), temporary)
     elif path.suffix == ".png":
         with written_whole(path) as temporary:
             (image,) = [each for each in explained if each.modality.pictured]

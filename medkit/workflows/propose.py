@@ -18,6 +18,7 @@ from medkit.datasets.table.roles import TIME_NAME, are_dates, folded, infer_role
 from medkit.datasets.table.times import as_time
 from medkit.readers.tables import column_names, read_table, require
 from medkit.readers.values import check_finite, is_text, share_of_commas, share_of_numbers
+from medkit.runs.run import check_written
 
 # Numbers often written for 'missing', checked only where they stand apart from the others.
 STAND_INS = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
@@ -60,6 +61,7 @@ def write_config(
             place=str(output),
             hint="Pass --force to overwrite it, or another name with --output.",
         )
+    check_written(output, [file])
     write_text(output, propose_config(file, target, subject, output.resolve().parent))
     return output
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,13 @@ def test_no_name_stands_twice():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_refused_in_words(case, tmp_path, monkeypatch, capsys):
+def test_refused_in_words(case, request, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, value in case.environment.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, filled(value, tmp_path))
+    if "{run}" in case.command:
+        run = request.getfixturevalue("breast_cancer_run").path
+        shutil.copytree(run, tmp_path / "run")
     if case.config is not None:
         (tmp_path / "case.yaml").write_text(filled(case.config, tmp_path), encoding="utf-8")
     for name, content in case.files.items():
@@ -56,7 +60,10 @@ def test_refused_in_words(case, tmp_path, monkeypatch, capsys):
 
 
 def filled(text: str, folder: Path) -> str:
-    return text.replace("{folder}", str(folder))
+    named = {"{folder}": folder, "{run}": folder / "run", "{name}": folder.name}
+    for sign, value in named.items():
+        text = text.replace(sign, str(value))
+    return text
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

@@ -17,6 +17,8 @@ from medkit.core.errors import DataError
 log = logging.getLogger("medkit")
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+# Pillow knows many more, some by starting another program, whatever the file is called.
+FORMATS = ("PNG", "JPEG")
 
 
 def decode_images(
@@ -89,7 +91,7 @@ def opened(file: Path) -> Any | None:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             image.load()
             # Photographs of phones are stored sideways, with a note how to turn them.
             return ImageOps.exif_transpose(image)

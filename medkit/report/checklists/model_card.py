@@ -6,6 +6,7 @@ The run fills what it knows; what only its authors know is left to them, in so m
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,8 +179,8 @@ def _caveats(inputs: ReportInputs) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of others without the power of Markdown or HTML."""
-    for sign, safe in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("*", "\\*"), ("_", "\\_"),
-                       ("`", "\\`"), ("[", "\\["), ("|", "\\|"), ("\n", " ")):  # fmt: skip
-        text = text.replace(sign, safe)
-    return text
+    """Text of others without the power of Markdown or HTML; addresses are no links."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    text = re.sub(r"([\\*_`~\[|]|^[#>+=-])", r"\\\1", text)
+    text = re.sub(r"^(\d+)([.)] )", r"\1\\\2", text)
+    return re.sub(r":(?=//)|(?i:(?<=\bwww)\.)|@", lambda sign: f"&#{ord(sign[0])};", text)

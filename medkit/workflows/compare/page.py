@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from medkit.core.files import write_text
 from medkit.report.templates import bounds, count, estimate, percent, readable, render
+from medkit.runs.run import check_written
 from medkit.tasks.task import Task
 from medkit.workflows.compare.curves import curves, difference_figure
 from medkit.workflows.compare.pairs import Comparison
@@ -49,8 +50,9 @@ def write_page(comparison: Comparison, path: Path) -> None:
     """Write the page: one file, nothing loaded from anywhere.
 
     Raises:
-        RunError: The file cannot be written.
+        RunError: The file cannot be written, or belongs to a run.
     """
+    check_written(path)
     result = comparison.result
     text = render(
         "compare.html.j2",

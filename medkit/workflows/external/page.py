@@ -11,7 +11,7 @@ import yaml
 from medkit.core.errors import RunError
 from medkit.data.parts import Part
 from medkit.evaluation.methods import methods_for
-from medkit.runs.run import Run, write_json
+from medkit.runs.run import Run, check_written, write_json
 from medkit.workflows.external.data import ExternalData
 
 RESULT, PAGE = "external.json", "external.html"
@@ -21,8 +21,9 @@ def check_folder(folder: Path) -> None:
     """Refuse a folder that another report lies in, before anything is computed.
 
     Raises:
-        RunError: It holds an earlier result, or is a file.
+        RunError: It holds an earlier result, is a file, or belongs to a run.
     """
+    check_written(folder)
     if folder.is_file() or any((folder / name).exists() for name in (RESULT, PAGE)):
         raise RunError(
             "holds an earlier report already", place=str(folder), hint="Name another folder."

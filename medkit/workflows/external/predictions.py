@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from medkit.config.experiment import Component, check_dataset
 from medkit.core import registry
 from medkit.core.errors import DataError
-from medkit.core.files import written_whole
-from medkit.core.yaml_file import expand
-from medkit.runs.run import Run
+from medkit.core.files import write_csv, written_whole
+from medkit.core.yaml_file import expand, map_strings
+from medkit.runs.run import Run, check_written
 from medkit.workflows.prepare import read_unlabelled
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def predict_file(
 
     Raises:
         DataError: The file cannot be read, or lacks what the model takes.
+        RunError: ``output`` is a file that is read, or belongs to a run.
     """
+    if output is not None:
+        check_written(output, files_of(run, path))
     rows = _rows_of(run, path, query, url)
     cohort = read_unlabelled(dataset_of(run), path, run.encoder, rows)
     table = run.predict(cohort.inputs, output)
@@ -72,6 +75,14 @@ def _rows_of(run: Run, path: Path | None, query: str | None, url: str | None) ->
     return {"source.query": query, "source.url": expanded["url"]}
 
 
+def files_of(run: Run, path: Path | None = None) -> list[Path]:
+    """The file that is read now, and those that the run's config names as its data."""
+    found = [] if path is None else [path]
+    folder = run.path / (run.config.get("folder") or "")
+    map_strings(run.config["dataset"], lambda text, _: found.append(folder / text[:1000]))
+    return found
+
+
 def check_output(path: Path) -> None:
     """Refuse a file that predictions cannot be written to, before anything is computed.
 
@@ -91,7 +102,7 @@ def write_predictions(table: pandas.DataFrame, path: Path) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False)
+            write_csv(table, temporary)
 
 
 def dataset_of(run: Run) -> Component:
