@@ -378,8 +378,18 @@ ALTERNATING = np.arange(60) % 2
     [
         (np.zeros(20), np.linspace(0.1, 0.9, 20), "in_the_large", "no events among 20 rows"),
         (np.ones(20), np.linspace(0.1, 0.9, 20), "slope", "no non-events among 20 rows"),
-        (np.arange(60) < 9, np.linspace(0.1, 0.9, 60), "slope", "only 9 events; 10 are needed"),
-        (np.arange(60) > 0, np.linspace(0.1, 0.9, 60), "ici", "only 1 non-event; 10 are needed"),
+        (
+            np.arange(60) < 9,
+            np.linspace(0.1, 0.9, 60),
+            "slope",
+            "only 9 subjects with events",
+        ),
+        (
+            np.arange(60) > 0,
+            np.linspace(0.1, 0.9, 60),
+            "ici",
+            "only 1 subject with non-events",
+        ),
         (ALTERNATING, np.full(60, 0.3), "slope", "all predictions are equal"),
         (ALTERNATING, ALTERNATING * 0.5 + 0.2, "slope", "the predictions separate the classes"),
         (ALTERNATING, np.zeros(60), "observed_expected", "all predictions are 0"),
@@ -405,7 +415,25 @@ def test_no_rows_no_numbers_and_one_subject():
     y, p = drawn(100)
     found = described(y, p, np.zeros(100))
     assert found["metrics"]["slope"]["low"] is None
-    assert found["notes"] == ["the rows are of one subject: there are no intervals"]
+    assert found["notes"][-1] == "the rows are of one subject: there are no intervals"
+
+
+def test_minimums_count_subjects_not_rows():
+    """One patient with 24 rows had a slope of 1.16 (0.88 to 1.47) without a word."""
+    y, p = drawn(400)
+    y = np.r_[np.ones((24, 1)), np.zeros((400, 1))]
+    p = np.r_[p[:24], p]
+    visits = np.r_[np.zeros(24), np.arange(1, 401)]
+    for name in ("slope", "intercept", "ici"):
+        found = described(y, p, visits)["metrics"][name]
+        assert (found["value"], found["low"]) == (None, None)
+        assert found["not_estimable"] == "only 1 subject with events; 10 are needed"
+    assert described(y, p, np.arange(424))["metrics"]["slope"]["value"] is not None
+    number = tasks.build("regression").fit([1.0, 2.0])
+    few = described(np.arange(40.0)[:, None], np.arange(40.0)[:, None] + 1, np.arange(40) % 2,
+                    task=number)["per_output"]["0"]  # fmt: skip
+    assert few["metrics"]["slope"]["not_estimable"] == "only 2 subjects; 3 are needed"
+    assert few["curve"] is None
 
 
 @pytest.mark.parametrize(("rows", "p"), [(1, [3.0]), (2, [3.0, 4.0]), (30, [3.0] * 30)])

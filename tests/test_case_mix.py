@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from medkit.data.cohort import Cohort, Feature, RawInput
 from medkit.data.inputs import Inputs
+from medkit.evaluation.clusters import design_effect, intraclass_correlation
 from medkit.evaluation.groups import membership as members
 from medkit.evaluation.groups.case_mix import MOST_ROWS, table_one
 from medkit.evaluation.groups.membership import membership
@@ -288,3 +289,19 @@ def test_membership_of_very_few_subjects_is_not_estimable():
         "auroc": None,
         "not_estimable": "fewer than 10 subjects in one of the data sets",
     }
+
+
+def test_outcomes_of_one_subject_that_are_alike_are_said():
+    """Against the textbook formula on equal clusters; no line where subjects have one row."""
+    random = np.random.default_rng(0)
+    codes = np.repeat(np.arange(300), 4)
+    values = random.normal(0, 1, 300)[codes] + random.normal(0, np.sqrt(3), 1200)
+    groups = values.reshape(300, 4)
+    between, within = 4 * groups.mean(axis=1).var(ddof=1), groups.var(axis=1, ddof=1).mean()
+    expected = (between - within) / (between + 3 * within)
+    assert intraclass_correlation(values, codes) == pytest.approx(expected)
+    assert expected == pytest.approx(0.25, abs=0.06)
+    assert design_effect(0.25, codes) == pytest.approx(1.75)
+    assert intraclass_correlation((codes % 2 == 0)[:, None], codes) == pytest.approx(1.0)
+    assert intraclass_correlation(values, np.arange(1200)) is None
+    assert intraclass_correlation(np.ones(1200), codes) is None

@@ -181,15 +181,44 @@ def test_signals_read_the_run():
     found = {signal.asks: signal for signal in signals(inputs)}
     few = found["Were there enough events for each candidate parameter?"]
     assert (few.level, few.word) == ("bad", "concern")
-    assert few.text.startswith("12 events for 3 candidate parameters of a regression: 4.00 each.")
+    assert few.text.startswith("12 patients with the rarer outcome for 3 candidate parameters")
     apart = found["Are training, tuning and evaluation apart?"]
     assert apart.level == "bad"
     assert "12 of 80 test rows are copies" in apart.text
     assert found["Are calibration and discrimination both reported?"].level == "good"
     test = found["Does the test part hold enough events to evaluate?"]
     assert test.level == "unsure"
-    fewest = min(inputs.metrics["test"]["positives"], 80 - inputs.metrics["test"]["positives"])
-    assert test.text.startswith(f"{fewest} test samples of the rarer class")
+    fewest = min(inputs.metrics["test"]["subjects_with"].values())
+    assert test.text.startswith(f"{fewest} test patients with the rarest outcome")
+
+
+def test_no_sample_size_is_good_for_a_model_that_explains_nothing():
+    """R² of 0 or less was dropped, and the size then passed on an assumption."""
+    y = (np.arange(20_000) % 4 == 0).astype(float)[:, None]
+    inputs = full("binary")
+    asks = "Was the sample large enough by the criteria of Riley et al.?"
+    for p, level in ((np.where(y == 1, 0.7, 0.1), "good"), (np.full(y.shape, 0.4), "unsure")):
+        inputs.metrics["sample_size"] = sample_size(binary_task(), y, ["a"], (y, p))
+        assert levels(inputs)[asks] == level
+    text = next(each.text for each in signals(inputs) if each.asks == asks)
+    assert "not estimable: Cox and Snell's R² on the test part is" in text
+    assert "no sample size is known to suffice" in text
+
+
+def test_sample_size_counts_patients():
+    """862 rows of 240 patients are 240, and 262 events of 95 are 95."""
+    random = np.random.default_rng(0)
+    subjects = np.sort(random.integers(0, 240, 862))
+    y = (subjects < 95).astype(float)[:, None]
+    found = sample_size(
+        binary_task(), y, list("abcdefgh"), (y, np.clip(y, 0.2, 0.6)), None, subjects
+    )
+    assert (found["n"], found["rows"]) == (len(np.unique(subjects)), 862)
+    assert found["events"] == len(np.unique(subjects[subjects < 95]))
+    assert found["events_per_parameter"] == found["events"] / 8
+    for each in found["assumptions"]:
+        assert each["met"] == (found["n"] >= each["needed"])
+    assert any(found["n"] < each["needed"] <= 862 for each in found["assumptions"])
 
 
 def test_signals_of_a_copied_target_and_of_no_gate():
@@ -352,6 +381,10 @@ def test_sample_size_of_a_run(kind):
     assert found["assumptions"]
     for each in found["assumptions"]:
         rows = [criterion["needed"] for criterion in each["criteria"] if criterion["needed"]]
+        if each["r2"] <= 0:  # the example's outputs are noise
+            assert (each["needed"], each["met"]) == (None, None)
+            assert "no sample size is known to suffice" in each["note"]
+            continue
         assert each["needed"] == max(rows)
         assert each["met"] == (max(rows) <= 160)
 
@@ -373,11 +406,13 @@ def test_sample_size_that_cannot_be_computed_says_why(y, columns, reason):
     assert found["assumptions"] == []
 
 
-def test_a_model_that_explains_nothing_leaves_the_usual_assumption():
+def test_a_model_that_explains_nothing_has_no_sample_size():
     y = (np.arange(100) % 4 == 0).astype(float)[:, None]
     found = sample_size(binary_task(), y, ["a"], (y, np.full((100, 1), 0.9)))
-    assert len(found["assumptions"]) == 1
-    assert found["assumptions"][0]["nagelkerke_r2"] == pytest.approx(0.15)
+    usual, reached = found["assumptions"]
+    assert usual["nagelkerke_r2"] == pytest.approx(0.15)
+    assert (reached["needed"], reached["met"], reached["criteria"]) == (None, None, [])
+    assert "not estimable: Cox and Snell's R² on the test part is" in reached["note"]
     number = tasks.build("regression").fit(np.arange(10.0)[:, None], [])
     values = np.arange(10.0)[:, None]
     found = sample_size(number, values, ["a"], (values, values[::-1]))

@@ -385,14 +385,19 @@ def test_not_estimable(y, p, name, reason):
         unserved = point(alone, "youden")
         assert unserved["threshold"] is None
         assert unserved["not_estimable"] == "the validation rows do not hold both classes"
-        assert "events among" in found["notes"][0]
+        assert "events; 10 are needed" in found["notes"][0]
 
 
 def test_one_event_and_one_subject_are_said():
     y, p = drawn(30)
     y[:], y[3] = 0, 1
-    said = "1 event among 30 rows: these numbers say little"
+    said = "these numbers say little: only 1 subject with events; 10 are needed"
     assert decided(y, p, valid=drawn(50))["notes"] == [said]
+    # Twelve events of one patient are one patient's.
+    y[:12] = 1
+    visits = np.r_[np.zeros(12), np.arange(1, 19)]
+    assert decided(y, p, valid=drawn(50), subjects=visits)["notes"] == [said]
+    y[:12] = np.arange(12) == 3
     alone = decided(y, p, valid=drawn(50), subjects=np.zeros(30))
     assert alone["resamples"] == 0
     assert alone["notes"] == [said, "the rows are of one subject: there are no intervals"]

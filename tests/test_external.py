@@ -444,7 +444,7 @@ def test_recalibration_is_refused_where_it_would_flatter(run, away, folder):
         recalibrate_run(run, "slop", None, [f"dataset.path={away}"])
     few = patients(folder / "few.csv", rows=40, seed=3)
     count = len(list(run.path.parent.iterdir()))
-    with pytest.raises(DataError, match=r"10 are needed[\s\S]*more rows are needed"):
+    with pytest.raises(DataError, match=r"10 are needed[\s\S]*more patients are needed"):
         recalibrate_run(run, "slope", None, [f"dataset.path={few}"])
     assert len(list(run.path.parent.iterdir())) == count
 

@@ -374,7 +374,10 @@ def test_calibration_that_a_group_cannot_tell():
     few = found["z"]["calibration"]["metrics"]
     assert few["slope"]["not_estimable"] == "fewer than 10 positive subjects"
     assert few["in_the_large"]["value"] is not None
-    assert found["z"]["notes"] == ["4 positive subjects, fewer than 10: the numbers are unsure"]
+    assert found["z"]["notes"] == [
+        "4 positive subjects, fewer than 10: the numbers are very unsure, and an interval may "
+        "cover far less often than it says"
+    ]
     flat = subgroup_metrics(EvaluatedRows(binary(), y, np.full_like(p, 0.3), *run))["few"]["x"][
         "calibration"
     ]

@@ -104,7 +104,7 @@ def test_isotonic_equals_scikit_learn_and_is_never_certain():
     assert (np.diff(found) >= 0).all()
     assert found.min() == pytest.approx(edge)
     assert found.max() == pytest.approx(1 - edge)
-    assert "isotonic calibration on 400 rows may overfit" in state["note"]
+    assert "isotonic calibration on 400 subjects may overfit" in state["note"]
 
 
 def test_intercept_and_slope_are_maximum_likelihood():
@@ -216,10 +216,10 @@ def fails(kind, task, y, p, caplog):
 def test_degenerate_validation_leaves_the_model_as_it_is(kind, caplog):
     task, _, p = binary()
     nothing = fails(kind, task, np.zeros((ROWS, 1)), p, caplog)
-    assert "only 0 events among 400 validation rows; 10 are needed" in nothing
+    assert "only 0 subjects with events; 10 are needed in validation" in nothing
     few = (np.arange(ROWS) < 9)[:, None]
-    assert "only 9 events" in fails(kind, task, few, p, caplog)
-    assert "only 9 non-events" in fails(kind, task, ~few, p, caplog)
+    assert "only 9 subjects with events" in fails(kind, task, few, p, caplog)
+    assert "only 9 subjects with non-events" in fails(kind, task, ~few, p, caplog)
     half = (np.arange(ROWS) % 2)[:, None].astype(float)
     equal = np.full((ROWS, 1), 0.3)
     assert "all predictions are equal" in fails(kind, task, half, equal, caplog)
@@ -238,11 +238,11 @@ def test_perfect_validation_has_no_temperature_but_platt(caplog):
     assert fit_recalibration("platt", task, y, p)["slope"][0] > 1
     task, _, p = multiclass()
     assert "no finite temperature" in fails("temperature", task, p.argmax(axis=1), p, caplog)
-    assert "0 of 400 validation rows are not of one class" in fails(
+    assert "only 0 subjects with another class than the commonest" in fails(
         "temperature", task, np.zeros(ROWS, int), p, caplog
     )
     rare = np.where(np.arange(ROWS) < 9, 1, 0)
-    assert "fewer than 10 rows of b, c" in fails("slope", task, rare, p, caplog)
+    assert "fewer than 10 subjects with b, c" in fails("slope", task, rare, p, caplog)
 
 
 @pytest.mark.parametrize("kind", ["temperature", "platt", "isotonic"])
@@ -251,10 +251,21 @@ def test_a_label_that_cannot_be_fitted_keeps_its_probabilities(kind, caplog):
     y[:, 1] = 0
     with caplog.at_level(logging.WARNING, logger="medkit"):
         state = fit_recalibration(kind, task, y, p)
-    assert "(y: only 0 events among 400 validation rows; 10 are needed)" in caplog.text
+    assert "(y: only 0 subjects with events; 10 are needed in validation)" in caplog.text
     after = apply_recalibration(state, p)
     np.testing.assert_allclose(after[:, 1], p[:, 1], atol=1e-6)
     assert np.abs(after[:, 0] - p[:, 0]).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["temperature", "platt", "isotonic", "intercept", "slope"])
+def test_many_rows_of_few_patients_are_no_basis(kind):
+    for name, made in MADE.items():
+        task, y, p = made()
+        subjects = np.arange(len(y)) % 9
+        state = fit_recalibration(kind, task, y, p, subjects)
+        assert state["kind"] == "none", name
+        assert "10" in state["warning"]
+        assert fit_recalibration(kind, task, y, p)["kind"] == kind
 
 
 def test_what_is_refused():

@@ -248,7 +248,7 @@ def _compared(
     chosen, p, at = baseline.outputs["valid"], baseline.outputs["test"], baseline.threshold
     facts = dict(baseline.facts)
     if calibration != "none" and baseline.name not in _AVERAGES:
-        state = fit_recalibration(calibration, task, valid.y, chosen)
+        state = fit_recalibration(calibration, task, valid.y, chosen, valid.codes)
         facts["recalibration"] = state["kind"]
         p, chosen = (apply_recalibration(state, each) for each in (p, chosen))
         at = task.choose_threshold(valid.y, chosen, model=baseline_name(baseline.name))

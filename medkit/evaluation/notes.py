@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from medkit.evaluation.clusters import subjects_among
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.results import Measured
 from medkit.evaluation.rows import EvaluatedRows
@@ -35,7 +36,7 @@ def doubts(rows: EvaluatedRows) -> list[str]:
 
 def _few(rows: EvaluatedRows) -> list[str | None]:
     found = methods_for(rows.task).occurrences(np.asarray(rows.y))
-    counts = {name: len(np.unique(rows.codes[which])) for name, which in found.items()}
+    counts = {name: subjects_among(rows.codes, which) for name, which in found.items()}
     if methods_for(rows.task).key is None:
         return [_few_of(name, count) for name, count in counts.items()]
     short = [f"{name} ({count})" for name, count in counts.items() if 0 < count < FEW_EVENTS]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from medkit.evaluation.clusters import subjects_among
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
 from medkit.evaluation.resampling.delong import delong_interval
@@ -49,7 +50,7 @@ def _of_too_few(rows: EvaluatedRows) -> dict[str, str]:
     """Metric of ranking -> why it has no interval, where a class has hardly any subjects."""
     found = {}
     for metric, classes in methods_for(rows.task).ranked(np.asarray(rows.y)).items():
-        counts = {name: len(np.unique(rows.codes[which])) for name, which in classes.items()}
+        counts = {name: subjects_among(rows.codes, which) for name, which in classes.items()}
         if reason := too_few(counts):
             found[metric] = reason
     return found
@@ -97,6 +98,10 @@ def described(rows: EvaluatedRows, values: Mapping[str, float], resampled: Resam
         "n": len(rows),
         "subjects": int(rows.codes.max()) + 1,
         "positives": rows.task.positives(rows.y),
+        "subjects_with": {
+            name: subjects_among(rows.codes, which)
+            for name, which in methods_for(rows.task).occurrences(np.asarray(rows.y)).items()
+        },
         "threshold": plain(rows.threshold),
         "metrics": {
             name: {

@@ -2,14 +2,16 @@
 
 ``sample_size`` returns, as JSON has it::
 
-    {"n", "outcome", "events", "parameters", "events_per_parameter", "weights",
+    {"n", "rows", "outcome", "events", "parameters", "events_per_parameter", "weights",
      "assumptions": [{"basis", "r2", "nagelkerke_r2", "needed", "met",
                       "criteria": [{"name", "needed", "met"}]}],
      "not_estimable"?: reason}
 
-``events`` counts the rarer of the two outcomes (None for regression, where
-``events_per_parameter`` is rows per parameter); ``r2`` is Cox and Snell's for a class and the
-adjusted R² for a number. A criterion that cannot be computed has ``needed`` None and a ``note``.
+All of them count subjects, since the rows of one patient are not independent: ``n`` those with
+training rows, ``events`` those with the rarer of the two outcomes (None for regression, where
+``events_per_parameter`` is subjects per parameter); ``rows`` are the rows. ``r2`` is Cox and
+Snell's for a class and the adjusted R² for a number. What cannot be computed has ``needed`` and
+``met`` None and a ``note``: of a model that explains nothing on test, no size is known to suffice.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from medkit.evaluation.clusters import subjects_among
 from medkit.evaluation.methods import methods_for
+from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.evaluation.results import SampleSize
 from medkit.tasks.outcomes import Outcome
 from medkit.tasks.task import Task
@@ -36,6 +40,7 @@ _USUAL_NAGELKERKE = 0.15
 _MOST_FOR_MEAN_ERROR = 30  # parameters the formula was fitted on
 _Z = 1.959963984540054
 _MOST = 10**9
+_REACHED = "R² of the network on the test part"
 
 
 def sample_size(
@@ -44,8 +49,9 @@ def sample_size(
     columns: Sequence[str],
     test: tuple[np.ndarray, np.ndarray] | None = None,
     weights: int | None = None,
+    subjects: np.ndarray | None = None,
 ) -> SampleSize:
-    """Whether a regression on the same candidate predictors would have had enough rows.
+    """Whether a regression on the same candidate predictors would have had enough patients.
 
     The criteria are made for regression models; a network has far more to learn, so that what is
     too little for a regression is too little for a network, while enough for a regression need
@@ -60,14 +66,17 @@ def sample_size(
             all but one count as parameters.
         test: Test targets and outputs, for the R² that was reached there.
         weights: Trainable weights of the network.
+        subjects: (n,) subject of each training row; None: every row is a subject of its own.
 
     Returns:
         See the module.
     """
     y = np.asarray(y)
+    codes = np.arange(len(y)) if subjects is None else subject_codes(subjects)
     parameters = candidate_parameters(columns)
     facts: SampleSize = {
-        "n": len(y), "parameters": parameters, "weights": weights, "assumptions": []
+        "n": len(np.unique(codes)), "rows": len(y), "parameters": parameters, "weights": weights,
+        "assumptions": [],
     }  # fmt: skip
     if parameters == 0:
         return {**facts, "not_estimable": "no candidate predictors are named"}
@@ -80,7 +89,7 @@ def sample_size(
         if test is None
         else methods_for(task).one_by_one(np.asarray(test[0]), np.asarray(test[1]))
     )
-    return of[next(iter(parts.values())).kind](facts, parts, tested)
+    return of[next(iter(parts.values())).kind](facts, parts, codes, tested)
 
 
 def candidate_parameters(columns: Sequence[str]) -> int:
@@ -97,7 +106,7 @@ def candidate_parameters(columns: Sequence[str]) -> int:
 
 
 def binary_criteria(parameters: int, prevalence: float, r2: float) -> list[dict[str, Any]]:
-    """Rows needed by each criterion for a binary outcome.
+    """Patients needed by each criterion for a binary outcome.
 
     With P parameters, prevalence φ and Cox and Snell's R²:
 
@@ -138,7 +147,7 @@ def binary_criteria(parameters: int, prevalence: float, r2: float) -> list[dict[
 def continuous_criteria(
     parameters: int, r2: float, mean: float, deviation: float
 ) -> list[dict[str, Any]]:
-    """Rows needed by each criterion for a measured number.
+    """Patients needed by each criterion for a measured number.
 
     With P parameters and the adjusted R²:
 
@@ -203,10 +212,12 @@ def cox_snell_r2(y: np.ndarray, p: np.ndarray) -> float | None:
     return 1 - math.exp(-2 * (_entropy(share) - log_loss))
 
 
-def _of_class(facts: SampleSize, parts: Parts, test: Parts | None) -> SampleSize:
+def _of_class(
+    facts: SampleSize, parts: Parts, codes: np.ndarray, test: Parts | None
+) -> SampleSize:  # fmt: skip
     parameters = facts["parameters"]
     yes, names = np.column_stack([of.y for of in parts.values()]).astype(float), list(parts)
-    events = np.minimum(yes.sum(axis=0), len(yes) - yes.sum(axis=0)).astype(int)
+    events = [min(subjects_among(codes, of == each) for each in (0, 1)) for of in yes.T]
     rarest = int(np.argmin(events))
     fewest = int(events[rarest])
     found: SampleSize = {
@@ -224,20 +235,29 @@ def _of_class(facts: SampleSize, parts: Parts, test: Parts | None) -> SampleSize
     if test is not None:
         of = test[names[rarest]]
         reached = cox_snell_r2(np.asarray(of.y, float), np.asarray(of.p, float))
-        if reached is not None and reached > 0:
-            bases.append(("R² of the network on the test part", min(reached, 0.99 * most)))
+        if reached is not None:
+            bases.append((_REACHED, min(reached, 0.99 * most)))
     for basis, r2 in bases:
-        described = _described(basis, r2, binary_criteria(parameters, prevalence, r2), len(yes))
+        if r2 > 0:
+            described = _described(basis, r2, binary_criteria(parameters, prevalence, r2), facts)
+        else:
+            described = {
+                "basis": basis, "r2": r2, "needed": None, "met": None, "criteria": [],
+                "note": f"not estimable: Cox and Snell's R² on the test part is {r2:.2g}, no "
+                "better than the outcome's share, and no sample size is known to suffice for that",
+            }  # fmt: skip
         found["assumptions"].append({**described, "nagelkerke_r2": r2 / most})
     return found
 
 
-def _of_number(facts: SampleSize, parts: Parts, test: Parts | None) -> SampleSize:
+def _of_number(
+    facts: SampleSize, parts: Parts, codes: np.ndarray, test: Parts | None
+) -> SampleSize:  # fmt: skip
     parameters = facts["parameters"]
     values, names = np.column_stack([of.y for of in parts.values()]).astype(float), list(parts)
     found: SampleSize = {
         **facts, "outcome": names[0], "events": None,
-        "events_per_parameter": len(values) / parameters,
+        "events_per_parameter": facts["n"] / parameters,
     }  # fmt: skip
     if test is None:
         return {**found, "not_estimable": "no test part to take an R² from"}
@@ -255,17 +275,20 @@ def _of_number(facts: SampleSize, parts: Parts, test: Parts | None) -> SampleSiz
     target = values[:, hardest]
     criteria = continuous_criteria(parameters, r2, float(target.mean()), float(target.std(ddof=1)))
     found["assumptions"] = [
-        {**_described("R² of the network on the test part", r2, criteria, len(values)),
+        {**_described(_REACHED, r2, criteria, facts),
          "nagelkerke_r2": None}
     ]  # fmt: skip
     return found
 
 
-def _described(basis: str, r2: float, criteria: list[dict[str, Any]], rows: int) -> dict[str, Any]:
+def _described(
+    basis: str, r2: float, criteria: list[dict[str, Any]], facts: SampleSize
+) -> dict[str, Any]:
+    n = facts["n"]
     for each in criteria:
-        each["met"] = None if each["needed"] is None else rows >= each["needed"]
+        each["met"] = None if each["needed"] is None else n >= each["needed"]
     needed = max(each["needed"] for each in criteria if each["needed"] is not None)
-    return {"basis": basis, "r2": r2, "needed": needed, "met": rows >= needed, "criteria": criteria}
+    return {"basis": basis, "r2": r2, "needed": needed, "met": n >= needed, "criteria": criteria}
 
 
 def _criterion(name: str, needed: float | None) -> dict[str, Any]:

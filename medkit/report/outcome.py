@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from medkit.core.by_outcome import ByOutcome
@@ -49,10 +49,6 @@ class OutcomeReport:
     def errors(self, hashed: Sequence[str]) -> dict[str, Any] | None:
         """The same by the samples' names: ``{"head": [text], "rows": [[text]], "caption"}``."""
         return None
-
-    def fewest_events(self, events: Mapping[str, int]) -> int:
-        """Test samples of the rarest of several classes or labels."""
-        return min(events.values())
 
     def words(self) -> list[str]:
         """The result in sentences that need no statistics."""

@@ -45,7 +45,9 @@ def predict(network: Network, task: Task, parts: dict[str, Part], calibration: s
     outputs = predict_parts(network.full, parts)
     state, before = None, None
     if calibration != "none":
-        state = fit_recalibration(calibration, task, parts["valid"].y, outputs["valid"])
+        state = fit_recalibration(
+            calibration, task, parts["valid"].y, outputs["valid"], parts["valid"].cohort.subjects
+        )
         if state["kind"] != "none":
             before = outputs["test"]
             layer = recalibration_layer(state)
@@ -112,6 +114,7 @@ def assess(
             list(features["train"].columns),
             (test.y, predictions.outputs["test"]),
             trainable_weights(network.full),
+            parts["train"].cohort.subjects,
         )
     metrics: Metrics = {
         **found,

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from medkit.evaluation.calibration.smooth import Loess, drawn_rows
+from medkit.evaluation.clusters import FEWEST
 from medkit.evaluation.notes import reasons
 from medkit.evaluation.resampling.intervals import Resampled, plain
 from medkit.evaluation.results import Calibration, Estimate
 
 _Z = 1.959963984540054  # limits of agreement hold 95 % of normal differences, by definition
-_FEWEST = 10  # rows for a curve
 _HISTOGRAM = 20
 
 
@@ -34,19 +34,21 @@ class Agreement:
     Args:
         y: (n,) measured.
         p: (n,) predicted, finite.
+        codes: (n,) subject of each row; None: every row is a subject of its own.
     """
 
-    def __init__(self, y: np.ndarray, p: np.ndarray):
+    def __init__(self, y: np.ndarray, p: np.ndarray, codes: np.ndarray | None = None):
         self.y, self.p = np.asarray(y, np.float64).ravel(), np.asarray(p, np.float64).ravel()
         self.d = self.p - self.y
         self.why: dict[str, str] = {}
-        if len(self.y) < 3:
-            rows = f"{len(self.y)} row{'s' * (len(self.y) != 1)}"
-            self.why = dict.fromkeys(METRICS[1:], f"only {rows}; 3 are needed")
+        subjects = len(self.y) if codes is None else len(np.unique(codes))
+        if subjects < 3:
+            there = f"{subjects} subject{'s' * (subjects != 1)}"
+            self.why = dict.fromkeys(METRICS[1:], f"only {there}; 3 are needed")
         elif np.ptp(self.p) <= 1e-9 * np.abs(self.p).max():
             self.why = dict.fromkeys(("intercept", "slope"), "all predictions are equal")
         self._drawn, self.loess = drawn_rows(len(self.y)), None
-        if len(self.y) >= _FEWEST and "slope" not in self.why:
+        if subjects >= FEWEST and "slope" not in self.why:
             self.loess = Loess(self.p[self._drawn], self.y[self._drawn])
 
     def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:

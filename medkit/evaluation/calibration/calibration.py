@@ -98,8 +98,8 @@ def _described(rows: EvaluatedRows, outputs: np.ndarray) -> Calibration:
 
 def _block(rows: EvaluatedRows, part: Outcome, resamples: int) -> Calibration:
     """One outcome, measured numbers or yes and no; made one after the other, for the memory."""
-    of = _OF_KIND[part.kind](part.y, part.p)
     codes, confidence = rows.codes, rows.settings.confidence
+    of = _OF_KIND[part.kind](part.y, part.p, codes)
     resampled = resample_by(of.measure, codes, rows.strata, resamples, rows.seed)
     found: Calibration = {"n": len(codes), "subjects": int(codes.max()) + 1}
     if isinstance(of, Reliability):

@@ -15,7 +15,9 @@ from medkit.evaluation.calibration.logistic import (
     weighted_intercept,
     weighted_logistic,
 )
+from medkit.evaluation.clusters import FEWEST, subjects_among, too_few_with
 from medkit.evaluation.methods import methods_for
+from medkit.evaluation.resampling.resampling import subject_codes
 from medkit.tasks.task import Task
 
 log = logging.getLogger("medkit")
@@ -23,11 +25,13 @@ log = logging.getLogger("medkit")
 State = dict[str, Any]
 KINDS = ("none", "temperature", "platt", "isotonic", "intercept", "slope")
 
-_FEWEST = 10  # events, and non-events, of an outcome
-_MANY = 1000  # rows from which a step function is worth its freedom
+_MANY = 1000  # subjects from which a step function is worth its freedom
 
 
-def fit_recalibration(kind: str, task: Task, y_valid: np.ndarray, p_valid: np.ndarray) -> State:
+def fit_recalibration(
+    kind: str, task: Task, y_valid: np.ndarray, p_valid: np.ndarray,
+    subjects: np.ndarray | None = None,
+) -> State:  # fmt: skip
     """Fit a recalibration on validation rows, which the network was not fitted on.
 
     - ``temperature``: one slope, p' = sigmoid(logit(p) / T), for exclusive classes
@@ -53,6 +57,8 @@ def fit_recalibration(kind: str, task: Task, y_valid: np.ndarray, p_valid: np.nd
         task: The fitted task.
         y_valid: (n, …) encoded targets.
         p_valid: (n, outputs) the network's outputs.
+        subjects: (n,) subject of each row; None: every row is a subject of its own. At least 10
+            subjects with each outcome are needed: many rows of one patient are one patient's.
 
     Returns:
         JSON: ``kind`` (none where nothing could be fitted), ``asked`` (the kind asked for),
@@ -81,14 +87,15 @@ def fit_recalibration(kind: str, task: Task, y_valid: np.ndarray, p_valid: np.nd
     parts = methods.one_by_one(y, p)
     truth = np.column_stack([of.y for of in parts.values()]).astype(np.float64)
     names = [""] if methods.key is None else list(parts)
+    codes = np.arange(len(p)) if subjects is None else subject_codes(subjects)
     finite = np.isfinite(p).all(axis=1)
     if not finite.all():
         reasons = [f"{(~finite).sum()} of {len(p)} predictions are not finite"]
         fitted = None
     elif methods.exclusive and kind in ("temperature", "intercept", "slope"):
-        fitted, reasons = _softmax(kind, truth, p, names)
+        fitted, reasons = _softmax(kind, truth, p, names, codes)
     else:
-        fitted, reasons = _each(kind, truth, p, names, together=methods.exclusive)
+        fitted, reasons = _each(kind, truth, p, names, codes, together=methods.exclusive)
     warning = None
     if reasons:
         kept = "there is none" if fitted is None else "these are kept as they are"
@@ -97,8 +104,11 @@ def fit_recalibration(kind: str, task: Task, y_valid: np.ndarray, p_valid: np.nd
     if fitted is None:
         return {**state, "kind": "none", "warning": warning}
     note = None
-    if kind == "isotonic" and len(p) < _MANY:
-        note = f"isotonic calibration on {len(p)} rows may overfit; platt has two parameters only"
+    count = int(codes.max()) + 1
+    if kind == "isotonic" and count < _MANY:
+        note = (
+            f"isotonic calibration on {count} subjects may overfit; platt has two parameters only"
+        )
     return {**state, **fitted, "warning": warning, "note": note}
 
 
@@ -155,12 +165,17 @@ def apply_recalibration(state: Mapping[str, Any], p: np.ndarray) -> np.ndarray:
 
 
 def _each(
-    kind: str, truth: np.ndarray, p: np.ndarray, names: list[str], together: bool
+    kind: str,
+    truth: np.ndarray,
+    p: np.ndarray,
+    names: list[str],
+    codes: np.ndarray,
+    together: bool,
 ) -> tuple[State | None, list[str]]:
     """The fit of every output, and why some could not be fitted (those stay as they are)."""
     found, reasons = [], []
     for name, y, of in zip(names, truth.T, p.T, strict=True):
-        fitted, reason = _one(kind, y.astype(np.float64), of)
+        fitted, reason = _one(kind, y.astype(np.float64), of, codes)
         found.append(fitted)
         if reason:
             reasons.append(f"{name}: {reason}" if name else reason)
@@ -182,12 +197,15 @@ def _padded(values: list[float], points: int) -> list[float]:
     return [*values, *[values[-1]] * (points - len(values))]
 
 
-def _one(kind: str, y: np.ndarray, p: np.ndarray) -> tuple[Any, str | None]:
+def _one(
+    kind: str, y: np.ndarray, p: np.ndarray, codes: np.ndarray
+) -> tuple[Any, str | None]:  # fmt: skip
     """(intercept, slope), or (knots, values), of one output; or None and the reason."""
     events, others = int(y.sum()), int((1 - y).sum())
-    if min(events, others) < _FEWEST:
-        which = f"{events} events" if events <= others else f"{others} non-events"
-        return None, f"only {which} among {len(y)} validation rows; {_FEWEST} are needed"
+    with_events, without = (subjects_among(codes, y == each) for each in (1, 0))
+    if min(with_events, without) < FEWEST:
+        what = "events" if with_events <= without else "non-events"
+        return None, f"{too_few_with(min(with_events, without), what)} in validation"
     x = logits(p)
     if kind == "intercept":
         return (float(weighted_intercept(x, y, np.ones(len(y)))[0]), 1.0), None
@@ -228,23 +246,24 @@ def _isotonic(y: np.ndarray, p: np.ndarray) -> tuple[Any, str | None]:
 
 
 def _softmax(
-    kind: str, truth: np.ndarray, p: np.ndarray, names: list[str]
+    kind: str, truth: np.ndarray, p: np.ndarray, names: list[str], codes: np.ndarray
 ) -> tuple[State | None, list[str]]:
-    counts, x = truth.sum(axis=0), np.log(np.clip(p, EDGE, None))
+    counts = np.array([subjects_among(codes, of == 1) for of in truth.T])
+    x = np.log(np.clip(p, EDGE, None))
     width = p.shape[1]
     if kind == "temperature":
-        common = int(counts.max())
-        if len(p) - common < _FEWEST:
-            text = f"only {len(p) - common} of {len(p)} validation rows are not of one class"
-            return None, [f"{text}; {_FEWEST} are needed"]
+        common = truth[:, truth.sum(axis=0).argmax()] == 1
+        others = subjects_among(codes, ~common)
+        if others < FEWEST:
+            return None, [too_few_with(others, "another class than the commonest")]
         slope, reason = _temperature(x, truth.argmax(axis=1))
         if slope is None:
             return None, [str(reason)]
         state = {"slope": [slope] * width, "intercept": [0.0] * width}
     else:
-        rare = [name for name, count in zip(names, counts, strict=True) if count < _FEWEST]
+        rare = [name for name, count in zip(names, counts, strict=True) if count < FEWEST]
         if rare:
-            return None, [f"fewer than {_FEWEST} rows of {', '.join(rare[:6])}"]
+            return None, [f"fewer than {FEWEST} subjects with {', '.join(rare[:6])}"]
         fitted = _multinomial(kind, truth, x)
         if fitted is None:
             return None, ["no finite estimate exists, or the predictions do not rise with it"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.smooth import Loess, drawn_rows, interpolation
+from medkit.evaluation.clusters import FEWEST, subjects_among, too_few_with
 from medkit.evaluation.notes import reasons
 from medkit.evaluation.resampling.intervals import (
     Resampled,
@@ -20,7 +21,6 @@ from medkit.evaluation.resampling.proportions import wilson
 from medkit.evaluation.results import Calibration, Estimate
 
 _BINS = 10
-_FEWEST = 10  # events, and non-events, for a slope or a curve
 _HISTOGRAM = 20
 _SIMULATED = 200
 # Distances: noise makes them larger in the rows than in truth, and once more in the resamples.
@@ -49,11 +49,13 @@ class Reliability:
     Args:
         y: (n,) 0 or 1.
         p: (n,) probabilities of 1, finite.
+        codes: (n,) subject of each row; None: every row is a subject of its own.
     """
 
-    def __init__(self, y: np.ndarray, p: np.ndarray):
+    def __init__(self, y: np.ndarray, p: np.ndarray, codes: np.ndarray | None = None):
         self.y = np.asarray(y, np.float64).ravel()
         self.p = np.asarray(p, np.float64).ravel()
+        self.codes = np.arange(len(self.p)) if codes is None else codes
         self.x = logits(self.p)
         self.bins = _coded(self.p, np.percentile(self.p, np.arange(1, _BINS) * 100 / _BINS))
         tenths = _coded(self.p, np.arange(1, _BINS) / _BINS)
@@ -75,10 +77,10 @@ class Reliability:
         if positives == 0 or negatives == 0:
             text = f"no {'events' if positives == 0 else 'non-events'} among {len(self.y)} rows"
             return dict.fromkeys((*smooth, "in_the_large", "brier_scaled"), text)
-        if min(positives, negatives) < _FEWEST:
-            rarer = ("event", positives) if positives <= negatives else ("non-event", negatives)
-            text = f"only {rarer[1]} {rarer[0]}{'s' * (rarer[1] != 1)}; {_FEWEST} are needed"
-            found = dict.fromkeys(smooth, text)
+        with_events, without = (subjects_among(self.codes, self.y == each) for each in (1, 0))
+        if min(with_events, without) < FEWEST:
+            what = "events" if with_events <= without else "non-events"
+            found = dict.fromkeys(smooth, too_few_with(min(with_events, without), what))
         elif np.ptp(self.p) == 0:
             found = dict.fromkeys(smooth, "all predictions are equal")
         elif np.isnan(weighted_logistic(self.x, self.y, np.ones(len(self.y)))).any():

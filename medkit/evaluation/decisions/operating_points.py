@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from medkit.evaluation.clusters import FEWEST, subjects_among, too_few_with
 from medkit.evaluation.resampling.intervals import NOBODY_CALLED, Resampled
 from medkit.evaluation.results import Decisions, Estimate, OperatingPoint
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
 
 THRESHOLDS = np.arange(1, 100) / 100
-_FEWEST = 10
 _OF_TEST = ("sensitivity", "specificity", "ppv", "npv", "alerts_per_100", "net_benefit")
 
 
@@ -104,12 +104,11 @@ class Thresholds:
             found["operating_points"] = [
                 self._point(i, values, resampled) for i in range(len(self.points))
             ]
-        events, others = int(self.y.sum()), int((1 - self.y).sum())
-        if min(events, others) < _FEWEST:
-            rarer = ("event", events) if events <= others else ("non-event", others)
-            rare = f"{rarer[1]} {rarer[0]}{'s' * (rarer[1] != 1)}"
-            note = f"{rare} among {len(self.y)} rows: these numbers say little"
-            found["notes"] = [note]
+        events, others = (subjects_among(self.codes, self.y == each) for each in (1, 0))
+        if min(events, others) < FEWEST:
+            rarer = "events" if events <= others else "non-events"
+            short = too_few_with(min(events, others), rarer)
+            found["notes"] = [f"these numbers say little: {short}"]
         return found
 
     def _point(

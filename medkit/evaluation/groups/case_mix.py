@@ -16,7 +16,9 @@
 
 ``role`` is ``input``, ``attribute`` or ``outcome``; ``n`` counts the samples with a value and
 ``missing`` those without. A count of ``None`` stands for fewer than ``minimum_group`` subjects; it
-is kept back together with a second one where it could otherwise be had by subtraction.
+is kept back together with a second one where it could otherwise be had by subtraction. Of an
+outcome that subjects have several times, ``icc`` is its intra-class correlation within subjects and
+``design_effect`` by how much fewer independent rows would tell as much.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medkit.core.lazy import pd
+from medkit.evaluation.clusters import design_effect, intraclass_correlation
 from medkit.evaluation.early_warning.stays import reserved_columns
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.resampling.intervals import plain
@@ -177,13 +180,14 @@ def _attribute(name: str, column: pandas.Series) -> dict[str, Any]:
 def _described(column: dict[str, Any], codes: np.ndarray, minimum: int) -> dict[str, Any]:
     values = column["values"]
     if column["kind"] == "numeric":
-        return _of_numbers(values, codes, minimum)
+        return _of_numbers(values, codes, minimum, column["role"])
     present = values != None  # noqa: E711 - elementwise
     found: dict[str, Any] = {"n": int(present.sum()), "missing": int((~present).sum())}
     names = sorted(set(values[present]))
     counts: dict[str, int] = {name: int((values == name).sum()) for name in names}
     if column["role"] == "outcome":  # its counts stand in every report's first line
-        return {**found, "counts": counts}
+        classes = np.column_stack([values[present] == name for name in names])
+        return {**found, "counts": counts, **_alike(classes, codes[present])}
     subjects = {name: len(np.unique(codes[values == name])) for name in names}
     return {**found, "counts": _kept_back(counts, subjects, minimum)}
 
@@ -198,7 +202,9 @@ def _kept_back(
     return {name: None if name in hidden else n for name, n in counts.items()}
 
 
-def _of_numbers(values: np.ndarray, codes: np.ndarray, minimum: int) -> dict[str, Any]:
+def _of_numbers(
+    values: np.ndarray, codes: np.ndarray, minimum: int, role: str
+) -> dict[str, Any]:  # fmt: skip
     present = np.isfinite(values)
     known = values[present]
     found: dict[str, Any] = {"n": len(known), "missing": int((~present).sum())}
@@ -206,4 +212,14 @@ def _of_numbers(values: np.ndarray, codes: np.ndarray, minimum: int) -> dict[str
         return {**found, "suppressed": f"fewer than {minimum} subjects"}
     q1, median, q3 = np.quantile(known, [0.25, 0.5, 0.75])
     spread = known.std(ddof=1) if len(known) > 1 else np.nan
-    return dict(zip(_FACTS, (*found.values(), known.mean(), spread, median, q1, q3), strict=True))
+    facts = (*found.values(), known.mean(), spread, median, q1, q3)
+    alike = _alike(known, codes[present]) if role == "outcome" else {}
+    return {**dict(zip(_FACTS, facts, strict=True)), **alike}
+
+
+def _alike(values: np.ndarray, codes: np.ndarray) -> dict[str, float]:
+    """How alike the outcomes of one subject are, and what that costs; nothing of single rows."""
+    correlation = intraclass_correlation(values, codes)
+    if correlation is None:
+        return {}
+    return {"icc": correlation, "design_effect": design_effect(correlation, codes)}

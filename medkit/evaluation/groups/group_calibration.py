@@ -80,8 +80,9 @@ def _reasons(y: np.ndarray, x: np.ndarray, codes: np.ndarray) -> dict[str, str]:
 def _number(part: Outcome, rows: EvaluatedRows) -> Calibration:
     y, p = np.asarray(part.y, dtype=np.float64), part.p
     why: dict[str, str] = {}
-    if len(y) < 3 or np.ptp(p) <= 1e-9 * np.abs(p).max():
-        reason = "fewer than 3 rows" if len(y) < 3 else "all predictions are equal"
+    subjects = len(np.unique(rows.codes))
+    if subjects < 3 or np.ptp(p) <= 1e-9 * np.abs(p).max():
+        reason = "fewer than 3 subjects" if subjects < 3 else "all predictions are equal"
         why = dict.fromkeys(("intercept", "slope"), reason)
 
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -61,6 +61,8 @@ class SampleSize(Result):
     """Were the training rows enough? See ``sample_size``."""
 
     n: int
+    """Patients with training rows."""
+    rows: int
     """Training rows."""
     parameters: int
     """Candidate predictors of a regression."""
@@ -69,9 +71,9 @@ class SampleSize(Result):
     outcome: NotRequired[str]
     """The rarest."""
     events: NotRequired[int | None]
-    """Of the rarer of its two values."""
+    """Patients with the rarer of its two values."""
     events_per_parameter: NotRequired[float]
-    """Rows per parameter of a number."""
+    """Of a number, patients per parameter."""
     assumptions: list[dict[str, Any]]
     """Criteria under each assumption."""
 

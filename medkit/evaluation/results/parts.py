@@ -28,6 +28,9 @@ class Measured(Result):
         int | dict[str, int] | None,
         Field(description="Rows with the outcome, or of each class or label."),
     ]
+    subjects_with: NotRequired[
+        Annotated[dict[str, int], Field(description="Patients with each outcome, and without.")]
+    ]
     threshold: Annotated[
         float | list[float] | None, Field(description="The operating point in use.")
     ]
@@ -166,6 +169,8 @@ class GroupResult(Result, total=False):
     """Patients."""
     positives: int | dict[str, int] | None
     """Rows with the outcome, or of each class or label."""
+    subjects_with: dict[str, int]
+    """Patients with each outcome, and without."""
     threshold: float | list[float] | None
     """The operating point in use."""
     metrics: dict[str, Estimate]

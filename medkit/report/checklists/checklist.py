@@ -97,13 +97,11 @@ def _size(inputs: ReportInputs) -> tuple[Status, str]:
     found = inputs.metrics.get("sample_size")
     if not found or not found.get("assumptions"):
         return "authors", "The run could not compute a criterion of sample size."
-    details = []
-    for each in found["assumptions"]:
-        verdict = "met" if each["met"] else "not met"
-        details.append(f"{each['needed']:,} rows with {each['basis']} ({verdict})")
+    details = "; ".join(facts.needed(each) for each in found["assumptions"])
     text = (
-        f"{found['n']:,} training rows, {found['parameters']} candidate parameters; by the "
-        f"criteria of Riley et al. (BMJ 2020;368:m441) a regression needs {' and '.join(details)}."
+        f"{found['n']:,} patients in training ({found['rows']:,} rows), {found['parameters']} "
+        "candidate parameters; patients a regression needs by the criteria of Riley et al. "
+        f"(BMJ 2020;368:m441): {details}."
     )
     return _partly(text, "how the size was arrived at")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from medkit.modalities.preparation import Preparation
@@ -251,3 +252,11 @@ def _yes(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " × ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def needed(assumption: Mapping[str, Any]) -> str:
+    """What one assumption on R² asks of the number of patients, and whether they were there."""
+    if assumption["needed"] is None:
+        return f"with {assumption['basis']} {assumption['note']}"
+    verdict = "met" if assumption["met"] else "not met"
+    return f"{assumption['needed']:,} patients with {assumption['basis']} ({verdict})"

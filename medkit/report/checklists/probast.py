@@ -96,8 +96,9 @@ def _events_per_parameter(inputs: ReportInputs) -> Answer:
     if not found or found.get("events_per_parameter") is None:
         return "unknown", "Not computed."
     ratio = found["events_per_parameter"]
-    what = "rows" if found.get("events") is None else "events"
-    n = found["n"] if found.get("events") is None else found["events"]
+    numbers = found.get("events") is None
+    what = "patients" if numbers else "patients with the rarer outcome"
+    n = found["n"] if numbers else found["events"]
     text = (
         f"{n:,} {what} for {found['parameters']} candidate parameters of a regression: "
         f"{readable(ratio)} each."
@@ -114,25 +115,21 @@ def _enough_rows(inputs: ReportInputs) -> Answer:
         return "unknown", sentence(reason)
     met = [each["met"] for each in found["assumptions"]]
     level: Level = "good" if all(met) else "unsure" if any(met) else "bad"
-    needed = "; ".join(f"{each['needed']:,} with {each['basis']}" for each in found["assumptions"])
-    return level, f"{found['n']:,} training rows; needed: {needed}."
+    needed = "; ".join(facts.needed(each) for each in found["assumptions"])
+    return level, f"{found['n']:,} patients in training ({found['rows']:,} rows). {needed}."
 
 
 def _enough_test_events(inputs: ReportInputs) -> Answer:
     test = inputs.metrics["test"]
-    events = test.get("positives")
-    if events is None:
+    counts = test.get("subjects_with")
+    if not counts:
         level: Level = "good" if test["subjects"] >= _FEW_TEST_EVENTS else "unsure"
-        return level, f"{test['n']:,} test samples."
-    if isinstance(events, Mapping):
-        fewest = outcome_report(inputs).fewest_events(events)
-        text = f"{fewest:,} events of the rarest outcome ({min(events, key=events.__getitem__)})"
-    else:
-        fewest = min(events, test["n"] - events)
-        text = f"{fewest:,} test samples of the rarer class"
+        return level, f"{test['subjects']:,} patients in the test part."
+    rarest = min(counts, key=counts.__getitem__)
+    fewest = counts[rarest]
     level = "good" if fewest >= _FEW_TEST_EVENTS else "unsure" if fewest >= 10 else "bad"
-    rule = "; at least 100 of each class are advised (Vergouwe et al., J Clin Epidemiol 2005)."
-    return level, text + rule
+    rule = "at least 100 of each class are advised (Vergouwe et al., J Clin Epidemiol 2005)"
+    return level, f"{fewest:,} test patients with the rarest outcome ({rarest}); {rule}."
 
 
 def _missing(inputs: ReportInputs) -> Answer:

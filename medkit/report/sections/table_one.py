@@ -88,6 +88,10 @@ def _lines(row: Mapping[str, Any], parts: list[str]) -> list[dict[str, Any]]:
         if len(categories) > len(shown):
             rest = f"and {len(categories) - len(shown)} more"
             lines.append({"name": rest, "under": True, "cells": [""] * len(found)})
+    if any("icc" in each for each in found):
+        cells = [_alike(each) for each in found]
+        name = "intra-class correlation within subjects (design effect)"
+        lines.append({"name": name, "under": True, "cells": cells})
     if any(each.get("missing") for each in found):
         cells = [_missing(each) for each in found]
         lines.append({"name": "missing", "under": True, "cells": cells})
@@ -123,3 +127,9 @@ def _missing(found: Mapping[str, Any]) -> str:
         return _KEPT_BACK
     rows = (found.get("n") or 0) + missing
     return f"{count(missing)} ({percent(missing / rows)})" if missing else "0"
+
+
+def _alike(found: Mapping[str, Any]) -> str:
+    if "icc" not in found:
+        return "–"
+    return f"{readable(found['icc'])} ({readable(found['design_effect'])})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,11 +45,6 @@ class YesNoReport(OutcomeReport):
                 "At the threshold in use"]  # fmt: skip
         caption = "The outcomes the network least expected on the test part."
         return {"head": head, "rows": rows, "caption": caption}
-
-    def fewest_events(self, events: Mapping[str, int]) -> int:
-        """A label may also be the rarer by its absence."""
-        n = self.inputs.metrics["test"]["n"]
-        return min(min(each, n - each) for each in events.values())
 
     def words(self) -> list[str]:
         """What the threshold finds and misses; of several labels nothing in one sentence."""

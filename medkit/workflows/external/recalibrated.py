@@ -186,7 +186,7 @@ def _fitted(
     if update is None:
         model, history = _refitted(run, parts, experiment)
         return model, {"kind": "refit", "rows": len(train)}, history
-    layer, state = update(run.task, method, train.y, p)
+    layer, state = update(run.task, method, train.y, p, train.cohort.subjects)
     earlier = sum(each.name.startswith("external_") for each in run.model.layers)
     layer.name = f"external_{earlier + 1}_{method}"  # of one name there is one in a model
     model = keras.Model(run.model.input, layer(run.model.output), name=run.model.name)
