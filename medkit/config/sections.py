@@ -168,7 +168,7 @@ class Split(Section):
 class Evaluation(Section):
     """What is reported, and how certain it is."""
 
-    bootstrap: Annotated[int, Field(ge=0)] = 1000
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 1000
     """Resamples of subjects for the intervals; 0: none."""
     confidence: Fraction = 0.95
     """Coverage of the intervals."""

@@ -88,7 +88,7 @@ def existing(path: Path, what: str = "file") -> Path:
     """``path`` if it is there and not empty.
 
     Raises:
-        DataError: It is missing or empty.
+        DataError: It is missing, empty, or a pipe or device.
     """
     path = Path(path)
     if not path.exists():
@@ -101,6 +101,23 @@ def existing(path: Path, what: str = "file") -> Path:
             hint=f"Nearest folder that exists: {folder}. A relative path in a config is taken "
             "from the config file's folder (or its 'folder' key).",
         )
-    if path.is_file() and path.stat().st_size == 0:
+    if path.is_dir():
+        return path
+    if regular(path).stat().st_size == 0:
         raise DataError(f"the {what} is empty (0 bytes)", place=str(path))
+    return path
+
+
+def regular(path: Path) -> Path:
+    """``path`` if it is a regular file, which has a size and an end.
+
+    Raises:
+        DataError: It is a pipe, a device or a folder.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(
+            "is no regular file, but a pipe, a device or a folder",
+            place=str(path),
+            hint="Write what it gives to a file.",
+        )
     return path

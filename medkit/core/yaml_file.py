@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -9,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
-from medkit.core.errors import ConfigError, Problem
+from medkit.core.errors import ConfigError, DataError, Problem
+from medkit.core.files import regular
+from medkit.core.limits import limit, raised
 
 Key = tuple[str | int, ...]
 
@@ -21,12 +26,20 @@ class _StrictLoader(yaml.SafeLoader):
     YAML 1.1, which PyYAML follows, asks for a point in a float: ``1e-3`` would be text.
     """
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # a date of month 13, a number of 5,000 digits
+            raise ConstructorError(None, None, str(error).split(";")[0], node.start_mark) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Any, int] = {}
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue  # '<<' takes in another mapping; it may stand more than once
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise ConstructorError(None, None, "a key must be a word", key_node.start_mark)
             line = key_node.start_mark.line + 1
             if key in seen:
                 raise _DuplicateKey(str(key), seen[key], line)
@@ -39,6 +52,10 @@ _StrictLoader.add_implicit_resolver(
     re.compile(r"[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
     list("-+0123456789"),
 )
+
+
+class _TooMuch(Exception):
+    """A text within the limits of size says more than any config does."""
 
 
 class _DuplicateKey(Exception):
@@ -59,21 +76,22 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
         return ConfigError([Problem(key, message, line)], place=place)
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        if Path(path).stat().st_size > limit("CONFIG_MB") * 1024**2:
+            raise wrong(f"is larger than {limit('CONFIG_MB'):g} MB. {raised('CONFIG_MB')}")
+        text = regular(Path(path)).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise wrong("no such file") from None
+    except DataError as error:
+        raise wrong(error.message) from None
     except (OSError, UnicodeDecodeError) as error:
         raise wrong(f"cannot be read as UTF-8 text ({error})") from error
     for number, line in enumerate(text.splitlines(), 1):
         if line[: len(line) - len(line.lstrip())].count("\t"):
             raise wrong("a tab; YAML is indented with spaces", number)
     try:
-        loader = _StrictLoader(text)
-        try:
-            node = loader.get_single_node()
-            document = None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
+        node, document = _loaded(text)
+    except _TooMuch as error:
+        raise wrong(str(error)) from None
     except _DuplicateKey as error:
         message = f"stands twice (first on line {error.first}); keep one of them"
         raise wrong(message, error.second, error.key) from None
@@ -85,6 +103,47 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
         got = "nothing" if document is None else f"a {type(document).__name__}"
         raise wrong(f"must be a mapping of settings such as 'model: mlp'; got {got}")
     return document, dict(_lines(node))
+
+
+def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
+    """The tree of a YAML text, and what it says.
+
+    Raises:
+        _TooMuch: It is nested too deeply, holds itself, or too much with its aliases written out.
+        yaml.YAMLError, _DuplicateKey: It is not valid.
+    """
+    loader = _StrictLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None and _written_out(node, {}) > limit("CONFIG_VALUES"):
+            most = f"{limit('CONFIG_VALUES'):,.0f}"
+            raise _TooMuch(f"more than {most} values, aliases written out. "
+                           f"{raised('CONFIG_VALUES')}")  # fmt: skip
+        return node, None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise _too_deep() from None
+    finally:
+        loader.dispose()
+
+
+def _written_out(node: yaml.Node, known: dict[int, float], depth: int = 0) -> float:
+    """How many values a tree holds where each alias is written out; ``known`` of its parts."""
+    if depth > limit("CONFIG_DEPTH"):
+        raise _too_deep()
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until it is counted: it may hold itself
+        inner = node.value if isinstance(node, yaml.SequenceNode) else itertools.chain(*node.value)
+        known[id(node)] = 1 + sum(_written_out(each, known, depth + 1) for each in inner)
+        if math.isinf(known[id(node)]):
+            raise _TooMuch(f"line {node.start_mark.line + 1}: an alias that holds itself")
+    return known[id(node)]
+
+
+def _too_deep() -> _TooMuch:
+    levels = f"{limit('CONFIG_DEPTH'):g} levels"
+    return _TooMuch(f"nested in more than {levels}. {raised('CONFIG_DEPTH')}")
 
 
 def _lines(node: yaml.Node | None, path: Key = ()) -> Iterable[tuple[Key, int]]:
@@ -111,8 +170,8 @@ def override(document: dict[str, Any], assignment: str) -> Key:
         problem = Problem(path, "--set takes PATH=VALUE, such as training.epochs=3")
         raise ConfigError([problem], place=f"--set {assignment}")
     try:
-        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, _DuplicateKey) as error:
+        value = _loaded(text)[1]
+    except (yaml.YAMLError, _DuplicateKey, _TooMuch) as error:
         raise ConfigError(
             [Problem(path, f"not a YAML value: {str(error).splitlines()[0]}")],
             place=f"--set {assignment}",

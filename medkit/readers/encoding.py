@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medkit.core.errors import DataError
+from medkit.core.limits import check_unpacked
 
 log = logging.getLogger("medkit")
 
@@ -99,12 +100,43 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 def _opened(path: Path, kind: str) -> Any:
     if kind == "gzip":
-        return gzip.open(path, "rb")
+        return io.BufferedReader(Unfolding(gzip.open(path, "rb"), path), 1024**2)
     if kind == "zstd":
         import pyarrow
 
-        return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+        stream = pyarrow.input_stream(str(path), compression="zstd")
+        return io.BufferedReader(Unfolding(stream, path), 1024**2)
     return open(path, "rb")
+
+
+class Unfolding(io.RawIOBase):
+    """The content of a packed file, as long as it does not unfold to more than files do.
+
+    Args:
+        stream: What unpacks it.
+        path: The file.
+
+    Raises:
+        DataError: While it is read.
+    """
+
+    def __init__(self, stream: Any, path: Path):
+        self.stream, self.path, self.count = stream, path, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.stream.read(len(buffer))
+        buffer[: len(content)] = content
+        self.count += len(content)
+        check_unpacked(self.count, self.path.stat().st_size, str(self.path))
+        return len(content)
+
+    def close(self) -> None:
+        if not self.closed:
+            self.stream.close()
+        super().close()
 
 
 def _known(encoding: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medkit.core.errors import DataError, did_you_mean
 from medkit.core.lazy import pd
+from medkit.core.limits import check_zip
 from medkit.core.values import BLANK
 from medkit.readers.values import numbers_if_all
 
@@ -51,6 +52,7 @@ def read_sheet(path: Path, sheet: str | None = None) -> Sheet:
             place=str(path),
             hint="pip install 'keras-medkit[excel]', or save the sheet as CSV.",
         )
+    check_zip(path)
     try:
         found = pd.read_excel(
             path, sheet_name=None, header=None, dtype=object, keep_default_na=False,

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.core.limits import check, limit
 from medkit.core.progress import Progress
 from medkit.core.values import category_key
 from medkit.readers.cache import Store, key_of
@@ -143,18 +144,33 @@ def frames(address: Any, query: str, timeout: float, place: Path) -> Iterator[pd
         DataError: The query returns no rows.
         sqlalchemy.exc.DBAPIError: What the driver says.
     """
-    for frame in _in_time(_parts(address, query, timeout, place), timeout):
+    count = 0
+    opened: list[Any] = []
+
+    def stop() -> None:
+        # SQLite and DuckDB compute in this process, and would go on; unless they close just now.
+        with contextlib.suppress(Exception):
+            opened[0].interrupt()
+
+    for frame in _in_time(_parts(address, query, timeout, place, opened), timeout, stop):
+        count += len(frame)
+        most = f"gives more than {limit('QUERY_ROWS'):,.0f} rows"
+        check("QUERY_ROWS", count, f"the query {most}", str(place))
         columns = {i: _plain(frame.iloc[:, i]) for i in range(frame.shape[1])}
         yield pd.DataFrame(columns).set_axis(frame.columns, axis=1)
 
 
-def _parts(address: Any, query: str, timeout: float, place: Path) -> Generator[pd.DataFrame]:
+def _parts(
+    address: Any, query: str, timeout: float, place: Path, opened: list[Any]
+) -> Generator[pd.DataFrame]:
+    """The parts as the driver gives them; its connection is added to ``opened``."""
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(
         address, poolclass=sqlalchemy.pool.NullPool, connect_args=_arguments(address, timeout)
     )
     with engine.connect() as connection:
+        opened.append(connection.connection.driver_connection)
         kind = address.get_backend_name()
         if kind in READ_ONLY:
             connection.exec_driver_sql(READ_ONLY[kind])
@@ -179,14 +195,16 @@ def _arguments(address: Any, timeout: float) -> dict[str, Any]:
         alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         return {"connect_timeout": max(2, int(min(timeout, 30))), **alive}
     if kind == "sqlite":
-        return {"timeout": min(timeout, 30)}
+        return {"timeout": min(timeout / 2, 30)}  # says that it is locked before time is up
     if kind == "duckdb":
         file = address.database not in (None, "", ":memory:")
         return {"config": DUCKDB, "read_only": file}
     return {}
 
 
-def _in_time(parts: Generator[Any], timeout: float) -> Iterator[Any]:
+def _in_time(
+    parts: Generator[Any], timeout: float, stop: Callable[[], None] = lambda: None
+) -> Iterator[Any]:
     """The same parts, fetched in a thread: not every driver can be told to give up.
 
     Raises:
@@ -220,6 +238,7 @@ def _in_time(parts: Generator[Any], timeout: float) -> Iterator[Any]:
             try:
                 part, error = box.get(timeout=timeout)
             except queue.Empty:
+                stop()
                 raise TooSlow from None
             if error is not None:
                 raise error

@@ -18,6 +18,7 @@ from medkit.core import registry
 from medkit.core.errors import RunError
 from medkit.core.files import sha256, write_text
 from medkit.core.lazy import keras, pd
+from medkit.core.limits import check_zip
 from medkit.core.yaml_file import read_yaml
 from medkit.data.cohort import RawInput
 from medkit.data.inputs import Inputs
@@ -25,6 +26,7 @@ from medkit.evaluation.results import Metrics
 from medkit.evaluation.uncertainty.conformal import conformal_columns
 from medkit.modalities.encoder import Encoder
 from medkit.training.backend import select_backend, start
+from medkit.training.memory import within_memory
 from medkit.training.validation import predict
 
 if TYPE_CHECKING:
@@ -235,7 +237,9 @@ class Run:
         import medkit.layers  # noqa: F401 - registers the layers that the file names
 
         path = self.path / "model.keras"
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        check_zip(path)
+        with within_memory():
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
 
     def predict(self, data: Any, output_file: Path | None = None) -> pandas.DataFrame:
         """Predict for new samples, one row each.

@@ -17,6 +17,7 @@ from medkit.modalities.encoder import Encoder
 from medkit.tasks.task import Task
 from medkit.training.ensemble import AVERAGE, member_seed
 from medkit.training.feed import row_count
+from medkit.training.memory import IN_TRAINING, within_memory
 from medkit.training.validation import batch_outputs
 
 # Preprocessed copies larger than this stay in the graph, batch by batch.
@@ -72,7 +73,15 @@ def build_network(
 
     Raises:
         MedkitError: The factory cannot build for these input shapes.
+        DataError: The weights do not fit into memory.
     """
+    with within_memory(IN_TRAINING):
+        return _whole(encoder, task, model, rows, members, seed)
+
+
+def _whole(
+    encoder: Encoder, task: Task, model: Component, rows: int, members: int, seed: int
+) -> Network:
     each = encoder.modalities
     inputs = {
         name: keras.Input(shape, dtype=dtype, name=name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from medkit.cli import main
+from medkit.core.errors import DataError
+from medkit.core.limits import LIMITS, limit
 
 HERE = Path(__file__).parent
 CASES = [
@@ -27,6 +30,24 @@ CASES = [
 def test_no_name_stands_twice():
     names = [case.name for case in CASES]
     assert len(names) == len(set(names))
+
+
+def test_the_limits_are_those_of_the_docs():
+    text = (HERE.parents[1] / "docs" / "trust.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `MEDKIT_MAX_(\w+)` \| ([\d]+|the machine's) \|", text, re.M))
+    assert found == {
+        name: f"{default:.0f}" if default else "the machine's"
+        for name, (default, _) in LIMITS.items()
+    }
+    for _, what in LIMITS.values():
+        assert what.split(";")[0] in text
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "much"])
+def test_a_limit_is_a_positive_number(value, monkeypatch):
+    monkeypatch.setenv("MEDKIT_MAX_STEPS", value)
+    with pytest.raises(DataError, match="and not a positive number"):
+        limit("STEPS")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

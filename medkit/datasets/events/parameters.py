@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from medkit.core.groups import ParameterGroup
+from medkit.core.limits import limit, raised
 from medkit.datasets.events.grid.featurise import Aggregate
 from medkit.datasets.events.sources.source import Layout
 from medkit.datasets.parameters import ReadFrom, SampleColumns
@@ -110,6 +111,12 @@ class InputWindow(ParameterGroup):
 
     @model_validator(mode="after")
     def _steps_fit(self) -> InputWindow:
+        steps = self.hours / self.step_hours
+        if steps > limit("STEPS"):
+            raise ValueError(
+                f"{self.hours:g} hours are {steps:,.0f} steps of {self.step_hours:g} hours, more "
+                f"than {limit('STEPS'):,.0f}. {raised('STEPS')}"
+            )
         if self.index != "every_step":
             for name in _STEPS:
                 if getattr(self, name) is not None:

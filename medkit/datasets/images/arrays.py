@@ -11,8 +11,9 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.files import sha256
 from medkit.core.lazy import pd
+from medkit.core.limits import check_zip
 from medkit.data.cohort import Cohort, RawInput, Source
-from medkit.datasets.images.decode import as_array
+from medkit.datasets.images.decode import as_array, check_images
 
 PREFIXES = {"train_": "train", "val_": "valid", "test_": "test", "": ""}
 
@@ -68,6 +69,7 @@ def read_arrays(
 
 
 def _loaded(path: Path) -> dict[str, np.ndarray]:
+    check_zip(path)
     try:
         with np.load(path, allow_pickle=False) as stored:
             wanted = [name for name in stored.files if name.endswith(("images", "labels"))]
@@ -124,4 +126,5 @@ def _fitted(
     plain = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     height, width = size or height_width
     count = channels or int(pixels.shape[-1])
+    check_images(len(pixels), (height, width), count, path)
     return np.stack([as_array(Image.fromarray(each), (height, width), count) for each in plain])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from medkit.core.errors import DataError
+from medkit.core.limits import check_memory
 
 log = logging.getLogger("medkit")
 
@@ -47,6 +48,7 @@ def decode_images(
         return np.zeros((0, 1, 1, 1), np.uint8), readable
     size = size or (first.height, first.width)
     channels = channels or (1 if first.mode in GREY else 3)
+    check_images(len(files), size, channels, files[0].parent)
     images = np.zeros((len(files), *size, channels), np.uint16 if _deep(first) else np.uint8)
     resized = recoloured = otherwise = 0
 
@@ -83,6 +85,16 @@ def decode_images(
     return (images if readable.all() else images[readable]), readable
 
 
+def check_images(count: int, size: tuple[int, int], channels: int, place: Path) -> None:
+    """Raise a DataError where so many images of a size do not fit into memory."""
+    check_memory(
+        count * size[0] * size[1] * channels,
+        f"{count} images of {size[0]} x {size[1]} pixels",
+        str(place),
+        "Choose a smaller dataset.size.",
+    )
+
+
 GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
 
 
@@ -90,6 +102,8 @@ def opened(file: Path) -> Any | None:
     """The file as a PIL image, upright; None where it cannot be read."""
     from PIL import Image, ImageOps
 
+    if not file.is_file():  # a pipe or a device has no end
+        return None
     try:
         with Image.open(file, formats=FORMATS) as image:
             image.load()

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from medkit.core.errors import DataError
 from medkit.core.lazy import pd
+from medkit.core.limits import check_memory
 from medkit.core.registry import modalities
 from medkit.data.cohort import RawInput
 from medkit.modalities.files import FileRows, Written
@@ -126,6 +127,8 @@ class Tokens(TokensHooks):
         known = {token: i for i, token in enumerate(vocabulary, start=FIRST)}
         table = _letter_table(known) if self.unit == "character" else None
         texts = self._texts(raw)
+        what = f"{len(texts):,} sequences of {self.length_:,} tokens"
+        check_memory(4 * len(texts) * self.length_, what, "preprocessing.length")
         encoded = np.full((len(texts), self.length_), PADDING, dtype="int32")
         cut = empty = unseen = 0
         for row, text in enumerate(texts):

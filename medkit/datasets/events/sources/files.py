@@ -16,6 +16,7 @@ import numpy as np
 from medkit.core.errors import DataError
 from medkit.core.files import sha256
 from medkit.core.lazy import pd
+from medkit.core.limits import check_unpacked, check_zip
 from medkit.core.progress import tracked
 from medkit.datasets.events.sources.source import EventColumns, EventSource
 from medkit.readers.tables import column_names, fingerprint, read_table, require
@@ -198,14 +199,17 @@ def _members(path: Path, skip: Path | None) -> Iterator[tuple[str, bytes]]:
         return
     try:
         if path.name.lower().endswith(".zip"):
+            check_zip(path)
             with zipfile.ZipFile(path) as archive:
                 for name in sorted(filter(_wanted, archive.namelist())):
                     yield name, archive.read(name)
             return
         # Read as a stream, front to back: seeking in a compressed archive is slow.
-        found = []
+        found, unfolded = [], 0
         with tarfile.open(path, "r|*") as tar:
             for member in tar:
+                unfolded += member.size
+                check_unpacked(unfolded, path.stat().st_size, str(path))
                 content = tar.extractfile(member) if _wanted(member.name) else None
                 if content is not None:
                     found.append((member.name, content.read()))
