@@ -74,8 +74,7 @@ def check_unpacked(unpacked: int, packed: int, place: str) -> None:
     """Raise a DataError where so much more unfolds from a file than a table or network would."""
     if unpacked > max(FREE_BYTES, limit("UNPACKED_RATIO") * packed):
         raise DataError(
-            f"unfolds to more than {limit('UNPACKED_RATIO'):g} times its size "
-            f"({packed:,} bytes)",
+            f"unfolds to more than {limit('UNPACKED_RATIO'):g} times its size ({packed:,} bytes)",
             place=place,
             hint=raised("UNPACKED_RATIO"),
         )
