@@ -118,7 +118,8 @@ class Agreement:
         if "sd" not in self.why:
             lower, upper = (float(values[name][0]) for name in ("lower_limit", "upper_limit"))
             found["within_limits"] = float(np.mean((self.d >= lower) & (self.d <= upper)))
-            self._student(metrics, confidence, values)
+            if len(np.unique(subjects)) == len(self.d):
+                self._student(metrics, confidence, values)
         if notes := self._notes(subjects):
             found["notes"] = notes
         return found
@@ -144,8 +145,8 @@ class Agreement:
         notes = reasons(self.why, {})
         if len(np.unique(subjects)) < len(self.d):
             notes.append(
-                "subjects have several rows: the intervals of Bland and Altman, which take rows "
-                "as independent, may be too narrow; those of the bootstrap are not"
+                "subjects have several rows: there are no intervals of Bland and Altman, which "
+                "take rows as independent; those of the bootstrap do not"
             )
         return notes
 

@@ -59,11 +59,11 @@ def calibration_of(
           ``intercept`` (0) and ``slope`` (1) of the logistic calibration, ``brier``,
           ``brier_scaled`` (1 - brier / uncertainty), ``reliability``, ``resolution``,
           ``uncertainty`` and ``within_bins`` (brier = reliability - resolution + uncertainty +
-          within_bins), ``ece`` (bins of equal size), ``ece_equal_width``, ``ici`` (mean absolute
-          distance of the curve from the diagonal). The last three and ``reliability`` are above 0
-          by chance alone: they also have ``if_calibrated`` and ``if_calibrated_high``, the mean
-          and the upper bound (97.5 %) of what a perfectly calibrated model would show in as many
-          rows; up to that bound, ``low`` is 0.
+          within_bins; no intervals of these but ``uncertainty``'s), and ``ece`` (bins of equal
+          size), ``ece_equal_width`` and ``ici`` (mean absolute distance of the curve from the
+          diagonal), which chance alone makes larger: ``value`` is without that, ``apparent`` with
+          it, ``if_calibrated`` and ``if_calibrated_high`` are the mean and the upper bound (97.5 %)
+          of what a perfectly calibrated model would show in as many rows; see ``distance``.
         - ``bins``: up to 10 of equal size, ``[{n, predicted, observed, low, high}, …]``, with
           Wilson's interval of the share observed, on the number of subjects.
         - ``curve``: ``{predicted: [m], observed: [m], low: [m], high: [m]}``, m up to 50 points,

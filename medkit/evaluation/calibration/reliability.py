@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from medkit.evaluation.calibration.distance import DISTANCES, distance
 from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
 from medkit.evaluation.calibration.smooth import Loess, drawn_rows, interpolation
 from medkit.evaluation.clusters import FEWEST, subjects_among, too_few_with
 from medkit.evaluation.notes import reasons
 from medkit.evaluation.resampling.intervals import (
     Resampled,
-    confidence_interval,
     not_estimable,
     plain,
 )
@@ -22,10 +22,9 @@ from medkit.evaluation.results import Calibration, Estimate
 
 _BINS = 10
 _HISTOGRAM = 20
-_SIMULATED = 200
-# Distances: noise makes them larger in the rows than in truth, and once more in the resamples.
-_DISTANCES = ("reliability", "resolution", "ece", "ece_equal_width", "ici")
-_AT_ONCE = 2_000_000  # simulated outcomes held at once
+# Parts of the Brier score that noise shifts in the rows, and once more in the resamples.
+_BIASED = ("reliability", "resolution", "within_bins")
+_NO_INTERVAL = "noise adds to it: no interval of it covers"
 _LOGISTIC = ("intercept", "slope")
 
 
@@ -43,8 +42,9 @@ class Reliability:
       and Hauskrecht, AAAI 2015. Bins: deciles of the predictions (equal ones stay together) or
       tenths of the unit interval; resamples keep the bins of the rows.
     - ICI, the mean of |loess - predicted| over the rows: Austin and Steyerberg, The integrated
-      calibration index, Stat. Med. 38, 2019. The curve is interpolated between its points; of
-      more than 20,000 rows it takes 20,000 at random.
+      calibration index, Stat. Med. 38, 2019. The curve has up to 50 points, each standing for the
+      rows near it; of more than 20,000 rows it takes 20,000 at random.
+    - ECE and ICI are told without what chance adds to them; see ``distance``.
 
     Args:
         y: (n,) 0 or 1.
@@ -108,15 +108,17 @@ class Reliability:
             sums = self._binned.of(weights)
             found.update(_decomposed(sums, total, share))
             found["uncertainty"] = uncertainty
-            found["ece"] = np.abs(sums[1] - sums[2]).sum(axis=1) / total
             _, happened, expected = self._widths.of(weights)
-            found["ece_equal_width"] = np.abs(happened - expected).sum(axis=1) / total
+            found["ece_gaps"] = (sums[1] - sums[2]) / total[:, None]
+            found["ece_equal_width_gaps"] = (happened - expected) / total[:, None]
             if self.loess is not None:
-                weights = weights[:, self._drawn]
-                curve = np.clip(self.loess.fit(weights), 0, 1)
-                gap = np.abs(curve @ self._between - self.p[self._drawn])
-                found["ici"] = np.einsum("bn,bn->b", weights, gap) / weights.sum(axis=1)
-                found["curve"] = curve
+                drawn = weights[:, self._drawn]
+                found["curve"] = np.clip(self.loess.fit(drawn), 0, 1)
+                shares = drawn @ self._between.T / drawn.sum(axis=1)[:, None]
+                found["ici_gaps"] = (found["curve"] - self.loess.at) * shares
+            for name in DISTANCES:
+                if f"{name}_gaps" in found:
+                    found[name] = np.abs(found[f"{name}_gaps"]).sum(axis=1)
         return found
 
     def described(
@@ -132,14 +134,10 @@ class Reliability:
             resampled: What ``measure`` gives in the resamples; empty for no intervals.
             subjects: (n,) subject of each row.
             confidence: Coverage of the intervals.
-            seed: Seed of the simulated outcomes.
+            seed: Not used: nothing is drawn at random.
         """
         values = self.measure(np.ones((1, len(self.y))))
-        chance = self._by_chance(seed)
-        metrics = {
-            name: self._metric(name, values, resampled, chance.get(name), confidence)
-            for name in METRICS
-        }
+        metrics = {name: self._metric(name, values, resampled, confidence) for name in METRICS}
         curve = None
         if self.loess is not None:
             curve = plain(
@@ -165,60 +163,17 @@ class Reliability:
         return found
 
     def _metric(
-        self,
-        name: str,
-        values: Mapping[str, np.ndarray],
-        resampled: Resampled,
-        chance: np.ndarray | None,
-        confidence: float,
+        self, name: str, values: Mapping[str, np.ndarray], resampled: Resampled, confidence: float
     ) -> Estimate:
         if name in self.why:
             return not_estimable(self.why[name])
         value = float(values[name][0])
-        if name not in _DISTANCES:
-            return {"value": value, **resampled.confidence_interval(name, value, confidence)}
-        bounds = confidence_interval(resampled.replicates.get(name), confidence)
-        found: Estimate = {"value": value, **bounds}
-        low, high = bounds["low"], bounds["high"]
-        if low is not None and high is not None and not found.get("degenerate"):
-            # The basic interval turns the resamples' upward shift round; it is stretched to
-            # hold the value, and a distance is not negative.
-            low, high = 2 * value - high, 2 * value - low
-            found |= {"low": max(0.0, min(low, value)), "high": max(high, value)}
-            found["method"] = "basic"
-        if chance is not None:
-            found["if_calibrated"] = chance.mean()
-            found["if_calibrated_high"] = np.quantile(chance, (1 + confidence) / 2)
-            if found["low"] is not None and value <= found["if_calibrated_high"]:
-                found["low"] = 0.0  # a perfectly calibrated model may well show this much
-        return found
-
-    def _by_chance(self, seed: int) -> dict[str, np.ndarray]:
-        """The distances of outcomes drawn from the predictions themselves: (simulations,) each.
-
-        Bröcker and Smith, Increasing the reliability of reliability diagrams, Weather Forecast.
-        22, 2007. Rows are drawn one by one, as if each were a subject.
-        """
-        random, n = np.random.default_rng(seed), len(self.p)
-        rows = np.bincount(self.bins)
-        found: dict[str, list[np.ndarray]] = {}
-        chunk = max(1, _AT_ONCE // n)
-        for start in range(0, _SIMULATED, chunk):
-            size = min(chunk, _SIMULATED - start)
-            drawn = (random.random((size, n)) < self.p).astype(np.float64)
-            gaps = self._binned.of(drawn - self.p)[0]
-            each = {
-                "ece": np.abs(gaps).sum(axis=1) / n,
-                "reliability": (gaps**2 / rows).sum(axis=1) / n,
-                "ece_equal_width": np.abs(self._widths.of(drawn - self.p)[0]).sum(axis=1) / n,
-            }
-            if self.loess is not None:
-                curve = np.clip(self.loess.of_outcomes(drawn[:, self._drawn]), 0, 1)
-                gap = np.abs(curve @ self._between - self.p[self._drawn])
-                each["ici"] = gap.mean(axis=1)
-            for name, values in each.items():
-                found.setdefault(name, []).append(values)
-        return {name: np.concatenate(chunks) for name, chunks in found.items()}
+        if name in DISTANCES:
+            gaps = resampled.curves.get(f"{name}_gaps")
+            return distance(values[f"{name}_gaps"][0], gaps, confidence)
+        if name in _BIASED:
+            return {"value": value, "low": None, "high": None, "note": _NO_INTERVAL}
+        return {"value": value, **resampled.confidence_interval(name, value, confidence)}
 
     def _bin_table(self, subjects: np.ndarray, confidence: float) -> list[dict[str, Any]]:
         table = []

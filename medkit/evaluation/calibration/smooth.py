@@ -46,13 +46,6 @@ class Loess:
         """(B, n) weights -> (B, m) the smoothed values; NaN where a resample has no neighbours."""
         return _lines(*np.split(np.atleast_2d(weights) @ self._sums, 5, axis=1))
 
-    def of_outcomes(self, outcomes: np.ndarray) -> np.ndarray:
-        """(B, n) other outcomes of the same rows -> (B, m) the smoothed values."""
-        points = len(self.at)
-        s0, s1, s2 = np.split(self._sums[:, : 3 * points].sum(axis=0), 3)
-        t0, t1 = np.split(outcomes @ self._sums[:, : 2 * points], 2, axis=1)
-        return _lines(s0, s1, s2, t0, t1)
-
 
 def _lines(
     s0: np.ndarray, s1: np.ndarray, s2: np.ndarray, t0: np.ndarray, t1: np.ndarray

@@ -41,6 +41,8 @@ class Estimate(Bootstrapped, total=False):
     """Of an AUROC, DeLong's interval."""
     bland_altman: Bootstrapped
     """Of the differences of numbers, the interval of Bland and Altman."""
+    apparent: float
+    """Of a distance, as it was seen: with what chance adds to it."""
     if_calibrated: float
     """What a perfectly calibrated model would show in as many rows, on average."""
     if_calibrated_high: float
