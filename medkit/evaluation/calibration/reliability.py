@@ -24,6 +24,8 @@ _BINS = 10
 _HISTOGRAM = 20
 # Parts of the Brier score that noise shifts in the rows, and once more in the resamples.
 _BIASED = ("reliability", "resolution", "within_bins")
+_FOR_ICI = 150  # subjects; of 100, intervals held the truth in 80 to 93 %
+_TOO_SMOOTH = f"no interval: with fewer than {_FOR_ICI} subjects the curve is too smooth for one"
 _NO_INTERVAL = "noise adds to it: no interval of it covers"
 _LOGISTIC = ("intercept", "slope")
 
@@ -170,7 +172,10 @@ class Reliability:
         value = float(values[name][0])
         if name in DISTANCES:
             gaps = resampled.curves.get(f"{name}_gaps")
-            return distance(values[f"{name}_gaps"][0], gaps, confidence)
+            found = distance(values[f"{name}_gaps"][0], gaps, confidence)
+            if name == "ici" and gaps is not None and len(np.unique(self.codes)) < _FOR_ICI:
+                found |= {"low": None, "high": None, "note": _TOO_SMOOTH}
+            return found
         if name in _BIASED:
             return {"value": value, "low": None, "high": None, "note": _NO_INTERVAL}
         return {"value": value, **resampled.confidence_interval(name, value, confidence)}
