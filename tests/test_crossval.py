@@ -31,7 +31,7 @@ from medkit.report.templates import readable
 from medkit.runs import run as runs
 from medkit.runs.run import Run
 from medkit.runs.stored import stored_part
-from medkit.workflows.crossval import cross_validate, processes, worker
+from medkit.workflows.crossval import cross_validate, processes
 from medkit.workflows.crossval.plan import make_plan
 from medkit.workflows.crossval.pooled import Pooled, pooled_differences, pooled_scores
 from medkit.workflows.crossval.summary import spread
@@ -439,17 +439,30 @@ def test_a_changed_finished_fold_is_refused(finished, tmp_path):
 
 
 def test_two_at_once_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "LOCK_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "LOCK_SECONDS", 0.0)
     file = tmp_path / ".lock"
     with (
-        processes.locked(file),
-        pytest.raises(RunError, match="another process is at work"),
-        processes.locked(file),
+        runs.locked(file, "cross-validation"),
+        pytest.raises(RunError, match="another process is at work on this cross-validation"),
+        runs.locked(file, "cross-validation"),
     ):
         pass
-    with processes.locked(file):
+    with runs.locked(file, "cross-validation"):
         assert file.exists()
     assert not file.exists()
+
+
+def test_what_a_killed_process_left_is_not_sealed(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / runs.MANIFEST).unlink()
+    for name in (".crossval.123456.json", ".MANIFEST.123456.json"):
+        (copy / name).write_text("half")
+    runs.seal(copy)
+    assert runs.verify(copy) == runs.verify(finished)
+    # Once more is the same: whoever was killed meanwhile can begin anew.
+    runs.seal(copy)
+    assert runs.verify(copy) == runs.verify(finished)
 
 
 def test_stored_baselines_are_read_where_a_run_keeps_them(finished, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tracemalloc
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from merging import merged
 import medkit
 from medkit.config.experiment import check_config
 from medkit.core.errors import DataError, MedkitError, RunError, TrainingError
+from medkit.core.files import written_whole
 from medkit.data.inputs import Inputs
 from medkit.data.parts import Part
 from medkit.runs import run as runs
@@ -181,6 +184,50 @@ def test_a_run_killed_right_after_its_manifest_is_finished(tmp_path, monkeypatch
         run = medkit.train(config, out=tmp_path / "runs")
     assert (run.path / runs.CHECKPOINT).is_dir()
     assert set(runs.verify(run.path)) == set(runs.FILES)
+    # Who starts it again, as after any other kill, has the finished run.
+    assert medkit.train(pipeline.resumed(run.path), resume=run.path).path == run.path
+    assert not (run.path / runs.CHECKPOINT).exists()
+    with pytest.raises(RunError, match="nothing to resume"):
+        medkit.train(config, resume=run.path)
+
+
+def test_one_process_at_a_time_trains_a_run(tmp_path, monkeypatch):
+    config = experiment(patients(tmp_path), evaluation=PLAIN)
+    said = []
+
+    def resumed_meanwhile(folder, *_, **__):
+        with pytest.raises(RunError, match="another process is at work on this run") as error:
+            medkit.train(pipeline.resumed(folder), resume=folder)
+        said.append(str(error.value))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(runs, "LOCK_SECONDS", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "save_run", written_to_a_full_disk(resumed_meanwhile))
+        with pytest.raises(RunError, match="No space left on device") as error:
+            medkit.train(config, out=tmp_path / "runs")
+    assert len(said) == 1
+    folder = next((tmp_path / "runs" / "visits").iterdir())
+    # What was computed is not lost, and the message says so.
+    assert f"medkit train --resume {folder}" in str(error.value)
+    assert medkit.train(pipeline.resumed(folder), resume=folder).path == folder
+    assert not list(folder.rglob(".*"))
+
+
+def written_to_a_full_disk(happens):
+    def save(folder, *_):
+        with written_whole(folder / "report.html"):
+            happens(folder)
+
+    return save
+
+
+def test_a_run_without_a_checkpoint_cannot_be_resumed(tmp_path, breast_cancer_run):
+    folder = tmp_path / "run"
+    shutil.copytree(breast_cancer_run.path, folder)
+    (folder / runs.MANIFEST).unlink()
+    with pytest.raises(RunError, match=r"has no checkpoint[\s\S]*begin a new one"):
+        medkit.train(pipeline.resumed(folder), resume=folder)
 
 
 def test_a_run_killed_before_its_config_is_no_run(tmp_path, monkeypatch):

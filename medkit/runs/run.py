@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import numpy as np
 
 from medkit.core import registry
 from medkit.core.errors import RunError
-from medkit.core.files import sha256, write_text
+from medkit.core.files import remove_unfinished, sha256, write_text
 from medkit.core.lazy import keras, pd
 from medkit.core.limits import check_zip
 from medkit.core.yaml_file import read_yaml
@@ -36,6 +38,8 @@ log = logging.getLogger("medkit")
 
 MANIFEST = "MANIFEST.json"
 CHECKPOINT = "checkpoint"
+# A process that was killed may still be ending.
+LOCK_SECONDS = 30.0
 # What every finished run holds, beside the manifest.
 FILES = (
     "config.yaml",
@@ -75,6 +79,30 @@ def new_folder(out: Path, name: str) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def locked(file: Path, what: str = "run") -> Iterator[None]:
+    """Keep what a lock file stands for to this process; the file goes with the lock.
+
+    Raises:
+        RunError: Another process keeps it, and does so for ``LOCK_SECONDS`` more.
+    """
+    lock = filelock.FileLock(file, timeout=LOCK_SECONDS)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise RunError(
+            f"another process is at work on this {what}",
+            place=str(file.parent),
+            hint="Wait for it to end, or end it.",
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes it by itself
+            file.unlink()
+        lock.release()
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all; NaN is refused (it is not JSON)."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -83,11 +111,13 @@ def write_json(path: Path, content: Any) -> None:
 def seal(folder: Path) -> None:
     """Write the manifest: the sha256 of every other file. After this the run is finished.
 
-    The checkpoint goes last: whatever ends the process before, the run can be resumed.
+    What writers that were killed have left goes first, the checkpoint last: whatever ends the
+    process before, the run can be resumed, and be sealed again.
 
     Raises:
         RunError: A file that every run holds is not there.
     """
+    remove_unfinished(folder)
     lacking = [name for name in _due(folder) if not (folder / name).is_file()]
     if lacking:
         raise RunError(f"cannot be sealed without {', '.join(lacking)}", place=str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from medkit.config.experiment import Experiment, load_config
 from medkit.config.inputs import as_fusion
 from medkit.core.errors import ConfigError, Problem, RunError, TrainingError
-from medkit.core.files import remove_unfinished, write_text
+from medkit.core.files import write_text
 from medkit.data.cohort import Cohort
 from medkit.data.parts import Part
 from medkit.evaluation.baselines.aside import Aside
@@ -68,9 +69,11 @@ def train(
         Interrupted: Ctrl-C; the folder it names can be resumed.
     """
     experiment = config if isinstance(config, Experiment) else load_config(config, overrides)
+    if resume is not None and sealed(Path(resume)):
+        return Run.open(resume)
     select_backend(experiment.header.backend)
     stages = Stages()
-    with LogKeeper() as kept, Aside() as aside:
+    with LogKeeper() as kept, Aside() as aside, contextlib.ExitStack() as held:
         begun = finished_branches(experiment)
         experiment = with_their_preprocessing(experiment, begun)
         with stages("read"):
@@ -93,6 +96,7 @@ def train(
         with stages("build"):
             network = build(experiment, encoder, task, len(parts["train"]), begun)
         folder = begin(experiment, cohort, Path(out)) if resume is None else reopen(resume, cohort)
+        held.enter_context(runs.locked(folder / runs.CHECKPOINT / ".lock"))
         try:
             with stages("fit"):
                 history = fit(network, task, parts, experiment, folder, resume is not None)
@@ -110,6 +114,9 @@ def train(
             save_run(folder, trained, device, stages, kept)
         except KeyboardInterrupt as stop:
             raise Interrupted(folder) from stop
+        except RunError as error:
+            hint = f"{error.hint or ''} Then go on with: medkit train --resume {folder}".strip()
+            raise RunError(error.message, place=error.place, hint=hint) from error
         except TrainingError:
             # To resume would end the same way; only epochs already kept are worth a folder.
             if not (folder / runs.CHECKPOINT / "state.npz").exists():
@@ -173,6 +180,12 @@ def reopen(folder: Path | str, cohort: Cohort) -> Path:
     folder = Path(folder)
     if (folder / runs.MANIFEST).exists():
         raise RunError("the run is finished; there is nothing to resume", place=str(folder))
+    if not (folder / runs.CHECKPOINT / "data.json").is_file():
+        raise RunError(
+            "the run has no checkpoint to go on from",
+            place=str(folder),
+            hint="Remove it and begin a new one, from its config.yaml.",
+        )
     before = runs.read_json(folder / runs.CHECKPOINT / "data.json")
     if before != dict(cohort.source.files):
         raise RunError(
@@ -180,8 +193,16 @@ def reopen(folder: Path | str, cohort: Cohort) -> Path:
             place=str(folder),
             hint="Put the former files back, or start a new run without --resume.",
         )
-    remove_unfinished(folder)
     return folder
+
+
+def sealed(folder: Path) -> bool:
+    """Whether a run was killed between its manifest and its end; what was left to do is done."""
+    left = folder / runs.CHECKPOINT
+    if not ((folder / runs.MANIFEST).is_file() and left.is_dir()):
+        return False
+    shutil.rmtree(left, ignore_errors=True)
+    return True
 
 
 def resumed(folder: Path | str, overrides: Sequence[str] = ()) -> Experiment:

@@ -150,3 +150,55 @@ CASES = [
         for url, option in ADDRESSES.items()
     ),
 ]  # fmt: skip
+
+
+def crafted(dataset: str):
+    """A run from elsewhere whose config names another data set, with hashes that are right."""
+
+    def make(file: Path) -> None:
+        import yaml
+
+        from medkit.runs.run import seal
+
+        config = yaml.safe_load(file.read_text())
+        config |= {"dataset": yaml.safe_load(dataset), "folder": ".."}
+        file.write_text(yaml.safe_dump(config))
+        seal(file.parent)
+
+    return make
+
+
+def stranger(name: str, dataset: str, command: str, words: str | tuple[str, ...]) -> Case:
+    return Case(name, words, None, FILES | {"run/config.yaml": crafted(dataset)}, command)
+
+
+OPEN = "duckdb:///h.duckdb?allow_unsigned_extensions=true"
+LOADS = '"load \'evil.duckdb_extension\'; select * from visits"'
+PLAIN = "{name: table, path: visits.csv, target: died}"
+CASES += [
+    stranger("a run whose data are a DuckDB that loads code, evaluated",
+             f'{{name: table, target: died, source: {{url: "{OPEN}", query: {LOADS}}}}}',
+             "evaluate {run}", ("allow_unsigned_extensions", "address")),
+    stranger("a run whose query loads code, evaluated",
+             f"{{name: table, path: h.duckdb, target: died, source: {{query: {LOADS}}}}}",
+             "evaluate {run}", NOT_ONE),
+    stranger("a run whose query loads code, recalibrated",
+             f"{{name: table, path: h.duckdb, target: died, source: {{query: {LOADS}}}}}",
+             "evaluate {run} --recalibrate slope", NOT_ONE),
+    stranger("a run whose address loads code, asked to predict",
+             f'{{name: table, target: died, source: {{url: "{OPEN}", query: select 1}}}}',
+             "predict {run} --query 'select * from visits'", "allow_unsigned_extensions"),
+    *(
+        stranger(f"predict --query that {k}", PLAIN, f'predict {{run}} -i {file} --query "{q}"',
+                 NOT_ONE)
+        for k, file, q in (
+            ("loads an extension", "h.duckdb", "load 'evil.duckdb_extension'"),
+            ("copies to a file", "h.duckdb", "copy visits to 'out.csv'"),
+            ("copies within a select", "h.duckdb",
+             "with a as (copy visits to 'out.csv') select * from visits"),
+            ("attaches", "h.sqlite", "attach 'new.db' as n"),
+            ("vacuums into a file", "h.sqlite", "vacuum into 'new.db'"),
+            ("installs", "h.duckdb", "install httpfs"),
+        )
+    ),
+]  # fmt: skip

@@ -98,7 +98,7 @@ def cross_validate(
             log.info("%s", note)
         folder = _folder(config, cohort, plan, begun, out)
         try:
-            with processes.locked(folder / ".lock"):
+            with runs.locked(folder / ".lock", "cross-validation"):
                 with stages("folds"):
                     at_once = processes.default_jobs() if jobs is None else jobs
                     processes.run_folds(plan, folder, at_once, allow_code)

@@ -17,7 +17,7 @@ from medkit.core.errors import MedkitError
 from medkit.core.progress import duration
 from medkit.runs import run as runs
 from medkit.workflows.crossval.plan import Fold, FoldPlan
-from medkit.workflows.crossval.worker import FOLDS, locked, train_fold
+from medkit.workflows.crossval.worker import FOLDS, train_fold
 
 log = logging.getLogger("medkit")
 
@@ -148,4 +148,4 @@ def _failed(fold: Fold, folder: Path, output: str) -> FoldError:
     )
 
 
-__all__ = ["FOLDS", "FoldError", "default_jobs", "finished_run", "locked", "run_folds"]
+__all__ = ["FOLDS", "FoldError", "default_jobs", "finished_run", "run_folds"]

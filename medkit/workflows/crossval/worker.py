@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -10,45 +9,18 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import filelock
 
 from medkit.config.experiment import load_config
 from medkit.core.children import when_parent_is_gone
-from medkit.core.errors import MedkitError, RunError
+from medkit.core.errors import MedkitError
 from medkit.core.registry import allow_code
-from medkit.runs.run import CHECKPOINT, MANIFEST
+from medkit.runs.run import CHECKPOINT, MANIFEST, locked
 from medkit.workflows.train import train
 
 FOLDS = "folds"  # folder of the folds' runs
-LOCK_SECONDS = 30.0
 _GRACE_SECONDS = 20.0
-
-
-@contextlib.contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Keep the folder of a lock file for this process; the file goes with the lock.
-
-    Raises:
-        RunError: Another process keeps it.
-    """
-    lock = filelock.FileLock(file, timeout=LOCK_SECONDS)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise RunError(
-            "another process is at work on this cross-validation",
-            place=str(file.parent),
-            hint="Wait for it to end, or end it.",
-        ) from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # Windows removes it by itself
-            file.unlink()
-        lock.release()
 
 
 def train_fold(folder: Path, name: str, overrides: Sequence[str]) -> None:
@@ -58,7 +30,7 @@ def train_fold(folder: Path, name: str, overrides: Sequence[str]) -> None:
     """
     out = folder / FOLDS
     out.mkdir(exist_ok=True)
-    with locked(out / f"{name}.lock"):
+    with locked(out / f"{name}.lock", "cross-validation"):
         begun = sorted((out / name).glob("*/"))
         if any((run / MANIFEST).is_file() for run in begun):
             return
