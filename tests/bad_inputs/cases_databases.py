@@ -173,7 +173,7 @@ def stranger(name: str, dataset: str, command: str, words: str | tuple[str, ...]
 
 
 OPEN = "duckdb:///h.duckdb?allow_unsigned_extensions=true"
-LOADS = '"load \'evil.duckdb_extension\'; select * from visits"'
+LOADS = "\"load 'evil.duckdb_extension'; select * from visits\""
 PLAIN = "{name: table, path: visits.csv, target: died}"
 CASES += [
     stranger("a run whose data are a DuckDB that loads code, evaluated",
