@@ -182,6 +182,8 @@ class Evaluation(Section):
     """Cut points of numeric attributes, {age: [40, 65]}; others are cut at their quartiles."""
     prevalence: Fraction | None = None
     """Share of positives where the model is to be used; PPV and NPV are computed for it too."""
+    threshold_range: tuple[Fraction, Fraction] = (0.01, 0.99)
+    """Thresholds that a decision may be taken at, [0.05, 0.3]: decision curves are judged there."""
     coverage: Fraction = 0.9
     """Coverage asked of the conformal prediction sets and intervals."""
     monte_carlo_dropout: Annotated[int, Field(ge=0)] = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -122,7 +123,7 @@ def assess_part(
         result["uncertainty"] = {"not_estimable": no_valid}
     else:
         with stages("evaluate: decisions"):
-            result["decisions"] = decisions_of(rows, valid, result["metrics"])
+            result["decisions"] = decisions_of(rows, valid, result["metrics"], baselines)
         with stages("evaluate: uncertainty"):
             result["uncertainty"] = {
                 "conformal": conformal_of(rows, valid), **uncertainty_of(rows, spread)
@@ -200,6 +201,8 @@ def evaluate_run(
                 subjects = fitted_on["train"].cohort.subjects
                 found = methods_for(task).baselines(encoder, known, targets, subjects, seed)
                 baselines, absent = predicted(found[0], known), found[1]
+    asked = "none" if recalibration is None else recalibration["asked"]
+    baselines = [_recalibrated(each, rows["valid"], asked) for each in baselines]
     test, groups = assess_part(
         rows["test"],
         valid=rows["valid"],
@@ -224,34 +227,38 @@ def evaluate_run(
                 part["early_warning"] = blocks[name]
     if settings.baselines:
         with stages("evaluate: comparison"):
-            asked = "none" if recalibration is None else recalibration["asked"]
             result["baselines"] = {
-                each.name: _compared(each, rows, keep, asked, watched) for each in baselines
+                each.name: _compared(each, rows["test"], keep, watched) for each in baselines
             }
     return result
 
 
+def _recalibrated(baseline: Predicted, valid: EvaluatedRows, calibration: str) -> Predicted:
+    """A baseline with the recalibration of the network, fitted on the same validation rows.
+
+    The comparison of Brier scores, log losses and net benefits would flatter the network otherwise.
+    """
+    if calibration == "none" or baseline.name in _AVERAGES:
+        return baseline
+    state = fit_recalibration(
+        calibration, valid.task, valid.y, baseline.outputs["valid"], valid.codes
+    )
+    outputs = {name: apply_recalibration(state, p) for name, p in baseline.outputs.items()}
+    named = baseline_name(baseline.name)
+    at = valid.task.choose_threshold(valid.y, outputs["valid"], model=named)
+    facts = {**baseline.facts, "recalibration": state["kind"]}
+    return replace(baseline, outputs=outputs, threshold=at, facts=facts)
+
+
 def _compared(
     baseline: Predicted,
-    rows: Mapping[str, EvaluatedRows],
+    test: EvaluatedRows,
     keep: Callable[[str, np.ndarray], None] | None,
-    calibration: str,
     watched: EarlyWarning | None,
 ) -> Baseline:
-    """A baseline on the test part, and by how much the network differs from it.
-
-    Where the network was recalibrated, so is the baseline, on the same validation rows: the
-    comparison of Brier scores and log losses would flatter the network otherwise.
-    """
-    valid, test = rows["valid"], rows["test"]
+    """A baseline on the test part, and by how much the network differs from it."""
     task = test.task
     chosen, p, at = baseline.outputs["valid"], baseline.outputs["test"], baseline.threshold
-    facts = dict(baseline.facts)
-    if calibration != "none" and baseline.name not in _AVERAGES:
-        state = fit_recalibration(calibration, task, valid.y, chosen, valid.codes)
-        facts["recalibration"] = state["kind"]
-        p, chosen = (apply_recalibration(state, each) for each in (p, chosen))
-        at = task.choose_threshold(valid.y, chosen, model=baseline_name(baseline.name))
     if keep is not None:
         keep(baseline.name, p)
     of_baseline = test.answered(p, at)
@@ -263,4 +270,4 @@ def _compared(
     result: Baseline = {**described, "difference": difference, "comparison": comparison}
     if watched is not None:
         result["early_warning"] = watched.baseline(chosen, p, at)
-    return plain(result | facts)
+    return plain(result | dict(baseline.facts))

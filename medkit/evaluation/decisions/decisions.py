@@ -24,7 +24,10 @@ _SAME_AS = (("sensitivity", "recall"), ("specificity", "specificity"), ("ppv", "
 
 
 def decisions_of(
-    rows: EvaluatedRows, valid: EvaluatedRows, measured: Mapping[str, Estimate] | None = None
+    rows: EvaluatedRows,
+    valid: EvaluatedRows,
+    measured: Mapping[str, Estimate] | None = None,
+    baselines: Mapping[str, np.ndarray] | None = None,
 ) -> Decisions:
     """Decision curve and operating points of one part: ``metrics["test"]["decisions"]``.
 
@@ -33,6 +36,7 @@ def decisions_of(
         valid: The validation rows, on which thresholds are chosen.
         measured: The metrics of the same rows, as ``evaluate_part`` gives them: sensitivity,
             specificity and PPV at the threshold in use are recall, specificity and precision.
+        baselines: Baseline -> its outputs on the rows, whose curves stand beside the model's.
 
     Returns:
         With ``kind``, that of the outcome, and by kind: yes_no a *block*, of several ``per_label``
@@ -43,9 +47,11 @@ def decisions_of(
         A block is ``{resamples, curve, operating_points, notes?}``:
 
         - ``curve``: ``{thresholds: [99], model: [99], low: [99], high: [99], treat_all: [99],
-          treat_none: [99], useful}``: net benefit at 0.01 to 0.99 with a pointwise band (nulls
-          without a bootstrap); ``useful`` is ``[[from, to], …]``, where the model is above both
-          treat_all and treat_none.
+          treat_none: [99], range, useful, baselines?}``: net benefit at 0.01 to 0.99 with a
+          pointwise band (nulls without a bootstrap); ``useful`` is ``[[from, to], …]`` within
+          ``range``, where the model is above both treat_all and treat_none beyond chance (see
+          ``Thresholds._useful``; empty without a bootstrap); ``baselines`` is baseline ->
+          ``{model, difference, low, high}``, the difference being the network's less its.
         - ``operating_points``: list of ``{name, rule, threshold, sensitivity, specificity, ppv,
           npv, alerts_per_100, net_benefit, at_prevalence, not_estimable?}``. ``name``: in_use,
           youden, f1, sensitivity_0.8, _0.9, _0.95, specificity_0.8, _0.9, _0.95, and cost where
@@ -67,11 +73,24 @@ def decisions_of(
         return {**found, "not_estimable": f"{wrong} of {len(p)} predictions are not finite"}
     resamples = rows.affordable(p.shape[1])
 
+    others = {
+        name: methods.one_by_one(rows.y, np.asarray(of, np.float64).reshape(len(rows), -1))
+        for name, of in (baselines or {}).items()
+    }
+
     def block(of: Outcome, points: list[OperatingPoint]) -> Decisions:
         decisions = Thresholds(of.y, of.p, points, rows.codes, settings)
         resampled = resample_by(decisions.measure, rows.codes, rows.strata, resamples, rows.seed)
         drawn = resamples if resampled.groups is not None else 0
         described = decisions.described(resampled)
+        for name, each in others.items():
+            theirs = each[of.name].p
+            if np.ptp(theirs) == 0:
+                continue  # one risk for all is treating all, or none
+            other = Thresholds(of.y, theirs, [], rows.codes, settings)
+            again = resample_by(other.measure, rows.codes, rows.strata, resamples, rows.seed)
+            curves = described["curve"].setdefault("baselines", {})
+            curves[name] = decisions.compared_with(resampled, other, again)
         if resamples and resampled.groups is None:
             described["notes"] = [*described.get("notes", []), ONE_SUBJECT]
         return {"resamples": drawn, **described}

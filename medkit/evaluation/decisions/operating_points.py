@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from medkit.config.experiment import Evaluation
 
 THRESHOLDS = np.arange(1, 100) / 100
+_AS_THEY_ARE = (
+    "only predictive values and alerts are also given at the stated prevalence: the decision "
+    "curve, net benefits and predicted risks are those of these rows"
+)
 _OF_TEST = ("sensitivity", "specificity", "ppv", "npv", "alerts_per_100", "net_benefit")
 
 
@@ -44,6 +49,7 @@ class Thresholds:
     ):
         self.y, self.p, self.points, self.codes = np.asarray(y, np.float64), p, points, codes
         self.confidence, self.prevalence = settings.confidence, settings.prevalence
+        self.range = settings.threshold_range
         self.known = [i for i, point in enumerate(points) if point["threshold"] is not None]
         chosen = [float(points[i]["threshold"] or 0) for i in self.known]
         self.at = np.r_[THRESHOLDS, chosen]
@@ -63,6 +69,7 @@ class Thresholds:
             curve = len(THRESHOLDS)
             found = {"curve": benefit[:, :curve]}
             found["treat_all"] = (events - others * odds[:curve]) / total
+            found["gain"] = found["curve"] - np.maximum(found["treat_all"], 0)
             sensitivity, specificity = true / events, (others - false) / others
             measures = {
                 "sensitivity": sensitivity,
@@ -97,7 +104,8 @@ class Thresholds:
                 **resampled.band("curve", len(THRESHOLDS), self.confidence),
                 "treat_all": treat_all,
                 "treat_none": np.zeros(len(THRESHOLDS)),
-                "useful": _stretches(model > np.maximum(treat_all, 0) + 1e-12),
+                "range": self.range,
+                "useful": _stretches(self._useful(values["gain"][0], resampled)),
             },
         }
         if self.points:
@@ -109,7 +117,48 @@ class Thresholds:
             rarer = "events" if events <= others else "non-events"
             short = too_few_with(min(events, others), rarer)
             found["notes"] = [f"these numbers say little: {short}"]
+        if self.prevalence is not None:
+            found["notes"] = [*found.get("notes", []), _AS_THEY_ARE]
         return found
+
+    def _useful(self, gain: np.ndarray, resampled: Resampled) -> np.ndarray:
+        """(99,) where the model is better than treating all and none, beyond chance.
+
+        The lower end of a band of the paired difference that holds all thresholds of the range
+        at once (largest deviation of the resamples, in standard errors) is above 0: of 99
+        thresholds looked at one by one, noise is above 0 at some.
+        """
+        drawn = resampled.curves.get("gain")
+        inside = (self.range[0] - 1e-9 <= THRESHOLDS) & (self.range[1] + 1e-9 >= THRESHOLDS)
+        if drawn is None:
+            return np.zeros(len(THRESHOLDS), dtype=bool)
+        drawn = drawn[np.isfinite(drawn).all(axis=1)]
+        error = drawn.std(axis=0)
+        inside &= error > 1e-9
+        if not inside.any():
+            return inside
+        farthest = ((drawn - gain) / np.where(inside, error, np.inf)).max(axis=1)
+        return inside & (gain - np.quantile(farthest, (1 + self.confidence) / 2) * error > 0)
+
+    def compared_with(
+        self, resampled: Resampled, other: Thresholds, of_other: Resampled
+    ) -> dict[str, np.ndarray]:
+        """Another model's curve on the same rows: ``model``, and ``difference`` with a band.
+
+        Args:
+            resampled: This model's resamples.
+            other: The other model.
+            of_other: Its resamples, the same.
+        """
+        ones = np.ones((1, len(self.y)))
+        mine, theirs = (each.measure(ones)["curve"][0] for each in (self, other))
+        pairs = replace(resampled, curves={})
+        if "curve" in resampled.curves:
+            pairs = replace(
+                resampled, curves={"less": resampled.curves["curve"] - of_other.curves["curve"]}
+            )
+        band = pairs.band("less", len(THRESHOLDS), self.confidence)
+        return {"model": theirs, "difference": mine - theirs, **band}
 
     def _point(
         self, index: int, values: dict[str, np.ndarray], resampled: Resampled

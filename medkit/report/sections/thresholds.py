@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from medkit.evaluation.methods import baseline_name
 from medkit.report.drawing import BLUE, GREY, INK, Figure, band, draw, plottable
 from medkit.report.inputs import ReportInputs
 from medkit.report.section import section
@@ -14,6 +15,7 @@ from medkit.report.sections._slider import slider_data
 from medkit.report.templates import estimate, percent, readable
 
 _MOST_DRAWN = 4
+_MOST_BASELINES = 3
 _RATES = {
     "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV",
     "alerts_per_100": "Alerts per 100", "net_benefit": "Net benefit",
@@ -106,22 +108,60 @@ def _curve(key: str, name: str, curve: Mapping[str, Any]) -> Figure:
         axes.plot(at, plottable(curve["treat_none"]), color=INK, linewidth=0.9, label="treat none")
         axes.plot(at, everyone, color=GREY, linewidth=1.1, linestyle="--", label="treat all")
         band(axes, at, curve)
+        for each, found in list((curve.get("baselines") or {}).items())[:_MOST_BASELINES]:
+            axes.plot(at, plottable(found["model"]), linewidth=0.9, linestyle=":",
+                      label=baseline_name(each))  # fmt: skip
         axes.plot(at, model, color=BLUE, label="network")
         axes.set(xlabel="threshold probability", ylabel="net benefit", xlim=(0, 1),
                  ylim=(-0.25 * most, 1.12 * most))  # fmt: skip
         axes.legend(loc="upper right")
 
-    useful = ", ".join(
-        f"{low:g} to {high:g}" if low < high else f"{low:g}"
-        for low, high in curve.get("useful") or ()
+    verdict = usefulness(curve)
+    compared = "; ".join(
+        f"against {baseline_name(each)}: {_difference(curve, found)}"
+        for each, found in (curve.get("baselines") or {}).items()
     )
-    alt = f"The network is above both others at thresholds {useful}" if useful else (
-        "Nowhere is the network above both others"
-    )  # fmt: skip
     caption = (
-        f"{alt}. A threshold of 0.1 means that one missed patient weighs as much as nine treated "
-        "in vain."
+        f"{verdict}{' Difference of net benefit ' + compared + '.' if compared else ''} "
+        "A threshold of 0.1 means that one missed patient weighs as much as nine treated in vain."
     )
     title = f"Decision curve: {name}" if name else "Decision curve"
     # Where few are positive, benefits are as small as −0.0025: their labels take more room.
-    return draw(key, title, caption, f"{title}. {alt}", plot, left=0.84 if most < 0.05 else 0.68)
+    return draw(
+        key, title, caption, f"{title}. {verdict}", plot, left=0.84 if most < 0.05 else 0.68
+    )
+
+
+def usefulness(curve: Mapping[str, Any]) -> str:
+    """Where the network is worth using, in a sentence that says what it rests on."""
+    low, high = curve.get("range") or (0.01, 0.99)
+    within = f"thresholds from {low:g} to {high:g}"
+    if curve["low"][0] is None:
+        return f"Without resamples nothing is said of where, of {within}, the network is useful."
+    useful = ", ".join(
+        f"{a:g} to {b:g}" if a < b else f"{a:g}" for a, b in curve.get("useful") or ()
+    )
+    if not useful:
+        return (
+            f"At none of the {within} is the network better than treating all and none beyond "
+            "chance."
+        )
+    return (
+        f"At thresholds {useful} the network is better than treating all and none beyond chance "
+        f"(of {within}, together)."
+    )
+
+
+def _difference(curve: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Where the band of the difference to a baseline leaves 0 out, threshold by threshold."""
+    low, high = curve.get("range") or (0.01, 0.99)
+    at = plottable(curve["thresholds"])
+    inside = (at >= low - 1e-9) & (at <= high + 1e-9)
+    lower, upper = (plottable(found[each])[inside] for each in ("low", "high"))
+    if np.isnan(lower).all():
+        return "no interval"
+    better, worse = int((lower > 0).sum()), int((upper < 0).sum())
+    return (
+        f"larger at {better} and smaller at {worse} of {int(inside.sum())} thresholds "
+        "(interval at each)"
+    )
