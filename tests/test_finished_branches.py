@@ -127,6 +127,12 @@ def test_runs_that_do_not_fit_are_named(vitals, folder, tmp_path):
             "series": {"from": "x", "frosen": True}, "static": "mlp"}})  # fmt: skip
 
 
+def test_frozen_alone_lacks_its_run(folder):
+    with pytest.raises(ConfigError, match=r"model\.branches\.series\.from: is required"):
+        config(folder, {**SEPSIS, "static": ["age"]}, {"name": "fusion", "branches": {
+            "series": {"frozen": True}, "static": "mlp"}})  # fmt: skip
+
+
 def test_a_changed_run_is_no_start(vitals, folder, tmp_path):
     import shutil
 

@@ -9,6 +9,7 @@ from medkit.core.errors import ConfigError, DataError
 from medkit.leakage.earlier import trained_before
 from medkit.runs.run import Run
 from medkit.workflows.audit import audit_experiment
+from medkit.workflows.crossval import cross_validate
 from medkit.workflows.finished_branches import earlier_parts, finished_branches
 from medkit.workflows.prepare import divide, read
 from medkit.workflows.train import train
@@ -68,6 +69,16 @@ def test_rows_that_trained_the_run_are_not_tested_here(vitals, folder):
     assert again.preprocessing["series"].parameters["standardize"] == "robust"
     assert list(finished_branches(again)) == ["series"]
     assert "trained_before" in (run.path / "report.html").read_text(encoding="utf-8")
+
+
+def test_no_fold_starts_from_a_run_that_knows_its_patients(vitals, folder):
+    """Said before the first fold: every one of them would be refused by the gate."""
+    out = folder / "crossval"
+    with pytest.raises(
+        ConfigError, match=r"model\.branches\.series\.from: .* trained on this data"
+    ):
+        cross_validate(fusion_of(folder, vitals), folds=2, jobs=0, out=out)
+    assert not out.exists()
 
 
 def test_the_split_of_the_run_tests_other_rows(vitals, folder):

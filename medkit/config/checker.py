@@ -142,7 +142,8 @@ class Checker:
         self, place: Key, known: registry.Registry, data: Any
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """One component inside another; of a model, it may come from a finished run."""
-        if known is registry.models and isinstance(data, dict) and "from" in data:
+        of_run = isinstance(data, dict) and ("from" in data or data.keys() == {"frozen"})
+        if known is registry.models and of_run:
             if "name" in data:
                 text = "cannot be combined with from: a branch is a model by its name and "
                 text += "parameters, or starts from a run; give one"

@@ -118,11 +118,25 @@ def earlier_parts(runs: Mapping[str, Run], cohort: Cohort) -> dict[str, Mapping[
 
     Only of runs that read a file of this cohort: numbers of patients elsewhere mean other patients.
     """
-    files = {*cohort.source.files.values()}
-    return {
-        name: own_parts(run) if files & {*run.environment["data_sha256"].values()} else {}
-        for name, run in runs.items()
-    }
+    return {name: own_parts(run) if _same_data(run, cohort) else {} for name, run in runs.items()}
+
+
+def refuse_same_data(experiment: Experiment, cohort: Cohort) -> None:
+    """Refuse to cross-validate with branches from runs on this data set: of whatever patients such
+    a run was trained on, some are in the test part of a fold.
+
+    Raises:
+        ConfigError: There is such a branch, and ``leakage.allow`` does not name ``trained_before``.
+    """
+    for name, run in finished_branches(experiment).items():
+        if _same_data(run, cohort) and "trained_before" not in experiment.leakage.allow:
+            text = "the run was trained on this data set: folds would test patients it has learned "
+            text += "from. Start from a run on other data, or give the model by its name"
+            raise _wrong(experiment, name, text)
+
+
+def _same_data(run: Run, cohort: Cohort) -> bool:
+    return bool({*cohort.source.files.values()} & {*run.environment["data_sha256"].values()})
 
 
 def with_embeddings(model: Component, runs: Mapping[str, Run]) -> Component:

@@ -32,6 +32,7 @@ from medkit.workflows.crossval import processes
 from medkit.workflows.crossval.plan import SITES, Fold, FoldPlan, make_plan
 from medkit.workflows.crossval.pooled import pool
 from medkit.workflows.crossval.summary import summarize
+from medkit.workflows.finished_branches import refuse_same_data
 from medkit.workflows.prepare import read
 from medkit.workflows.train import Interrupted
 
@@ -91,6 +92,7 @@ def cross_validate(
     with LogKeeper() as kept:
         with stages("read"):
             cohort = read(config.dataset)
+        refuse_same_data(config, cohort)
         if begun is not None and folds is None and repeats is None:
             folds, repeats = _as_begun(begun)
         plan = make_plan(config, cohort, folds, repeats or 1)
