@@ -70,13 +70,13 @@ def test_each_sample_gets_the_row_of_its_key(folder):
 def test_what_a_sample_lacks_of_an_array_on_disk_is_blank(folder, monkeypatch):
     from medkit.data import stored_arrays
     from medkit.data.cohort import RawInput
-    from medkit.datasets.joined import _taken
+    from medkit.datasets.matching import taken_rows
 
     monkeypatch.setattr(stored_arrays, "IN_MEMORY", 0)
     for dtype, blank in (("float32", np.nan), ("uint8", 0)):
         np.save(folder / "x.npy", np.arange(1, 13).reshape(3, 2, 2).astype(dtype))
         stored = np.load(folder / "x.npy", mmap_mode="r")
-        taken = _taken(RawInput("series", stored), np.array([2, -1, 0, 1]))
+        taken = taken_rows(RawInput("series", stored), np.array([2, -1, 0, 1]))
         assert isinstance(taken.values, stored_arrays.StoredRows)
         for values in (np.asarray(taken.values), np.stack([taken.values[i] for i in range(4)])):
             np.testing.assert_array_equal(values[1], np.full((2, 2), blank, dtype))

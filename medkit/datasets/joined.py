@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -18,13 +18,22 @@ from medkit.core.lazy import pd
 from medkit.core.registry import datasets
 from medkit.data.cohort import Cohort, RawInput, Source
 from medkit.data.inputs import presence_name
-from medkit.data.stored_arrays import StoredRows
+from medkit.datasets.matching import (
+    Repeated,
+    check_same_subjects,
+    check_same_type,
+    examples,
+    keys_of_rows,
+    role_of,
+    rows_for,
+    taken_rows,
+    with_subjects,
+)
 from medkit.datasets.table.times import as_time
 
 log = logging.getLogger("medkit")
 
 Part = dict[str, Any]
-Repeated = Literal["refuse", "first", "last"]
 
 
 def yields(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -103,7 +112,7 @@ def joined(
     """
     parts = {name: _read(part, key, f"inputs.{name}", labelled=False)
              for name, part in inputs.items()}  # fmt: skip
-    keys_of = {name: _keys(cohort, inputs[name], key, f"inputs.{name}")
+    keys_of = {name: keys_of_rows(cohort, inputs[name], key, f"inputs.{name}")
                for name, cohort in parts.items()}  # fmt: skip
     if labels is None:
         base, keys = _of_keys(keys_of)
@@ -111,7 +120,7 @@ def joined(
         repeated, within_hours = ("last" if within_hours else repeated), None
     else:
         base = _read(labels, key, "labels", labelled=True)
-        keys = _keys(base, labels, key, "labels")
+        keys = keys_of_rows(base, labels, key, "labels")
         if base.targets is None:
             raise DataError("the labels have no target", place="dataset.labels",
                             hint="Name it: labels: {name: table, …, target: died}.")  # fmt: skip
@@ -120,16 +129,16 @@ def joined(
     rows_of = {}
     for name, cohort in parts.items():
         place = f"inputs.{name}"
-        _same_type(keys, keys_of[name], place)
-        rows_of[name] = _rows(base, keys, cohort, keys_of[name], place, repeated, within_hours)
+        check_same_type(keys, keys_of[name], place)
+        rows_of[name] = rows_for(base, keys, cohort, keys_of[name], place, repeated, within_hours)
     if labels is not None:
-        base = _with_subjects(base, parts, rows_of)
+        base = with_subjects(base, parts, rows_of)
     for name, cohort in parts.items():
         rows = rows_of[name]
-        _same_subjects(base, cohort, rows, f"inputs.{name}")
+        check_same_subjects(base, cohort, rows, f"inputs.{name}")
         for own, raw in cohort.inputs.items():
             called = _called(name, own, cohort.inputs)
-            found[called] = _taken(raw, rows)
+            found[called] = taken_rows(raw, rows)
             lacking = int((rows < 0).sum())
             notes.append(f"{called}: {lacking:,} of {len(rows):,} samples lack it")
         files |= {f"{name}/{file}": digest for file, digest in cohort.source.files.items()}
@@ -138,13 +147,13 @@ def joined(
     kept = np.flatnonzero(np.logical_or.reduce(some))
     if not len(kept):
         raise DataError(f"no sample of the labels is found in any input by '{key}'",
-                        place="dataset.key", hint=f"Labels have {_examples(keys)}.")  # fmt: skip
+                        place="dataset.key", hint=f"Labels have {examples(keys)}.")  # fmt: skip
     for name, rows in rows_of.items():
         if labels is not None and (rows < 0).all():
             raise DataError(
                 f"no sample of the labels is found in it by '{key}'",
                 place=f"dataset.inputs.{name}",
-                hint=f"Labels have {_examples(keys)}, it has {_examples(keys_of[name])}.",
+                hint=f"Labels have {examples(keys)}, it has {examples(keys_of[name])}.",
             )
     dropped = dict(base.source.dropped)
     if len(kept) < len(base):
@@ -164,7 +173,7 @@ def _of_keys(keys_of: Mapping[str, np.ndarray]) -> tuple[Cohort, np.ndarray]:
     """A sample for every key that an input has, and these keys."""
     first, *others = keys_of
     for name in others:
-        _same_type(keys_of[first], keys_of[name], f"inputs.{name}", first)
+        check_same_type(keys_of[first], keys_of[name], f"inputs.{name}", first)
     keys = pd.unique(np.concatenate(list(keys_of.values())))
     return Cohort(pd.DataFrame(index=pd.Index(keys, name="id")), {}, None, Source()), keys
 
@@ -184,7 +193,7 @@ def _read(part: Mapping[str, Any], key: str, place: str, *, labelled: bool) -> C
     columns = given.get("columns")
     changed: dict[str, Any] = {}
     known = getattr(columns, "attributes", None)
-    if known is not None and key not in ("sample", "subject") and _role(columns, key) is None:
+    if known is not None and key not in ("sample", "subject") and role_of(columns, key) is None:
         known = (*known, key)
     # Without a target a reader leaves the time out.
     time = None if labelled else getattr(columns, "time", None)
@@ -203,175 +212,3 @@ def _read(part: Mapping[str, Any], key: str, place: str, *, labelled: bool) -> C
         return cohort
     times = as_time(cohort.samples[time], Path(str(given["path"])), columns.time_format)
     return replace(cohort, samples=cohort.samples.drop(columns=time).assign(time=times))
-
-
-def _role(columns: Any, key: str) -> str | None:
-    """Which role of a data set's columns the key has: ``id``, ``subject``, ``stay`` …"""
-    roles = getattr(type(columns), "model_fields", {})
-    return next((role for role in roles if getattr(columns, role) == key), None)
-
-
-def _keys(cohort: Cohort, part: Mapping[str, Any], key: str, place: str) -> np.ndarray:
-    """(n,) key of each sample."""
-    role = _role(part.get("columns"), key) or key
-    if role in cohort.samples:
-        values = cohort.samples[role]
-    elif role in ("sample", "id", cohort.samples.index.name):
-        values = cohort.samples.index.to_series()
-    else:
-        has = ["sample", *cohort.samples.columns]
-        raise DataError(
-            f"the data set has no key '{key}'",
-            place=f"dataset.{place}",
-            hint=f"It has: {', '.join(map(str, has))}. Name the column in columns.id or "
-            "columns.attributes, or join on another key.",
-        )
-    if values.isna().any():
-        row = int(np.flatnonzero(values.isna())[0]) + 1
-        raise DataError(f"{values.isna().sum()} rows have no '{key}' (first at row {row})",
-                        place=f"dataset.{place}", hint="Fill them, or leave them out.")  # fmt: skip
-    found: np.ndarray = values.to_numpy()
-    return found.astype(str) if found.dtype == object else found
-
-
-def _same_type(keys: np.ndarray, theirs: np.ndarray, place: str, of: str = "the labels") -> None:
-    if (keys.dtype.kind in "OUS") != (theirs.dtype.kind in "OUS"):
-        raise DataError(
-            f"its keys are {_examples(theirs)}, those of {of} {_examples(keys)}",
-            place=f"dataset.{place}",
-            hint="Read both as text: name the column in columns.id (or columns.categorical).",
-        )
-
-
-def _examples(keys: np.ndarray) -> str:
-    """What keys look like, no key of a patient: ``text of 3 letters``, ``numbers``."""
-    if keys.dtype.kind not in "OUS":
-        return "numbers"
-    lengths = sorted({len(each) for each in keys})
-    return f"text of {lengths[0]}{f' to {lengths[-1]}' if len(lengths) > 1 else ''} characters"
-
-
-def _rows(
-    base: Cohort, keys: np.ndarray, cohort: Cohort, theirs: np.ndarray, place: str,
-    repeated: Repeated, within_hours: float | None,
-) -> np.ndarray:  # fmt: skip
-    """(n,) row of the input for each sample of the labels; -1 where there is none."""
-    several = pd.Series(theirs).duplicated().to_numpy()
-    if within_hours is not None and (several.any() or "time" in cohort.samples):
-        return _latest(base, keys, cohort, theirs, place, within_hours)
-    order = np.arange(len(theirs))
-    until = None
-    if several.any():
-        if repeated == "refuse":
-            count = len(np.unique(theirs[several]))
-            raise DataError(
-                f"{count:,} keys have several rows (first at row {np.flatnonzero(several)[0] + 1})",
-                place=f"dataset.{place}",
-                hint="Say which one is meant: repeated: first or last, or within_hours.",
-            )
-        if "time" in cohort.samples:
-            order = np.argsort(cohort.samples["time"].to_numpy(), kind="stable")
-            if "time" in base.samples:
-                until = _latest(base, keys, cohort, theirs, place, None)
-    place_of = pd.Series(order, index=theirs[order])
-    place_of = place_of[~place_of.index.duplicated(keep="first" if repeated != "last" else "last")]
-    rows = place_of.reindex(keys).fillna(-1).to_numpy(dtype=np.int64)
-    if until is None:
-        return rows
-    # What was recorded later is not known when the prediction is made.
-    known = until if repeated == "last" else np.where(until < 0, -1, rows)
-    later = int((known != rows).sum())
-    if later:
-        log.warning("%s: %d samples have later rows than their own time: left out", place, later)
-    return known
-
-
-def _latest(
-    base: Cohort, keys: np.ndarray, cohort: Cohort, theirs: np.ndarray, place: str,
-    hours: float | None,
-) -> np.ndarray:  # fmt: skip
-    """(n,) the latest row at or before each sample's time, at most so many hours earlier."""
-    for name, each in (("labels", base), (place, cohort)):
-        if "time" not in each.samples:
-            raise DataError("within_hours needs a time", place=f"dataset.{name}",
-                            hint="Name its column: columns.time.")  # fmt: skip
-        unknown = each.samples["time"].isna().to_numpy()
-        if unknown.any():
-            raise DataError(
-                f"{unknown.sum():,} rows have no time (first at row {unknown.argmax() + 1})",
-                place=f"dataset.{name}",
-                hint="Fill them, or leave them out.",
-            )
-    dated = pd.api.types.is_datetime64_any_dtype(base.samples["time"])
-    if dated != pd.api.types.is_datetime64_any_dtype(cohort.samples["time"]):
-        raise DataError("its times and those of the labels are not of one kind: dates, or numbers",
-                        place=f"dataset.{place}")  # fmt: skip
-    left, right = (
-        pd.DataFrame({"key": k, "time": c.samples["time"].to_numpy(), "row": np.arange(len(k))})
-        for k, c in ((keys, base), (theirs, cohort))
-    )
-    for rows in (left, right):
-        times = rows["time"]
-        rows["time"] = times.astype("datetime64[us]") if dated else times.astype("float64")
-    found = pd.merge_asof(
-        left.sort_values("time", kind="stable"),
-        right.sort_values("time", kind="stable").rename(columns={"row": "theirs"}),
-        on="time", by="key",
-        tolerance=pd.Timedelta(hours=hours) if dated and hours else hours,  # type: ignore[arg-type]
-    ).sort_values("row")  # fmt: skip
-    return found["theirs"].fillna(-1).to_numpy(dtype=np.int64)
-
-
-def _with_subjects(
-    base: Cohort, parts: Mapping[str, Cohort], rows_of: Mapping[str, np.ndarray]
-) -> Cohort:
-    """Where the labels do not name the patients, those of an input: no split may divide them."""
-    knowing = [name for name, cohort in parts.items() if "subject" in cohort.samples]
-    if "subject" in base.samples or not knowing:
-        return base
-    lacking = {name: int((rows_of[name] < 0).sum()) for name in knowing}
-    name = min(knowing, key=lambda each: lacking[each])
-    if lacking[name]:
-        raise DataError(
-            f"the labels name no subject, and inputs.{name}, which does, lacks {lacking[name]:,} "
-            "of the samples",
-            place="dataset.labels",
-            hint="Name the patient's column in labels: columns.subject; a split would not keep "
-            "patients apart.",
-        )
-    subjects = parts[name].subjects[rows_of[name]]
-    return replace(base, samples=base.samples.assign(subject=subjects))
-
-
-def _same_subjects(base: Cohort, cohort: Cohort, rows: np.ndarray, place: str) -> None:
-    if "subject" not in base.samples or "subject" not in cohort.samples:
-        return
-    known = np.flatnonzero(rows >= 0)
-    mine = base.subjects[known].astype(str)
-    differ = mine != cohort.subjects[rows[known]].astype(str)
-    if differ.any():
-        raise DataError(
-            f"{differ.sum():,} samples belong to another subject than in the labels (first at row "
-            f"{rows[known][differ][0] + 1})",
-            place=f"dataset.{place}",
-            hint="Check the key: a split by subject would not keep these patients apart.",
-        )
-
-
-def _taken(raw: RawInput, rows: np.ndarray) -> RawInput:
-    """An input's rows in the order of the labels, blank where there is none."""
-    known = rows >= 0
-    taken = raw.take(np.maximum(rows, 0))
-    if known.all():
-        return taken
-    values = taken.values
-    if isinstance(values, pd.DataFrame):
-        values = values.where(np.broadcast_to(known[:, None], values.shape))
-    elif isinstance(values, StoredRows):
-        values = StoredRows(values.values, np.where(known, values.rows, -1))
-    elif isinstance(values, np.ndarray):
-        blank = "" if values.dtype == object else np.nan if values.dtype.kind == "f" else 0
-        values = np.array(values)
-        values[~known] = blank
-    present = known if taken.present is None else known & taken.present
-    return replace(taken, values=values, present=present)
