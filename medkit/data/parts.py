@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Part:
     def take(self, rows: np.ndarray) -> Part:
         """The given rows, in the given order."""
         return Part(self.cohort.take(rows), self.inputs.take(rows), self.y[rows])
+
+    def without_raw(self) -> Part:
+        """The same without its raw inputs, which nobody needs after the leakage gate."""
+        return replace(self, cohort=replace(self.cohort, inputs={}))
 
 
 @dataclass

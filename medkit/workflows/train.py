@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medkit.config.experiment import Experiment, load_config
@@ -87,6 +88,10 @@ def train(
             earlier = earlier_parts(begun, cohort)
             found = audit(parts, encoder, task, experiment.split, earlier)
             findings = gate(found, experiment.leakage)
+        # Nobody looks at raw inputs from here on: they need not stay in memory.
+        cohort = replace(cohort, inputs={})
+        parts = {name: part.without_raw() for name, part in parts.items()}
+        del divided, earlier
         with stages("summarize"):
             summaries = summarize(encoder, parts, experiment.seed)
             if experiment.evaluation.baselines:

@@ -13,6 +13,7 @@ from medkit.core.errors import DataError
 from medkit.core.lazy import pd
 from medkit.core.registry import modalities
 from medkit.data.cohort import Feature, RawInput
+from medkit.data.stored_arrays import as_array, by_channel
 from medkit.data.stored_columns import StoredColumns, stored_rows
 from medkit.modalities.files import FileRows, Written, values_of
 from medkit.modalities.modality import (
@@ -265,9 +266,8 @@ class Tabular(CategoricalColumns):
         others one together.
         """
         columns: dict[str, np.ndarray] = {}
-        for position, feature in enumerate(self.features):
-            values, name = np.asarray(x)[:, position], feature.name
-            numeric = feature.kind == "numeric"
+        for feature, (_, values) in zip(self.features, by_channel(as_array(x)), strict=True):
+            name, numeric = feature.name, feature.kind == "numeric"
             columns |= {name: values} if numeric else self._summary_columns(name, values)
         return pd.DataFrame(columns)
 
