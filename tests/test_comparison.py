@@ -162,11 +162,12 @@ def test_three_runs_are_corrected_for_their_number(changed):
         np.testing.assert_allclose([tests[i]["p_holm"] for i in order], expected)
 
 
+def other_files(environment):
+    environment["data_sha256"] = {"other.csv": "00"}
+
+
 def test_runs_with_other_rows_are_shown_unpaired_and_it_is_said_why(changed, breast_cancer_run):
     one = breast_cancer_run.path
-
-    def other_files(environment):
-        environment["data_sha256"] = {"other.csv": "00"}
 
     def other_seed(config):
         config["seed"] = 99
@@ -203,7 +204,11 @@ def test_runs_with_other_rows_are_shown_unpaired_and_it_is_said_why(changed, bre
     }
     for number, (reason, change) in enumerate(cases.items()):
         folder = changed(f"run-{number}", **({"table": rehashed} | change))
-        result = compare_runs([one, folder]).result
+        if "other data" in reason:
+            with pytest.raises(RunError, match="the runs read other data") as error:
+                compare_runs([one, folder])
+            assert "--other-data compares their numbers side by side" in str(error.value)
+        result = compare_runs([one, folder], other_data=True).result
         (pair,) = result["comparisons"]
         assert set(pair) == {"run", "reference", "paired", "note"}
         assert pair["note"] == (
@@ -401,6 +406,11 @@ def test_the_command(changed, tmp_path, monkeypatch, capsys):
     assert main(["compare", str(one), str(two), "--out", str(tmp_path / "new")]) == 0
     assert f"page: {tmp_path / 'new' / 'comparison.html'}" in capsys.readouterr().err
     checked_page(tmp_path / "new" / "comparison.html")
+    other = changed("run-other", rehashed, files={"environment.json": other_files})
+    capsys.readouterr()
+    assert main(["compare", str(one), str(other)]) == 1
+    assert "the runs read other data" in capsys.readouterr().err
+    assert main(["compare", str(one), str(other), "--other-data"]) == 0
     assert main(["compare", str(one)]) == 1
     assert "a comparison needs two runs or more" in capsys.readouterr().err
 

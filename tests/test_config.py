@@ -338,6 +338,12 @@ def test_the_nearest_name_of_the_same_group_goes_before_those_of_others(tmp_path
     assert f"{known} 'step_hours'?" in said
 
 
+def test_a_tab_within_a_text_is_a_tab(tmp_path):
+    text = TABLE + "description: |\n  one\n  \ttwo\n  thr\tee\n"
+    assert load_config(write(tmp_path, text)).header.description == "one\n\ttwo\nthr\tee\n"
+    assert "a tab; YAML is indented with spaces" in refused(tmp_path, TABLE + "split:\n\tby: x\n")
+
+
 def test_a_plain_value_is_short_for_a_group(tmp_path):
     experiment = load_config(write(tmp_path, TABLE))
     assert experiment.dataset.parameters["target"].column == "died"

@@ -133,6 +133,44 @@ def test_none_is_a_category_and_missing_among_numbers(file):
         table(path=file("x,y,p\n1,0,None\n2,1,b\n"), target="y", columns={"subject": "p"})
 
 
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("age 😀", "age 😀"),
+        ("age\tyears", "age\tyears"),
+        ('"age\nin years"', "age\nin years"),
+        ('"age\r\nin years"', "age\nin years"),
+        ('"age, in ""years"""', 'age, in "years"'),
+        ("", "Unnamed: 1"),
+        ("  ", "Unnamed: 1"),
+        ('""', "Unnamed: 1"),
+    ],
+)
+def test_any_name_of_a_column_is_its_name(file, header, name):
+    rows = "".join(f"p{i},{20 + i},{i % 2}\n" for i in range(12))
+    path = file(f"patient,{header},died\n{rows}")
+    found = table(path=path, target="died", columns={"subject": "patient", "inputs": (name,)})
+    assert only_input(found).values[name].tolist() == [20 + i for i in range(12)]
+    with pytest.raises(DataError, match=rf"line {15 + header.count(chr(10))} has 2 fields"):
+        table(path=file(f"patient,{header},died\n{rows}p12,1,1\np13,1\n"), target="died")
+
+
+def test_a_name_with_a_line_break_as_excel_writes_it(file):
+    rows = "".join(f"p{i},{20 + i},{i % 2}\r\n" for i in range(12))
+    path = file('patient,"age\nin years",died\r\n' + rows)
+    found = table(path=path, target="died", columns={"subject": "patient"})
+    assert only_input(found).values["age\nin years"].tolist() == [20 + i for i in range(12)]
+    assert found.targets.tolist() == [i % 2 for i in range(12)]
+
+
+def test_columns_without_a_name_get_one_each(file, caplog):
+    with caplog.at_level("WARNING", "medkit"):
+        path = file(",x,,y\n" + "".join(f"{i},{i * i % 7},{-i % 5},{i % 2}\n" for i in range(12)))
+        found = table(path=path, target="y")
+    assert [*only_input(found).values] == ["x", "Unnamed: 2"]  # the first counts the rows
+    assert "columns 1, 3 of data.csv have no name: called 'Unnamed: 0', 'Unnamed: 2'" in caplog.text
+
+
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_decimal_commas(file, separator):
     text = "crp;icd;y\n12,5;1,2;0,5\n-3;3,4;1\n?;5;2,25\n".replace(";", separator)

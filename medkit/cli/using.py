@@ -178,12 +178,15 @@ def compare(
         Path | None,
         typer.Option("--out", help="Folder for comparison.html; default: ./comparison-<ids>.html"),
     ] = None,
+    other_data: Annotated[
+        bool, typer.Option("--other-data", help="The runs may have read other data.")
+    ] = False,
     allow_code: AllowOption = None,
 ) -> None:
     """Compare runs with the first of them; writes a page and prints paired tests as JSON."""
     from medkit.workflows import compare as comparison
 
-    found = comparison.compare_runs(folders)
+    found = comparison.compare_runs(folders, other_data)
     page = comparison.default_page(found) if out is None else out / "comparison.html"
     comparison.write_page(found, page)
     show(comparison.comparison_table(found))

@@ -85,9 +85,6 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
         raise wrong(error.message) from None
     except (OSError, UnicodeDecodeError) as error:
         raise wrong(f"cannot be read as UTF-8 text ({error})") from error
-    for number, line in enumerate(text.splitlines(), 1):
-        if line[: len(line) - len(line.lstrip())].count("\t"):
-            raise wrong("a tab; YAML is indented with spaces", number)
     try:
         node, document = _loaded(text)
     except _TooMuch as error:
@@ -98,7 +95,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         message = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise wrong(f"not valid YAML: {message}", mark.line + 1 if mark else None) from None
+        line = mark.line + 1 if mark else None
+        if line and re.match(r" *\t", [*text.splitlines(), ""][line - 1]):
+            raise wrong("a tab; YAML is indented with spaces", line) from None
+        raise wrong(f"not valid YAML: {message}", line) from None
     if not isinstance(document, dict):
         got = "nothing" if document is None else f"a {type(document).__name__}"
         raise wrong(f"must be a mapping of settings such as 'model: mlp'; got {got}")

@@ -33,6 +33,8 @@ DELIMITED = tuple(
 )
 DELIMITERS = ",;\t|"
 ROWS_A_GROUP = 100_000
+# Lines in which the header must end.
+_FIRST = 30
 Decimal = Literal[".", ","]
 
 _TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
@@ -110,7 +112,8 @@ class Text:
         as missing, where that is so in all columns and an empty line cannot be a row."""
         import duckdb
 
-        encoding, copied = self.encoding, False
+        # Where a name holds a line break, DuckDB may take that one for what ends each line.
+        encoding, copied = self.encoding, self._breaks > 0
         while True:
             try:
                 with (
@@ -159,7 +162,11 @@ class Text:
             what = "cannot be read"
         else:
             return DataError("cannot be read as a table", place=str(self.path))
-        return BrokenLine(int(line[1]), what, self.path)
+        return BrokenLine(int(line[1]) + self._breaks, what, self.path)
+
+    @property
+    def _breaks(self) -> int:
+        return sum(name.count("\n") for name in self.names)
 
     def typed(
         self,
@@ -286,9 +293,25 @@ def open_text(
         lines = _first_lines(path, found)
     if not lines or not lines[0].strip():
         raise DataError("the first line is empty; a header is expected", place=str(path))
-    sign = delimiter or separator_of(lines[0], path.name, lines[1:])
-    names = [name.strip() for name in next(csv.reader([lines[0]], delimiter=sign))]
+    sign = delimiter or separator_of(lines[0], path.name, lines[1:6])
+    names = _header(lines, sign)
+    unnamed = {i: f"Unnamed: {i}" for i, name in enumerate(names) if not name}
+    if unnamed:
+        log.warning(
+            "columns %s of %s have no name: called %s", ", ".join(str(i + 1) for i in unnamed),
+            path.name, ", ".join(f"'{name}'" for name in unnamed.values()),
+        )  # fmt: skip
+        names = [unnamed.get(i, name) for i, name in enumerate(names)]
     return Text(path, names, sign, found, encoding, decimal)
+
+
+def _header(lines: list[str], sign: str) -> list[str]:
+    """The columns' names; those in quotes may hold line breaks."""
+    try:
+        names = next(csv.reader((f"{line}\n" for line in lines), delimiter=sign, strict=True))
+    except csv.Error:  # a quote within a name, or one that is not closed soon
+        names = next(csv.reader(lines[:1], delimiter=sign))
+    return [name.strip() for name in names]
 
 
 def separator_of(header: str, name: str, following: list[str] | None = None) -> str:
@@ -316,4 +339,4 @@ def _unquoted(line: str, sign: str) -> int:
 
 def _first_lines(path: Path, encoding: str) -> list[str]:
     with unpacked(path) as stream, io.TextIOWrapper(stream, encoding=encoding) as text:
-        return [line.rstrip("\r\n") for line in islice(text, 6)]
+        return [line.rstrip("\r\n") for line in islice(text, _FIRST)]

@@ -39,7 +39,7 @@ class Comparison:
         return self.rows[0].run.task
 
 
-def compare_runs(paths: Sequence[Path | str]) -> Comparison:
+def compare_runs(paths: Sequence[Path | str], other_data: bool = False) -> Comparison:
     """Compare finished runs with the first of them.
 
     Runs tested on the same rows are compared in pairs, by the bootstrap, DeLong's test and
@@ -48,10 +48,11 @@ def compare_runs(paths: Sequence[Path | str]) -> Comparison:
 
     Args:
         paths: Folders of two runs or more.
+        other_data: Whether runs on other data are meant: then there is no test, only their numbers.
 
     Raises:
         RunError: One run only, a run given twice, a damaged run, or runs that predict other
-            things.
+            things, or (unless that is meant) read other data.
     """
     folders = [Path(path) for path in paths]
     if len(folders) < 2:
@@ -68,6 +69,14 @@ def compare_runs(paths: Sequence[Path | str]) -> Comparison:
         _same_question(reference, each)
     settings = Evaluation.model_validate(reference.run.config["evaluation"])
     comparisons = [_against(reference, each, settings) for each in rows[1:]]
+    for each, found in zip(rows[1:], comparisons, strict=True):
+        if not (other_data or found["paired"] or _same_data(reference, each)):
+            raise RunError(
+                "the runs read other data (their SHA-256 differ): a difference between them may "
+                "be one of the patients",
+                place=f"{reference.name} and {each.name}",
+                hint="--other-data compares their numbers side by side, without a test.",
+            )
     correction = None
     if len(comparisons) > 1:
         _correct(comparisons)
@@ -103,7 +112,7 @@ def _same_question(one: TestRows, other: TestRows) -> None:
             hint="Only runs that predict the same can be compared.",
         )
     questions = [_question]
-    if one.run.environment.get("data_sha256") == other.run.environment.get("data_sha256"):
+    if _same_data(one, other):
         questions.append(_target)  # elsewhere the same outcome may have another name
     for found in questions:
         before, after = found(one), found(other)
@@ -113,6 +122,11 @@ def _same_question(one: TestRows, other: TestRows) -> None:
                 place=place,
                 hint="Only runs that predict the same can be compared.",
             )
+
+
+def _same_data(one: TestRows, other: TestRows) -> bool:
+    files = [each.run.environment.get("data_sha256") for each in (one, other)]
+    return bool(files[0] == files[1])
 
 
 def _question(rows: TestRows) -> str:
