@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import statsmodels.api as sm
+import yaml
 from report_example import example, full
 
 from medkit.core.registry import tasks
@@ -26,6 +27,7 @@ from medkit.report.checklists import facts
 from medkit.report.checklists.checklist import counts, tripod_ai
 from medkit.report.checklists.model_card import model_card, model_card_text
 from medkit.report.checklists.probast import signals
+from medkit.report.figures import learned
 
 KINDS = ["binary", "regression", "multiclass", "multilabel"]
 # Which items no run can fill, and which need a declared field (the field's own list).
@@ -219,6 +221,99 @@ def test_sample_size_counts_patients():
     for each in found["assumptions"]:
         assert each["met"] == (found["n"] >= each["needed"])
     assert any(found["n"] < each["needed"] <= 862 for each in found["assumptions"])
+
+
+def with_settings(kind="binary", **changed):
+    """The example with sections of its config changed."""
+    document = yaml.safe_load(full(kind).config)
+    for section, settings in changed.items():
+        given = document.get(section) or {}
+        given = given if isinstance(given, dict) else {"name": given}
+        document[section] = given | settings if isinstance(settings, dict) else settings
+    return full(kind, config=yaml.safe_dump(document))
+
+
+@pytest.mark.parametrize("settings", [{"loss": "focal"}, {"label_smoothing": 0.1}])
+def test_losses_that_shift_probabilities_are_looked_at(settings):
+    asks = "If classes were reweighted, were probabilities set right afterwards?"
+    none = {"training": {"class_weight": None}, "calibration": "none"}
+    assert levels(with_settings(**none))[asks] == "good"
+    inputs = with_settings(**none, task=settings)
+    assert levels(inputs)[asks] == "unsure"
+    assert "probabilities" in facts.imbalance(inputs)
+    fitted = with_settings(**(none | {"calibration": "platt"}), task=settings)
+    assert levels(fitted)[asks] == "good"
+    assert "recalibrated by platt" in facts.imbalance(fitted)
+
+
+def test_optimism_is_read_off_the_gate_and_the_numbers():
+    asks = "Was optimism accounted for?"
+    inputs = full("binary")
+    main = inputs.leading.name
+    copies = {"name": "duplicates", "severity": "fail", "what": "3 rows are copies", "waived": "so"}
+    for findings, level in (([], "good"), ([copies], "bad"),
+                            ([{**copies, "severity": "warn"}], "unsure")):  # fmt: skip
+        inputs.metrics["leakage"] = {"checked": ["duplicates"], "findings": findings}
+        assert levels(inputs)[asks] == level
+    del inputs.metrics["leakage"]
+    assert levels(inputs)[asks] == "unknown"
+    test = inputs.metrics["test"]["metrics"][main] = {"value": 0.8, "low": 0.7, "high": 0.85}
+    for trained, said in ((0.99, "better in training than chance explains, it overfits"),
+                          (0.84, "no better in training than chance explains")):  # fmt: skip
+        inputs.metrics["train"] = {"metrics": {main: {"value": trained}}}
+        assert said in facts.optimism(inputs)
+    test |= {"low": None, "high": None}
+    assert "without an interval, whether it overfits is not known" in facts.optimism(inputs)
+
+
+def test_a_site_split_alone_does_not_tell_how_sites_differ():
+    def heterogeneity(inputs):
+        return [each.status for each in tripod_ai(inputs) if each.number in ("12d", "23b")]
+
+    assert heterogeneity(full("binary")) == ["authors", "authors"]
+    split = with_settings(split={"by": "site"})
+    assert heterogeneity(split) == ["partly", "partly"]
+    group = {"n": 40, "subjects": 40, "positives": 9, "metrics": {"auroc": {"value": 0.8}}}
+    split.metrics["subgroups"]["site"] = {"a": group, "b": {"suppressed": "few"}}
+    assert heterogeneity(split) == ["partly", "partly"]
+    split.metrics["subgroups"]["site"]["b"] = group
+    assert heterogeneity(split) == ["filled", "filled"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"threshold": "youden"}, "where sensitivity + specificity − 1 was highest"),
+        (
+            {"threshold": "sensitivity", "at_least": 0.9},
+            "the most specific with a sensitivity of at least 0.9",
+        ),
+        (
+            {"threshold": "specificity", "at_least": 0.8},
+            "the most sensitive with a specificity of at least 0.8",
+        ),
+        (
+            {"threshold": "cost", "cost_ratio": 5},
+            "at which costs were least, one missed event as much as 5 false alarms",
+        ),
+    ],
+)
+def test_every_rule_of_the_threshold_is_named(settings, said):
+    assert said in facts.output(with_settings(task={"name": "binary", **settings}))
+
+
+def test_what_a_learning_curve_shows_is_said():
+    turning = {"loss": [0.6, 0.4, 0.2], "val_loss": [0.6, 0.5, 0.7]}
+    assert learned(turning, "loss", False) == (
+        "On validation it was best in epoch 2 of 3 (0.5), and 0.7 in the last, with 0.2 in training"
+        ": from there on it overfits."
+    )
+    assert "the last: a longer training may go further" in learned(
+        {"loss": [0.6, 0.5], "val_loss": [0.6, 0.55]}, "loss", False
+    )
+    noisy = learned({"auroc": [0.7, 0.8, 0.9], "val_auroc": [0.7, 0.801, 0.8]}, "auroc", True)
+    assert noisy.endswith("with 0.9 in training.")
+    assert "Only training was measured" in learned({"loss": [0.6, 0.5]}, "loss", False)
 
 
 def test_signals_of_a_copied_target_and_of_no_gate():

@@ -250,8 +250,11 @@ def test_the_corrected_test_against_scipy(finished):
     ]
     ours = content["baselines"]["logistic_regression"]["differences"]["brier"]
     plain = stats.ttest_rel(*zip(*pairs, strict=True))
-    # Nadeau and Bengio: 1/k becomes 1/k + n_test/n_train, which is 1 in two folds.
-    t = plain.statistic * np.sqrt((1 / 4) / (1 / 4 + 1))
+    # Nadeau and Bengio: 1/k becomes 1/k + n_test/n_train, the rows that weights come from; the
+    # validation rows are not among them, which is the stricter of the two readings.
+    train, test = (np.mean([fold[name] for fold in content["folds"]]) for name in ("train", "n"))
+    assert train < test
+    t = plain.statistic * np.sqrt((1 / 4) / (1 / 4 + test / train))
     assert ours["test"]["t"] == pytest.approx(t)
     assert ours["test"]["p"] == pytest.approx(2 * stats.t.sf(abs(t), 3))
     assert ours["mean"] == pytest.approx(np.mean([a - b for a, b in pairs]))

@@ -389,7 +389,7 @@ def test_an_updated_model_is_not_told_as_one_developed_here(method, undrawn, tmp
     assert re.search(rf"Before and after the update .* AUROC {was} \(.*?\) {now} \(", text)
     assert (f"{was} " in text.split("Results of updating")[1]) == (method == "refit")
     assert (
-        "were recalibrated by" in text if method == "slope" else "see the calibration, or" in text
+        "were recalibrated by" in text if method == "slope" else "See the calibration, or" in text
     )
 
 

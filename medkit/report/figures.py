@@ -55,10 +55,19 @@ def largest(values: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
+_TURNED = 0.01  # of the best value: a smaller change is none
+
+
 def learning_curves(
-    history: Mapping[str, Sequence[float]], watched: Mapping[str, str]
+    history: Mapping[str, Sequence[float]], watched: Mapping[str, str], rising: Sequence[str] = ()
 ) -> list[Figure]:
-    """Loss, and the watched metric, per epoch on train and validation: key -> label."""
+    """Loss, and the watched metric, per epoch on train and validation: key -> label.
+
+    Args:
+        history: Metric -> its value in each epoch, ``val_`` before those of validation.
+        watched: Metric -> what it is called.
+        rising: Those of which more is better.
+    """
     figures = []
     for metric, called in watched.items():
         if not history.get(metric) or len(history[metric]) < 2:
@@ -81,9 +90,27 @@ def learning_curves(
 
         last = history.get(f"val_{metric}", history[metric])[-1]
         alt = f"{metric} over {len(epochs)} epochs; in the last on validation {last:.3g}"
-        caption = "Validation far from training, or turning back, is overfitting."
+        caption = learned(history, metric, metric in rising)
         figures.append(draw(f"curve-{metric}", f"Learning: {called}", caption, alt, plot))
     return figures
+
+
+def learned(history: Mapping[str, Sequence[float]], metric: str, rising: bool) -> str:
+    """Where validation was best, and what became of it after that."""
+    of_valid = np.asarray(history.get(f"val_{metric}", ()), float)
+    if not np.isfinite(of_valid).any():
+        return "Only training was measured: whether it overfits cannot be seen here."
+    best = int(np.nanargmax(of_valid) if rising else np.nanargmin(of_valid))
+    last, trained = of_valid[-1], float(history[metric][-1])
+    found = (
+        f"On validation it was best in epoch {best + 1} of {len(of_valid)} ({of_valid[best]:.3g})"
+    )
+    if best == len(of_valid) - 1:
+        return f"{found}, the last: a longer training may go further."
+    text = f"{found}, and {last:.3g} in the last, with {trained:.3g} in training"
+    turned = abs(last - of_valid[best]) > _TURNED * abs(of_valid[best])
+    ahead = (trained > last) if rising else (trained < last)
+    return f"{text}: from there on it overfits." if turned and ahead else f"{text}."
 
 
 def discrimination(curves: Sequence[Curve], alt: str) -> list[Figure]:

@@ -178,7 +178,10 @@ class Reliability:
             return found
         if name in _BIASED:
             return {"value": value, "low": None, "high": None, "note": _NO_INTERVAL}
-        return {"value": value, **resampled.confidence_interval(name, value, confidence)}
+        found = {"value": value, **resampled.confidence_interval(name, value, confidence)}
+        if name == "brier_scaled" and found["low"] is not None and "curve" in self.why:
+            found |= {"low": None, "high": None, "note": f"no interval: {self.why['curve']}"}
+        return found
 
     def _bin_table(self, subjects: np.ndarray, confidence: float) -> list[dict[str, Any]]:
         table = []

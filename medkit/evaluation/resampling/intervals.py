@@ -203,7 +203,7 @@ def _exact(value: float) -> float:
     return float(nearest) if abs(value - nearest) < _SAME and nearest in (0, 1) else value
 
 
-def too_few(subjects: Mapping[str, int]) -> str | None:
+def too_few(subjects: Mapping[str, int], needed: int = FEWEST_SUBJECTS) -> str | None:
     """Why an interval of how well a model discriminates would mean nothing; None if it may.
 
     With 1, 2 and 3 subjects of a class, nominal 95 % intervals of an AUROC cover some 20, 70 and
@@ -211,13 +211,13 @@ def too_few(subjects: Mapping[str, int]) -> str | None:
 
     Args:
         subjects: Class -> subjects with rows of it; of none there is nothing to estimate.
+        needed: How many of each there must be.
     """
-    short = [f"{name} ({n})" for name, n in subjects.items() if 0 < n < FEWEST_SUBJECTS]
+    short = [f"{name} ({n})" for name, n in subjects.items() if 0 < n < needed]
     if not short:
         return None
     return (
-        f"too few subjects for an interval: {', '.join(short)}; {FEWEST_SUBJECTS} of each class "
-        "are needed"
+        f"too few subjects for an interval: {', '.join(short)}; {needed} of each class are needed"
     )
 
 

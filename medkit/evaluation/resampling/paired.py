@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from medkit.core.errors import DataError
+from medkit.evaluation.clusters import FEWEST, subjects_among
 from medkit.evaluation.methods import methods_for
 from medkit.evaluation.notes import doubts
 from medkit.evaluation.part_metrics import resample
 from medkit.evaluation.resampling.delong import delong_test
-from medkit.evaluation.resampling.intervals import plain
+from medkit.evaluation.resampling.intervals import plain, too_few
 from medkit.evaluation.results import Comparison, Difference
 from medkit.evaluation.rows import EvaluatedRows
 
@@ -72,7 +73,7 @@ def compare_outputs(a: EvaluatedRows, b: EvaluatedRows) -> Comparison:
 
 def _differences(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Difference]:
     values_a, values_b = (of.task.measure(of.statistics) for of in (a, b))
-    differences = resample(a).less(resample(b))
+    differences = resample(a).less(resample(b)).without(_too_alike(a, b))
     found: dict[str, Difference] = {}
     for name, value_a in values_a.items():
         value = value_a - values_b[name]
@@ -87,6 +88,39 @@ def _differences(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, Difference]:
             found[name]["not_estimable"] = "the same in all resamples: no test"
         elif found[name]["low"] is not None:
             found[name]["p"] = differences.p_value(name, value)
+    return found
+
+
+def _too_alike(a: EvaluatedRows, b: EvaluatedRows) -> dict[str, str]:
+    """Metric -> why a difference in it has no interval: few with the outcome, or few that differ.
+
+    With fewer than 10 such patients nominal 95 % intervals covered 65 to 90 %
+    (``benchmarks/coverage.py``).
+    """
+    methods, y = methods_for(a.task), np.asarray(a.y)
+    found: dict[str, str] = {}
+    ranked = methods.ranked(y)
+    if methods.key is None:  # one question: every metric is about its two outcomes
+        ranked = dict.fromkeys((each.name for each in a.task.metrics), methods.occurrences(y))
+    for metric, classes in ranked.items():
+        if reason := too_few({n: subjects_among(a.codes, r) for n, r in classes.items()}, FEWEST):
+            found[metric] = reason
+    among = [methods.denominators(y, np.asarray(of.p), of.threshold) for of in (a, b)]
+    right = [methods.right(y, np.asarray(of.p), of.threshold) for of in (a, b)]
+    for label, of_a in right[0].items():
+        differ = of_a != right[1][label]
+        ending = "" if label is None else f"_{label}"
+        for metric in ("accuracy", "precision", "recall", "specificity"):
+            name = metric + ending
+            if name not in among[0] or name in found:
+                continue
+            rows = differ & (among[0][name] | among[1][name])
+            count = subjects_among(a.codes, rows)
+            if 0 < count < FEWEST:
+                found[name] = (
+                    f"no interval: the models differ in {count} subject{'s' * (count != 1)} only; "
+                    f"{FEWEST} are needed"
+                )
     return found
 
 
@@ -150,8 +184,8 @@ def corrected_resampled_t(
 
     Args:
         differences: (k,) one difference a fold, over all repeats.
-        train_fraction: Share of the rows that trains in each fold; only the ratio to the next
-            counts, so that numbers of rows do as well.
+        train_fraction: Share of the rows that trains in each fold, without the validation rows;
+            only the ratio to the next counts, so that numbers of rows do as well.
         test_fraction: Share of the rows that tests.
         confidence: Coverage of the interval.
 

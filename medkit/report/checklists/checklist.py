@@ -107,10 +107,21 @@ def _size(inputs: ReportInputs) -> tuple[Status, str]:
 
 
 def _heterogeneity(inputs: ReportInputs) -> tuple[Status, str]:
-    if inputs.setting("split.by") == "site":
-        return "filled", "The model is tested at sites it was not trained on."
-    if "site" in (inputs.metrics.get("subgroups") or {}):
-        return "filled", "Performance is reported by site, among the subgroups."
+    groups = (inputs.metrics.get("subgroups") or {}).get("site") or {}
+    measured = sum(bool(each.get("metrics")) for each in groups.values())
+    elsewhere = inputs.setting("split.by") == "site"
+    where = "The model is tested at sites it was not trained on." if elsewhere else ""
+    if measured > 1:
+        return (
+            "filled",
+            f"Performance is reported for {measured} sites, among the subgroups. {where}".strip(),
+        )
+    if elsewhere or measured:
+        one = "Performance is reported for one site only." if measured else ""
+        return _partly(
+            f"{where} {one}".strip(),
+            "how performance differs between sites (evaluation.subgroups: [site])",
+        )
     return "authors", "No site column was declared, or it is not among the subgroups."
 
 

@@ -9,7 +9,7 @@ from medkit.modalities.preparation import Preparation
 from medkit.report.inputs import ReportInputs
 from medkit.report.outcome import outcome_report
 from medkit.report.sections.summary import parts_of
-from medkit.report.templates import count, estimate, label, sentence
+from medkit.report.templates import count, estimate, label, readable, sentence
 
 # How ``medkit evaluate --recalibrate`` updates a model.
 _UPDATES = {
@@ -158,14 +158,18 @@ def imbalance(inputs: ReportInputs) -> str:
     unweighted = outcome_report(inputs).unweighted
     if unweighted:
         return unweighted
-    weights = inputs.setting("training.class_weight")
-    if weights is None:
-        return "No resampling and no class weights."
-    how = "balanced" if weights == "balanced" else str(weights)
-    return (
-        f"Class weights in the loss ({how}); no resampling. Weights shift the probabilities: "
-        + (f"they were recalibrated by {recalibration(inputs)}." if set_right(inputs) else
-           "see the calibration, or set calibration in the config.")
+    weights, distortion = inputs.setting("training.class_weight"), distorted(inputs)
+    text = "No resampling and no class weights."
+    if weights is not None:
+        how = "balanced" if weights == "balanced" else str(weights)
+        text = f"Class weights in the loss ({how}); no resampling. Weights shift the probabilities."
+    if distortion:
+        text += f" {sentence(distortion)}"
+    if weights is None and not distortion:
+        return text
+    return f"{text} " + (
+        f"They were recalibrated by {recalibration(inputs)}." if set_right(inputs) else
+        "See the calibration, or set calibration in the config."
     )  # fmt: skip
 
 
@@ -260,3 +264,30 @@ def needed(assumption: Mapping[str, Any]) -> str:
         return f"with {assumption['basis']} {assumption['note']}"
     verdict = "met" if assumption["met"] else "not met"
     return f"{assumption['needed']:,} patients with {assumption['basis']} ({verdict})"
+
+
+def optimism(inputs: ReportInputs) -> str:
+    """The leading metric in training against its interval in test: whether it overfits."""
+    metric, parts = inputs.leading, inputs.metrics
+    test = parts["test"]["metrics"].get(metric.name) or {}
+    trained = (parts.get("train", {}).get("metrics", {}).get(metric.name) or {}).get("value")
+    if trained is None or test.get("value") is None:
+        return f"{metric.title} is not known of both training and test."
+    text = f"{metric.title} {readable(trained)} in training, {estimate(test)} in test: "
+    if test.get("low") is None or not metric.sign:
+        return f"{text}without an interval, whether it overfits is not known."
+    bound = test["high"] if metric.sign > 0 else test["low"]
+    if (trained - bound) * metric.sign > 0:
+        return f"{text}better in training than chance explains, it overfits."
+    return f"{text}no better in training than chance explains."
+
+
+def distorted(inputs: ReportInputs) -> str:
+    """By which settings of the loss probabilities are shifted; empty if by none."""
+    found = []
+    if inputs.setting("task.loss") == "focal":
+        found.append("the focal loss draws probabilities towards one half")
+    smoothing = inputs.setting("task.label_smoothing") or 0
+    if smoothing > 0:
+        found.append(f"label smoothing ({smoothing:g}) draws probabilities to the middle")
+    return " and ".join(found)

@@ -21,6 +21,9 @@ SOURCE = "Moons et al., PROBAST+AI. BMJ 2025;388:e082505"
 _FEW_EVENTS_PER_PARAMETER = 10
 _FEW_TEST_EVENTS = 100
 
+# Findings of rows that training and test have in common.
+_SHARED = ("subject_overlap", "trained_before", "duplicates", "near_duplicates")
+
 Answer = tuple[Level, str]  # level, and what the run shows
 
 WORDS = {
@@ -166,8 +169,26 @@ def _findings(
 
 def _imbalance(inputs: ReportInputs) -> Answer:
     weights = inputs.setting("training.class_weight")
-    level: Level = "good" if weights is None or facts.set_right(inputs) else "unsure"
+    shifted = weights is not None or facts.distorted(inputs)
+    level: Level = "unsure" if shifted and not facts.set_right(inputs) else "good"
     return level, facts.imbalance(inputs)
+
+
+def _optimism(inputs: ReportInputs) -> Answer:
+    gate = inputs.metrics.get("leakage")
+    text = facts.optimism(inputs)
+    if not gate:
+        return (
+            "unknown",
+            f"The leakage gate did not run: the test part may hold training rows. {text}",
+        )
+    found, what = _findings(gate, _SHARED)
+    if any(each.get("severity") == "fail" for each in found):
+        return "bad", f"The test part is not independent of training: {what} {text}"
+    apart = (
+        "The test part took part in neither training nor tuning; choices were made on validation."
+    )
+    return "unsure" if found else "good", " ".join(filter(None, (apart, what, text)))
 
 
 def _categories(inputs: ReportInputs) -> Answer:
@@ -187,9 +208,7 @@ _SIGNALS: tuple[tuple[str, str, Callable[[ReportInputs], Answer]], ...] = (
     ("Analysis", "Does the test part hold enough events to evaluate?", _enough_test_events),
     ("Analysis", "Were missing values dealt with, rather than their rows left out?", _missing),
     ("Analysis", "Are training, tuning and evaluation apart?", _apart),
-    ("Analysis", "Was optimism accounted for?",
-     lambda inputs: ("good", "All results are of a test part that took part in neither training "
-                     "nor tuning; choices were made on validation.")),
+    ("Analysis", "Was optimism accounted for?", _optimism),
     ("Analysis", "Are calibration and discrimination both reported?",
      lambda inputs: outcome_report(inputs).calibrated()),
     ("Analysis", "If classes were reweighted, were probabilities set right afterwards?",

@@ -27,6 +27,7 @@ def results(inputs: ReportInputs) -> dict[str, Any]:
         "confusion": kind.confusion(),
         "parts": [(name, called_so) for name, called_so in PART_NAMES.items() if name in metrics],
         "not_estimable": not_estimable(inputs),
+        "optimism": facts.optimism(inputs),
     }
 
 

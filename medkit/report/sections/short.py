@@ -59,7 +59,9 @@ def training(inputs: ReportInputs) -> list[Figure]:
     if watched in measured and measured[watched]["value"] is None:
         watched = "loss"
     return learning_curves(
-        inputs.history, {each: inputs.called(each) for each in ("loss", watched)}
+        inputs.history,
+        {each: inputs.called(each) for each in ("loss", watched)},
+        [each.name for each in inputs.task.metrics if each.better == "more"],
     )
 
 

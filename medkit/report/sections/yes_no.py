@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,13 @@ from medkit.report.drawing import Figure
 from medkit.report.outcome import OutcomeReport, outcome_reports
 from medkit.report.templates import count, readable, sentence
 
-_RULES = {"youden": "sensitivity + specificity − 1", "f1": "F1"}
+_RULES = {
+    "youden": "where sensitivity + specificity − 1 was highest",
+    "f1": "where F1 was highest",
+    "sensitivity": "the most specific with a sensitivity of at least {at_least:g}",
+    "specificity": "the most sensitive with a specificity of at least {at_least:g}",
+    "cost": "at which costs were least, one missed event as much as {cost_ratio:g} false alarms",
+}
 
 
 @outcome_reports.register("yes_no")
@@ -74,7 +81,11 @@ class YesNoReport(OutcomeReport):
         used = self.inputs.threshold
         if used is None:
             return sentence(text)
-        rule = _RULES.get(self.inputs.setting("task.threshold", ""), "")
+        setting = self.inputs.setting
+        rule = _RULES.get(setting("task.threshold", ""), "").format(
+            at_least=setting("task.at_least") or math.nan,
+            cost_ratio=setting("task.cost_ratio") or math.nan,
+        )
         at = f"the threshold {used:.3g}" if isinstance(used, float) else "a threshold of each label"
-        how = f", where {rule} was highest" if rule else ""
+        how = f", {rule}" if rule else ""
         return sentence(f"{text}; {at} was chosen on the validation part{how}")
