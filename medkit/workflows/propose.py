@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,11 @@ from medkit.core.errors import DataError, RunError
 from medkit.core.files import write_text
 from medkit.core.lazy import pd
 from medkit.datasets.table.columns import MOST_CLASSES, Roles
-from medkit.datasets.table.roles import TIME_NAME, are_dates, folded, infer_roles, is_row_number
-from medkit.datasets.table.times import as_time
+from medkit.datasets.table.roles import infer_roles
 from medkit.readers.tables import column_names, read_table, require
 from medkit.readers.values import check_finite, is_text, share_of_commas, share_of_numbers
 from medkit.runs.run import check_written
-
-# Numbers often written for 'missing', checked only where they stand apart from the others.
-STAND_INS = (-1, -9, -99, -999, -9999, 99, 999, 9999, 99999)
-
-
-@dataclass
-class _Guess:
-    """What was found, in the order of the columns."""
-
-    roles: Roles
-    ignored: dict[str, str] = field(default_factory=dict)
-    categorical: list[str] = field(default_factory=list)
-    codes: list[str] = field(default_factory=list)
-    missing: dict[str, list[Any]] = field(default_factory=dict)
-    doubtful: dict[str, tuple[float, str]] = field(default_factory=dict)
-    times: list[str] = field(default_factory=list)
-    time_formats: dict[str, str] = field(default_factory=dict)
+from medkit.workflows.guesses import Guess, inspect_column, numbers_and_texts
 
 
 def write_config(
@@ -94,16 +76,16 @@ def propose_config(
     frame = read_table(file, decimal=",") if comma else frame
     # As in training, where nobody named them.
     found = infer_roles(frame.drop(columns=target), Roles(subject=subject), file)
-    guess = _Guess(found.roles)
+    guess = Guess(found.roles)
     values = frame[target]
     if is_text(values) and share_of_numbers(values) >= 0.5:
-        values, guess.missing[target] = _numbers_and_texts(values)
+        values, guess.missing[target] = numbers_and_texts(values)
     task, about = _task(values, file)
     for name in names:
         if name in found.ignored:
             guess.ignored[name] = found.ignored[name]
         elif name not in (target, guess.roles.subject, guess.roles.id):
-            _inspect(frame[name], guess, file)
+            inspect_column(frame[name], guess, file)
     no_inputs = (target, guess.roles.subject, guess.roles.id, *guess.ignored)
     used = [name for name in names if name not in no_inputs]
     if not used:
@@ -147,7 +129,7 @@ def propose_config(
     return "\n".join(lines) + "\n"
 
 
-def _column_lines(guess: _Guess, by_name: bool) -> list[str]:
+def _column_lines(guess: Guess, by_name: bool) -> list[str]:
     lines, roles = [], guess.roles
     if roles.subject is not None:
         if by_name:
@@ -179,7 +161,7 @@ def _column_lines(guess: _Guess, by_name: bool) -> list[str]:
     return lines
 
 
-def _value_lines(guess: _Guess, used: list[str]) -> list[str]:
+def _value_lines(guess: Guess, used: list[str]) -> list[str]:
     lines = []
     if guess.missing:
         entries = (f"{_quoted(name)}: {_list(values)}" for name, values in guess.missing.items())
@@ -239,81 +221,6 @@ def _counts(values: pd.Series) -> list[str]:
     if int(counts.min()) < 5:
         lines.append("# Classes of fewer than 5 rows cannot be split into three parts; merge them.")
     return lines
-
-
-def _inspect(values: pd.Series, guess: _Guess, file: Path) -> None:
-    """Put one column where it seems to belong."""
-    name = str(values.name)
-    present = values.dropna()
-    kinds, count = present.nunique(), len(present)
-    dates = are_dates(values)
-    if kinds <= 1:
-        guess.ignored[name] = "empty" if not count else "the same value in every row"
-    elif name == guess.roles.site:
-        guess.ignored[name] = "the hospital, by its name"
-    elif dates or (TIME_NAME.search(folded(name)) and not is_text(values)):
-        guess.times.append(name)
-        guess.ignored[name] = "dates" if dates else "a point in time, by its name"
-        if dates and (question := _doubtful_format(values, file)):
-            guess.time_formats[name] = question
-    elif is_text(values) and share_of_numbers(values) >= 0.5:
-        numbers, texts = _numbers_and_texts(values)
-        if is_row_number(numbers.dropna(), name):
-            guess.ignored[name] = "almost a different number in every row: an identifier"
-        elif len(texts) > MOST_CLASSES:
-            guess.ignored[name] = "a mixture of numbers and many different texts"
-        else:
-            guess.missing[name] = texts
-    elif is_text(values):
-        _inspect_text(present, guess)
-    elif is_row_number(present, name):
-        guess.ignored[name] = "a different whole number in every row: an identifier"
-    else:
-        _inspect_numbers(present, guess)
-
-
-def _numbers_and_texts(values: pd.Series) -> tuple[pd.Series, list[str]]:
-    """The numbers of a mixed column, and the different texts among them."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    texts = values[values.notna() & numbers.isna()].astype("str").str.strip()
-    return numbers, sorted(texts.unique())
-
-
-def _inspect_text(present: pd.Series, guess: _Guess) -> None:
-    name, kinds, count = str(present.name), present.nunique(), len(present)
-    # Texts repeated by at least a few rows each are categories; others say who, not what.
-    if kinds > 0.5 * count or kinds > max(50, 0.1 * count):
-        guess.ignored[name] = f"{kinds} different texts in {count} rows: an identifier or free text"
-        return
-    guess.categorical.append(name)
-    if (present.astype("str").str.strip() == "?").any():
-        guess.missing[name] = ["?"]
-
-
-def _inspect_numbers(present: pd.Series, guess: _Guess) -> None:
-    name = str(present.name)
-    if 3 <= present.nunique() <= 8 and bool((present == present.round()).all()):
-        guess.codes.append(name)
-    for stand_in in STAND_INS:
-        times, rest = int((present == stand_in).sum()), present[present != stand_in]
-        if times < 2 or rest.nunique() < 3:
-            continue
-        alone = rest.min() >= 0 if stand_in < 0 else rest.max() < stand_in / 2
-        if alone:
-            guess.doubtful[name] = (stand_in, f"{times} rows, apart from all others")
-    rest = present[present != 0]
-    zeros = len(present) - len(rest)
-    if zeros >= 2 and rest.nunique() > 8 and rest.min() > 0.25 * rest.median():
-        guess.doubtful[name] = (0, f"{zeros} rows are 0, all others {rest.min():g} or more")
-
-
-def _doubtful_format(values: pd.Series, file: Path) -> str | None:
-    """What to write where the dates could be read in two ways, or in none."""
-    try:
-        as_time(values, file)
-    except DataError as error:
-        return f'"%d.%m.%Y"   as it is: {error.message}'
-    return None
 
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
