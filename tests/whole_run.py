@@ -53,16 +53,20 @@ def measured(config: dict, folder: Path, *, as_if_large: bool) -> dict[str, floa
     most: dict[str, float] = {}
     stage, timed, done = ["start"], Stages.__call__, threading.Event()
 
+    def look():
+        most[stage[-1]] = max(most.get(stage[-1], 0), held())
+
     @contextlib.contextmanager
     def staged(self, name):
         stage.append(name)
         with timed(self, name):
             yield
+        look()  # a short stage may end between two looks
         stage.pop()
 
     def watch():
         while not done.wait(EVERY_SECONDS):
-            most[stage[-1]] = max(most.get(stage[-1], 0), held())
+            look()
 
     Stages.__call__ = staged
     watching = threading.Thread(target=watch)
