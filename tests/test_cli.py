@@ -378,3 +378,20 @@ def test_plug_in_code_runs_only_when_allowed(medkit_command, tmp_path, monkeypat
     command = ["train", "--config", SMOKE, "--out", tmp_path, *change]
     status, _, err = medkit_command(*command, "--allow-code", "my_lab")
     assert status == 0, err
+
+
+def test_ctrl_c_at_any_time_shows_no_traceback(monkeypatch):
+    from medkit import __main__ as program
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medkit.cli.main", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            program.run()
+        assert stop.value.code == 130
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # also while Python ends
+    finally:
+        signal.signal(signal.SIGINT, before)

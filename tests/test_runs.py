@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 import subprocess
@@ -202,3 +203,16 @@ def test_the_commit_is_read_without_a_program_of_the_repository(tmp_path, monkey
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "HEAD").write_text("ref: ../planted.sh\n")
     assert recording.git_commit() is None
+
+
+@pytest.mark.parametrize("year", [1970, 1979, 2108])
+def test_a_wrong_clock_is_said_before_anything_is_trained(year, tmp_path, monkeypatch):
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.datetime(year, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(runs.datetime, "datetime", Clock)
+    with pytest.raises(RunError, match=f"the clock of this machine says {year}-01-01"):
+        runs.new_folder(tmp_path, "x")
+    assert not list(tmp_path.iterdir())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,8 @@ def check_config(
     expanded, problems = expand(given)
     checker = Checker(expanded, problems)
     parts = checker.sections()
+    known = {path for path, _ in problems}
+    problems += [each for each in _not_finite(expanded) if each[0] not in known]
     if problems:
         found = [Problem(dotted(p), text, _line(lines or {}, p)) for p, text in problems]
         raise ConfigError(found, place=place)
@@ -172,6 +175,19 @@ def same_experiment(given: Experiment, before: Experiment) -> None:
         problems.append(Problem("dataset", differs))
     if problems:
         raise ConfigError(problems, place=given.place)
+
+
+def _not_finite(value: Any, path: Key = ()) -> Iterator[tuple[Key, str]]:
+    """Numbers that are none, or infinite where that is no end of a range."""
+    if isinstance(value, float) and not math.isfinite(value):
+        if math.isnan(value) or "ranges" not in path:
+            yield path, f"must be a finite number; got {value}"
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _not_finite(each, (*path, key))
+    elif isinstance(value, list):
+        for i, each in enumerate(value):
+            yield from _not_finite(each, (*path, i))
 
 
 def _line(lines: Mapping[Key, int], path: Key) -> int | None:

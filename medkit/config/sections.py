@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from medkit.core.checking import check
 from medkit.core.errors import ConfigError, Problem
@@ -116,6 +116,14 @@ class Training(Section):
     """Write TensorBoard logs beside the run."""
     steps_per_execution: Annotated[int, Field(ge=1)] | None = None
     """Training steps fused into one call; null: chosen by backend, device and model."""
+
+    @field_validator("class_weight")
+    @classmethod
+    def _some_weight(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not any(given.values()):
+            raise ValueError("all weights are 0: there would be nothing to learn from")
+        return given
+
     jit_compile: bool | None = None
     """XLA compilation; null: chosen by backend, device and model."""
     ensemble: Annotated[int, Field(ge=1, le=50)] = 1
@@ -155,7 +163,7 @@ class Split(Section):
     """For by: site; the sites to train on."""
     test_sites: tuple[str, ...] = ()
     """For by: site; the sites to test on; empty: all others."""
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2, le=1000)] = 5
     """For by: fold; how many folds the subjects are divided into."""
     fold: Annotated[int, Field(ge=1)] = 1
     """For by: fold; the one that is tested, from 1. Another seed deals other folds."""
@@ -186,7 +194,7 @@ class Evaluation(Section):
     """Thresholds that a decision may be taken at, [0.05, 0.3]: decision curves are judged there."""
     coverage: Fraction = 0.9
     """Coverage asked of the conformal prediction sets and intervals."""
-    monte_carlo_dropout: Annotated[int, Field(ge=0)] = 0
+    monte_carlo_dropout: Annotated[int, Field(ge=0, le=1000)] = 0
     """Passes with dropout left on, to estimate the model's own uncertainty; 0: none."""
     explanations: bool = True
     """Importance of each input by permutation, and partial dependence."""

@@ -90,9 +90,7 @@ def open_table(
         names = [str(name) for name in parquet_schema(path).names if name != "__index_level_0__"]
         read = _Rows(
             names,
-            lambda columns, kept: pyarrow.parquet.read_table(path, columns=columns).to_pandas(
-                ignore_metadata=True
-            ),
+            lambda columns, kept: _from_parquet(path, columns),
             decimal,
         )
         size = 8 * len(names) * pyarrow.parquet.read_metadata(path).num_rows
@@ -106,6 +104,37 @@ def open_table(
         size *= PACKED if path.name.lower().endswith((".gz", ".zst")) else 1
     check_names(names, path)
     return Table(names, path, read, lambda: {path.name: sha256(path)}, size, path, spool)
+
+
+def _from_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Columns of a Parquet file with one number, text or moment a cell.
+
+    Raises:
+        DataError: The file is damaged, or a cell holds several values or bytes that are no text.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        found = pyarrow.parquet.read_table(path, columns=columns)
+    except (pa.lib.ArrowException, OSError) as error:
+        what = f"the file is damaged: {str(error).splitlines()[0]}"
+        raise DataError(what, place=str(path), hint="Copy it again.") from error
+    for i, field in enumerate(found.schema):
+        if pa.types.is_nested(field.type):
+            raise DataError(
+                f"column '{field.name}' holds {str(field.type).partition('<')[0]}s, not one value "
+                "a cell",
+                place=str(path),
+                hint="Write a column for each value, or a row for each.",
+            )
+        if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+            try:
+                found = found.set_column(i, field.name, found.column(i).cast(pa.string()))
+            except pa.ArrowInvalid as error:
+                what = f"column '{field.name}' holds bytes that are no text"
+                raise DataError(what, place=str(path)) from error
+    return found.to_pandas(ignore_metadata=True)
 
 
 def check_names(names: Sequence[str], place: Path) -> None:

@@ -64,10 +64,17 @@ def new_folder(out: Path, name: str) -> Path:
     """Make ``out/<name>/<UTC time>-<short id>``.
 
     Raises:
-        RunError: It cannot be made.
+        RunError: It cannot be made, or the clock is wrong.
     """
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    folder = Path(out) / name / f"{now}-{secrets.token_hex(2)}"
+    now = datetime.datetime.now(datetime.UTC)
+    if not 1980 <= now.year <= 2107:
+        raise RunError(
+            f"the clock of this machine says {now:%Y-%m-%d}",
+            place=str(out),
+            hint="Set it: a run is named by its time, and the archive of its model holds none "
+            "before 1980 or after 2107.",
+        )
+    folder = Path(out) / name / f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:

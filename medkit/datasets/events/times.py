@@ -24,6 +24,7 @@ def times_of(
     """
     types = pd.api.types
     if types.is_numeric_dtype(times):
+        _refuse(times, np.isinf(times.to_numpy(dtype="float64")), place)
         return times.astype("float64"), False, None
     if types.is_timedelta64_dtype(times):
         return times.dt.total_seconds() / 3600, False, None
@@ -37,6 +38,7 @@ def times_of(
         clock = texts.str.extract(r"^(\d+):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?$").astype("float64")
         hours = (clock[0] + clock[1] / 60 + clock[2].fillna(0.0) / 3600).to_numpy()
         hours = np.where(np.isnan(hours), pd.to_numeric(texts, errors="coerce"), hours)
+        hours[np.isinf(hours)] = np.nan
         if not np.isnan(hours).all() or not len(hours):
             _refuse(times, np.isnan(hours)[codes] & (codes >= 0), place)
             return pd.Series(np.append(hours, np.nan)[codes], times.index), False, None

@@ -28,19 +28,21 @@ def read_arrays(
         if f"{prefix}images" not in arrays:
             continue
         pixels = arrays[f"{prefix}images"]
+        _refuse_shape(pixels, path)
         images.append(pixels)
         parts += [part] * len(pixels)
         if labelled:
             if f"{prefix}labels" not in arrays:
                 raise DataError(f"has {prefix}images but no {prefix}labels", place=str(path))
             values = arrays[f"{prefix}labels"]
-            if len(values) != len(pixels):
+            if values.ndim == 0 or len(values) != len(pixels):
+                rows = len(values) if values.ndim else "no"
                 raise DataError(
-                    f"{prefix}images has {len(pixels)} rows, {prefix}labels has {len(values)}",
+                    f"{prefix}images has {len(pixels)} rows, {prefix}labels has {rows}",
                     place=str(path),
                 )
             labels.append(values)
-    if not images:
+    if not sum(map(len, images)):
         raise DataError(
             "holds no images",
             place=str(path),
@@ -70,6 +72,8 @@ def read_arrays(
 
 def _loaded(path: Path) -> dict[str, np.ndarray]:
     check_zip(path)
+    if not zipfile.is_zipfile(path):  # NumPy would take it for pickled content
+        raise DataError("not a readable .npz file", place=str(path))
     try:
         with np.load(path, allow_pickle=False) as stored:
             wanted = [name for name in stored.files if name.endswith(("images", "labels"))]
@@ -84,16 +88,19 @@ def _loaded(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _checked(pixels: np.ndarray, path: Path) -> np.ndarray:
-    if pixels.dtype.kind not in "uif":
-        raise DataError(f"its images are {pixels.dtype}; numbers are expected", place=str(path))
+def _refuse_shape(pixels: np.ndarray, path: Path) -> None:
     # (n, height, width), (n, depth, height, width), or either with channels last
-    if pixels.ndim not in (3, 4, 5):
+    if pixels.ndim not in (3, 4, 5) or 0 in pixels.shape[1:]:
         raise DataError(
             f"its images have the shape {pixels.shape[1:]}; expected (height, width) or "
             "(depth, height, width), with or without channels",
             place=str(path),
         )
+
+
+def _checked(pixels: np.ndarray, path: Path) -> np.ndarray:
+    if pixels.dtype.kind not in "uif":
+        raise DataError(f"its images are {pixels.dtype}; numbers are expected", place=str(path))
     if pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[-1] not in (1, 3)):
         pixels = pixels[..., None]
     if pixels.dtype == np.uint8:

@@ -219,5 +219,7 @@ def _stays(
     table = table.sort_values("stay", kind="stable")
     table["code"], stays = pd.factorize(table["id"])
     times = table.groupby("code").agg(first=("first", "min"), last=("last", "max"))
+    if np.isinf(times.to_numpy(dtype="float64")).any():
+        raise DataError("the events have infinite times", place=str(path))
     keys = table[["stay", "code"]].reset_index(drop=True)
     return keys, np.asarray(stays), times["first"].to_numpy(), times["last"].to_numpy()
