@@ -291,8 +291,15 @@ def test_a_row_is_read_alike_whatever_else_is_in_its_file(tmp_path):
     apart = predict_file(run, tmp_path / "some.csv").set_index("sample")["probability"]
     together = predict_file(run, path).set_index("sample")["probability"]
     np.testing.assert_allclose(apart, together[apart.index], atol=1e-6)
-    result = evaluate_run_on(run, overrides=[f"dataset.path={tmp_path / 'some.csv'}"])
-    brier = ((apart.to_numpy() - some["died"].to_numpy()) ** 2).mean()
+    # Other patients: the run's own are no external validation.
+    (tmp_path / "elsewhere").mkdir()
+    others = pd.read_csv(patients(tmp_path / "elsewhere", seed=1)).query("lactate > 2")
+    others["record"] = "X" + others["record"]
+    others["visit"] = "X" + others["visit"]
+    others.assign(code="250.00").to_csv(tmp_path / "others.csv", index=False)
+    apart = predict_file(run, tmp_path / "others.csv").set_index("sample")["probability"]
+    result = evaluate_run_on(run, overrides=[f"dataset.path={tmp_path / 'others.csv'}"])
+    brier = ((apart.to_numpy() - others["died"].to_numpy()) ** 2).mean()
     assert result["metrics"]["brier"]["value"] == pytest.approx(brier, abs=1e-6)
 
 
