@@ -15,6 +15,7 @@ from medkit.leakage.features import outcome_findings
 from medkit.leakage.findings import CHECKS, Finding, Findings
 from medkit.leakage.identifiers import identifiers, identifying
 from medkit.leakage.near import near_rows
+from medkit.leakage.people import returning
 from medkit.leakage.pictures import near_images
 from medkit.leakage.raw_table import Hashes
 from medkit.leakage.rows import duplicates, subject_overlap
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("medkit")
 
 # What an input must not tell of the outcome; of a channel's own future its past is meant to.
-OF_OUTCOMES = ("copied_target", "predictive_feature", "informative_missingness")
+OF_OUTCOMES = (
+    "copied_target", "predictive_feature", "informative_missingness", "returning_subjects"
+)  # fmt: skip
 
 
 def audit(
@@ -98,6 +101,7 @@ def _of_input(evidence: Evidence, named: list[str]) -> Iterator[Finding]:
     yield from repeated_rows(evidence, set(named))
     if evidence.outcomes:
         yield from outcome_findings(evidence)
+        yield from returning(evidence, set(named))
     else:
         evidence.notes.append(
             "inputs that give the target away are not looked for: " + evidence.task.no_single_value

@@ -36,6 +36,12 @@ CHECKS: dict[str, tuple[str, str]] = {
         "Name the subject's column (patient, recording) so that such rows stay in one part, or "
         "drop the copies.",
     ),
+    "returning_subjects": (
+        "the model recognizes patients by values that stay with them and remembers their outcome: "
+        "the test says how it does on patients it knows, not on new ones",
+        "Name the column that says whose row it is (subject). If there is none, the data cannot "
+        "be divided by patient: ask for it where they came from.",
+    ),
     "predictive_feature": (
         "a single input that tells the outcome almost perfectly is usually recorded because of "
         "the outcome, and will not be known when the prediction is needed",

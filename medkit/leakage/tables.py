@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from medkit.core.lazy import pd
+from medkit.leakage.agreement import SURE, agreeing, joint, standardized
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
 from medkit.leakage.raw_table import Hashes
@@ -20,6 +21,11 @@ MOST_JUDGED = 300
 MOST_COMPARED = 20_000
 RARE = 0.01
 REPEATING = 0.7
+MOST_CROSSED = 12  # columns
+FEWEST_CELLS = 10
+BEYOND = 1.5
+FAR_BEYOND = 5.0
+SHARED = 0.1
 MOST_SEARCHED = 4 * 1024**2  # hashes of rows and columns that changed copies are searched among
 
 
@@ -49,7 +55,10 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
         first, second = (np.flatnonzero(evidence.part == each) for each in (a, b))
         same = np.isin(keys[second], keys[first])
         copies = second[same]
-        if len(copies) and _stand_alone(hashed, own, copies, None, tolerated):
+        if len(copies) and (
+            _stand_alone(hashed, own, copies, None, tolerated)
+            or _beyond_chance(evidence, hashed, own, (a, b))
+        ):
             # Columns depend on each other: half of their information counts.
             telling = -np.log2(agreement).sum() / 2 > np.log2(len(first) * len(second) / RARE)
             few_copies = len(copies) < max(3, RARE * len(second))
@@ -63,6 +72,64 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
         if len(copies) > 1 and _stand_alone(hashed, own, copies, partners, 2 * tolerated):
             relation = "identical in most columns to"
             yield pair_finding("near_duplicates", evidence, a, b, np.unique(copies), relation)
+
+
+def _beyond_chance(
+    evidence: Evidence, hashed: Hashes, own: list[int], pair: tuple[int, int]
+) -> bool:
+    """Whether rows of few columns agree in all of them more than rows that agree in most do.
+
+    If agreement in one column depended on that in another alike whatever the other columns, the
+    pairs that agree in all were the product of those that agree in all but one and in all but
+    another, by those that agree in all but both (a log-linear model without their interaction).
+    And equal rows of different patients share the outcome as rows that differ in one column do.
+    """
+    if not 2 <= len(own) <= MOST_CROSSED:
+        return False
+    chosen = evidence.chosen
+    rows = np.flatnonzero(np.isin(evidence.part[chosen], pair))
+    part = (evidence.part[chosen][rows] == pair[1]).astype(np.int64)
+    codes = [pd.factorize(hashed.column(j)[chosen[rows]])[0].astype(np.int64) for j in own]
+    codes = [each for each in codes if not _determined(each, codes)]
+    if len(codes) < 2:
+        return False
+    columns = range(len(codes))
+
+    def but(*left: int) -> np.ndarray:
+        return joint(np.zeros_like(part), *(codes[j] for j in columns if j not in left))
+
+    none = np.zeros(len(part))
+    whole = agreeing(but(), part, none)
+    less = [agreeing(but(j), part, none).total - whole.total for j in columns]
+    expected = max(
+        (less[i] + 0.5) * (less[j] + 0.5)
+        / (agreeing(but(i, j), part, none).total - whole.total - less[i] - less[j] + 0.5)
+        for i, j in combinations(columns, 2)
+    )  # fmt: skip
+    least = max(BEYOND * expected, expected + SURE * np.sqrt(expected))
+    if (whole.pairs > 0).sum() < FEWEST_CELLS or whole.total < least:
+        return False
+    if whole.total >= FAR_BEYOND * expected:
+        return True
+    for outcome in standardized(evidence.outcomes):
+        of = outcome[rows]
+        same = agreeing(but(), part, of)
+        mean, error = same.likeness()
+        others = [agreeing(but(j), part, of).without(same) for j in columns]
+        pairs, shared = (sum(float(each[k].sum()) for each in others) for k in (0, 1))
+        if mean - shared / max(pairs, 1.0) > max(SHARED, SURE * error):
+            return True
+    return False
+
+
+def _determined(codes: np.ndarray, others: list[np.ndarray]) -> bool:
+    """Whether a column is a coarser form of another (an age band beside the age)."""
+    for other in others:
+        values = int(other.max()) + 1
+        finer = int(codes.max()) + 1 < values <= REPEATING * len(codes)
+        if finer and int(joint(other, codes).max()) + 1 == values:
+            return True
+    return False
 
 
 def _searched(evidence: Evidence, width: int) -> np.ndarray:

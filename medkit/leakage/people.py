@@ -1,0 +1,165 @@
+"""Patients who return, where nothing names them: rows that a few exact values tie together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+
+from medkit.core.lazy import pd
+from medkit.leakage.agreement import SURE, Agreeing, agreeing, joint, standardized
+from medkit.leakage.columns import is_number
+from medkit.leakage.evidence import Evidence, listed
+from medkit.leakage.findings import Finding, finding
+
+FEWEST_VALUES = 8
+COMMON = 0.05  # share of the rows from which a value (0, a rounded number) ties nobody together
+MOST_COLUMNS = 12  # those of most different values
+LARGEST = 40  # rows of one patient
+FEWEST = 10  # patients, and pairs of rows
+BEYOND = 3.0  # times as many pairs as the columns' own dependence explains
+DERIVED = 0.7  # Chatterjee's correlation: one column is computed from the other
+TIED = 0.1  # share of a later part's rows
+SHARED = 0.2
+CONSTANT = 0.9  # share of tied pairs that agree in a column that belongs to the patient
+
+
+class _Column(NamedTuple):
+    values: np.ndarray  # (n,) NaN where missing or common
+    exact: np.ndarray  # (n,) code; every missing or common value has its own
+    near: np.ndarray  # (n,) tenth of the values, likewise
+    shown: np.ndarray  # (n,) code; common values have theirs
+
+
+class _Tie(NamedTuple):
+    columns: tuple[str, str]
+    cell: np.ndarray  # (n,) rows that are equal in both, a cell each
+    tied: np.ndarray  # (n,) bool: a row of a later part with such a row in an earlier one
+    excess: float  # in what the pairs share of the outcome
+
+
+def returning(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
+    """Rows of two parts that are of one patient, though nobody said so.
+
+    Age at the first visit, height or a first measurement stay with a patient: rows that agree in
+    two of them exactly are far more than such columns' dependence explains, which is seen where
+    rows agree nearly (in one exactly, in the other by a tenth of the rows). And they share the
+    outcome, which rows that agree nearly do not. Where both are so, train and test hold the same
+    patients, or the same wards or households. One column computed from another (the square of the
+    age) is told by Chatterjee's correlation (2021) and left aside.
+
+    Args:
+        evidence: The rows; subjects that were declared are taken as they are, for patients that a
+            column of stays does not name are tied in the same way.
+        left_out: Columns that are not compared.
+    """
+    copies = [rows for _, rows in evidence.copies]  # said already
+    kept = ~np.isin(evidence.chosen, np.concatenate(copies) if copies else [])
+    columns = _columns(evidence, evidence.chosen[kept], left_out)
+    part = evidence.part[evidence.chosen[kept]]
+    ties = [
+        tie
+        for outcome in standardized(evidence.outcomes)
+        for pair in permutations(columns, 2)
+        if (tie := _tie(columns, pair, part, outcome[kept])) is not None
+    ]
+    if not ties:
+        return
+    best = max(ties, key=lambda tie: tie.excess * tie.tied.sum())
+    agree = [name for name in columns if _stays(columns[name], best.cell, part)]
+    rests = {name: [columns[each].shown for each in agree if each != name] for name in agree}
+    constant = [n for n in agree if _stays(columns[n], joint(*rests[n]), part)] or agree
+    people = len(np.unique(joint(*(columns[name].shown for name in constant))))
+    rows, later = int(best.tied.sum()), int((part > 0).sum())
+    yield finding(
+        "returning_subjects",
+        f"{rows:,} of {later:,} rows after {evidence.names[0]} agree exactly in these columns with "
+        f"a row of an earlier part, and share the outcome with it: {len(part):,} rows look like "
+        f"{people:,} patients",
+        f"{listed(constant)}{evidence.among}",
+        rows,
+    )
+
+
+def _columns(evidence: Evidence, rows: np.ndarray, left_out: set[str]) -> dict[str, _Column]:
+    """The numbers and dates of most different values, of these rows."""
+    if evidence.table is None:
+        return {}
+    found: dict[str, _Column] = {}
+    for name in evidence.table.columns:
+        column = evidence.table[name].iloc[rows]
+        dates = pd.api.types.is_datetime64_any_dtype(column)
+        if name in left_out or not (dates or is_number(column)):
+            continue
+        numbers = column.astype("int64").where(column.notna()) if dates else column
+        values = numbers.to_numpy(dtype="float64", na_value=np.nan)
+        codes, kinds = pd.factorize(values)
+        common = np.bincount(codes[codes >= 0], minlength=len(kinds)) > COMMON * len(values)
+        alone = (codes < 0) | np.append(common, False)[codes]
+        values = np.where(alone, np.nan, values)
+        if alone.mean() > 0.5 or len(kinds) - common.sum() < FEWEST_VALUES:
+            continue
+        share = pd.Series(values).rank(pct=True).to_numpy()
+        tenth = np.minimum(np.nan_to_num(share * 10), 9).astype(np.int64)
+        own = np.cumsum(alone)
+        found[name] = _Column(
+            values,
+            np.where(alone, len(kinds) + own, codes).astype(np.int64),
+            np.where(alone, 10 + own, tenth),
+            codes.astype(np.int64) + 1,
+        )
+    different = {name: len(np.unique(column.exact)) for name, column in found.items()}
+    kept = sorted(found, key=lambda name: -different[name])[:MOST_COLUMNS]
+    return {name: found[name] for name in kept}
+
+
+def _tie(
+    columns: dict[str, _Column], names: tuple[str, str], part: np.ndarray, outcome: np.ndarray
+) -> _Tie | None:
+    """What ties rows that are equal in two columns, if it is more than chance."""
+    first, second = (columns[name] for name in names)
+    cell = joint(first.exact, second.exact)
+    whole = agreeing(cell, part, outcome)
+    few = np.bincount(cell) <= LARGEST
+    same = Agreeing(whole.pairs * few, whole.shared * few)
+    if same.total < FEWEST or (same.pairs > 0).sum() < FEWEST:
+        return None
+    nearly = agreeing(joint(first.exact, second.near), part, outcome).without(whole)
+    alike = [
+        agreeing(codes, part, outcome).total
+        for codes in (first.exact, second.exact, second.near, np.zeros_like(part))
+    ]
+    one, other, close, every = alike
+    dependence = max(1.0, (nearly.total + 0.5) * every / (one * max(close - other, 1.0)))
+    if same.total < BEYOND * max(one * other / every * dependence, 0.5):
+        return None
+    (mean, error), (usual, _) = same.likeness(), nearly.likeness()
+    excess = mean - max(usual, 0.0)
+    inside = few[cell]
+    tied = np.zeros(len(part), dtype=bool)
+    for each in range(1, int(part.max(initial=0)) + 1):
+        tied |= (part == each) & np.isin(cell, cell[(part < each) & inside]) & inside
+    enough = tied.sum() >= TIED * (part > 0).sum()
+    if not enough or excess < max(SHARED, SURE * error) or _derived(first.values, second.values):
+        return None
+    return _Tie(names, cell, tied, excess)
+
+
+def _derived(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether one of two columns is a function of the other, by Chatterjee's correlation."""
+    from scipy.stats import chatterjeexi
+
+    both = ~np.isnan(first) & ~np.isnan(second)
+    rows = np.unique(np.column_stack([first[both], second[both]]), axis=0)
+    if len(rows) < FEWEST:
+        return True
+    return max(chatterjeexi(*each).statistic for each in permutations(rows.T)) > DERIVED
+
+
+def _stays(column: _Column, cell: np.ndarray, part: np.ndarray) -> bool:
+    """Whether nearly all rows of a cell agree in a column."""
+    none = np.zeros(len(part))
+    same = agreeing(joint(cell, column.shown), part, none).total
+    return same >= CONSTANT * agreeing(cell, part, none).total
