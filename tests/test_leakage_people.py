@@ -47,7 +47,8 @@ def test_patients_who_return_are_found_where_nothing_names_them(patients):
     found = only(audited(cohort(frame, y), parts=at_random(len(frame))), "returning_subjects")
     assert found.severity == "fail"
     assert f"{len(frame):,} rows look like {patients:,} patients" in found.what
-    assert "weight_at_first_visit" in found.where and "heart_rate" not in found.where
+    assert "weight_at_first_visit" in found.where
+    assert "heart_rate" not in found.where
     assert "Name the column that says whose row it is (subject)" in found.remedy
 
 

@@ -38,7 +38,9 @@ class Agreeing(NamedTuple):
         if self.total < 1:
             return 0.0, np.inf
         mean = self.shared.sum() / self.total
-        return float(mean), float(np.sqrt(((self.shared - mean * self.pairs) ** 2).sum())) / self.total
+        return float(mean), float(
+            np.sqrt(((self.shared - mean * self.pairs) ** 2).sum())
+        ) / self.total
 
 
 def joint(*codes: np.ndarray) -> np.ndarray:

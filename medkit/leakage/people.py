@@ -55,22 +55,25 @@ def returning(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
             column of stays does not name are tied in the same way.
         left_out: Columns that are not compared.
     """
-    copies = [rows for _, rows in evidence.copies]  # said already
-    kept = ~np.isin(evidence.chosen, np.concatenate(copies) if copies else [])
-    columns = _columns(evidence, evidence.chosen[kept], left_out)
-    part = evidence.part[evidence.chosen[kept]]
+    columns = _columns(evidence, left_out)
+    part = evidence.part[evidence.chosen]
+    if len(columns) < 2:
+        return
+    # Rows that agree in all columns are copies, which is another finding.
+    fresh = ~_earlier(joint(*(column.shown for column in columns.values())), part)
     ties = [
         tie
         for outcome in standardized(evidence.outcomes)
         for pair in permutations(columns, 2)
-        if (tie := _tie(columns, pair, part, outcome[kept])) is not None
+        if (tie := _tie(columns, pair, part, outcome, fresh)) is not None
     ]
     if not ties:
         return
     best = max(ties, key=lambda tie: tie.excess * tie.tied.sum())
     agree = [name for name in columns if _stays(columns[name], best.cell, part)]
     rests = {name: [columns[each].shown for each in agree if each != name] for name in agree}
-    constant = [n for n in agree if _stays(columns[n], joint(*rests[n]), part)] or agree
+    constant = [name for name in agree if _stays(columns[name], joint(*rests[name]), part)]
+    constant = constant if len(constant) > 1 else agree
     people = len(np.unique(joint(*(columns[name].shown for name in constant))))
     rows, later = int(best.tied.sum()), int((part > 0).sum())
     yield finding(
@@ -83,13 +86,20 @@ def returning(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
     )
 
 
-def _columns(evidence: Evidence, rows: np.ndarray, left_out: set[str]) -> dict[str, _Column]:
-    """The numbers and dates of most different values, of these rows."""
+def _earlier(cell: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """(n,) bool: rows of a later part whose cell holds rows of an earlier one."""
+    first = np.full(int(cell.max(initial=0)) + 1, part.max(initial=0))
+    np.minimum.at(first, cell, part)
+    return part > first[cell]
+
+
+def _columns(evidence: Evidence, left_out: set[str]) -> dict[str, _Column]:
+    """The numbers and dates of most different values."""
     if evidence.table is None:
         return {}
     found: dict[str, _Column] = {}
     for name in evidence.table.columns:
-        column = evidence.table[name].iloc[rows]
+        column = evidence.table[name].iloc[evidence.chosen]
         dates = pd.api.types.is_datetime64_any_dtype(column)
         if name in left_out or not (dates or is_number(column)):
             continue
@@ -116,14 +126,15 @@ def _columns(evidence: Evidence, rows: np.ndarray, left_out: set[str]) -> dict[s
 
 
 def _tie(
-    columns: dict[str, _Column], names: tuple[str, str], part: np.ndarray, outcome: np.ndarray
-) -> _Tie | None:
+    columns: dict[str, _Column], names: tuple[str, str], part: np.ndarray, outcome: np.ndarray,
+    fresh: np.ndarray,
+) -> _Tie | None:  # fmt: skip
     """What ties rows that are equal in two columns, if it is more than chance."""
     first, second = (columns[name] for name in names)
     cell = joint(first.exact, second.exact)
     whole = agreeing(cell, part, outcome)
-    few = np.bincount(cell) <= LARGEST
-    same = Agreeing(whole.pairs * few, whole.shared * few)
+    fits = np.bincount(cell) <= LARGEST
+    same = Agreeing(whole.pairs * fits, whole.shared * fits)
     if same.total < FEWEST or (same.pairs > 0).sum() < FEWEST:
         return None
     nearly = agreeing(joint(first.exact, second.near), part, outcome).without(whole)
@@ -137,10 +148,7 @@ def _tie(
         return None
     (mean, error), (usual, _) = same.likeness(), nearly.likeness()
     excess = mean - max(usual, 0.0)
-    inside = few[cell]
-    tied = np.zeros(len(part), dtype=bool)
-    for each in range(1, int(part.max(initial=0)) + 1):
-        tied |= (part == each) & np.isin(cell, cell[(part < each) & inside]) & inside
+    tied = _earlier(cell, part) & fits[cell] & fresh
     enough = tied.sum() >= TIED * (part > 0).sum()
     if not enough or excess < max(SHARED, SURE * error) or _derived(first.values, second.values):
         return None
