@@ -206,12 +206,46 @@ def test_the_curve_and_areas_are_those_of_plain_loops():
         expected = brute(found, p, curve["thresholds"][k], 4, 6)
         assert curve["stay_sensitivity"][k] == pytest.approx(expected["stay_sensitivity"])
         assert curve["false_alarms_per_day"][k] == pytest.approx(expected["false_alarms_per_day"])
-    top = found.cohort.samples.assign(p=p.ravel()).groupby("stay")[["p", "onset_hour"]].max()
-    event = top["onset_hour"].notna()
-    assert block["metrics"]["stay_auroc"]["value"] == pytest.approx(roc_auc_score(event, top["p"]))
-    assert block["metrics"]["stay_auprc"]["value"] == pytest.approx(
-        average_precision_score(event, top["p"])
-    )
+    # Stays are ranked by their highest score in windows of equal length.
+    stays = Stays(found.cohort.samples, found.cohort.subjects)
+    lengths = [int(each) for each in stays.sizes]
+    window = int(block["window_hours"])
+    assert window == 6
+    begins, long = stays.windows(window, 0)
+    table = found.cohort.samples.assign(p=p.ravel()).sort_values("hour").groupby("stay")
+    top, event = [], []
+    for at in np.flatnonzero(long):
+        name = found.cohort.samples["stay"].iloc[stays.rows[stays.starts[at]]]
+        rows, first = table.get_group(name), int(begins[at] - stays.starts[at])
+        event.append(bool(stays.event[at]))
+        if event[-1]:
+            assert first == lengths[at] - window  # the last hours before the event
+        assert 0 <= first <= lengths[at] - window
+        top.append(rows["p"].to_numpy()[first : first + window].max())
+    assert block["ranked_stays"] == len(top) == sum(each >= window for each in lengths)
+    metrics = block["metrics"]
+    assert metrics["stay_auroc"]["value"] == pytest.approx(roc_auc_score(event, top))
+    assert metrics["stay_auprc"]["value"] == pytest.approx(average_precision_score(event, top))
+
+
+def test_noise_ranks_stays_as_chance_does():
+    """The highest score of whole stays, which an event cuts short, had an AUROC of 0.3."""
+    areas, chance = [], []
+    for seed in range(12):
+        found, _ = random_part(seed, 120, event=0.3)
+        samples = found.cohort.samples
+        # Stays with an event last 1 to 10 hours, the others up to 30.
+        kept = (samples["onset_hour"].isna() | (samples["hour"] <= 10)).to_numpy()
+        onset = samples["onset_hour"].clip(upper=11)
+        short = part(samples["stay"][kept], samples["hour"][kept], onset[kept],
+                     subject=np.asarray(found.cohort.subjects)[kept])  # fmt: skip
+        noise = np.random.default_rng(seed).random((int(kept.sum()), 1))
+        metrics = measured(short, noise, 0.5)["metrics"]
+        areas.append(metrics["stay_auroc"]["value"])
+        chance.append(metrics["stay_auroc"]["by_chance"])
+        assert 0 < metrics["stay_auprc"]["by_chance"] < 0.6
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(chance) == pytest.approx(0.5, abs=0.02)
 
 
 def test_many_thresholds_at_once_are_each_alone():

@@ -8,7 +8,9 @@
         "lead_hours",         # an alarm at most so long before the onset is a true one
         "foreseeable",        # event stays with a prediction that late
         "resamples",
-        "metrics": {"stay_auroc", "stay_auprc"},        # by the highest score of each stay
+        "window_hours",       # stays are ranked by their highest score in so many hours,
+        "ranked_stays",       # those that are as long: see ``Stays.windows``
+        "metrics": {"stay_auroc", "stay_auprc"},        # with ``by_chance``: of shuffled scores
         "operating_points": [{"name", "rule", "threshold", "metrics", "not_estimable"?}],
         "curve": {"thresholds", "false_alarms_per_day", "stay_sensitivity", "low", "high"},
         "lead_histogram": {"edges", "counts", "missed"},      # at the threshold in use

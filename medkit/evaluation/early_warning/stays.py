@@ -104,9 +104,30 @@ class Stays:
         """(stays,) patient-days, each row standing for ``step`` hours."""
         return self.sizes * step / 24
 
-    def highest(self, p: np.ndarray) -> np.ndarray:
-        """(stays,) the highest of the (m,) scores."""
-        return np.maximum.reduceat(p, self.starts)
+    def windows(self, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Windows of equally many rows: (stays,) where each begins, and whether the stay has one.
+
+        The highest score of a whole stay is the higher the longer the stay, and an event ends a
+        stay: noise alone would rank stays with an event low. A stay with an event is looked at
+        in its last rows before it, one without at an hour at which such a stay ended (drawn at
+        random from those it lasted to; in its last rows if it is shorter than all of them).
+
+        Args:
+            rows: Rows of a window; stays of fewer have none.
+            seed: Seed of the draws.
+        """
+        long = self.sizes >= rows
+        ends = np.sort(self.sizes[self.event & long])
+        reached = np.searchsorted(ends, self.sizes, side="right")
+        chosen = (np.random.default_rng(seed).random(len(self)) * reached).astype(int)
+        free = ~self.event & (reached > 0)
+        end = self.sizes.copy()
+        end[free] = ends[chosen[free]]
+        return self.starts + np.maximum(end - rows, 0), long
+
+    def highest(self, p: np.ndarray, begins: np.ndarray, rows: int) -> np.ndarray:
+        """(stays,) the highest of the (m,) scores in a window of so many rows of each."""
+        return np.asarray(p[begins[:, None] + np.arange(rows)].max(axis=1))
 
 
 def alarms(stays: Stays, p: np.ndarray, thresholds: np.ndarray, silence: float) -> np.ndarray:

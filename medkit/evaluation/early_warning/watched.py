@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FALSE_ALARMS = (0.5, 1.0, 2.0)  # a patient-day, to choose thresholds by
 _CURVE = 60
 _BINS = 24
+_SHUFFLED = 50
 _SHOWN = (("foreseen", 2), ("missed", 1), ("false alarm", 2), ("quiet", 1))
 _PROPORTIONS = ("stay_sensitivity", "event_free_stays_alarmed", "alarm_ppv", "stay_ppv")
 _COMPARED = (
@@ -90,7 +91,10 @@ class Watched:
         alarmed = self.alarms > 0
         each = (self.alarms, self.true, self.true > 0, alarmed, alarmed & ~stays.event)
         self.sums = np.concatenate(each, dtype=float).T
-        self.ranking = Ranking(stays.event.astype(int), stays.highest(self.p))
+        self.window = self._window()
+        begins, self.ranked = stays.windows(self.window, seed)
+        self.begins, self.seed = begins[self.ranked], seed
+        self.ranking = self._ranking(self.p)
         self.utility, self.best, self.inaction = self._utilities(at)
         codes = subject_codes(stays.subjects)
         strata = outcome_strata(stays.event[:, None], codes)
@@ -98,11 +102,30 @@ class Watched:
         with np.errstate(divide="ignore", invalid="ignore"):
             self.values = {k: v[0] for k, v in self.measure(np.ones((1, len(stays)))).items()}
             self.resampled = resample_by(self.measure, codes, strata, settings.bootstrap, seed)
-        events = {"with the event": stays.event, "without": ~stays.event}
+        events = {"with the event": stays.event & self.ranked,
+                  "without": ~stays.event & self.ranked}  # fmt: skip
         reason = too_few({name: len(np.unique(codes[rows])) for name, rows in events.items()})
         if reason is not None:
             self.resampled = self.resampled.without({"stay_auroc": reason, "stay_auprc": reason})
         self.resamples = settings.bootstrap if self.resampled.groups is not None else 0
+
+    def _window(self) -> int:
+        """Rows of the window that stays are ranked by: the lead, if half of those with an event
+        are as long."""
+        sizes = self.stays.sizes[self.stays.event]
+        rows = max(1, round(self.watch.lead / self.watch.step))
+        return min(rows, max(1, int(np.median(sizes)))) if len(sizes) else 1
+
+    def _ranking(self, p: np.ndarray) -> Ranking:
+        top = self.stays.highest(p, self.begins, self.window)
+        return Ranking(self.stays.event[self.ranked].astype(int), top)
+
+    def by_chance(self) -> dict[str, float]:
+        """What scores dealt out to the rows at random would have, on average."""
+        random, ones = np.random.default_rng(self.seed), np.ones((1, len(self.begins)))
+        areas = [self._ranking(random.permutation(self.p)).areas(ones) for _ in range(_SHUFFLED)]
+        means = np.mean(areas, axis=0).ravel()
+        return dict(zip(("stay_auroc", "stay_auprc"), map(float, means), strict=True))
 
     def _utilities(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Observed (points, stays), best and without any prediction (stays,)."""
@@ -118,7 +141,7 @@ class Watched:
         event, size = self.stays.event.astype(float), len(self.curve)
         days = weights @ self.days
         events, free = weights @ event, weights @ (1 - event)
-        auroc, auprc = self.ranking.areas(weights)
+        auroc, auprc = self.ranking.areas(weights[:, self.ranked])
         found = {"stay_auroc": auroc, "stay_auprc": auprc}
         sounding, true, true_stays, any_stays, in_free = np.split(weights @ self.sums, 5, axis=1)
         sensitivity = divided(true_stays, events[:, None])
@@ -151,6 +174,7 @@ class Watched:
         """The block but for histogram and timelines."""
         stays = self.stays
         drawn = self.resampled if stays.event.any() else Resampled({}, {}, None)
+        by_chance = self.by_chance()
         late = np.minimum.reduceat(stays.lead, stays.starts) <= self.watch.lead
         return {
             "stays": len(stays),
@@ -162,7 +186,12 @@ class Watched:
             "lead_hours": self.watch.lead,
             "foreseeable": int((stays.event & late).sum()),
             "resamples": self.resamples,
-            "metrics": {each: self._number(each, each) for each in ("stay_auroc", "stay_auprc")},
+            "window_hours": self.window * self.watch.step,
+            "ranked_stays": len(self.begins),
+            "metrics": {
+                name: {**self._number(name, name), "by_chance": chance}
+                for name, chance in by_chance.items()
+            },
             "operating_points": [self._point(i) for i in range(len(self.points))],
             "curve": {
                 "thresholds": self.curve,

@@ -123,8 +123,10 @@ def _words(found: Mapping[str, Any]) -> list[str]:
     auroc = found["metrics"]["stay_auroc"]
     if auroc["value"] is not None:
         words.append(
-            "The highest risk of a stay discriminates stays with an event from those without: "
-            f"AUROC {estimate(auroc)}; a longer stay has more hours to be high in."
+            f"The highest risk in {hours(found['window_hours'])}, before the event or at an hour "
+            "at which others had it, discriminates stays with an event from those without: AUROC "
+            f"{estimate(auroc)}, by chance {readable(auroc['by_chance'])}; "
+            f"{count(found['ranked_stays'])} of {count(found['stays'])} stays are as long."
         )
     return [*words, f"At the threshold in use ({readable(point['threshold'])}) {'; '.join(parts)}."]
 
@@ -176,8 +178,9 @@ def _compared(found: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, 
             [f"Network − {label(name, capital=False)}", *cells, "", with_p(less.get("utility"))]
         )
     caption = (
-        "Stays are ranked by their highest risk. Thresholds for one false alarm per patient-day "
-        "are each model's own, chosen on validation. Differences in pairs of resamples."
+        "Stays are ranked by their highest risk in windows of equal length. Thresholds for one "
+        "false alarm per patient-day are each model's own, chosen on validation. Differences in "
+        "pairs of resamples."
     )
     return {"caption": caption, "head": head, "rows": rows}
 
