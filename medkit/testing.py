@@ -96,7 +96,7 @@ def check_model(
             np.testing.assert_allclose(before.sum(axis=-1), 1.0, atol=1e-5, err_msg=where)
             # Quick to trace; XLA would compile for seconds what is run once.
             # One-hot: Keras' loss of class numbers for each pixel has no gradient on PyTorch.
-            model.compile("sgd", "categorical_crossentropy", jit_compile=False)
+            model.compile("sgd", "categorical_crossentropy", jit_compile=keras.backend.backend() == "jax")
             loss = model.train_on_batch(x, np.eye(3)[random.integers(0, 3, size=(6, *spatial))])
             assert np.isfinite(loss), f"{where}: the loss must be finite"
             trained = _outputs(model, x)

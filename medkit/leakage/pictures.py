@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
         return
     small = np.concatenate(pictures)
     telling = small.std(axis=(1, 2)) > 1e-3
-    hashes, mirrored = _hashes(small), _hashes(small[:, :, ::-1])
+    pictures, mirrored = _Pictures.of(small), _Pictures.of(small[:, :, ::-1])
     random = np.random.default_rng(0)
     for a, b in evidence.pairs():
         first, second = (np.flatnonzero((evidence.part == each) & telling) for each in (a, b))
@@ -46,44 +47,61 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
             )
             first = np.sort(random.choice(first, MOST_ROWS, replace=False))
         copies = np.zeros(len(second), dtype=bool)
-        for codes, pixels in ((hashes, small), (mirrored, small[:, :, ::-1])):
-            copies |= _alike(hashes[first], small[first], codes[second], pixels[second])
+        for seen in (pictures, mirrored):
+            copies |= _alike(pictures.take(first), seen.take(second))
         if copies.any():
             relation = "look the same as"
             yield pair_finding("near_duplicates", evidence, a, b, second[copies], relation)
 
 
-def _alike(
-    first: np.ndarray, pixels: np.ndarray, second: np.ndarray, others: np.ndarray
-) -> np.ndarray:
-    """(second,) bool: rows with a candidate by hash that also correlates."""
-    found = np.zeros(len(second), dtype=bool)
-    step = max(1, 20_000_000 // max(1, len(first)))
-    for start in range(0, len(second), step):
-        rows = slice(start, start + step)
-        apart = np.bitwise_count(second[rows, None] ^ first[None])
+class _Pictures(NamedTuple):
+    """Images of mean 0 and length 1, so that products are correlations.
+
+    Attributes:
+        units: (n, pixels).
+        low: (n, 80) of their lowest frequencies.
+        hashes: (n,) uint64: which of 64 of these lie above their median.
+    """
+
+    units: np.ndarray
+    low: np.ndarray
+    hashes: np.ndarray
+
+    @classmethod
+    def of(cls, small: np.ndarray) -> _Pictures:
+        from scipy.fft import dctn
+
+        flat = small.reshape(len(small), -1)
+        flat = flat - flat.mean(axis=1, keepdims=True)
+        flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+        kept = FREQUENCIES + 1
+        frequencies = dctn(flat.reshape(small.shape), axes=(1, 2), norm="ortho")
+        low = frequencies[:, :kept, :kept].reshape(len(small), -1)[:, 1:]
+        first = low[:, :64]
+        bits = np.packbits(first > np.median(first, axis=1, keepdims=True), axis=1)
+        padded = np.zeros((len(small), 8), dtype=np.uint8)
+        padded[:, : bits.shape[1]] = bits
+        return cls(flat, np.ascontiguousarray(low), padded.view(np.uint64)[:, 0])
+
+    def take(self, rows: np.ndarray) -> _Pictures:
+        return _Pictures(*(each[rows] for each in self))
+
+
+def _alike(first: _Pictures, second: _Pictures) -> np.ndarray:
+    """(second,) bool: rows with a candidate by hash that also correlates.
+
+    Vectors of length 1 that correlate with r lie sqrt(2 - 2 r) apart, and no projection of them
+    lies further: a look at the low frequencies spares most pairs the one at every pixel.
+    """
+    found = np.zeros(len(second.hashes), dtype=bool)
+    step = max(1, 20_000_000 // max(1, len(first.hashes)))
+    for start in range(0, len(found), step):
+        apart = np.bitwise_count(second.hashes[start : start + step, None] ^ first.hashes[None])
         mine, theirs = np.nonzero(apart <= BITS_APART)
         for begin in range(0, len(mine), 20_000):
             i, j = mine[begin : begin + 20_000] + start, theirs[begin : begin + 20_000]
-            alike = (_centred(others[i]) * _centred(pixels[j])).sum(axis=1) >= ALIKE
+            near = ((second.low[i] - first.low[j]) ** 2).sum(axis=1) <= 2 - 2 * ALIKE + 1e-4
+            i, j = i[near], j[near]
+            alike = np.einsum("np,np->n", second.units[i], first.units[j]) >= ALIKE
             found[i[alike]] = True
     return found
-
-
-def _hashes(small: np.ndarray) -> np.ndarray:
-    """(n,) uint64: which of 64 low frequencies lie above their median (the mean left out)."""
-    from scipy.fft import dctn
-
-    kept = FREQUENCIES + 1
-    low = dctn(small, axes=(1, 2), norm="ortho")[:, :kept, :kept].reshape(len(small), -1)[:, 1:65]
-    bits = np.packbits(low > np.median(low, axis=1, keepdims=True), axis=1)
-    padded = np.zeros((len(small), 8), dtype=np.uint8)
-    padded[:, : bits.shape[1]] = bits
-    return padded.view(np.uint64)[:, 0]
-
-
-def _centred(small: np.ndarray) -> np.ndarray:
-    """(n, pixels) of mean 0 and length 1, so that products are correlations."""
-    flat = small.reshape(len(small), -1)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
