@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint docs bench clean
 
+# Modules are compiled when they are first imported, not all that are installed (--no-compile).
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs,jax]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[dev,docs,jax]'
 	touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed

@@ -56,6 +56,7 @@ def test_some_admissions_lack_an_image_or_a_note():
     np.testing.assert_array_equal(cohort.inputs["vitals"].values, again.inputs["vitals"].values)
 
 
+@pytest.mark.slow
 def test_written_as_files_it_is_read_again_trained_on_and_predicted_for(tmp_path):
     *paths, config = synthesize("synthetic_admissions", tmp_path, ["samples=60", "seed=4"])
     assert {path.name for path in paths} == {f"{name}.csv" for name in [*INPUTS, "labels"]}

@@ -36,6 +36,7 @@ def commands(page: str) -> list[str]:
     return [line for line in shown if line.startswith("medkit ")]
 
 
+@pytest.mark.slow
 def test_readme_commands_run_in_order(tmp_path, monkeypatch, capsys):
     assert len(commands("README.md")) >= 20
     (tmp_path / "configs").symlink_to(ROOT / "configs")

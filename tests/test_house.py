@@ -141,6 +141,7 @@ def test_light_commands_import_nothing_heavy(command):
     assert done.stdout.strip().splitlines()[-1] == "HEAVY []"
 
 
+@pytest.mark.slow
 def test_every_module_is_imported_where_unix_modules_are_not_there():
     code = (
         "import importlib, sys\n"

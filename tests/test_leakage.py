@@ -254,6 +254,7 @@ def test_clean_real_tables_pass(heart):
         assert failing(audited(heart, parts=split(heart, Split(), seed).parts)) == set()
 
 
+@pytest.mark.slow
 def test_clean_real_images_sequences_and_series_pass(xrays, splice, stays, beats):
     by_part = split(xrays, Split(by="column", column="split"), 7).parts
     # Eight validation images are training images; the test part is clean.
@@ -461,6 +462,7 @@ def test_many_recurring_texts_fail_even_of_other_subjects(splice):
     assert "duplicates" in failing(copies_across(splice, task="multiclass", count=200))
 
 
+@pytest.mark.slow
 def test_beats_split_at_random_fail(beats):
     parts = np.random.default_rng(0).permutation(np.repeat(PARTS, [2100, 450, 450]))
     assert "subject_overlap" in failing(audited(beats, parts=parts))
@@ -1059,6 +1061,7 @@ def test_train_stops_at_the_gate_and_keeps_waivers(leaking, tmp_path, capsys):
     assert "waived: identifier" in (run.path / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_the_gate_holds_no_large_table_whole(tmp_path):
     """In a process of its own, whose peak memory nothing else has raised."""
     code = (

@@ -143,6 +143,7 @@ class Killed(BaseException):
     """Stands for what ends a process at once."""
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_is_written_is_resumed(tmp_path, monkeypatch):
     config = experiment(patients(tmp_path), evaluation=PLAIN)
     whole = medkit.train(config, out=tmp_path / "whole")
@@ -368,6 +369,7 @@ def test_predictions_read_a_large_array_on_disk_in_batches(tmp_path):
     assert held < 20
 
 
+@pytest.mark.slow
 def test_heart_disease_by_site(real_data, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDKIT_DATA", str(real_data))
     configs = Path(__file__).parents[1] / "configs"

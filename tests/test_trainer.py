@@ -202,6 +202,7 @@ def test_the_same_seed_gives_the_same_history():
     assert first.best_epoch in (1, 2, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
