@@ -94,9 +94,11 @@ def check_model(
             assert before.shape == expected, f"{where}: expected {expected}, got {before.shape}"
             assert np.isfinite(before).all(), f"{where}: outputs must be finite"
             np.testing.assert_allclose(before.sum(axis=-1), 1.0, atol=1e-5, err_msg=where)
-            # Quick to trace; XLA would compile for seconds what is run once.
+            # Quick to trace; XLA would compile for seconds what is run once. But JAX compiles
+            # anyway: the step as one, or each of its operations.
+            jit_compile = keras.backend.backend() == "jax"
             # One-hot: Keras' loss of class numbers for each pixel has no gradient on PyTorch.
-            model.compile("sgd", "categorical_crossentropy", jit_compile=keras.backend.backend() == "jax")
+            model.compile("sgd", "categorical_crossentropy", jit_compile=jit_compile)
             loss = model.train_on_batch(x, np.eye(3)[random.integers(0, 3, size=(6, *spatial))])
             assert np.isfinite(loss), f"{where}: the loss must be finite"
             trained = _outputs(model, x)
