@@ -30,10 +30,10 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
         keys: (n,) hash of each row, to leave identical images out.
     """
     found = [evidence.modality.reduced(x) for x in evidence.arrays]
-    pictures = [each for each in found if each is not None]
-    if not pictures:
+    reduced = [each for each in found if each is not None]
+    if not reduced:
         return
-    small = np.concatenate(pictures)
+    small = np.concatenate(reduced)
     telling = small.std(axis=(1, 2)) > 1e-3
     pictures, mirrored = _Pictures.of(small), _Pictures.of(small[:, :, ::-1])
     random = np.random.default_rng(0)
