@@ -7,14 +7,13 @@ model's are noisier. Each interval is that of medkit's own functions, and the tr
 number in two million rows. An interval that is withheld where there are too few patients is not
 counted; ``shown`` says how often there was one.
 
-    python benchmarks/coverage.py                      # some 20 minutes on one core
+    python benchmarks/coverage.py                      # some 10 to 20 minutes on one core
     python benchmarks/coverage.py --repetitions 50 --only 600
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,9 +24,10 @@ import numpy as np
 
 from medkit.config.experiment import Evaluation
 from medkit.core.registry import tasks
-from medkit.evaluation import EvaluatedRows, evaluate_part
+from medkit.evaluation import EvaluatedRows
 from medkit.evaluation.calibration.calibration import calibration_of
 from medkit.evaluation.decisions.decisions import decisions_of
+from medkit.evaluation.part_metrics import measure
 from medkit.evaluation.resampling.paired import compare_outputs
 
 DISTANCE = 1.4  # AUROC 0.84
@@ -104,7 +104,7 @@ def found(
     """Every interval that a report shows of such a model, by what it is of."""
     task = tasks.build("binary").fit(np.array([0, 1]))
     rows = EvaluatedRows(task, y, p, codes, at, Evaluation(bootstrap=bootstrap), seed)
-    metrics = evaluate_part(rows, "")["metrics"]
+    metrics = measure(rows)[0]["metrics"]
     calibration = calibration_of(rows)
     decisions = decisions_of(rows, rows, metrics)
     point = decisions["operating_points"][0]
@@ -181,7 +181,6 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="rows: 150 or 600")
     parser.add_argument("--large", type=int, default=500_000, help="rows the truth is taken from")
     given = parser.parse_args()
-    logging.disable(logging.WARNING)  # that there are few events is what is simulated
     columns, heads = [], []
     for number, (design, rows, prevalence) in enumerate(settings(given.only), start=1):
         start = time.perf_counter()
@@ -199,9 +198,9 @@ def main() -> None:
     for name in columns[0]:
         cells = [_cell(*column.get(name, (0, 0)), given.repetitions) for column in columns]
         shown, held = np.sum([column.get(name, (0, 0)) for column in columns], axis=0)
-        every = held / shown if shown else np.nan
-        mark = "" if not shown or GOOD[0] <= every <= GOOD[1] else " *"
-        print(f"| {name} | {' | '.join(cells)} | {every:.1%}{mark} |")
+        mark = "" if not shown or GOOD[0] <= held / shown <= GOOD[1] else " *"
+        every = f"{held / shown:.1%}{mark}" if shown else "–"
+        print(f"| {name} | {' | '.join(cells)} | {every} |")
     print("\n* outside 93 to 97 % over all cohorts")
 
 

@@ -48,3 +48,12 @@ def test_a_table_is_encoded(tmp_path):
     benchmark = loaded("table")
     benchmark.write(tmp_path / "table.parquet", 20_000)
     assert benchmark.encode(tmp_path / "table.parquet", None)["rows"] == 20_000
+
+
+def test_coverage_is_measured(monkeypatch, capsys):
+    arguments = ["--repetitions", "1", "--bootstrap", "20", "--only", "150", "--large", "2000"]
+    monkeypatch.setattr("sys.argv", ["coverage.py", *arguments])
+    loaded("coverage").main()
+    table = capsys.readouterr().out
+    assert "| calibration ece |" in table
+    assert "| difference auroc, DeLong |" in table
