@@ -110,7 +110,7 @@ def test_a_new_file_settles_nothing_by_names(tmp_path):
 
 def test_the_roles_stand_in_the_run(tmp_path):
     import medkit
-    from medkit.runs.run import read_json
+    from medkit.runs.state import read_json
 
     random = np.random.default_rng(0)
     pd.DataFrame(

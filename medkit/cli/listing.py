@@ -13,10 +13,11 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Column, Table
 
-from medkit.core.errors import RunError
+from medkit.core.errors import MedkitError, RunError
 from medkit.core.groups import groups_of
 from medkit.core.registry import Registry
-from medkit.runs.run import finished, read_json, verify
+from medkit.runs.run import finished, verify
+from medkit.runs.state import ConfigFile, MetricsFile, checked, read_state
 from medkit.tasks.task import Task
 
 _TAGS = {"accepts": "takes", "yields": "yields"}
@@ -163,10 +164,11 @@ def runs_table(folder: Path) -> Table:
     for path in found:
         try:
             verify(path)
-            config = read_yaml(path / "config.yaml")[0]
+            config = checked(read_yaml(path / "config.yaml")[0], ConfigFile, path)
             names = [config[key]["name"] for key in ("dataset", "model", "task")]
-            table.add_row(str(path), *names, read_json(path / "metrics.json")["headline"])
-        except RunError as error:
+            metrics = read_state(path / "metrics.json", MetricsFile)
+            table.add_row(str(path), *names, metrics["headline"])
+        except MedkitError as error:
             # One damaged run must not hide the others.
             table.add_row(str(path), "", "", "", f"[red]damaged: {escape(error.message)}[/red]")
     if not table.row_count:

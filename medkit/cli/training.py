@@ -91,7 +91,7 @@ def crossval(
     allow_code: AllowOption = None,
 ) -> None:
     """Cross-validate a config, by subject or by site; prints the folder of the result."""
-    from medkit.runs.run import read_json
+    from medkit.runs.state import read_json
     from medkit.workflows.crossval import cross_validate
     from medkit.workflows.train import Interrupted
 

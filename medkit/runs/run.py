@@ -27,6 +27,16 @@ from medkit.data.inputs import Inputs
 from medkit.evaluation.results import Metrics
 from medkit.evaluation.uncertainty.conformal import conformal_columns
 from medkit.modalities.encoder import Encoder
+from medkit.runs.state import (
+    ConfigFile,
+    EnvironmentFile,
+    InputsFile,
+    MetricsFile,
+    checked,
+    read_json,
+    read_state,
+    readable,
+)
 from medkit.training.backend import select_backend, start
 from medkit.training.memory import within_memory
 from medkit.training.validation import predict
@@ -38,6 +48,7 @@ log = logging.getLogger("medkit")
 
 MANIFEST = "MANIFEST.json"
 CHECKPOINT = "checkpoint"
+FORMAT = 1
 # A process that was killed may still be ending.
 LOCK_SECONDS = 30.0
 # What every finished run holds, beside the manifest.
@@ -128,7 +139,10 @@ def seal(folder: Path) -> None:
     lacking = [name for name in _due(folder) if not (folder / name).is_file()]
     if lacking:
         raise RunError(f"cannot be sealed without {', '.join(lacking)}", place=str(folder))
-    content = {"format": 1, "files": {name: sha256(folder / name) for name in _content(folder)}}
+    content = {
+        "format": FORMAT,
+        "files": {name: sha256(folder / name) for name in _content(folder)},
+    }
     write_json(folder / MANIFEST, content)
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
 
@@ -155,11 +169,19 @@ def verify(folder: Path | str) -> dict[str, str]:
             hint=f"Go on with: medkit {command} --resume {folder}",
         )
     try:
-        listed = dict(read_json(folder / MANIFEST)["files"])
+        manifest = read_json(folder / MANIFEST)
+        listed = dict(manifest["files"])
         if not all(isinstance(each, str) for pair in listed.items() for each in pair):
             raise TypeError("names and hashes must be text")
-    except (ValueError, KeyError, TypeError) as error:
+    except (RunError, ValueError, KeyError, TypeError) as error:
         raise RunError("MANIFEST.json is damaged", place=place) from error
+    if manifest.get("format") != FORMAT:
+        raise RunError(
+            f"was made by a later version of medkit (format {manifest.get('format')}; this "
+            f"one reads {FORMAT})",
+            place=place,
+            hint="pip install --upgrade keras-medkit",
+        )
     problems = [f"{name} is missing" for name in listed if not (folder / name).is_file()]
     problems += [
         f"{name} was changed after the run finished"
@@ -233,14 +255,16 @@ class Run:
 
     def __init__(self, path: Path):
         self.path = path
-        self.config: Mapping[str, Any] = read_yaml(path / "config.yaml")[0]
-        self.metrics: Metrics = read_json(path / "metrics.json")
-        self.environment: dict[str, Any] = read_json(path / "environment.json")
-        inputs = read_json(path / "inputs.json")
-        self.encoder = Encoder.from_dict(inputs["inputs"])
-        self.task = registry.tasks.get(inputs["task"]["name"]).factory.from_dict(
-            inputs["task"]["state"]
-        )
+        file = path / "config.yaml"
+        self.config: Mapping[str, Any] = checked(read_yaml(file)[0], ConfigFile, file)
+        self.metrics: Metrics = read_state(path / "metrics.json", MetricsFile)
+        self.environment: dict[str, Any] = read_state(path / "environment.json", EnvironmentFile)
+        inputs = read_state(path / "inputs.json", InputsFile)
+        with readable(path / "inputs.json"):
+            self.encoder = Encoder.from_dict(inputs["inputs"])
+            self.task = registry.tasks.get(inputs["task"]["name"]).factory.from_dict(
+                inputs["task"]["state"]
+            )
         self.threshold = inputs["task"]["threshold"]
         self.conformal: dict[str, Any] | None = inputs.get("conformal")
 
@@ -275,7 +299,7 @@ class Run:
 
         path = self.path / "model.keras"
         check_zip(path)
-        with within_memory():
+        with readable(path), within_memory():
             return keras.saving.load_model(path, compile=False, safe_mode=True)
 
     def predict(self, data: Any, output_file: Path | None = None) -> pandas.DataFrame:
@@ -323,8 +347,3 @@ def predict_usable(model: keras.Model, inputs: Inputs, usable: np.ndarray) -> np
         some = inputs if len(rows) == len(inputs) else inputs.take(rows)
         outputs[rows] = predict(model, dict(some.arrays), min(1024, len(rows)))
     return outputs
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ import numpy as np
 from medkit.core.errors import RunError
 from medkit.core.lazy import pd
 from medkit.runs.run import Run
+from medkit.runs.state import readable
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ def stored_part(run: Run, part: str = "test") -> Stored:
     Raises:
         RunError: The file lacks the part or a column.
     """
-    frame = pd.read_parquet(run.path / "predictions.parquet")
-    rows = frame[frame["part"] == part]
+    file = run.path / "predictions.parquet"
+    with readable(file):
+        frame = pd.read_parquet(file)
+        rows = frame[frame["part"] == part]
     names = run.task.output_columns
     lacking = [name for name in ("sample", "subject", *names) if name not in rows]
     if rows.empty or lacking:

@@ -22,6 +22,7 @@ from medkit.runs import run as runs
 from medkit.runs.recording import LogKeeper, Stages
 from medkit.runs.run import Run
 from medkit.runs.saving import Trained, save_run
+from medkit.runs.state import read_json
 from medkit.tasks.task import Task
 from medkit.training import ensemble
 from medkit.training.backend import select_backend, start
@@ -191,7 +192,7 @@ def reopen(folder: Path | str, cohort: Cohort) -> Path:
             place=str(folder),
             hint="Remove it and begin a new one, from its config.yaml.",
         )
-    before = runs.read_json(folder / runs.CHECKPOINT / "data.json")
+    before = read_json(folder / runs.CHECKPOINT / "data.json")
     if before != dict(cohort.source.files):
         raise RunError(
             "the data have changed since the run was interrupted",

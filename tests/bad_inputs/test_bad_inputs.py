@@ -55,9 +55,10 @@ def test_refused_in_words(case, request, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, value in case.environment.items():
         monkeypatch.setenv(name, filled(value, tmp_path))
+    finished = Path()
     if "{run}" in case.command:
-        run = request.getfixturevalue("breast_cancer_run").path
-        shutil.copytree(run, tmp_path / "run")
+        finished = request.getfixturevalue("breast_cancer_run").path
+        shutil.copytree(finished, tmp_path / "run")
     if case.config is not None:
         (tmp_path / "case.yaml").write_text(filled(case.config, tmp_path), encoding="utf-8")
     for name, content in case.files.items():
@@ -70,7 +71,7 @@ def test_refused_in_words(case, request, tmp_path, monkeypatch, capsys):
         else:
             file.write_text(content, encoding="utf-8")
     before = contents(tmp_path)
-    status = main(shlex.split(filled(case.command, tmp_path)))
+    status = main(shlex.split(filled(case.command, tmp_path, finished)))
     said = capsys.readouterr().err
     words = (case.words,) if isinstance(case.words, str) else case.words
     assert all(word in said for word in words), said
@@ -80,8 +81,10 @@ def test_refused_in_words(case, request, tmp_path, monkeypatch, capsys):
     assert contents(tmp_path) == before
 
 
-def filled(text: str, folder: Path) -> str:
-    named = {"{folder}": folder, "{run}": folder / "run", "{name}": folder.name}
+def filled(text: str, folder: Path, finished: Path = Path()) -> str:
+    named = {
+        "{folder}": folder, "{run}": folder / "run", "{name}": folder.name, "{first}": finished
+    }  # fmt: skip
     for sign, value in named.items():
         text = text.replace(sign, str(value))
     return text

@@ -28,6 +28,7 @@ from medkit.report.pages.crossval import write_crossval_report
 from medkit.runs import run as runs
 from medkit.runs.recording import LogKeeper, Stages, environment
 from medkit.runs.run import Run
+from medkit.runs.state import read_json
 from medkit.workflows.crossval import processes
 from medkit.workflows.crossval.plan import SITES, Fold, FoldPlan, make_plan
 from medkit.workflows.crossval.pooled import pool
@@ -129,7 +130,7 @@ def _begun(resume: Path | str | None, out: Path | str | None) -> Path | None:
 
 
 def _as_begun(folder: Path) -> tuple[int | str, int]:
-    plan = runs.read_json(folder / "plan.json")["plan"]
+    plan = read_json(folder / "plan.json")["plan"]
     by_site = plan["scheme"] != "grouped k-fold"
     return SITES if by_site else plan["folds"], plan["repeats"]
 
@@ -150,7 +151,7 @@ def _folder(
     now = {"format": 1, "plan": plan.to_dict(), "data_sha256": dict(cohort.source.files)}
     if begun is not None:
         same_experiment(experiment, load_config(begun / "config.yaml"))
-        before = runs.read_json(begun / "plan.json")
+        before = read_json(begun / "plan.json")
         if before["data_sha256"] != now["data_sha256"]:
             raise RunError(
                 "the data have changed since the cross-validation was begun",
