@@ -261,7 +261,11 @@ def test_optimism_is_read_off_the_gate_and_the_numbers():
     for trained, said in ((0.99, "better in training than chance explains, it overfits"),
                           (0.84, "no better in training than chance explains")):  # fmt: skip
         inputs.metrics["train"] = {"metrics": {main: {"value": trained}}}
-        assert said in facts.optimism(inputs)
+        assert facts.optimism(inputs).endswith(f"{said}.")
+    elsewhere = with_settings(split={"by": "site"})
+    elsewhere.metrics["test"]["metrics"][main] = dict(test)
+    elsewhere.metrics["train"] = {"metrics": {main: {"value": 0.99}}}
+    assert facts.optimism(elsewhere).endswith("it overfits, or the patients of other sites differ.")
     test |= {"low": None, "high": None}
     assert "without an interval, whether it overfits is not known" in facts.optimism(inputs)
 

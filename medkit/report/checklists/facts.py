@@ -278,7 +278,10 @@ def optimism(inputs: ReportInputs) -> str:
         return f"{text}without an interval, whether it overfits is not known."
     bound = test["high"] if metric.sign > 0 else test["low"]
     if (trained - bound) * metric.sign > 0:
-        return f"{text}better in training than chance explains, it overfits."
+        by = inputs.setting("split.by")
+        others = {"site": "other sites", "time": "a later time", "column": "a part set apart"}
+        doubt = f", or the patients of {others[by]} differ" if by in others else ""
+        return f"{text}better in training than chance explains, it overfits{doubt}."
     return f"{text}no better in training than chance explains."
 
 
