@@ -440,6 +440,17 @@ def test_no_rows_no_numbers_and_one_subject():
     assert found["notes"][-1] == "the rows are of one subject: there are no intervals"
 
 
+def test_certain_predictions_are_noted_beside_the_slope():
+    y, p = drawn(300)
+    assert "notes" not in described(y, p)
+    p[:4], p[4:6] = 0, 1
+    found = described(y, p)
+    assert found["metrics"]["slope"]["value"] is not None
+    (note,) = found["notes"]
+    assert note.startswith("6 of 300 predictions are 0 or 1")
+    assert "may decide the slope" in note
+
+
 def test_minimums_count_subjects_not_rows():
     """One patient with 24 rows had a slope of 1.16 (0.88 to 1.47) without a word."""
     y, p = drawn(400)

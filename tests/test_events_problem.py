@@ -416,7 +416,7 @@ PLAIN = {"within": 1, "edge": 1, "late": 0, "whole": 0}
         ({"target": {"prevalent": "keep"}}, PLAIN | {"before": 0, "at": 0, "twice": 1}, (0, 1)),
     ],
 )
-def test_censored_and_prevalent_samples(courses, engine, settings, expected, dropped):
+def test_censored_and_prevalent_samples(courses, engine, settings, expected, dropped, caplog):
     cohort = events(
         **merged(
             {
@@ -434,6 +434,15 @@ def test_censored_and_prevalent_samples(courses, engine, settings, expected, dro
                      strict=True))  # fmt: skip
     assert cohort.source.dropped == {why: count for why, count in found.items() if count}
     assert cohort.source.label == "1 if 'SEPSIS' occurs in the 10 h after the prediction"
+    # Who is not followed to the end is counted, with the direction in which that biases risks.
+    (note,) = [each for each in cohort.source.notes if "end before the target window does" in each]
+    left_out = settings.get("target", {}).get("censoring") != "negative"
+    count = len(cohort) + left_out
+    assert note.startswith(f"1 of {count} samples ({1 / count:.0%}) end before")
+    assert ("risks are too high for patients as they come" in note) == left_out
+    assert ("risks are too low where it happens unseen" in note) != left_out
+    assert "discharged alive, say, which competes with it" in note
+    assert f"censoring: {note}" in caplog.text
     # A code of the target that no window can hold is no channel, unless it may lie in one.
     assert names(cohort) == ["HR"]
 

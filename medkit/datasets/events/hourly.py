@@ -17,7 +17,14 @@ from medkit.datasets.events.labels import Labels, report_unmatched
 from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.samples import Picked, keep_rows, refuse_strangers, timed
 from medkit.datasets.events.sources.found import FoundEvents, channels_of
-from medkit.datasets.events.targets import PREVALENT, EventTargets, onsets_of, targets_of
+from medkit.datasets.events.targets import (
+    CENSORED,
+    PREVALENT,
+    EventTargets,
+    censoring_notes,
+    onsets_of,
+    targets_of,
+)
 from medkit.datasets.events.windows import (
     Windows,
     axis_at,
@@ -172,10 +179,16 @@ def _picked(
         values = np.asarray(of.values)[np.maximum(np.cumsum(of.present)[hours.row] - 1, 0)]
         names, label = of.names, of.label
     kept, dropped = keep_rows(reasons, len(hours.row))
+    others = {why: mask for why, mask in reasons.items() if why != CENSORED}
+    notes = censoring_notes(
+        None if target is None else target.unfollowed, keep_rows(others, len(hours.row))[0],
+        "drop" if CENSORED in reasons else "negative",
+    )  # fmt: skip
     kept = np.flatnonzero(kept)
     samples = _samples(found, labels, Hours(*(each[kept] for each in hours)), onset[kept], step)
     taken = None if values is None else values[kept]
-    return Picked(samples, kept, taken, names, Source({}, len(hours.row), dropped, label))
+    source = Source({}, len(hours.row), dropped, label, notes)
+    return Picked(samples, kept, taken, names, source)
 
 
 def _samples(

@@ -14,7 +14,7 @@ from medkit.datasets.events.grid.grid import Gridded
 from medkit.datasets.events.labels import Labels, report_unmatched
 from medkit.datasets.events.problem import PredictionProblem
 from medkit.datasets.events.sources.found import FoundEvents
-from medkit.datasets.events.targets import EventTargets
+from medkit.datasets.events.targets import CENSORED, EventTargets, censoring_notes
 from medkit.datasets.events.windows import Windows
 from medkit.datasets.table.columns import Targets
 
@@ -85,13 +85,21 @@ def samples_of(
         values, names, label = target.values[position], target.names, target.label
         reasons |= {why: known & mask[position] for why, mask in target.dropped.items()}
     kept, dropped = keep_rows(reasons, len(position))
+    followed: tuple[str, ...] = ()
+    if target is not None and target.unfollowed is not None:
+        others = {why: mask for why, mask in reasons.items() if why != CENSORED}
+        usable = keep_rows(others, len(position))[0]
+        followed = censoring_notes(
+            known & target.unfollowed[position], usable, problem.target.censoring
+        )
     if labels is not None:
         dropped["no label"] = grid.unlabelled
     if values is not None:
         values = values[kept] if target is not None else values[kept[own.present]]
     samples, positions = samples[kept], position[kept]
     late = int((windows.targets[positions] > windows.ends[positions]).sum())
-    notes = (f"{late} stays end before what is predicted begins",) if late else ()
+    short = (f"{late} stays end before what is predicted begins",) if late else ()
+    notes = (*short, *followed)
     if problem.event is not None and problem.labelled:
         samples = timed(samples, windows.input_ends[positions], found)
     return Picked(samples, positions, values, names, Source({}, read, dropped, label, notes))

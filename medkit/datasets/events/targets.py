@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,7 +18,10 @@ from medkit.datasets.events.problem import PredictionProblem, names_of, shown
 from medkit.datasets.events.sources.found import FoundEvents, channels_of
 from medkit.datasets.events.windows import Windows, axis_at
 
+log = logging.getLogger("medkit")
+
 PREVALENT = "target event before the target window"
+_MANY_UNFOLLOWED = 0.05  # share from which it is a warning
 CENSORED = "observation ends before the target window does"
 UNMEASURED = "nothing measured in the target window"
 
@@ -32,6 +36,8 @@ class EventTargets(NamedTuple):
         dropped: Reason -> (positions,) bool: which have no label for it.
         first: (positions,) when the target event first occurs in the stay, NaN where it does not;
             None where the target is no event.
+        unfollowed: (positions,) bool: whose observation ends before the target window does,
+            without the event; None where the target is no event.
     """
 
     values: np.ndarray
@@ -39,6 +45,41 @@ class EventTargets(NamedTuple):
     label: str
     dropped: Mapping[str, np.ndarray]
     first: np.ndarray | None = None
+    unfollowed: np.ndarray | None = None
+
+
+def censoring_notes(
+    unfollowed: np.ndarray | None, usable: np.ndarray, censoring: str
+) -> tuple[str, ...]:
+    """How many samples were not followed to the end, and in which direction that biases risks.
+
+    Args:
+        unfollowed: (rows,) bool; None where the target is no event.
+        usable: (rows,) bool: samples that have all but, perhaps, such a label.
+        censoring: What becomes of them: drop or negative.
+    """
+    if unfollowed is None:
+        return ()
+    count, of = int((unfollowed & usable).sum()), int(usable.sum())
+    if not count:
+        return ()
+    note = (
+        f"{count:,} of {of:,} samples ({count / of:.0%}) end before the target window does, "
+        "without the event (discharged alive, say, which competes with it)"
+    )
+    if censoring == "drop":
+        note += (
+            ": they are left out, as none with the event is, so that its share and all predicted "
+            "risks are too high for patients as they come"
+        )
+    else:
+        note += (
+            ": they count as free of it, so that its share and all predicted risks are too low "
+            "where it happens unseen after that"
+        )
+    if count >= _MANY_UNFOLLOWED * of:
+        log.warning("censoring: %s", note)
+    return (note,)
 
 
 def targets_of(
@@ -122,10 +163,11 @@ def _occurs(
     dropped = {}
     if problem.target.prevalent == "drop":
         dropped[PREVALENT] = first <= moments
+    unfollowed = ~positive & (observed < until)
     if problem.target.censoring == "drop":
-        dropped[CENSORED] = ~positive & (observed < until)
+        dropped[CENSORED] = unfollowed
     label = f"1 if {what} {problem.horizon}"
-    return EventTargets(positive.astype("int64"), (name,), label, dropped, first)
+    return EventTargets(positive.astype("int64"), (name,), label, dropped, first, unfollowed)
 
 
 def _value(

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from medkit.evaluation.calibration.distance import DISTANCES, distance
-from medkit.evaluation.calibration.logistic import logits, weighted_intercept, weighted_logistic
+from medkit.evaluation.calibration.logistic import (
+    EDGE,
+    logits,
+    weighted_intercept,
+    weighted_logistic,
+)
 from medkit.evaluation.calibration.smooth import Loess, drawn_rows, interpolation
 from medkit.evaluation.clusters import FEWEST, subjects_among, too_few_with
 from medkit.evaluation.notes import reasons
@@ -160,8 +165,16 @@ class Reliability:
             "curve": curve,
             "histogram": plain({"edges": edges, **counts}),
         }
-        if self.why:
-            found["notes"] = reasons(self.why, _SPOKEN)
+        notes = reasons(self.why, _SPOKEN) if self.why else []
+        certain = int(((self.p <= EDGE) | (self.p >= 1 - EDGE)).sum())
+        if certain and "slope" not in self.why:
+            notes.append(
+                f"{certain:,} of {len(self.p):,} predictions are 0 or 1 as far as single precision "
+                f"goes: on the logit scale they are taken as {EDGE:g} and 1 - {EDGE:g}, and may "
+                "decide the slope and the intercept"
+            )
+        if notes:
+            found["notes"] = notes
         return found
 
     def _metric(
