@@ -502,3 +502,10 @@ def test_the_command_writes_the_report_and_makes_the_run(run, away, folder, caps
     out, _ = capsys.readouterr()
     assert Run.open(out.strip()).metrics["recalibration"]["method"] == "intercept"
     assert main([*given, "--recalibrate", "intercepts"]) == 2
+
+
+def test_a_report_of_the_runs_own_test_part(breast_cancer_run, tmp_path):
+    result = evaluate_run_on(breast_cancer_run, report=tmp_path / "report")
+    assert "overlap" not in result
+    page = (tmp_path / "report" / "external.html").read_text(encoding="utf-8")
+    assert "are the run's own" not in page.replace("\n", " ")
