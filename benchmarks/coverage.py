@@ -102,7 +102,7 @@ def found(
     seed: int,
 ) -> dict[str, Mapping[str, Any]]:  # fmt: skip
     """Every interval that a report shows of such a model, by what it is of."""
-    task = tasks.build("binary").fit(np.array([0, 1]))
+    task = tasks.build("binary", fixed_threshold=at).fit(np.array([0, 1]))
     rows = EvaluatedRows(task, y, p, codes, at, Evaluation(bootstrap=bootstrap), seed)
     metrics = measure(rows)[0]["metrics"]
     calibration = calibration_of(rows)

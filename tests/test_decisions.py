@@ -296,8 +296,16 @@ def test_operating_points_are_chosen_on_validation_and_measured_on_test():
         npv = sk.precision_score(y, predicted, pos_label=0)
         assert each["npv"]["value"] == pytest.approx(npv)
         assert each["alerts_per_100"]["value"] == pytest.approx(100 * predicted.mean())
-        for name in ("sensitivity", "specificity", "ppv", "npv", "alerts_per_100", "net_benefit"):
+        for name in ("sensitivity", "specificity", "ppv", "npv", "alerts_per_100"):
             assert each[name]["low"] <= each[name]["value"] <= each[name]["high"]
+        # Net benefit only where a threshold stands for an exchange rate: here for 1 / 3.
+        if each["name"] in ("in_use", "cost"):
+            false = (predicted & (y == 0)).mean()
+            expected = (predicted & (y == 1)).mean() - false / 3
+            assert each["net_benefit"]["value"] == pytest.approx(expected)
+        else:
+            assert each["net_benefit"]["value"] is None
+            assert "not chosen by an exchange rate" in each["net_benefit"]["not_estimable"]
     assert point(found, "in_use")["at_prevalence"] is None
 
 

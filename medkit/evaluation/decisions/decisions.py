@@ -121,9 +121,14 @@ def operating_points(
         in_use: The threshold in use; None: 0.5.
     """
     in_use = 0.5 if in_use is None else float(in_use)
+    ratio = getattr(task, "cost_ratio", None)
+    rate = None if ratio is None else 1 / ratio
+    if getattr(task, "fixed_threshold", None) is not None:
+        rate = in_use / (1 - in_use) if in_use < 1 else None
     points: list[OperatingPoint] = [
-        {"name": "in_use", "rule": "the threshold in use", "threshold": in_use}
-    ]
+        {"name": "in_use", "rule": "the threshold in use", "threshold": in_use,
+         "exchange_rate": rate}
+    ]  # fmt: skip
     rules: list[tuple[str, str, dict[str, Any]]] = [
         ("youden", "largest sensitivity + specificity - 1", {"by": "youden"}),
         ("f1", "largest F1", {"by": "f1"}),
@@ -131,14 +136,16 @@ def operating_points(
     for by in ("sensitivity", "specificity"):
         for level in _LEVELS:
             rules.append((f"{by}_{level:g}", f"{by} ≥ {level:g}", {"by": by, "at_least": level}))
-    ratio = getattr(task, "cost_ratio", None)
     if ratio is not None:
         words = f"one missed event costs {ratio:g} false alarms"
         rules.append(("cost", words, {"by": "cost", "cost_ratio": ratio}))
     finite = np.isfinite(p_valid)
     for name, words, rule in rules:
         at = best_threshold(y_valid[finite], p_valid[finite], **rule) if finite.any() else None
-        point: OperatingPoint = {"name": name, "rule": f"{words} on validation", "threshold": at}
+        point: OperatingPoint = {
+            "name": name, "rule": f"{words} on validation", "threshold": at,
+            "exchange_rate": 1 / ratio if name == "cost" and ratio is not None else None,
+        }  # fmt: skip
         if at is None:
             point["not_estimable"] = "the validation rows do not hold both classes"
         points.append(point)

@@ -20,6 +20,7 @@ _AS_THEY_ARE = (
     "only predictive values and alerts are also given at the stated prevalence: the decision "
     "curve, net benefits and predicted risks are those of these rows"
 )
+_NO_RATE = "the threshold was not chosen by an exchange rate of false alarms and missed events"
 _OF_TEST = ("sensitivity", "specificity", "ppv", "npv", "alerts_per_100", "net_benefit")
 
 
@@ -53,6 +54,8 @@ class Thresholds:
         self.known = [i for i, point in enumerate(points) if point["threshold"] is not None]
         chosen = [float(points[i]["threshold"] or 0) for i in self.known]
         self.at = np.r_[THRESHOLDS, chosen]
+        rates = [points[i].get("exchange_rate") for i in self.known]
+        self.rates = np.array([np.nan if each is None else each for each in rates], float)
         # In order of the scores, each threshold needs one running sum, not a column of its own.
         self.order = np.argsort(-p, kind="stable")
         self.above = np.searchsorted(-p[self.order], -self.at, side="right")
@@ -64,8 +67,9 @@ class Thresholds:
         false, others = self._running(ranked * (1 - self.y[self.order]))
         called, total = true + false, events + others
         odds = self.at / np.where(self.at < 1, 1 - self.at, np.nan)
+        odds[len(THRESHOLDS) :] = self.rates
         with np.errstate(divide="ignore", invalid="ignore"):
-            benefit = np.where(false > 0, true - false * odds, true) / total
+            benefit = np.where((false > 0) | np.isnan(odds), true - false * odds, true) / total
             curve = len(THRESHOLDS)
             found = {"curve": benefit[:, :curve]}
             found["treat_all"] = (events - others * odds[:curve]) / total
@@ -175,7 +179,7 @@ class Thresholds:
         }
         found: dict[str, Estimate] = {}
         for name in _OF_TEST:
-            which, otherwise = rows.get(name, (None, "the threshold is 1 or more"))
+            which, otherwise = rows.get(name, (None, _NO_RATE))
             key, among = f"{name}@{index}", None if which is None else self.codes[which]
             value = float(values[key][0])
             found[name] = resampled.estimate(key, value, self.confidence, otherwise, among)

@@ -85,6 +85,8 @@ class OperatingPoint(Result, total=False):
     """The same in words."""
     threshold: float | None
     """Null where validation cannot serve the rule."""
+    exchange_rate: float | None
+    """How many missed events a false alarm weighs as much as; null where none was stated."""
     sensitivity: Estimate
     """Share of the events that are called."""
     specificity: Estimate
@@ -96,7 +98,7 @@ class OperatingPoint(Result, total=False):
     alerts_per_100: Estimate
     """Rows called, of 100."""
     net_benefit: Estimate
-    """True positives a row, less false ones at the odds of the threshold."""
+    """True positives a row, less false ones at the exchange rate."""
     at_prevalence: dict[str, Any] | None
     """Predictive values at the prevalence that the config states."""
 

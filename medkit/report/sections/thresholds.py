@@ -61,7 +61,10 @@ def decision_section(inputs: ReportInputs) -> dict[str, Any] | None:
 
 def _points(inputs: ReportInputs, name: str, points: list[Mapping[str, Any]]) -> dict[str, Any]:
     stated = next((each["at_prevalence"] for each in points if each.get("at_prevalence")), None)
-    head = ["Threshold", *_RATES.values()]
+    benefits = [(each.get("net_benefit") or {}).get("value") for each in points]
+    rates = {each: title for each, title in _RATES.items()
+             if each != "net_benefit" or any(value is not None for value in benefits)}  # fmt: skip
+    head = ["Threshold", *rates.values()]
     if stated:
         at = percent(stated["prevalence"])
         head += [f"{_RATES[each]} at prevalence {at}" for each in _AT_PREVALENCE]
@@ -71,14 +74,15 @@ def _points(inputs: ReportInputs, name: str, points: list[Mapping[str, Any]]) ->
             reason = f"not estimable: {point.get('not_estimable', 'no threshold')}"
             rows.append([called_so, reason, *[""] * (len(head) - 2)])
             continue
-        cells = [estimate(point.get(each)) for each in _RATES]
+        cells = [estimate(point.get(each)) for each in rates]
         if stated:
             there = point.get("at_prevalence") or {}
             cells += [estimate(there.get(each)) for each in _AT_PREVALENCE]
         rows.append([f"{called_so}: {readable(point['threshold'])}", *cells])
     caption = (
-        f"Chosen on the validation part, measured on {inputs.where}, with intervals. Net benefit "
-        "is per patient, at that threshold."
+        f"Chosen on the validation part, measured on {inputs.where}, with intervals. Net benefit, "
+        "per patient, has a value only where false alarms were weighed against missed events: by "
+        "task.cost_ratio, or by a threshold set beforehand."
     )
     title = f"Operating points: {name}" if name else "Operating points"
     return {"title": title, "caption": caption, "head": head, "rows": rows}
