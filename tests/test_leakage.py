@@ -435,6 +435,25 @@ def test_images_that_look_the_same_fail(change, xrays):
     assert found.count >= 6
 
 
+def test_one_image_that_looks_like_another_is_a_warning(xrays):
+    test_part = xrays.take(xrays.samples["split"].to_numpy() == "test")
+    found = only(copies_across(test_part, IMAGES["noisy"], count=1), "near_duplicates")
+    assert found.severity == "warn"
+    assert "so few may be chance" in found.what
+
+
+def test_images_of_patients_who_look_the_same_anyway_are_a_warning():
+    """Ten silhouettes, each of many patients: as alike within the training part as across."""
+    random = np.random.default_rng(0)
+    shapes = random.integers(0, 256, (10, 8, 8)).repeat(4, axis=1).repeat(4, axis=2)
+    data = synthetic_xray(samples=300, size=32)
+    pixels = shapes[random.integers(0, 10, 300)] + random.normal(0, 4, (300, 32, 32))
+    pixels = np.clip(pixels, 0, 255).astype("uint8")[..., None]
+    alike = replace(data, inputs={"image": replace(only_input(data), values=pixels)})
+    assert "near_duplicates" in warned(audited(alike))
+    assert "near_duplicates" not in failing(audited(alike))
+
+
 def test_blank_images_are_no_copies():
     data = synthetic_xray(samples=120)
     pixels = np.array(only_input(data).values)

@@ -16,13 +16,12 @@ from medkit.data.parts import Part
 from medkit.leakage.audit import repeated_rows
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.identifiers import identifying
+from medkit.leakage.rows import COARSE, RARE, beyond_chance
 
 if TYPE_CHECKING:
     from medkit.modalities.encoder import Encoder
     from medkit.tasks.task import Task
 
-RARE = 1e-3
-COARSE = 0.5  # share of recurring rows from which one row's recurrence says nothing
 _SHUFFLES = 999
 _NEW = "new"
 # In this order: a row counts under the first.
@@ -95,14 +94,6 @@ def rows_seen(known: Mapping[str, Part], new: Part, encoder: Encoder, task: Task
     before = [each.any(axis=0) for name, each in found.items() if not name.endswith("test")]
     developed = np.any(before, axis=0)
     return Seen(reason, developed, tuple(dict.fromkeys([*notes, *gathered])))
-
-
-def beyond_chance(same: int, count: int, recurring: int, among: int) -> bool:
-    """Whether more of ``count`` rows recur than the share that recurs within the run explains."""
-    from scipy.stats import binom
-
-    chance = (recurring + 0.5) / (among + 1)
-    return chance < COARSE and bool(binom.sf(same - 1, count, chance) < RARE)
 
 
 def recurring(keys: np.ndarray, subjects: np.ndarray) -> int:

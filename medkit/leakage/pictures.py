@@ -9,7 +9,7 @@ import numpy as np
 
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
-from medkit.leakage.rows import pair_finding
+from medkit.leakage.rows import beyond_chance, hardly_any, pair_finding
 
 FREQUENCIES = 8
 BITS_APART = 8  # of 64
@@ -23,7 +23,9 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
     Candidates agree in all but 8 of the 64 bits of a perceptual hash (signs of the lowest
     frequencies of the cosine transform, against their median; Zauner, 2010); of those, copies
     correlate with 0.98 or more at 32 × 32 pixels, which images of different patients in the
-    same position do not reach. Mirror images are compared too.
+    same position seldom reach. Mirror images are compared too. Where the patients are known, how
+    often images of different ones look the same within the earlier part says what chance gives;
+    one of a thousand, or no more than that, is only worth a warning.
 
     Args:
         evidence: The rows.
@@ -49,9 +51,18 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
         copies = np.zeros(len(second), dtype=bool)
         for seen in (pictures, mirrored):
             copies |= _alike(pictures.take(first), seen.take(second))
-        if copies.any():
-            relation = "look the same as"
-            yield pair_finding("near_duplicates", evidence, a, b, second[copies], relation)
+        if not copies.any():
+            continue
+        count, usual = int(copies.sum()), np.zeros(0, dtype=bool)
+        if evidence.declared:
+            some = first[random.permutation(len(first))[: len(second)]]
+            whose = evidence.subject[first], evidence.subject[some]
+            usual = _alike(pictures.take(first), pictures.take(some), whose)
+        by_chance = len(usual) and not beyond_chance(count, len(second), usual.sum(), len(usual))
+        yield pair_finding(
+            "near_duplicates", evidence, a, b, second[copies], "look the same as",
+            doubtful=bool(by_chance or hardly_any(count, len(second))),
+        )  # fmt: skip
 
 
 class _Pictures(NamedTuple):
@@ -87,8 +98,12 @@ class _Pictures(NamedTuple):
         return _Pictures(*(each[rows] for each in self))
 
 
-def _alike(first: _Pictures, second: _Pictures) -> np.ndarray:
+def _alike(
+    first: _Pictures, second: _Pictures, whose: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
     """(second,) bool: rows with a candidate by hash that also correlates.
+
+    ``whose``: subjects of both; only images of different ones are compared.
 
     Vectors of length 1 that correlate with r lie sqrt(2 - 2 r) apart, and no projection of them
     lies further: a look at the low frequencies spares most pairs the one at every pixel.
@@ -100,6 +115,9 @@ def _alike(first: _Pictures, second: _Pictures) -> np.ndarray:
         mine, theirs = np.nonzero(apart <= BITS_APART)
         for begin in range(0, len(mine), 20_000):
             i, j = mine[begin : begin + 20_000] + start, theirs[begin : begin + 20_000]
+            if whose is not None:
+                other = whose[0][j] != whose[1][i]
+                i, j = i[other], j[other]
             near = ((second.low[i] - first.low[j]) ** 2).sum(axis=1) <= 2 - 2 * ALIKE + 1e-4
             i, j = i[near], j[near]
             alike = np.einsum("np,np->n", second.units[i], first.units[j]) >= ALIKE

@@ -9,6 +9,9 @@ import numpy as np
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding, finding
 
+RARE = 1e-3
+COARSE = 0.5  # share of recurring rows from which one row's recurrence says nothing
+FEWEST_COPIES, FEWEST_SHARE = 3, 0.01
 RECURRING = 0.25  # more than this share of a part's texts is no coincidence of nature
 
 
@@ -71,6 +74,19 @@ def pair_finding(
     what += " of other subjects" * recurring + "; so few may be chance" * doubtful
     where = f"{earlier} and {later}{evidence.among}"
     return finding(name, what, where, len(copies), "warn" if warn else "fail")
+
+
+def beyond_chance(same: int, count: int, recurring: int, among: int) -> bool:
+    """Whether more of ``count`` rows recur than the share that recurs within the run explains."""
+    from scipy.stats import binom
+
+    chance = (recurring + 0.5) / (among + 1)
+    return chance < COARSE and bool(binom.sf(same - 1, count, chance) < RARE)
+
+
+def hardly_any(copies: int, count: int) -> bool:
+    """Whether so few of ``count`` rows are copies that they may look so by chance."""
+    return copies < max(FEWEST_COPIES, FEWEST_SHARE * count)
 
 
 def _joint(keys: np.ndarray, subject: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from medkit.leakage.agreement import SURE, agreeing, joint, standardized
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
 from medkit.leakage.raw_table import Hashes
-from medkit.leakage.rows import pair_finding
+from medkit.leakage.rows import hardly_any, pair_finding
 
 CHANGED = 0.2  # share of the columns in which a copy may have been changed
 SEARCHED = 6  # columns, those of most different values, two of which a changed copy keeps
@@ -61,7 +61,7 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
         ):
             # Columns depend on each other: half of their information counts.
             telling = -np.log2(agreement).sum() / 2 > np.log2(len(first) * len(second) / RARE)
-            few_copies = len(copies) < max(3, RARE * len(second))
+            few_copies = hardly_any(len(copies), len(second))
             yield pair_finding(
                 "duplicates", evidence, a, b, copies, "identical to",
                 doubtful=few_copies and not telling,

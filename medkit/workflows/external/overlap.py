@@ -11,7 +11,8 @@ import numpy as np
 from medkit.core.errors import RunError
 from medkit.core.lazy import pd
 from medkit.data.parts import Part
-from medkit.leakage.overlap import REASONS, Seen, beyond_chance, recurring, rows_seen
+from medkit.leakage.overlap import REASONS, Seen, recurring, rows_seen
+from medkit.leakage.rows import beyond_chance
 from medkit.runs.recording import Hasher
 from medkit.runs.run import Run, predict_usable
 from medkit.runs.stored import stored_part
