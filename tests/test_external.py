@@ -411,6 +411,13 @@ def test_the_same_rows_are_tested_before_and_again(recalibrated):
     assert again["metrics"]["brier"]["value"] == pytest.approx(after["brier"]["value"], abs=1e-6)
 
 
+def test_a_recalibrated_run_knows_what_its_parent_was_developed_on(recalibrated, folder):
+    home = pd.read_csv(folder / "home.csv").sample(frac=1, random_state=3)
+    given = written(folder, home.assign(record=[f"Q{i}" for i in range(len(home))]), "parental")
+    with pytest.raises(DataError, match="240 of 240 rows are the run's own"):
+        evaluate_run_on(Run.open(recalibrated.path), None, given)
+
+
 def test_refit_trains_the_whole_network_on(run, away):
     weights = [each.copy() for each in run.model.get_weights()]
     made = recalibrate_run(run, "refit", None, [f"dataset.path={away}"])
