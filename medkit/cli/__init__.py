@@ -70,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
             say(str(error))
             return error.exit_status
         kind = type(error).__name__
-        what = "cannot continue" if isinstance(error, OSError) else f"unexpected {kind}"
+        what = (
+            "cannot continue" if isinstance(error, OSError | MemoryError) else f"unexpected {kind}"
+        )
         say(f"{what}: {error}\n  --debug shows the traceback")
         return 1
     return 0

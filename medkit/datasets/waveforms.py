@@ -15,6 +15,7 @@ from medkit.core.errors import DataError, MedkitError, did_you_mean
 from medkit.core.files import existing
 from medkit.core.groups import ParameterGroup
 from medkit.core.lazy import pd
+from medkit.core.limits import check_memory
 from medkit.core.registry import datasets, with_groups
 from medkit.data.cohort import Cohort, Feature, RawInput, Source
 from medkit.datasets.parameters import Target
@@ -103,6 +104,8 @@ def waveforms(
         dropped += gone
         length = round(window.seconds * record.rate)
         signal = _signal(record, names)
+        what = f"{len(starts):,} windows of {length:,} samples"
+        check_memory(4.0 * len(starts) * length * len(names), what, str(record.base))
         signals.append(np.stack([signal[s : s + length] for s in starts]) if len(starts) else
                        np.empty((0, length, len(names)), "float32"))  # fmt: skip
         ids = [f"{record.name}:{start}" for start in starts]
@@ -155,7 +158,8 @@ def _wfdb() -> Any:
 def _headers(path: Path, wanted: Sequence[str]) -> list[_Record]:
     """Every record below a folder, in the order of their names, from their headers alone."""
     wfdb = _wfdb()
-    files = sorted(path.rglob("*.hea")) if path.is_dir() else [path]
+    below = path.rglob("*.hea") if path.is_dir() else [path]
+    files = sorted(file for file in below if file.is_file())
     known = [file.stem for file in files]
     for name in wanted:
         if name not in known:
@@ -172,9 +176,14 @@ def _headers(path: Path, wanted: Sequence[str]) -> list[_Record]:
         try:
             header = wfdb.rdheader(base)
             units = dict(zip(header.sig_name, header.units, strict=True))
+            record = _Record(file.stem, base, float(header.fs), units, int(header.sig_len))
+            if not 0 < record.rate < np.inf:
+                raise ValueError(f"a sampling rate of {record.rate:g} Hz")
         except (OSError, ValueError, IndexError, TypeError, AttributeError) as error:
             raise DataError(f"record '{file.stem}' has no readable header: {error}") from error
-        found.append(_Record(file.stem, base, float(header.fs), units, int(header.sig_len)))
+        what = f"record '{record.name}' of {record.samples:,} samples"
+        check_memory(8.0 * record.samples * len(units), what, str(file))
+        found.append(record)
     return found
 
 

@@ -88,6 +88,15 @@ def sized(name, words, text, command="audit -c case.yaml", **files):
                 files, command, environment=MEMORY)  # fmt: skip
 
 
+def waves(header, window="{seconds: 1}"):
+    dataset = f"{{name: waveforms, path: r.hea, window: {window}}}"
+    files = {"r.hea": header, "r.dat": bytes(2000)}
+    return config(dataset, model="cnn"), files
+
+
+LEAD = "r.dat 16 200 11 1024 995 -22131 0 MLII\n"
+
+
 def image(file):
     from PIL import Image
 
@@ -201,6 +210,25 @@ CASES = [
           config("{name: images, path: labels.csv, columns: {image: image}, mask: mask, "
                  "size: [8192, 8192]}", model="unet", task="segmentation"),
           **{"labels.csv": "image,mask\n" + "a.png,a.png\n" * 80, "a.png": image}),
+    sized("a record of a trillion samples", ("of 1,000,000,000,000 samples would take",),
+          waves(f"r 1 360 1000000000000\n{LEAD}")[0],
+          **waves(f"r 1 360 1000000000000\n{LEAD}")[1]),
+    *(
+        Case(f"waveforms: {name}", words, *waves(header, window))
+        for name, words, header, window in (
+            ("no sampling rate", "has no readable header", f"r 1 0 1000\n{LEAD}", "{seconds: 1}"),
+            ("an infinite rate", "has no readable header", f"r 1 inf 9\n{LEAD}", "{seconds: 1}"),
+            ("fewer samples than the header says", "cannot be read", f"r 1 360 99999\n{LEAD}",
+             "{seconds: 1}"),
+            ("signals in a file elsewhere", "has no readable header",
+             f"r 1 360 9\n/etc/{LEAD}", "{seconds: 1}"),
+            ("a header of nothing", "has no readable header", " ", "{seconds: 1}"),
+            ("a header of bytes", "has no readable header", b"\xff\xfe\x00", "{seconds: 1}"),
+        )
+    ),
+    Case("waveforms: headers that are pipes", "no WFDB records here",
+         config("{name: waveforms, path: folder, window: {seconds: 1}}", model="cnn"),
+         {"folder/r.hea": pipe}),
     sized("sequences of a billion tokens", ("sequences of 1,000,000,000 tokens would take",),
           **sequences("preprocessing: {unit: character, length: 1000000000}\n")),
     sized("a billion hidden units", ("weights or more, with what training keeps of each,",),
