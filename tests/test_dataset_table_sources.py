@@ -223,6 +223,7 @@ def test_bad_workbooks_are_refused(workbook, file):
     [
         ("openpyxl", "excel", {"path": Path("{folder}/a.xlsx")}),
         ("sqlalchemy", "sql", {"source": {"url": "sqlite:///a.sqlite", "query": "select 1"}}),
+        ("sqlglot", "sql", {"source": {"url": "sqlite:///a.sqlite", "query": "select 1"}}),
         ("pint", "units", {"path": Path("{folder}/a.csv"), "target": "y", "values": {
             "dictionary": {"x": {"unit": "kg", "convert_to": "g"}}}}),
     ],
