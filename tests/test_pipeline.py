@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -213,6 +215,47 @@ def test_one_process_at_a_time_trains_a_run(tmp_path, monkeypatch):
     assert f"medkit train --resume {folder}" in str(error.value)
     assert medkit.train(pipeline.resumed(folder), resume=folder).path == folder
     assert not list(folder.rglob(".*"))
+
+
+@pytest.mark.parametrize("done", ["finished", "removed"])
+def test_a_run_that_is_done_when_its_lock_is_free_is_left_alone(
+    done, tmp_path, monkeypatch, breast_cancer_run
+):
+    folder = tmp_path / "run"
+    shutil.copytree(breast_cancer_run.path, folder)
+    manifest = folder / runs.MANIFEST
+    sealed = manifest.read_bytes()
+    manifest.unlink()
+    files = runs.read_json(folder / "environment.json")["data_sha256"]
+    runs.write_json(folder / runs.CHECKPOINT / "data.json", files)
+    locked = runs.locked
+
+    @contextlib.contextmanager
+    def waited_for(file, *more):
+        if done == "finished":
+            shutil.rmtree(file.parent)
+            manifest.write_bytes(sealed)
+        else:
+            shutil.rmtree(folder)
+        with locked(file, *more):
+            yield
+
+    def diverges(*_, **__):
+        raise TrainingError("the loss is no number")
+
+    monkeypatch.setattr(runs, "locked", waited_for)
+    monkeypatch.setattr(pipeline, "fit", diverges)
+    monkeypatch.setattr(pipeline, "summarize", lambda *_: SimpleNamespace(features=[], parts={}))
+    monkeypatch.setattr(pipeline.Aside, "begin", lambda *_: None)
+    config = pipeline.resumed(folder)
+    if done == "removed":
+        with pytest.raises(RunError, match="has no checkpoint to go on from"):
+            medkit.train(config, resume=folder)
+        return
+    assert medkit.train(config, resume=folder).path == folder
+    assert manifest.read_bytes() == sealed
+    assert not (folder / runs.CHECKPOINT).exists()
+    runs.verify(folder)
 
 
 def written_to_a_full_disk(happens):

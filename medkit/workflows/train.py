@@ -103,6 +103,11 @@ def train(
             network = build(experiment, encoder, task, len(parts["train"]), begun)
         folder = begin(experiment, cohort, Path(out)) if resume is None else reopen(resume, cohort)
         held.enter_context(runs.locked(folder / runs.CHECKPOINT / ".lock"))
+        if resume is not None:
+            # Who kept the lock until now may have finished the run, or removed it.
+            if sealed(folder):
+                return Run.open(folder)
+            reopen(folder, cohort)
         try:
             with stages("fit"):
                 history = fit(network, task, parts, experiment, folder, resume is not None)
@@ -125,7 +130,8 @@ def train(
             raise RunError(error.message, place=error.place, hint=hint) from error
         except TrainingError:
             # To resume would end the same way; only epochs already kept are worth a folder.
-            if not (folder / runs.CHECKPOINT / "state.npz").exists():
+            kept_files = (folder / runs.CHECKPOINT / "state.npz", folder / runs.MANIFEST)
+            if not any(each.exists() for each in kept_files):
                 shutil.rmtree(folder)
             raise
     return Run.open(folder)
@@ -203,7 +209,10 @@ def reopen(folder: Path | str, cohort: Cohort) -> Path:
 
 
 def sealed(folder: Path) -> bool:
-    """Whether a run was killed between its manifest and its end; what was left to do is done."""
+    """Whether a run has a manifest and a checkpoint, which is then removed.
+
+    It was killed between the two, or waited for: a lock makes its folder anew.
+    """
     left = folder / runs.CHECKPOINT
     if not ((folder / runs.MANIFEST).is_file() and left.is_dir()):
         return False
