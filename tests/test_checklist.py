@@ -251,7 +251,8 @@ def test_optimism_is_read_off_the_gate_and_the_numbers():
     inputs = full("binary")
     main = inputs.leading.name
     copies = {"name": "duplicates", "severity": "fail", "what": "3 rows are copies", "waived": "so"}
-    for findings, level in (([], "good"), ([copies], "bad"),
+    people = {**copies, "name": "returning_subjects"}
+    for findings, level in (([], "good"), ([copies], "bad"), ([people], "bad"),
                             ([{**copies, "severity": "warn"}], "unsure")):  # fmt: skip
         inputs.metrics["leakage"] = {"checked": ["duplicates"], "findings": findings}
         assert levels(inputs)[asks] == level
@@ -309,9 +310,11 @@ def test_every_rule_of_the_threshold_is_named(settings, said):
 def test_what_a_learning_curve_shows_is_said():
     turning = {"loss": [0.6, 0.4, 0.2], "val_loss": [0.6, 0.5, 0.7]}
     assert learned(turning, "loss", False) == (
-        "On validation it was best in epoch 2 of 3 (0.5), and 0.7 in the last, with 0.2 in training"
-        ": from there on it overfits."
+        "On validation it was best in epoch 2 of 3 (0.5), and 0.7 in the last, with 0.2 in "
+        "training."
     )
+    lost = {"loss": [0.6, 0.4, 0.2], "val_loss": [0.6, 0.5, float("nan")]}
+    assert learned(lost, "loss", False).endswith("(0.5); in the last it was undefined.")
     assert "the last: a longer training may go further" in learned(
         {"loss": [0.6, 0.5], "val_loss": [0.6, 0.55]}, "loss", False
     )

@@ -450,8 +450,19 @@ def test_images_of_patients_who_look_the_same_anyway_are_a_warning():
     pixels = shapes[random.integers(0, 10, 300)] + random.normal(0, 4, (300, 32, 32))
     pixels = np.clip(pixels, 0, 255).astype("uint8")[..., None]
     alike = replace(data, inputs={"image": replace(only_input(data), values=pixels)})
-    assert "near_duplicates" in warned(audited(alike))
-    assert "near_duplicates" not in failing(audited(alike))
+    found = audited(alike)
+    assert "near_duplicates" in warned(found)
+    assert "near_duplicates" not in failing(found)
+    assert any("different subjects look as alike within train" in each.what for each in found)
+
+
+def test_every_image_twice_under_another_name_fails():
+    """As often within the training part as across, but each looks like one other alone."""
+    data, random = synthetic_xray(samples=400, size=32), np.random.default_rng(0)
+    pixels = np.tile(only_input(data).values[:200], (2, 1, 1, 1))
+    pixels = np.clip(pixels + random.normal(0, 3, pixels.shape), 0, 255).astype("uint8")
+    twice = replace(data, inputs={"image": replace(only_input(data), values=pixels)})
+    assert "near_duplicates" in failing(audited(twice))
 
 
 def test_blank_images_are_no_copies():

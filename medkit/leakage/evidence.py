@@ -165,13 +165,18 @@ class Evidence:
 
     @cached_property
     def outcomes(self) -> list[Outcome]:
+        """What is to be predicted of the chosen rows."""
+        return self.outcomes_of(self.chosen)
+
+    def outcomes_of(self, rows: np.ndarray) -> list[Outcome]:
         """What is to be predicted: numbers, or one yes/no each class or label; empty: neither."""
         if self.task.reads != "columns":
             return []
         of_type = {"number": np.float64, "yes_no": bool}
+        y = np.concatenate([part.y for part in self.parts.values()])[rows]
         return [
             part._replace(y=part.y.astype(of_type[part.kind]))
-            for each in self.task.outcomes(self.y)
+            for each in self.task.outcomes(y)
             for part in each.one_by_one()
             if part.kind in of_type
         ]

@@ -16,6 +16,8 @@ from medkit.leakage.findings import Finding, finding
 
 FEWEST_VALUES = 8
 COMMON = 0.05  # share of the rows from which a value (0, a rounded number) ties nobody together
+MOST_ROWS = 100_000
+MOST_PAIRS = 5_000  # different ones, on which a dependence is judged
 MOST_COLUMNS = 12  # those of most different values
 LARGEST = 40  # rows of one patient
 FEWEST = 10  # patients, and pairs of rows
@@ -55,17 +57,23 @@ def returning(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
             column of stays does not name are tied in the same way.
         left_out: Columns that are not compared.
     """
-    columns = _columns(evidence, left_out)
-    part = evidence.part[evidence.chosen]
+    if evidence.table is None:
+        return
+    rows = evidence.some(MOST_ROWS, "patients who return")
+    part = evidence.part[rows]
+    columns = _columns(evidence, rows, left_out)
     if len(columns) < 2:
         return
+    # Of patients with two visits, so many are both among the rows looked at.
+    least = TIED * len(rows) / len(evidence.part) * (part > 0).sum()
     # Rows that agree in all columns are copies, which is another finding.
     fresh = ~_earlier(joint(*(column.shown for column in columns.values())), part)
     ties = [
         tie
-        for outcome in standardized(evidence.outcomes)
+        for outcome in standardized(evidence.outcomes_of(rows))
         for pair in permutations(columns, 2)
         if (tie := _tie(columns, pair, part, outcome, fresh)) is not None
+        and tie.tied.sum() >= least
     ]
     if not ties:
         return
@@ -75,14 +83,15 @@ def returning(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
     constant = [name for name in agree if _stays(columns[name], joint(*rests[name]), part)]
     constant = constant if len(constant) > 1 else agree
     people = len(np.unique(joint(*(columns[name].shown for name in constant))))
-    rows, later = int(best.tied.sum()), int((part > 0).sum())
+    tied, later = int(best.tied.sum()), int((part > 0).sum())
+    among = "" if len(rows) == len(evidence.part) else " looked at"
     yield finding(
         "returning_subjects",
-        f"{rows:,} of {later:,} rows after {evidence.names[0]} agree exactly in these columns with "
-        f"a row of an earlier part, and share the outcome with it: {len(part):,} rows look like "
-        f"{people:,} patients",
+        f"{tied:,} of {later:,} rows{among} after {evidence.names[0]} agree exactly in these "
+        "columns with a row of an earlier part, and share the outcome with it: "
+        f"{len(part):,} rows look like {people:,} patients",
         f"{listed(constant)}{evidence.among}",
-        rows,
+        tied,
     )
 
 
@@ -93,13 +102,13 @@ def _earlier(cell: np.ndarray, part: np.ndarray) -> np.ndarray:
     return part > first[cell]
 
 
-def _columns(evidence: Evidence, left_out: set[str]) -> dict[str, _Column]:
-    """The numbers and dates of most different values."""
+def _columns(evidence: Evidence, rows: np.ndarray, left_out: set[str]) -> dict[str, _Column]:
+    """The numbers and dates of most different values, of these rows."""
     if evidence.table is None:
         return {}
     found: dict[str, _Column] = {}
     for name in evidence.table.columns:
-        column = evidence.table[name].iloc[evidence.chosen]
+        column = evidence.table[name].iloc[rows]
         dates = pd.api.types.is_datetime64_any_dtype(column)
         if name in left_out or not (dates or is_number(column)):
             continue
@@ -149,8 +158,7 @@ def _tie(
     (mean, error), (usual, _) = same.likeness(), nearly.likeness()
     excess = mean - max(usual, 0.0)
     tied = _earlier(cell, part) & fits[cell] & fresh
-    enough = tied.sum() >= TIED * (part > 0).sum()
-    if not enough or excess < max(SHARED, SURE * error) or _derived(first.values, second.values):
+    if excess < max(SHARED, SURE * error) or _derived(first.values, second.values):
         return None
     return _Tie(names, cell, tied, excess)
 
@@ -161,6 +169,8 @@ def _derived(first: np.ndarray, second: np.ndarray) -> bool:
 
     both = ~np.isnan(first) & ~np.isnan(second)
     rows = np.unique(np.column_stack([first[both], second[both]]), axis=0)
+    # Sorted rows would break ties of the one in the order of the other.
+    rows = np.random.default_rng(0).permutation(rows)[:MOST_PAIRS]
     if len(rows) < FEWEST:
         return True
     return max(chatterjeexi(*each).statistic for each in permutations(rows.T)) > DERIVED

@@ -9,12 +9,14 @@ import numpy as np
 
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
-from medkit.leakage.rows import beyond_chance, hardly_any, pair_finding
+from medkit.leakage.rows import FEW, beyond_chance, hardly_any, pair_finding
 
 FREQUENCIES = 8
 BITS_APART = 8  # of 64
 ALIKE = 0.98  # correlation of the reduced images
 MOST_ROWS = 20_000
+SEVERAL = 3  # others that an image looks like, if that is usual
+SELDOM = 0.05
 
 
 def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
@@ -23,9 +25,10 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
     Candidates agree in all but 8 of the 64 bits of a perceptual hash (signs of the lowest
     frequencies of the cosine transform, against their median; Zauner, 2010); of those, copies
     correlate with 0.98 or more at 32 × 32 pixels, which images of different patients in the
-    same position seldom reach. Mirror images are compared too. Where the patients are known, how
-    often images of different ones look the same within the earlier part says what chance gives;
-    one of a thousand, or no more than that, is only worth a warning.
+    same position seldom reach. Mirror images are compared too. Where the patients are known,
+    images of different ones within the earlier part say what chance gives: no more than that, or
+    one of a thousand, is only worth a warning, and so are images that look like several others,
+    which copies do not.
 
     Args:
         evidence: The rows.
@@ -48,20 +51,25 @@ def near_images(evidence: Evidence, keys: np.ndarray) -> Iterator[Finding]:
                 "images compared"
             )
             first = np.sort(random.choice(first, MOST_ROWS, replace=False))
-        copies = np.zeros(len(second), dtype=bool)
-        for seen in (pictures, mirrored):
-            copies |= _alike(pictures.take(first), seen.take(second))
+        copies = _alike(pictures, mirrored, first, second) > 0
         if not copies.any():
             continue
-        count, usual = int(copies.sum()), np.zeros(0, dtype=bool)
+        count, ordinary = int(copies.sum()), False
         if evidence.declared:
             some = first[random.permutation(len(first))[: len(second)]]
-            whose = evidence.subject[first], evidence.subject[some]
-            usual = _alike(pictures.take(first), pictures.take(some), whose)
-        by_chance = len(usual) and not beyond_chance(count, len(second), usual.sum(), len(usual))
+            others = _alike(pictures, mirrored, first, some, evidence.subject)
+            usual = int((others > 0).sum())
+            ordinary = bool(usual) and (
+                float(np.median(others[others > 0])) >= SEVERAL
+                or (usual <= SELDOM * len(some)
+                    and not beyond_chance(count, len(second), usual, len(some)))
+            )  # fmt: skip
         yield pair_finding(
-            "near_duplicates", evidence, a, b, second[copies], "look the same as",
-            doubtful=bool(by_chance or hardly_any(count, len(second))),
+            "near_duplicates", evidence, a, b, second[copies], "to the eye the same as",
+            doubt=(
+                f"different subjects look as alike within {evidence.names[a]}" if ordinary
+                else FEW if hardly_any(count, len(second)) else ""
+            ),
         )  # fmt: skip
 
 
@@ -99,16 +107,38 @@ class _Pictures(NamedTuple):
 
 
 def _alike(
-    first: _Pictures, second: _Pictures, whose: tuple[np.ndarray, np.ndarray] | None = None
+    pictures: _Pictures,
+    mirrored: _Pictures,
+    first: np.ndarray,
+    second: np.ndarray,
+    subject: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(second,) bool: rows with a candidate by hash that also correlates.
+    """(second,) how many rows of ``first`` look like each, as they are or mirrored.
 
-    ``whose``: subjects of both; only images of different ones are compared.
+    Args:
+        pictures: All images.
+        mirrored: The same, mirrored.
+        first: Rows.
+        second: Rows that are compared with them.
+        subject: Of all images, where only those of different subjects are compared.
+    """
+    whose = None if subject is None else (subject[first], subject[second])
+    kept = pictures.take(first)
+    return sum(
+        (_matches(kept, each.take(second), whose) for each in (pictures, mirrored)),
+        start=np.zeros(len(second), dtype=np.int64),
+    )
+
+
+def _matches(
+    first: _Pictures, second: _Pictures, whose: tuple[np.ndarray, np.ndarray] | None
+) -> np.ndarray:
+    """(second,) number of candidates by hash that also correlate.
 
     Vectors of length 1 that correlate with r lie sqrt(2 - 2 r) apart, and no projection of them
     lies further: a look at the low frequencies spares most pairs the one at every pixel.
     """
-    found = np.zeros(len(second.hashes), dtype=bool)
+    found = np.zeros(len(second.hashes), dtype=np.int64)
     step = max(1, 20_000_000 // max(1, len(first.hashes)))
     for start in range(0, len(found), step):
         apart = np.bitwise_count(second.hashes[start : start + step, None] ^ first.hashes[None])
@@ -121,5 +151,5 @@ def _alike(
             near = ((second.low[i] - first.low[j]) ** 2).sum(axis=1) <= 2 - 2 * ALIKE + 1e-4
             i, j = i[near], j[near]
             alike = np.einsum("np,np->n", second.units[i], first.units[j]) >= ALIKE
-            found[i[alike]] = True
+            np.add.at(found, i[alike], 1)
     return found

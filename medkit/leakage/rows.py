@@ -12,6 +12,7 @@ from medkit.leakage.findings import Finding, finding
 RARE = 1e-3
 COARSE = 0.5  # share of recurring rows from which one row's recurrence says nothing
 FEWEST_COPIES, FEWEST_SHARE = 3, 0.01
+FEW = "so few may be chance"
 RECURRING = 0.25  # more than this share of a part's texts is no coincidence of nature
 
 
@@ -57,21 +58,21 @@ def pair_finding(
     relation: str,
     *,
     recurring: bool = False,
-    doubtful: bool = False,
+    doubt: str = "",
 ) -> Finding:
     """A finding on the rows ``copies`` of part ``b`` that are found again in part ``a``.
 
     Sequences recur in nature and phrases in clinics: ``recurring`` texts, of subjects that are
-    known to differ, are only worth a warning unless they are many; so are ``doubtful`` copies,
-    which may have come about by chance.
+    known to differ, are only worth a warning unless they are many; so are copies in ``doubt``,
+    which says why they may be none.
     """
     total = int((evidence.part == b).sum())
-    warn = doubtful or (recurring and len(copies) <= RECURRING * total)
+    warn = bool(doubt) or (recurring and len(copies) <= RECURRING * total)
     earlier, later = evidence.names[a], evidence.names[b]
     if not warn:
         evidence.copies.append((earlier, copies))
     what = f"{len(copies):,} of {total:,} {later} rows are {relation} {earlier} rows"
-    what += " of other subjects" * recurring + "; so few may be chance" * doubtful
+    what += " of other subjects" * recurring + (f"; {doubt}" if doubt else "")
     where = f"{earlier} and {later}{evidence.among}"
     return finding(name, what, where, len(copies), "warn" if warn else "fail")
 

@@ -12,7 +12,7 @@ from medkit.leakage.agreement import SURE, agreeing, joint, standardized
 from medkit.leakage.evidence import Evidence
 from medkit.leakage.findings import Finding
 from medkit.leakage.raw_table import Hashes
-from medkit.leakage.rows import hardly_any, pair_finding
+from medkit.leakage.rows import FEW, hardly_any, pair_finding
 
 CHANGED = 0.2  # share of the columns in which a copy may have been changed
 SEARCHED = 6  # columns, those of most different values, two of which a changed copy keeps
@@ -64,7 +64,7 @@ def table_duplicates(evidence: Evidence, hashed: Hashes) -> Iterator[Finding]:
             few_copies = hardly_any(len(copies), len(second))
             yield pair_finding(
                 "duplicates", evidence, a, b, copies, "identical to",
-                doubtful=few_copies and not telling,
+                doubt=FEW if few_copies and not telling else "",
             )  # fmt: skip
         both = (np.flatnonzero(np.isin(searched, rows)) for rows in (first, second[~same]))
         found = _changed(held, agreement, *both)

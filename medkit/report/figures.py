@@ -55,9 +55,6 @@ def largest(values: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-_TURNED = 0.01  # of the best value: a smaller change is none
-
-
 def learning_curves(
     history: Mapping[str, Sequence[float]], watched: Mapping[str, str], rising: Sequence[str] = ()
 ) -> list[Figure]:
@@ -107,10 +104,9 @@ def learned(history: Mapping[str, Sequence[float]], metric: str, rising: bool) -
     )
     if best == len(of_valid) - 1:
         return f"{found}, the last: a longer training may go further."
-    text = f"{found}, and {last:.3g} in the last, with {trained:.3g} in training"
-    turned = abs(last - of_valid[best]) > _TURNED * abs(of_valid[best])
-    ahead = (trained > last) if rising else (trained < last)
-    return f"{text}: from there on it overfits." if turned and ahead else f"{text}."
+    if not np.isfinite([last, trained]).all():
+        return f"{found}; in the last it was undefined."
+    return f"{found}, and {last:.3g} in the last, with {trained:.3g} in training."
 
 
 def discrimination(curves: Sequence[Curve], alt: str) -> list[Figure]:

@@ -22,7 +22,9 @@ _FEW_EVENTS_PER_PARAMETER = 10
 _FEW_TEST_EVENTS = 100
 
 # Findings of rows that training and test have in common.
-_SHARED = ("subject_overlap", "trained_before", "duplicates", "near_duplicates")
+_SHARED = (
+    "subject_overlap", "returning_subjects", "trained_before", "duplicates", "near_duplicates"
+)  # fmt: skip
 
 Answer = tuple[Level, str]  # level, and what the run shows
 
@@ -148,7 +150,7 @@ def _missing(inputs: ReportInputs) -> Answer:
 
 def _apart(inputs: ReportInputs) -> Answer:
     gate = inputs.metrics.get("leakage") or {}
-    relevant = ("subject_overlap", "duplicates", "near_duplicates", "same_period")
+    relevant = (*_SHARED, "same_period")
     found, what = _findings(gate, relevant)
     text = facts.split(inputs)
     if found:
