@@ -22,6 +22,7 @@ from medkit.evaluation.rows import EvaluatedRows
 from medkit.runs.run import Run, verify
 from medkit.runs.stored import stored_part
 from medkit.workflows.external import evaluate_run_on, recalibrate_run
+from medkit.workflows.external.overlap import copies
 
 CHEAP = {"bootstrap": 30, "baselines": False, "explanations": False}
 
@@ -278,6 +279,23 @@ def test_development_data_that_are_gone_are_known_by_the_predictions(run, away, 
     assert 58 <= result["overlap"]["rows"] <= 64
     assert "neither near-duplicates nor other visits" in result["overlap"]["notes"][0]
     assert alone["overlap"]["rows"] == 0
+
+
+@pytest.mark.parametrize(("rows", "new"), [(4000, 1000), (3000, 3000), (1000, 20_000)])
+def test_risks_that_lie_close_together_are_no_copies(rows, new):
+    """Low risks of thousands of patients are equal to 1e-6 now and then, as float32 are."""
+    alarms = found = 0
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        known, mine = (random.beta(1, 9, (n, 1)).astype(np.float32) for n in (rows, new))
+        alarms += copies(known, np.arange(rows), mine).any()
+        again = np.concatenate([mine, known[: new // 5] + 1e-7])
+        found += copies(known, np.arange(rows), again)[new:].mean() > 0.99
+    assert (alarms, found) == (0, 3)
+    visits = known.repeat(3, axis=0)  # of one patient: no likeness of different ones
+    assert copies(visits, np.arange(rows).repeat(3), again)[new:].all()
+    coarse = random.choice([0.1, 0.2, 0.3], (new, 1))
+    assert not copies(coarse, np.arange(new), coarse).any()
 
 
 def test_near_duplicates_of_development_rows_are_left_out(breast_cancer_run, tmp_path):

@@ -77,12 +77,27 @@ def pair_finding(
     return finding(name, what, where, len(copies), "warn" if warn else "fail")
 
 
-def beyond_chance(same: int, count: int, recurring: int, among: int) -> bool:
-    """Whether more of ``count`` rows recur than the share that recurs within the run explains."""
-    from scipy.stats import binom
+def beyond_chance(
+    same: int, count: int, recurring: int, among: int, *, estimated: bool = False
+) -> bool:
+    """Whether more of ``count`` rows recur than the share that recurs within the run explains.
+
+    Args:
+        same: How many of the rows recur.
+        count: How many rows there are.
+        recurring: How many of the run's rows have their like among the others.
+        among: How many rows the run has.
+        estimated: Rows may well be alike by chance, so that the share has an error of its own:
+            that of half as many observations as rows, for rows recur in pairs.
+    """
+    from scipy.stats import betabinom, binom
 
     chance = (recurring + 0.5) / (among + 1)
-    return chance < COARSE and bool(binom.sf(same - 1, count, chance) < RARE)
+    if estimated:
+        law = betabinom(count, recurring / 2 + 0.5, (among - recurring) / 2 + 0.5)
+    else:
+        law = binom(count, chance)
+    return chance < COARSE and bool(law.sf(same - 1) < RARE)
 
 
 def hardly_any(copies: int, count: int) -> bool:

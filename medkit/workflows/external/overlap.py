@@ -11,7 +11,7 @@ import numpy as np
 from medkit.core.errors import RunError
 from medkit.core.lazy import pd
 from medkit.data.parts import Part
-from medkit.leakage.overlap import REASONS, Seen, recurring, rows_seen
+from medkit.leakage.overlap import REASONS, Seen, rows_seen
 from medkit.leakage.rows import beyond_chance
 from medkit.runs.recording import Hasher
 from medkit.runs.run import Run, predict_usable
@@ -85,10 +85,10 @@ def _by_what_is_stored(run: Run, new: Part, why: str) -> Seen:
         return Seen(reason, developed, (*notes, error.message))
     every = np.concatenate(list(stored.values()))
     mine = _numbers(predict_usable(run.model, new.inputs, np.ones(len(new), dtype=bool)))
-    same = _near(every, mine)
-    if beyond_chance(int(same.sum()), len(mine), recurring(_keys(every), subjects), len(every)):
-        reason[same & (reason < 0)] = REASONS.index("identical to a row of the run")
-        developed |= _near(np.concatenate([stored["train"], stored["valid"]]), mine)
+    same = copies(every, subjects, mine)
+    reason[same & (reason < 0)] = REASONS.index("identical to a row of the run")
+    if same.any():
+        developed |= _near(*_scaled(np.concatenate([stored["train"], stored["valid"]]), mine))
     return Seen(reason, developed, tuple(notes))
 
 
@@ -102,15 +102,39 @@ def _numbers(outputs: np.ndarray) -> np.ndarray:
     return np.nan_to_num(flat[:, chosen], nan=-1e9)
 
 
+def copies(known: np.ndarray, subjects: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """(n,) bool: rows whose outputs are those of a known row, if more so than by chance.
+
+    Outputs lie close together where there are many rows, so chance is what the same rule finds
+    among the known rows themselves, between those of different subjects.
+
+    Args:
+        known: (m, numbers) outputs of the run's rows.
+        subjects: (m,) whose they are.
+        mine: (n, numbers) outputs of the new rows.
+    """
+    known, mine = _scaled(known, mine)
+    same = _near(known, mine)
+    if not same.any():
+        return same
+    codes = np.unique(subjects.astype(str), return_inverse=True)[1]
+    recurring = np.zeros(len(known), dtype=bool)
+    for bit in range(int(codes.max()).bit_length()):  # two subjects differ in one bit at least
+        one = (codes >> bit & 1).astype(bool)
+        recurring[one] |= _near(known[~one], known[one])
+        recurring[~one] |= _near(known[one], known[~one])
+    often = int(recurring.sum())
+    return same & beyond_chance(int(same.sum()), len(mine), often, len(known), estimated=True)
+
+
+def _scaled(known: np.ndarray, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scale = np.maximum(np.abs(known).max(axis=0), 1.0)
+    return known / scale, mine / scale
+
+
 def _near(known: np.ndarray, mine: np.ndarray) -> np.ndarray:
     from scipy.spatial import cKDTree
 
-    scale = np.maximum(np.abs(known).max(axis=0), 1.0)
-    distances, _ = cKDTree(known / scale).query(mine / scale, p=np.inf)
+    tree = cKDTree(np.unique(known, axis=0))
+    distances, _ = tree.query(mine, p=np.inf, distance_upper_bound=2 * _SAME)
     return np.asarray(distances <= _SAME)
-
-
-def _keys(known: np.ndarray) -> np.ndarray:
-    """(n,) a number for each row; the same where the outputs are."""
-    scale = np.maximum(np.abs(known).max(axis=0), 1.0)
-    return np.asarray(np.unique(np.round(known / scale, 6), axis=0, return_inverse=True)[1]).ravel()
