@@ -343,6 +343,31 @@ def test_the_database_is_not_written_to(sqlite):
     base.close()
 
 
+@pytest.mark.parametrize(
+    ("query", "sent"),
+    [
+        # SQL Server needs no ';': these words would be statements of their own.
+        ("select 1 shutdown", "SELECT 1 AS [shutdown]"),
+        ("select * from t commit", "SELECT * FROM [t] AS [commit]"),
+        ("select 1 from t exec('drop table x')", "SELECT 1 FROM [t] AS [exec]([drop table x])"),
+        ("select a from t /* -- */ -- */ shutdown", "SELECT [a] FROM [t]"),
+        ('select "x]y" from dbo.t where a = \'it\'\'s\'',
+         "SELECT [x]]y] FROM [dbo].[t] WHERE [a] = 'it''s'"),
+        ("with v as (select top 3 dbo.myAge(born) age from p with (nolock)) select * from v;",
+         "WITH [v] AS (SELECT TOP 3 [dbo].myAge([born]) AS [age] FROM [p] WITH (nolock)) "
+         "SELECT * FROM [v]"),
+    ],
+)  # fmt: skip
+def test_sql_server_is_sent_what_was_understood(query, sent):
+    got = []
+    url = "mssql+pyodbc://u@h/d"
+    _sql.streamed(url, query, 1, lambda address, text, *_: got.append(text))
+    assert got == [sent]
+    got.clear()
+    _sql.streamed("postgresql+psycopg://u@h/d", VISITS, 1, lambda _, text, *__: got.append(text))
+    assert got == [VISITS]
+
+
 def test_a_locked_database_is_asked_again(sqlite, caplog):
     blocker = sqlite3.connect(sqlite, isolation_level=None)
     blocker.execute("begin exclusive")
@@ -587,7 +612,7 @@ def test_nothing_is_written_to_postgresql(address, server, monkeypatch):
         with pytest.raises(DataError, match="is not one select statement"):
             table(source={"url": address, "query": query}, target="died")
     # The server's own word, where the parser is passed by.
-    monkeypatch.setattr(_sql, "check_query", lambda *_: None)
+    monkeypatch.setattr(_sql, "checked_query", lambda query, *_: query)
     for query in queries:
         with pytest.raises(DataError, match=r"the database refused|returns no rows"):
             table(source={"url": address, "query": query}, target="died")

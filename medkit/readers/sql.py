@@ -20,7 +20,7 @@ from medkit.core.errors import DataError
 from medkit.core.files import existing
 from medkit.core.lazy import pd
 from medkit.readers.cache import Store
-from medkit.readers.sql_guard import check_options, check_query
+from medkit.readers.sql_guard import check_options, checked_query
 from medkit.readers.sql_rows import StoredQuery, TooSlow, gathered
 from medkit.readers.tables import Table, check_names
 from medkit.readers.values import with_dates
@@ -121,7 +121,7 @@ def streamed(
     address, secrets, place = known_as(url)
     import sqlalchemy.exc
 
-    check_query(query, address.get_backend_name(), place)
+    query = checked_query(query, address.get_backend_name(), place)
     tried = 0
     for pause in (*PAUSES, None):
         tried += 1

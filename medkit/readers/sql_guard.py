@@ -59,13 +59,19 @@ def check_options(address: Any) -> None:
             )
 
 
-def check_query(query: str, kind: str, place: Path) -> None:
-    """Raise a DataError unless a query is one select statement, also within.
+def checked_query(query: str, kind: str, place: Path) -> str:
+    """A query as it is to be sent, if it is one select statement, also within.
+
+    To SQL Server goes what the parser understood, every name in brackets: it needs no ';', so
+    that ``select 1 shutdown``, read as a column's name, would be two statements there.
 
     Args:
         query: The text.
         kind: The database's kind, as SQLAlchemy names it.
         place: The database, for messages.
+
+    Raises:
+        DataError: It is something else.
     """
     import sqlglot
     from sqlglot import exp
@@ -74,6 +80,12 @@ def check_query(query: str, kind: str, place: Path) -> None:
     logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what is refused below
     try:
         found = sqlglot.parse(query, dialect if sqlglot.Dialect.get(dialect) else None)
+        statements = [one for one in found if one is not None and type(one) is not exp.Semicolon]
+        if kind == "mssql":
+            query = ";".join(
+                each.sql(dialect, identify=True, comments=False, normalize_functions=False)
+                for each in statements
+            )
     except sqlglot.ParseError as error:
         first = error.errors[0]
         why = f"cannot be read near '{first['highlight']}' in line {first['line']}"
@@ -81,7 +93,6 @@ def check_query(query: str, kind: str, place: Path) -> None:
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
         deep = isinstance(error, RecursionError)
         raise _refused("nested too deeply" if deep else "a text has no end", place) from None
-    statements = [each for each in found if each is not None and type(each) is not exp.Semicolon]
     if len(statements) != 1:
         raise _refused(f"it has {len(statements)} statements", place)
     (statement,) = statements
@@ -95,6 +106,9 @@ def check_query(query: str, kind: str, place: Path) -> None:
         raise _refused("it does more than select", place)
     if re.search(r"/\*M?!", query):
         raise _refused("it holds a comment that MySQL runs", place)
+    if kind == "mssql" and re.search(r"\bopen(query|rowset|datasource)\b", query, re.I):
+        raise _refused("it asks another server or file", place)
+    return query
 
 
 def _refused(why: str, place: Path) -> DataError:

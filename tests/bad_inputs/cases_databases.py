@@ -35,8 +35,10 @@ def asked(name: str, file: str, query: str, words: str) -> Case:
     return Case(name, words, config(dataset), FILES)
 
 
-def addressed(name: str, url: str, words: str | tuple[str, ...]) -> Case:
-    source = f'{{url: "{url}", query: select * from visits, timeout: 1}}'
+def addressed(
+    name: str, url: str, words: str | tuple[str, ...], query: str = "select * from visits"
+) -> Case:
+    source = f'{{url: "{url}", query: {query!r}, timeout: 1}}'
     return Case(name, words, config(f"{{name: table, target: died, source: {source}}}"), FILES)
 
 
@@ -105,6 +107,16 @@ OUTSIDE = {
     "reads an S3 address": "select * from 's3://bucket/x.parquet'",
     "lists a folder": "select * from glob('/etc/*')",
 }
+MSSQL = {
+    "has another server run a statement": "select * from OpenQuery(s, 'delete from visits')",
+    "has another server run it, by a name in brackets":
+        "select * from [openquery](s, 'delete from visits')",
+    "opens another database": "select * from openrowset('a', 'b', 'delete from visits')",
+    "reads another database": "select * from opendatasource('a', 'b').db.dbo.visits",
+    "has a second statement after no semicolon": "select * from visits where died = 1 exec('x')",
+    "writes to another table": "select * into other from visits",
+    "is nested 300 times": f"select {'(' * 300}1{')' * 300} from visits",
+}  # fmt: skip
 ADDRESSES = {
     "duckdb:///{folder}/h.duckdb?allow_unsigned_extensions=true": "allow_unsigned_extensions",
     "duckdb:///{folder}/h.duckdb?enable_external_access=true": "enable_external_access",
@@ -145,6 +157,10 @@ CASES = [
         "select * from query('copy visits to ''{folder}/out.csv''')", "the database refused",
     ),
     *(asked(f"duckdb: a query that {k}", "h.duckdb", q, OFF) for k, q in OUTSIDE.items()),
+    *(
+        addressed(f"mssql: a query that {k}", "mssql+pyodbc://u@h/d", NOT_ONE, q)
+        for k, q in MSSQL.items()
+    ),
     *(
         addressed(f"an address with {option} ({url[:12]})", url, (option, "address"))
         for url, option in ADDRESSES.items()
