@@ -115,7 +115,7 @@ def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
     loader = _StrictLoader(text)
     try:
         node = loader.get_single_node()
-        if node is not None and _written_out(node, {}) > limit("CONFIG_VALUES"):
+        if node is not None and _written_out(node, {})[0] > limit("CONFIG_VALUES"):
             most = f"{limit('CONFIG_VALUES'):,.0f}"
             raise _TooMuch(f"more than {most} values, aliases written out. "
                            f"{raised('CONFIG_VALUES')}")  # fmt: skip
@@ -126,18 +126,24 @@ def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
         loader.dispose()
 
 
-def _written_out(node: yaml.Node, known: dict[int, float], depth: int = 0) -> float:
-    """How many values a tree holds where each alias is written out; ``known`` of its parts."""
+def _written_out(
+    node: yaml.Node, known: dict[int, tuple[float, int]], depth: int = 0
+) -> tuple[float, int]:
+    """Values in a tree and levels below its root, aliases written out; ``known`` of its parts."""
     if depth > limit("CONFIG_DEPTH"):
         raise _too_deep()
     if not isinstance(node, yaml.CollectionNode):
-        return 1
+        return 1, 0
     if id(node) not in known:
-        known[id(node)] = math.inf  # until it is counted: it may hold itself
+        known[id(node)] = math.inf, 0  # until it is counted: it may hold itself
         inner = node.value if isinstance(node, yaml.SequenceNode) else itertools.chain(*node.value)
-        known[id(node)] = 1 + sum(_written_out(each, known, depth + 1) for each in inner)
-        if math.isinf(known[id(node)]):
+        parts = [_written_out(each, known, depth + 1) for each in inner]
+        values = 1 + sum(count for count, _ in parts)
+        if math.isinf(values):
             raise _TooMuch(f"line {node.start_mark.line + 1}: an alias that holds itself")
+        known[id(node)] = values, max((1 + levels for _, levels in parts), default=0)
+    if depth + known[id(node)][1] > limit("CONFIG_DEPTH"):
+        raise _too_deep()
     return known[id(node)]
 
 

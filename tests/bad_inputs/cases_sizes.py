@@ -121,6 +121,7 @@ def no_file(name, make, dataset, file):
 
 RECURSIVE = "with recursive c(died) as (select 1 union all select died + 1 from c) select * from c"
 SLOW = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) n from c"
+NESTED = "[" * 30 + "]" * 30
 CASES = [
     Case("yaml: aliases that unfold", ("more than 100,000 values", "MEDKIT_MAX_CONFIG_VALUES"),
          BILLION, command=VALID, status=2),
@@ -131,6 +132,12 @@ CASES = [
     Case("yaml: nested 20,000 deep", ("more than 50 levels", "MEDKIT_MAX_CONFIG_DEPTH"),
          HEAD + f"a: {'[' * 20_000}{']' * 20_000}\n", command=VALID, status=2),
     Case("yaml: nested 60 deep", "more than 50 levels", HEAD + f"a: {'[' * 60}{']' * 60}\n",
+         command=VALID, status=2),
+    Case("yaml: nested 60 deep by an alias", "more than 50 levels",
+         HEAD + f"a: &a {NESTED}\nb: {'[' * 30}*a{']' * 30}\n", command=VALID, status=2),
+    Case("yaml: nested 2,700 deep by aliases", "more than 50 levels",
+         HEAD + f"a0: &a0 {NESTED}\n" + "".join(
+             f"a{i}: &a{i} {'[' * 45}*a{i - 1}{']' * 45}\n" for i in range(1, 60)),
          command=VALID, status=2),
     Case("yaml: two megabytes of comments", ("larger than 1 MB", "MEDKIT_MAX_CONFIG_MB"),
          HEAD + f"#{'x' * 1023}\n" * 2048, command=VALID, status=2),
