@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -110,14 +111,17 @@ def checked(document: Any, schema: type[BaseModel], path: Path) -> Any:
 def readable(path: Path) -> Iterator[None]:
     """What libraries raise over a run's file that they cannot use, as an error that names it.
 
+    ``RuntimeError`` is what they say of a member that is encrypted, packed in a way that is not
+    known (``NotImplementedError``) or nested too deeply (``RecursionError``).
+
     Raises:
         RunError: In place of theirs.
     """
     try:
         yield
     except (
-        ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError,
-        ValueError, zipfile.BadZipFile,
+        ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+        zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         first = (str(error).splitlines() or [""])[0][:150]
         what = f"cannot be used ({type(error).__name__}: {first})"

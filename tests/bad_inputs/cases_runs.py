@@ -67,6 +67,22 @@ def model(change):
     return resealed(make)
 
 
+def packed(after, skip, value):
+    """The saved network with another byte ``skip`` bytes behind the start of ``after``."""
+
+    def make(file):
+        with zipfile.ZipFile(file) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(parts):  # config.json first
+                archive.writestr(name, parts[name])
+        content = bytearray(file.read_bytes())
+        content[content.index(after) + skip] = value
+        file.write_bytes(content)
+
+    return resealed(make)
+
+
 def enormous(document):
     for layer in document["config"]["layers"]:
         for inner in [layer, *layer["config"].get("layers", [])]:
@@ -130,6 +146,14 @@ CASES = [
          "evaluate {run}"),
     case("a network that is an empty archive", ("model.keras", USED), "model.keras",
          resealed(lambda file: zipfile.ZipFile(file, "w").close()), "evaluate {run}"),
+    *(
+        case(f"a network whose config is {what}", ("model.keras", USED), "model.keras",
+             packed(*change), "evaluate {run}")
+        for what, change in (
+            ("encrypted", (b"PK\1\2", 8, 1)), ("packed in an unknown way", (b"PK\1\2", 10, 99)),
+            ("packed wrongly", (b"config.json", len("config.json"), 0xFF)),
+        )
+    ),
     case("a network of an unknown class", ("model.keras", USED), "model.keras",
          model(lambda document: document.update(class_name="Popen", module="subprocess")),
          "evaluate {run}"),
