@@ -77,6 +77,15 @@ def test_no_text_in_a_csv_is_a_formula(text, tmp_path):
     assert found.iloc[0, 1] == "-1.0"
 
 
+def test_names_that_are_no_text_stay_columns_of_their_own():
+    from medkit.core.files import write_csv
+
+    text, table = io.StringIO(), pd.DataFrame([["=1", "a", "@x", 2.5]], columns=[0, 1, "b", "b"])
+    write_csv(table, text)
+    assert text.getvalue() == "0,1,b,b\n'=1,a,'@x,2.5\n"
+    assert table.iloc[0, 0] == "=1"
+
+
 def test_predict_to_stdout_and_files(medkit_command, breast_cancer_run, new_patients, tmp_path):
     status, out, _ = medkit_command("predict", breast_cancer_run.path, "--input", new_patients)
     assert status == 0

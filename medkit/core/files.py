@@ -78,10 +78,12 @@ def write_csv(frame: pandas.DataFrame, to: Path | IO[str]) -> None:
             return value
         return ("'" if _FORMULA.match(value) else "") + re.sub("\r\n?", "\n", value)
 
-    texts = [name for name in frame if frame[name].dtype.kind not in "biufc"]
-    changed: dict[str, Any] = {str(name): frame[name].map(plain) for name in texts}
-    guarded = frame.assign(**changed)
-    guarded.rename(columns=plain).to_csv(to, index=False)
+    # By position: a name may be a number, or stand twice.
+    guarded = frame.set_axis(range(frame.shape[1]), axis=1)
+    for at in guarded:
+        if guarded[at].dtype.kind not in "biufc":
+            guarded[at] = guarded[at].map(plain)
+    guarded.set_axis(frame.columns.map(plain), axis=1).to_csv(to, index=False)
 
 
 def existing(path: Path, what: str = "file") -> Path:
