@@ -38,7 +38,14 @@ def limit(name: str) -> float:
     with contextlib.suppress(ValueError):
         if float(given) > 0:
             return float(given)
-    raise DataError(f"is {given!r} and not a positive number", place=f"MEDKIT_MAX_{name}")
+    default = LIMITS[name][0]
+    raise DataError(
+        f"is {given!r} and not a positive number",
+        place=f"MEDKIT_MAX_{name}",
+        hint=f"Unset it, or set a number such as {default:.0f}."
+        if default
+        else "Unset it, for the machine's, or set a number of GB such as 8.",
+    )
 
 
 def raised(name: str) -> str:

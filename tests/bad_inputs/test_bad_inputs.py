@@ -46,8 +46,14 @@ def test_the_limits_are_those_of_the_docs():
 @pytest.mark.parametrize("value", ["0", "-1", "much"])
 def test_a_limit_is_a_positive_number(value, monkeypatch):
     monkeypatch.setenv("MEDKIT_MAX_STEPS", value)
-    with pytest.raises(DataError, match="and not a positive number"):
+    with pytest.raises(DataError, match=r"and not a positive number\s+Unset it, .* as 20000\."):
         limit("STEPS")
+
+
+def test_a_limit_of_memory_is_in_gb(monkeypatch):
+    monkeypatch.setenv("MEDKIT_MAX_MEMORY_GB", "all")
+    with pytest.raises(DataError, match=r"Unset it, for the machine's, or .*GB such as 8\."):
+        limit("MEMORY_GB")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
