@@ -69,7 +69,9 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(folder) -> Run:
     path = patients(folder / "home.csv")
-    return medkit.train(check_config(document(path), folder=folder), out=folder / "runs")
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("MEDKIT_SALT", "known to the test")
+        return medkit.train(check_config(document(path), folder=folder), out=folder / "runs")
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +258,7 @@ def test_the_rows_of_the_run_among_others_are_left_out(run, away, folder, caplog
 
 
 def test_patients_of_the_run_who_come_again_are_left_out(run, away, folder):
-    """By their numbers, if these are no mere counting, or if the patients are alike."""
+    """By their numbers, if the patients are alike: numbers alone may mean others elsewhere."""
     home, new = pd.read_csv(folder / "home.csv"), pd.read_csv(away)
     visits = home.assign(glucose=new["glucose"], died=new["died"], age=(home["age"] + 0.3).round(1))
     given = written(folder, pd.concat([new, visits]), "visits")
@@ -279,6 +281,21 @@ def test_development_data_that_are_gone_are_known_by_the_predictions(run, away, 
     assert 58 <= result["overlap"]["rows"] <= 64
     assert "neither near-duplicates nor other visits" in result["overlap"]["notes"][0]
     assert alone["overlap"]["rows"] == 0
+
+
+def test_hashed_numbers_of_another_hospital_name_nobody_of_the_run(run, away, folder, monkeypatch):
+    monkeypatch.setenv("MEDKIT_SALT", "known to the test")
+    home, new = pd.read_csv(folder / "home.csv"), pd.read_csv(away)
+    others = written(folder, new.assign(record=home["record"]), "salted")
+    visits = home.assign(glucose=new["glucose"], died=new["died"], age=(home["age"] + 0.3).round(1))
+    again = written(folder, pd.concat([new, visits]), "salted-visits")
+    (folder / "home.csv").rename(folder / "gone.csv")
+    try:
+        assert evaluate_run_on(run, None, others)["overlap"]["rows"] == 0
+        found = evaluate_run_on(run, None, again)["overlap"]["reasons"]
+    finally:
+        (folder / "gone.csv").rename(folder / "home.csv")
+    assert found == {"of a subject of the run": 240}
 
 
 @pytest.mark.parametrize(("rows", "new"), [(4000, 1000), (3000, 3000), (1000, 20_000)])

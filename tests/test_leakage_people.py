@@ -7,11 +7,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from test_leakage import audited, failing, only
+from test_leakage import audited, failing, only, prepared
 
 from medkit.data.cohort import Cohort, Feature, RawInput, Source
+from medkit.data.parts import Part
 from medkit.data.splits import PARTS
 from medkit.leakage import people
+from medkit.leakage.overlap import rows_seen
 
 
 def cohort(frame, y, subject=None):
@@ -126,3 +128,34 @@ def test_test_rows_copied_from_training_are_found_in_four_coarse_columns():
     origin = np.random.default_rng(1).choice(train, len(copied))
     frame.iloc[copied], y[copied] = frame.iloc[origin].to_numpy(), y[origin]
     assert "duplicates" in failing(audited(cohort(frame, y), parts=parts))
+
+
+@pytest.mark.parametrize("prefix", ["", "MRN"])
+def test_numbers_of_another_hospital_name_nobody_of_the_run(prefix):
+    """Some hundreds of 1 to 1000 here and there: many are the same, and mean other patients."""
+
+    def of_hospital(seed, numbers=None):
+        random = np.random.default_rng(seed)
+        if numbers is None:
+            numbers = random.choice(np.arange(1, 1001), 550, replace=False)
+        frame = pd.DataFrame(random.normal(size=(len(numbers), 3)), columns=["a", "b", "c"])
+        return cohort(frame, np.arange(len(frame)) % 2, [f"{prefix}{each}" for each in numbers])
+
+    home = of_hospital(0)
+    known, encoder, task = prepared(home, parts=at_random(550))
+
+    def seen(away):
+        found = rows_seen(known, Part(away, encoder.encode(away.inputs), task.encode(away.targets)),
+                          encoder, task)  # fmt: skip
+        return int((found.reason >= 0).sum()), found.notes
+
+    assert seen(of_hospital(1)) == (0, ())
+    own = [int(each.removeprefix(prefix)) for each in home.samples["subject"]]
+    few, notes = seen(of_hospital(2, [*own[:6], *range(2001, 2201)]))
+    assert few == 0
+    assert "6 new subjects have a number of the run's" in notes[0]
+    assert "fewer than 7" in notes[0]
+    again = of_hospital(3, own)
+    again.inputs["tabular"].values[:] = home.inputs["tabular"].values + 0.1
+    some = again.take(np.arange(550) < 12)
+    assert (seen(again)[0], seen(some)[0]) == (550, 12)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from medkit.tasks.task import Task
 
 _SHUFFLES = 999
+_FEWEST_NAMES = 7  # 1 of 6! orders is more than RARE
+_SHORT = 10**8  # a number of more digits is hardly another patient's by chance
 _NEW = "new"
 # In this order: a row counts under the first.
 REASONS = ("of a subject of the run", "a sample of the run by its id", "identical to a row of the "
@@ -55,10 +57,10 @@ class Seen:
 def rows_seen(known: Mapping[str, Part], new: Part, encoder: Encoder, task: Task) -> Seen:
     """Compare new rows with those of a run's parts.
 
-    By the names of subjects and samples; names that only number the rows or patients (1, 2, 3, …
-    mean others in another hospital) count where rows of one name agree more than rows of different
-    names. By content, encoded as the network gets it: identical rows count where they are more
-    than recur among the run's own, and, as the leakage gate finds them, near-duplicates.
+    By the names of subjects and samples; short numbers, which may mean others in another hospital,
+    count where rows of one name agree more than rows of different names. By content, encoded as
+    the network gets it: identical rows count where they are more than recur among the run's own,
+    and, as the leakage gate finds them, near-duplicates.
 
     Args:
         known: ``train``, ``valid`` and ``test`` of the run, encoded; of an earlier run that it was
@@ -69,13 +71,13 @@ def rows_seen(known: Mapping[str, Part], new: Part, encoder: Encoder, task: Task
     """
     count = len(new)
     found = {part: np.zeros((len(REASONS), count), dtype=bool) for part in known}
-    notes = []
     # A sample is its subject's: where subjects are known, the numbers of visits say nothing more.
     declared = all("subject" in each.cohort.samples for each in (*known.values(), new))
-    for part, rows in _same_names(known, new, encoder, declared).items():
+    named, note = _same_names(known, new, encoder, declared)
+    for part, rows in named.items():
         found[part][0 if declared else 1] |= rows
-    recurring, note = _identical(known, new)
-    notes += [note] if note else []
+    recurring, other = _identical(known, new)
+    notes = [each for each in (note, other) if each]
     for part, rows in recurring.items():
         found[part][2] |= rows
     gathered: list[str] = []
@@ -102,66 +104,88 @@ def recurring(keys: np.ndarray, subjects: np.ndarray) -> int:
     return int((pairs.groupby("key")["subject"].transform("nunique") > 1).sum())
 
 
-def _texts(names: Any) -> np.ndarray:
+def texts(names: Any) -> np.ndarray:
     """Names as they are compared, whether read as numbers or as text."""
     found = pd.Series(np.asarray(names, dtype=object)).astype(str).str.strip()
     return np.asarray(found.str.removesuffix(".0"), dtype=object)
 
 
-def _numbered(names: np.ndarray) -> bool:
-    """Whether names only number rows or patients: whole numbers that fill a range."""
-    found = [re.fullmatch(r"\D*0*(\d{1,15})", each) for each in np.unique(names.astype(str))]
-    numbers = [int(each[1]) for each in found if each is not None]
-    if len(numbers) < len(found) or not numbers:
-        return False
-    return max(numbers) - min(numbers) + 1 <= 1.5 * len(numbers)
+def names_mean_the_same(
+    names: np.ndarray,
+    theirs: tuple[np.ndarray, np.ndarray],
+    mine: tuple[np.ndarray, np.ndarray],
+    kind: str,
+) -> tuple[bool, str | None]:
+    """Whether equal names mean the same patients, and a note where that cannot be known.
 
+    Names that are short numbers (7, 0012, MRN00345) may stand for others in another hospital: they
+    count only where rows of one name agree more than when names are shuffled (Fisher's test).
 
-def _same_names(
-    known: Mapping[str, Part], new: Part, encoder: Encoder, declared: bool
-) -> dict[str, np.ndarray]:
-    """Part -> (n,) bool: new rows whose subject, or else sample, has a name of the part's."""
-    mine, *theirs = (
-        _texts(each.cohort.subjects if declared else each.cohort.samples.index)
-        for each in (new, *known.values())
-    )
-    found = {part: np.isin(mine, each) for part, each in zip(known, theirs, strict=True)}
-    if not np.any(list(found.values())):
-        return {}
-    every = np.concatenate(theirs)
-    if not declared and re.search(r"\d\D+\d", mine[0]):
-        return {}  # a number of the patient and one of the visit, say: unlike rows may share it
-    if (_numbered(every) or _numbered(mine)) and not _agree(known, every, new, mine, encoder):
-        return {}
-    return found
-
-
-def _agree(
-    known: Mapping[str, Part], every: np.ndarray, new: Part, mine: np.ndarray, encoder: Encoder
-) -> bool:
-    """Whether rows of one name agree more than when the names are shuffled (Fisher's test)."""
-    a = pd.concat([encoder.summarize(part.inputs) for part in known.values()], ignore_index=True)
-    b = encoder.summarize(new.inputs)
-    values = [np.asarray(each.select_dtypes("number"), float) for each in (a, b)]
-    firsts = [dict(zip(of[::-1], np.arange(len(of))[::-1], strict=True)) for of in (every, mine)]
-    names = [each for each in firsts[1] if each in firsts[0]]
-    center, scale = np.nanmean(values[0], axis=0), np.nanstd(values[0], axis=0)
+    Args:
+        names: (n,) of the new rows, as text.
+        theirs: (m,) names and (m, columns) values of the run's rows.
+        mine: (n,) names and (n, columns) values of the new rows, these names as the run's are kept.
+        kind: What is named: subject or sample.
+    """
+    if not _short_numbers(names):
+        return True, None
+    firsts = [dict(zip(of[::-1], np.arange(len(of))[::-1], strict=True))
+              for of in (theirs[0], mine[0])]  # fmt: skip
+    shared = [each for each in firsts[1] if each in firsts[0]]
+    values = theirs[1], mine[1]
+    scale = np.nanstd(values[0], axis=0)
     usable = scale > 0
-    if len(names) < 5 or not usable.any():
-        return False
+    if len(shared) < _FEWEST_NAMES or not usable.any():
+        what = f"{kind} has" if len(shared) == 1 else f"{kind}s have"
+        note = (f"{len(shared):,} new {what} a number of the run's, which may mean others: fewer "
+                f"than {_FEWEST_NAMES}, or rows without numbers that vary, could not be judged and "
+                "were kept")  # fmt: skip
+        return False, note if shared else None
+    center = np.nanmean(values[0], axis=0)
     first, second = (
         np.nan_to_num(((each - center) / np.where(usable, scale, 1))[:, usable], nan=0.0)[
-            [rows[name] for name in names]
-        ]
+            [rows[name] for name in shared]
+        ].clip(-4, 4)
         for each, rows in zip(values, firsts, strict=True)
     )
-    first, second = np.clip(first, -4, 4), np.clip(second, -4, 4)
     observed = np.abs(first - second).mean()
     random = np.random.default_rng(0)
     shuffled = [
         np.abs(first - second[random.permutation(len(second))]).mean() for _ in range(_SHUFFLES)
     ]
-    return bool((1 + np.sum(np.array(shuffled) <= observed)) / (1 + _SHUFFLES) <= RARE)
+    return bool((1 + np.sum(np.array(shuffled) <= observed)) / (1 + _SHUFFLES) <= RARE), None
+
+
+def _short_numbers(names: np.ndarray) -> bool:
+    """Whether names are whole numbers that chance gives twice: short ones, or all of a range."""
+    found = [re.fullmatch(r"\D*0*(\d{1,15})", each) for each in np.unique(names.astype(str))]
+    numbers = [int(each[1]) for each in found if each is not None]
+    if len(numbers) < len(found) or not numbers:
+        return False
+    return max(numbers) < _SHORT or max(numbers) - min(numbers) + 1 <= 1.5 * len(numbers)
+
+
+def _same_names(
+    known: Mapping[str, Part], new: Part, encoder: Encoder, declared: bool
+) -> tuple[dict[str, np.ndarray], str | None]:
+    """Part -> (n,) bool: new rows whose subject, or else sample, has a name of the part's."""
+    mine, *theirs = (
+        texts(each.cohort.subjects if declared else each.cohort.samples.index)
+        for each in (new, *known.values())
+    )
+    found = {part: np.isin(mine, each) for part, each in zip(known, theirs, strict=True)}
+    if not np.any(list(found.values())):
+        return {}, None
+    if not declared and re.search(r"\d\D+\d", mine[0]):
+        return {}, None  # a number of the patient and one of the visit: unlike rows may share it
+    a = pd.concat([encoder.summarize(part.inputs) for part in known.values()], ignore_index=True)
+    values = [
+        np.asarray(each.select_dtypes("number"), float)
+        for each in (a, encoder.summarize(new.inputs))
+    ]
+    same, note = names_mean_the_same(mine, (np.concatenate(theirs), values[0]), (mine, values[1]),
+                                     "subject" if declared else "sample")  # fmt: skip
+    return found if same else {}, note
 
 
 def _identical(

@@ -11,7 +11,7 @@ import numpy as np
 from medkit.core.errors import RunError
 from medkit.core.lazy import pd
 from medkit.data.parts import Part
-from medkit.leakage.overlap import REASONS, Seen, rows_seen
+from medkit.leakage.overlap import REASONS, Seen, names_mean_the_same, rows_seen, texts
 from medkit.leakage.rows import beyond_chance
 from medkit.runs.recording import Hasher
 from medkit.runs.run import Run, predict_usable
@@ -70,25 +70,38 @@ def _by_what_is_stored(run: Run, new: Part, why: str) -> Seen:
         "identical rows but neither near-duplicates nor other visits of its patients"
     ]
     split = pd.read_csv(run.path / "split.csv", dtype=str)
+    whose: Mapping[str, np.ndarray] = {
+        each: split[each].to_numpy() for each in ("subject", "sample")
+    }
+    every, mine = np.zeros((len(split), 1)), np.zeros((len(new), 1))
+    try:
+        parts = {part: stored_part(run, part) for part in _PARTS}
+    except RunError as error:
+        parts = {}
+        notes.append(error.message)
+    if parts:
+        every = np.concatenate([_numbers(each.outputs) for each in parts.values()])
+        whose = {each: np.concatenate([getattr(part, f"{each}s") for part in parts.values()])
+                 for each in whose}  # fmt: skip
+        mine = _numbers(predict_usable(run.model, new.inputs, np.ones(len(new), dtype=bool)))
     if os.environ.get("MEDKIT_SALT"):
         hashed = Hasher()
         names = {"subject": new.cohort.subjects, "sample": new.cohort.samples.index.to_numpy()}
         for code, (kind, values) in reversed([*enumerate(names.items())]):
             if kind == "sample" or "subject" in new.cohort.samples:
-                mine: np.ndarray = np.array(hashed(values, kind), dtype=object)
-                reason[np.isin(mine, split[kind])] = code
-                developed |= np.isin(mine, split.loc[split["part"] != "test", kind])
-    try:
-        stored = {part: _numbers(stored_part(run, part).outputs) for part in _PARTS}
-        subjects = np.concatenate([stored_part(run, part).subjects for part in _PARTS])
-    except RunError as error:
-        return Seen(reason, developed, (*notes, error.message))
-    every = np.concatenate(list(stored.values()))
-    mine = _numbers(predict_usable(run.model, new.inputs, np.ones(len(new), dtype=bool)))
-    same = copies(every, subjects, mine)
+                as_kept: np.ndarray = np.array(hashed(values, kind), dtype=object)
+                meant, note = names_mean_the_same(
+                    texts(values), (whose[kind], every), (as_kept, mine), kind
+                )
+                notes += [note] if note else []
+                if meant:
+                    reason[np.isin(as_kept, split[kind])] = code
+                    developed |= np.isin(as_kept, split.loc[split["part"] != "test", kind])
+    same = copies(every, whose["subject"], mine) if parts else np.zeros(len(new), dtype=bool)
     reason[same & (reason < 0)] = REASONS.index("identical to a row of the run")
     if same.any():
-        developed |= _near(*_scaled(np.concatenate([stored["train"], stored["valid"]]), mine))
+        before = np.concatenate([_numbers(parts[each].outputs) for each in ("train", "valid")])
+        developed |= _near(*_scaled(before, mine))
     return Seen(reason, developed, tuple(notes))
 
 
