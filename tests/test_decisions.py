@@ -272,6 +272,20 @@ def test_the_band_holds_the_curve_and_the_truth():
 # Operating points
 
 
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [({}, None), ({"fixed_threshold": 0.2}, 0.25), ({"threshold": "cost", "cost_ratio": 4}, 0.25)],
+)
+def test_the_task_says_for_which_exchange_rate_its_threshold_stands(settings, rate, monkeypatch):
+    y, p = drawn(200)
+    task = binary(**settings)
+    assert task.exchange_rate(0.2) == rate
+    assert operating_points(task, y, p, 0.2)[0]["exchange_rate"] == rate
+    monkeypatch.setattr(type(task), "exchange_rate", lambda self, threshold: threshold * 10)
+    assert operating_points(task, y, p, 0.2)[0]["exchange_rate"] == 2
+    assert tasks.build("regression").exchange_rate(0.5) is None
+
+
 def test_operating_points_are_chosen_on_validation_and_measured_on_test():
     y, p = drawn(500)
     valid = drawn(400, seed=1)

@@ -61,6 +61,12 @@ class YesNoTask(Task):
             return keras.losses.MeanSquaredError()
         return keras.losses.BinaryCrossentropy(label_smoothing=self.label_smoothing)
 
+    def exchange_rate(self, threshold: float) -> float | None:
+        """Its odds where the threshold was set beforehand; by ``cost_ratio`` where costs were."""
+        if self.fixed_threshold is not None:
+            return threshold / (1 - threshold) if threshold < 1 else None
+        return None if self.cost_ratio is None else 1 / self.cost_ratio
+
     def watch(self) -> list[Any]:
         """Keras' AUROC and AUPRC (200 thresholds), mean over labels, and accuracy at 0.5."""
         several = self.num_outputs > 1

@@ -57,6 +57,8 @@ class Task:
     learned: ClassVar[tuple[str, ...]]
     #: Names of the target columns; empty where none were given.
     names_: tuple[str, ...] = ()
+    #: How many false positives one false negative is worth; None where that was not said.
+    cost_ratio: float | None = None
 
     # What every task says for itself.
 
@@ -238,6 +240,13 @@ class Task:
         """The decision threshold, from validation rows; None where the task has none.
 
         ``model`` is what a warning calls the model whose outputs ``p`` are.
+        """
+        return None
+
+    def exchange_rate(self, threshold: float) -> float | None:
+        """How many true positives a false positive costs, for which a threshold in use stands.
+
+        None where it was not chosen by such a rate: then it has no net benefit.
         """
         return None
 

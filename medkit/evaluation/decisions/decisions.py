@@ -121,13 +121,10 @@ def operating_points(
         in_use: The threshold in use; None: 0.5.
     """
     in_use = 0.5 if in_use is None else float(in_use)
-    ratio = getattr(task, "cost_ratio", None)
-    rate = None if ratio is None else 1 / ratio
-    if getattr(task, "fixed_threshold", None) is not None:
-        rate = in_use / (1 - in_use) if in_use < 1 else None
+    ratio = task.cost_ratio
     points: list[OperatingPoint] = [
         {"name": "in_use", "rule": "the threshold in use", "threshold": in_use,
-         "exchange_rate": rate}
+         "exchange_rate": task.exchange_rate(in_use)}
     ]  # fmt: skip
     rules: list[tuple[str, str, dict[str, Any]]] = [
         ("youden", "largest sensitivity + specificity - 1", {"by": "youden"}),
