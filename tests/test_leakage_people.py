@@ -67,6 +67,13 @@ def test_patients_are_found_in_a_sample_of_a_large_table(monkeypatch):
     assert any("patients who return: looked for in 1,000 of" in each for each in findings.notes)
 
 
+def test_patients_are_found_though_only_a_code_changes():
+    frame, y, _ = visits(300)
+    frame = frame[["height", "weight_at_first_visit"]]
+    frame["ward"] = np.random.default_rng(1).integers(0, 6, len(frame))
+    assert "returning_subjects" in failing(audited(cohort(frame, y), parts=at_random(len(frame))))
+
+
 def test_a_column_of_stays_does_not_hide_the_patients():
     frame, y, _ = visits(300)
     stays = cohort(frame, y, subject=[f"stay {row}" for row in range(len(frame))])

@@ -13,6 +13,7 @@ from medkit.leakage.agreement import SURE, Agreeing, agreeing, joint, standardiz
 from medkit.leakage.columns import is_number
 from medkit.leakage.evidence import Evidence, listed
 from medkit.leakage.findings import Finding, finding
+from medkit.leakage.raw_table import Hashes, RawTable
 
 FEWEST_VALUES = 8
 COMMON = 0.05  # share of the rows from which a value (0, a rounded number) ties nobody together
@@ -61,13 +62,14 @@ def returning(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
         return
     rows = evidence.some(MOST_ROWS, "patients who return")
     part = evidence.part[rows]
-    columns = _columns(evidence, rows, left_out)
+    columns = _columns(evidence.table, rows, left_out)
     if len(columns) < 2:
         return
     # Of patients with two visits, so many are both among the rows looked at.
     least = TIED * len(rows) / len(evidence.part) * (part > 0).sum()
     # Rows that agree in all columns are copies, which is another finding.
-    fresh = ~_earlier(joint(*(column.shown for column in columns.values())), part)
+    whole = pd.factorize(Hashes(evidence.table, left_out).keys()[rows])[0]
+    fresh = ~_earlier(whole, part)
     ties = [
         tie
         for outcome in standardized(evidence.outcomes_of(rows))
@@ -102,13 +104,11 @@ def _earlier(cell: np.ndarray, part: np.ndarray) -> np.ndarray:
     return part > first[cell]
 
 
-def _columns(evidence: Evidence, rows: np.ndarray, left_out: set[str]) -> dict[str, _Column]:
+def _columns(table: RawTable, rows: np.ndarray, left_out: set[str]) -> dict[str, _Column]:
     """The numbers and dates of most different values, of these rows."""
-    if evidence.table is None:
-        return {}
     found: dict[str, _Column] = {}
-    for name in evidence.table.columns:
-        column = evidence.table[name].iloc[rows]
+    for name in table.columns:
+        column = table[name].iloc[rows]
         dates = pd.api.types.is_datetime64_any_dtype(column)
         if name in left_out or not (dates or is_number(column)):
             continue
