@@ -17,7 +17,7 @@ from medkit.leakage.raw_table import Hashes, RawTable
 
 FEWEST_VALUES = 8
 COMMON = 0.05  # share of the rows from which a value (0, a rounded number) ties nobody together
-MOST_ROWS = 100_000
+MOST_ROWS = 50_000
 MOST_PAIRS = 5_000  # different ones, on which a dependence is judged
 MOST_COLUMNS = 12  # those of most different values
 LARGEST = 40  # rows of one patient
@@ -106,32 +106,44 @@ def _earlier(cell: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 def _columns(table: RawTable, rows: np.ndarray, left_out: set[str]) -> dict[str, _Column]:
     """The numbers and dates of most different values, of these rows."""
-    found: dict[str, _Column] = {}
+    different = {}
     for name in table.columns:
-        column = table[name].iloc[rows]
-        dates = pd.api.types.is_datetime64_any_dtype(column)
-        if name in left_out or not (dates or is_number(column)):
-            continue
-        numbers = column.astype("int64").where(column.notna()) if dates else column
-        values = numbers.to_numpy(dtype="float64", na_value=np.nan)
-        codes, kinds = pd.factorize(values)
-        common = np.bincount(codes[codes >= 0], minlength=len(kinds)) > COMMON * len(values)
-        alone = (codes < 0) | np.append(common, False)[codes]
-        values = np.where(alone, np.nan, values)
-        if alone.mean() > 0.5 or len(kinds) - common.sum() < FEWEST_VALUES:
-            continue
-        share = pd.Series(values).rank(pct=True).to_numpy()
-        tenth = np.minimum(np.nan_to_num(share * 10), 9).astype(np.int64)
-        own = np.cumsum(alone)
-        found[name] = _Column(
-            values,
-            np.where(alone, len(kinds) + own, codes).astype(np.int64),
-            np.where(alone, 10 + own, tenth),
-            codes.astype(np.int64) + 1,
-        )
-    different = {name: len(np.unique(column.exact)) for name, column in found.items()}
-    kept = sorted(found, key=lambda name: -different[name])[:MOST_COLUMNS]
-    return {name: found[name] for name in kept}
+        column = table[name]
+        if name not in left_out and (_is_date(column) or is_number(column)):
+            kept = _values(column, rows)[1]
+            if kept.size >= FEWEST_VALUES and kept.sum() >= len(rows) / 2:
+                different[name] = kept.size
+    best = sorted(different, key=lambda name: -different[name])[:MOST_COLUMNS]
+    return {name: _column(table[name], rows) for name in best}
+
+
+def _is_date(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_datetime64_any_dtype(column))
+
+
+def _values(column: pd.Series, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows,) numbers, and how often each of those is there that is not common."""
+    numbers = column.astype("int64").where(column.notna()) if _is_date(column) else column
+    values = numbers.to_numpy(dtype="float64", na_value=np.nan)[rows]
+    counts = np.unique(values[~np.isnan(values)], return_counts=True)[1]
+    return values, counts[counts <= COMMON * len(values)]
+
+
+def _column(column: pd.Series, rows: np.ndarray) -> _Column:
+    values, _ = _values(column, rows)
+    codes, kinds = pd.factorize(values)
+    common = np.bincount(codes[codes >= 0], minlength=len(kinds)) > COMMON * len(values)
+    alone = (codes < 0) | np.append(common, False)[codes]
+    values = np.where(alone, np.nan, values)
+    share = pd.Series(values).rank(pct=True).to_numpy()
+    tenth = np.minimum(np.nan_to_num(share * 10), 9).astype(np.int64)
+    own = np.cumsum(alone)
+    return _Column(
+        values,
+        np.where(alone, len(kinds) + own, codes).astype(np.int32),
+        np.where(alone, 10 + own, tenth).astype(np.int32),
+        codes.astype(np.int32) + 1,
+    )
 
 
 def _tie(
