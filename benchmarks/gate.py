@@ -5,9 +5,9 @@ python benchmarks/gate.py FOLDER [--seed 0]
 FOLDER holds tables as CSV files with a header. Of each with 100 to 6,000 rows and 4 to 200 columns
 the target is its last column of two values, each in a tenth of the rows or more, or its last number
 of more than ten values; columns that differ in every row and are no decimals are left out. Rows are
-divided at random, then as ``train`` does it. Four times: as the table is; every row twice; two
-thirds of the test rows copied from training (both only with at most seven inputs); and tables with
-a column of a usual name for repeated subjects, without it, divided at random and by it.
+divided at random and prepared as ``train`` does it: the table as it is; every row twice; two thirds
+of the test rows copied from training (both only with at most seven inputs); and tables with a
+column of a usual name for repeated subjects, without it, divided at random and by it.
 """
 
 from __future__ import annotations

@@ -38,9 +38,8 @@ class Agreeing(NamedTuple):
         if self.total < 1:
             return 0.0, np.inf
         mean = self.shared.sum() / self.total
-        return float(mean), float(
-            np.sqrt(((self.shared - mean * self.pairs) ** 2).sum())
-        ) / self.total
+        error = np.sqrt(((self.shared - mean * self.pairs) ** 2).sum()) / self.total
+        return float(mean), float(error)
 
 
 def joint(*codes: np.ndarray) -> np.ndarray:

@@ -37,7 +37,6 @@ class _Column(NamedTuple):
 
 
 class _Tie(NamedTuple):
-    columns: tuple[str, str]
     cell: np.ndarray  # (n,) rows that are equal in both, a cell each
     tied: np.ndarray  # (n,) bool: a row of a later part with such a row in an earlier one
     excess: float  # in what the pairs share of the outcome
@@ -73,9 +72,8 @@ def returning(evidence: Evidence, left_out: set[str]) -> Iterator[Finding]:
     ties = [
         tie
         for outcome in standardized(evidence.outcomes_of(rows))
-        for pair in permutations(columns, 2)
-        if (tie := _tie(columns, pair, part, outcome, fresh)) is not None
-        and tie.tied.sum() >= least
+        for pair in permutations(columns.values(), 2)
+        if (tie := _tie(*pair, part, outcome, fresh)) is not None and tie.tied.sum() >= least
     ]
     if not ties:
         return
@@ -147,11 +145,9 @@ def _column(column: pd.Series, rows: np.ndarray) -> _Column:
 
 
 def _tie(
-    columns: dict[str, _Column], names: tuple[str, str], part: np.ndarray, outcome: np.ndarray,
-    fresh: np.ndarray,
+    first: _Column, second: _Column, part: np.ndarray, outcome: np.ndarray, fresh: np.ndarray
 ) -> _Tie | None:  # fmt: skip
     """What ties rows that are equal in two columns, if it is more than chance."""
-    first, second = (columns[name] for name in names)
     cell = joint(first.exact, second.exact)
     whole = agreeing(cell, part, outcome)
     fits = np.bincount(cell) <= LARGEST
@@ -172,7 +168,7 @@ def _tie(
     tied = _earlier(cell, part) & fits[cell] & fresh
     if excess < max(SHARED, SURE * error) or _derived(first.values, second.values):
         return None
-    return _Tie(names, cell, tied, excess)
+    return _Tie(cell, tied, excess)
 
 
 def _derived(first: np.ndarray, second: np.ndarray) -> bool:
